@@ -1,0 +1,280 @@
+/**
+ * The messages between the orchestrator and its two children, as zod schemas: what each task is told, and what it answers.
+ *
+ * A child is started with the path of a config file (one task) and answers with NDJSON events on file descriptor 3; the image
+ * worker also reads one descriptor a line on stdin. On the wire every key is snake_case; here and inside TypeScript camelCase.
+ */
+import {z} from 'zod';
+
+export const PROTOCOL = 1;
+
+const count = z.int().nonnegative();
+const positive = z.int().positive();
+const fraction = z.number().min(0).max(1);
+const finite = z.number();
+const path = z.string().min(1);
+/** Lowercase hex of the first 16 bytes of a SHA-256: of the file's bytes, or of the pixels of a CIFAR record. */
+const imageId = z.string().regex(/^[0-9a-f]{32}$/);
+
+// ---------------------------------------------------------------- what a task is told
+
+/** Where an image's bytes lie. `file` is an absolute printable path (see images/printable-path.ts); `offset` and `length` are null for a whole file. */
+const location = {
+  file: path,
+  offset: count.nullable(),
+  length: count.nullable(),
+  /** `encoded`: JPEG, PNG, WebP bytes; `cifar`: 3072 bytes, the red, green and blue planes of a 32x32 image. */
+  encoding: z.enum(['encoded', 'cifar']),
+};
+
+/** How bytes become pixels: limits, then the short side to `resize`, then the centre `size` x `size`. */
+const decoding = z.strictObject({
+  size: positive,
+  resize: positive,
+  formats: z.array(z.enum(['jpeg', 'png', 'webp', 'gif', 'tiff', 'avif'])).min(1),
+  maxFileBytes: positive,
+  maxPixels: positive,
+  timeoutSeconds: positive,
+});
+export type Decoding = z.infer<typeof decoding>;
+
+const sourceKind = z.enum(['folder', 'cifar10', 'cifar100', 'webdataset', 'manifest']);
+export type SourceKind = z.infer<typeof sourceKind>;
+
+/** A source of pictures, recognised and absolute. */
+const source = z.strictObject({
+  kind: sourceKind,
+  /** Absolute: a folder, a file, or a pattern with one {000000..000099} range. */
+  path,
+  /** The part of a CIFAR source; null means all of it. */
+  split: z.enum(['train', 'test']).nullable(),
+});
+export type SourceSpec = z.infer<typeof source>;
+
+const task = {protocol: z.literal(PROTOCOL)};
+const device = z.string().regex(/^(cpu|cuda:\d+)$/);
+
+const indexTask = z.strictObject({...task, task: z.literal('index'), sources: z.array(z.strictObject({...source.shape, labelled: z.boolean()})), maxFileBytes: positive, readThreads: positive});
+const packTask = z.strictObject({...task, task: z.literal('pack'), output: path, decoding, decodeThreads: positive, classes: z.array(z.string())});
+const scoreTask = z.strictObject({
+  ...task,
+  task: z.literal('score'),
+  model: path,
+  device,
+  batchSize: positive,
+  /** P of the score files: classes kept for each image. */
+  kept: positive,
+  classes: z.array(z.string()).min(2),
+  decoding,
+  decodeThreads: positive,
+  fingerprint: z.string(),
+  /** Decode one image at a time and announce each before it is opened: the mode that finds the picture a decoder dies on. */
+  careful: z.boolean(),
+});
+const measureTask = z.strictObject({
+  ...task,
+  task: z.literal('measure'),
+  model: path,
+  device,
+  batchSize: positive,
+  pack: path,
+  /** A file that the trainer's export wrote: the same network's answers in PyTorch. Null: only accuracies. */
+  reference: path.nullable(),
+});
+const predictTask = z.strictObject({...task, task: z.literal('predict'), model: path, device, decoding, decodeThreads: positive, top: positive});
+const thumbnailsTask = z.strictObject({...task, task: z.literal('thumbnails'), pack: path, ids: z.array(imageId), size: positive, output: path});
+const drawTask = z.strictObject({...task, task: z.literal('draw'), output: path, seed: z.int(), size: positive, labelledPerClass: positive, unlabelled: positive, testPerClass: positive});
+const workerProbeTask = z.strictObject({...task, task: z.literal('probe'), device});
+
+export const workerTask = z.discriminatedUnion('task', [indexTask, packTask, scoreTask, measureTask, predictTask, thumbnailsTask, drawTask, workerProbeTask]);
+export type WorkerTask = z.infer<typeof workerTask>;
+
+/** One line on the worker's stdin in `pack`: an image, and the labels (indices into `classes`) under which it stands in the pack. */
+export const packItem = z.strictObject({id: imageId, place: z.string(), ...location, labels: z.array(count)});
+export type PackItem = z.infer<typeof packItem>;
+/** One line on the worker's stdin in `score`: a shard of the pool. */
+export const scoreShard = z.strictObject({
+  shard: count,
+  output: path,
+  images: z.array(z.strictObject({id: imageId, place: z.string(), ...location})),
+});
+export type ScoreShard = z.infer<typeof scoreShard>;
+export type ImageReference = ScoreShard['images'][number];
+/** One line on the worker's stdin in `predict`: a file as the user named it. */
+export const predictItem = z.strictObject({image: z.string(), file: path});
+export type PredictItem = z.infer<typeof predictItem>;
+
+export const modelNames = ['cifarnet', 'resnet18', 'resnet34', 'resnet50', 'resnet101', 'resnet152'] as const;
+const architecture = z.strictObject({
+  name: z.enum(modelNames),
+  /** `small`: 3x3 stride 1 and no max-pool, for 32 px; `imagenet`: 7x7 stride 2 and max-pool. cifarnet has its own. */
+  stem: z.enum(['small', 'imagenet']),
+  size: positive,
+  resize: positive,
+  classes: z.array(z.string()).min(2),
+});
+export type Architecture = z.infer<typeof architecture>;
+const trainerRun = {device, threads: positive, seed: z.int().nonnegative()};
+
+const trainTask = z.strictObject({
+  ...task,
+  ...trainerRun,
+  task: z.literal('train'),
+  /** A checkpoint goes on only where it carries the same fingerprint. */
+  fingerprint: z.string().min(1),
+  architecture,
+  trainPack: path,
+  validationPack: path,
+  /** Weights to start from (the pre-trained student's); null: from scratch. */
+  init: path.nullable(),
+  epochs: positive,
+  /** Validation is measured this many times, evenly spread over the epochs, the last one always. */
+  evaluations: positive,
+  batchSize: positive,
+  learningRate: z.number().positive(),
+  /** Share of all steps over which the rate rises linearly from 0. */
+  warmup: fraction,
+  schedule: z.enum(['cosine', 'linear']),
+  momentum: fraction,
+  weightDecay: z.number().nonnegative(),
+  labelSmoothing: fraction,
+  precision: z.enum(['auto', 'fp32', 'bf16']),
+  augment: z.strictObject({
+    flip: z.boolean(),
+    /** `shift`: random crop after reflecting `pad` pixels; `resized`: RandomResizedCrop of the packed picture; `none`. */
+    crop: z.enum(['none', 'shift', 'resized']),
+    pad: count,
+    /** Smallest share of the area that RandomResizedCrop may keep. */
+    minArea: fraction,
+  }),
+  checkpoint: path,
+  output: path,
+});
+const exportTask = z.strictObject({
+  ...task,
+  ...trainerRun,
+  task: z.literal('export'),
+  model: path,
+  kept: positive,
+  batchSize: positive,
+  validationPack: path,
+  /** The ONNX file. */
+  output: path,
+  /** Where PyTorch's own answers on the validation pack go. */
+  reference: path,
+});
+const evaluateTask = z.strictObject({
+  ...task,
+  ...trainerRun,
+  task: z.literal('evaluate'),
+  models: z.array(z.strictObject({name: z.string(), model: path})).min(1),
+  pack: path,
+  batchSize: positive,
+});
+const importTask = z.strictObject({
+  ...task,
+  ...trainerRun,
+  task: z.literal('import'),
+  /** .safetensors, .pt or .pth from elsewhere. */
+  file: path,
+  architecture,
+  /** Names of the checkpoint's outputs, in its order; null: those in its metadata. */
+  fileClasses: z.array(z.string()).nullable(),
+  output: path,
+});
+const trainerProbeTask = z.strictObject({...task, task: z.literal('probe'), device: z.string()});
+
+export const trainerTask = z.discriminatedUnion('task', [trainTask, exportTask, evaluateTask, importTask, trainerProbeTask]);
+export type TrainerTask = z.infer<typeof trainerTask>;
+
+// ---------------------------------------------------------------- what a task answers
+
+/** Why an image was set aside. */
+export const quarantineCodes = [
+  'EMPTY_FILE', 'NOT_AN_IMAGE', 'TRUNCATED', 'CORRUPT', 'FORMAT_BLOCKED', 'TOO_MANY_PIXELS', 'FILE_TOO_LARGE', 'DECODE_TIMEOUT', 'DEGENERATE_SIZE',
+  'UNREADABLE', 'NOT_A_FILE', 'OUTSIDE_ROOT', 'CHANGED', 'BAD_SCORE', 'DECODER_CRASH', 'BAD_RECORD', 'LEAK',
+] as const;
+const problem = z.strictObject({code: z.enum(quarantineCodes), detail: z.string()});
+export type Problem = z.infer<typeof problem>;
+export type QuarantineCode = Problem['code'];
+
+/** An image as a source lists it. `file` is relative to the source's root; the place shown to people is root/file#member. Exactly one of id and problem is null. */
+const indexEntry = z.strictObject({
+  file: path,
+  member: z.string().nullable(),
+  offset: count.nullable(),
+  length: count.nullable(),
+  encoding: location.encoding,
+  label: z.string().nullable(),
+  id: imageId.nullable(),
+  problem: problem.nullable(),
+});
+export type IndexEntry = z.infer<typeof indexEntry>;
+
+const quarantined = z.strictObject({id: imageId, problem});
+export type Quarantined = z.infer<typeof quarantined>;
+
+/** Events of a child. Unknown types are ignored, so that a newer child can say more. */
+const events = [
+  z.object({type: z.literal('hello'), protocol: z.int(), runtime: z.string(), device: z.string()}),
+  z.object({type: z.literal('progress'), done: count, total: count.nullable(), imagesPerSecond: finite}),
+  z.object({type: z.literal('note'), message: z.string()}),
+  z.object({type: z.literal('step'), step: count, totalSteps: positive, epoch: count, loss: finite, lr: finite, imagesPerSecond: finite}),
+  z.object({type: z.literal('evaluated'), epoch: count, top1: fraction, top5: fraction, loss: finite}),
+  z.object({type: z.literal('checkpoint'), epoch: count, path}),
+  z.object({type: z.literal('indexed'), source: count, entries: z.array(indexEntry)}),
+  z.object({type: z.literal('quarantined'), images: z.array(quarantined)}),
+  z.object({type: z.literal('opening'), id: imageId}),
+  z.object({type: z.literal('shard'), shard: count, path, rows: count, quarantined: z.array(quarantined)}),
+  z.object({
+    type: z.literal('predicted'),
+    image: z.string(),
+    classes: z.array(z.strictObject({class: z.string(), probability: fraction})),
+    error: problem.nullable(),
+  }),
+  z.object({type: z.literal('finished'), result: z.json()}),
+  z.object({type: z.literal('interrupted'), message: z.string()}),
+  z.object({type: z.literal('failed'), reason: z.enum(['config', 'data', 'model', 'out-of-memory', 'diverged', 'device', 'disk-full', 'gate', 'bug']), message: z.string()}),
+] as const;
+export const childEvent = z.discriminatedUnion('type', events);
+export type ChildEvent = z.infer<typeof childEvent>;
+export type FailureReason = Extract<ChildEvent, {type: 'failed'}>['reason'];
+
+/** The `result` of each task's `finished` event. */
+export const taskResults = {
+  index: z.strictObject({sources: z.array(z.strictObject({classes: z.array(z.string()).nullable(), images: count, notes: z.array(z.string())}))}),
+  pack: z.strictObject({images: count, samples: count, quarantined: count}),
+  score: z.strictObject({shards: count, images: count, seconds: finite, secondsDecoding: finite, secondsInferring: finite}),
+  measure: z.strictObject({images: count, top1: fraction, top5: fraction, largestDifference: finite.nullable(), top1Agreement: fraction.nullable()}),
+  predict: z.strictObject({images: count}),
+  thumbnails: z.strictObject({images: count}),
+  draw: z.strictObject({images: count}),
+  train: z.strictObject({epochs: count, bestEpoch: count, steps: count, top1: fraction, top5: fraction, seconds: finite}),
+  export: z.strictObject({images: count}),
+  evaluate: z.strictObject({models: z.array(z.strictObject({name: z.string(), images: count, top1: fraction, top5: fraction}))}),
+  import: z.strictObject({parameters: count}),
+  probe: z.strictObject({runtime: z.string(), device: z.string(), deviceName: z.string(), bf16: z.boolean()}),
+};
+
+export type TaskName = keyof typeof taskResults;
+export type TaskResult<Name extends TaskName> = z.infer<(typeof taskResults)[Name]>;
+
+// ---------------------------------------------------------------- the wire
+
+type Json = z.infer<ReturnType<typeof z.json>>;
+
+const mapKeys = (value: unknown, rename: (key: string) => string): unknown => {
+  if (Array.isArray(value)) return value.map(item => mapKeys(item, rename));
+  if (value === null || typeof value !== 'object') return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [rename(key), mapKeys(item, rename)]));
+};
+
+/** One message as a line of JSON with snake_case keys, without its newline. */
+export const toWire = (message: object): string =>
+  JSON.stringify(mapKeys(message, key => key.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`)));
+
+/** A line of JSON with camelCase keys, not yet validated. Throws SyntaxError where it is no JSON. */
+export const fromWire = (line: string): unknown =>
+  mapKeys(JSON.parse(line), key => key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()));
+
+export type {Json};
