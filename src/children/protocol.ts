@@ -13,8 +13,8 @@ const positive = z.int().positive();
 const fraction = z.number().min(0).max(1);
 const finite = z.number();
 const path = z.string().min(1);
-/** Lowercase hex of the first 16 bytes of a SHA-256: of the file's bytes, or of the pixels of a CIFAR record. */
-const imageId = z.string().regex(/^[0-9a-f]{32}$/);
+/** Lowercase hex of the first 12 bytes (24 digits) of a SHA-256: of the file's bytes, or of the pixels of a CIFAR record. */
+const imageId = z.string().regex(/^[0-9a-f]{24}$/);
 
 // ---------------------------------------------------------------- what a task is told
 
@@ -54,7 +54,15 @@ export type SourceSpec = z.infer<typeof source>;
 const task = {protocol: z.literal(PROTOCOL)};
 const device = z.string().regex(/^(cpu|cuda:\d+)$/);
 
-const indexTask = z.strictObject({...task, task: z.literal('index'), sources: z.array(z.strictObject({...source.shape, labelled: z.boolean()})), maxFileBytes: positive, readThreads: positive});
+const indexTask = z.strictObject({
+  ...task,
+  task: z.literal('index'),
+  sources: z.array(z.strictObject({...source.shape, labelled: z.boolean()})),
+  /** A folder of ours that outlives the run's stages: where an archive that cannot be read at random (CIFAR's .tar.gz) is unpacked to. */
+  cache: path,
+  maxFileBytes: positive,
+  readThreads: positive,
+});
 const packTask = z.strictObject({...task, task: z.literal('pack'), output: path, decoding, decodeThreads: positive, classes: z.array(z.string())});
 const scoreTask = z.strictObject({
   ...task,
@@ -182,17 +190,22 @@ const importTask = z.strictObject({
   fileClasses: z.array(z.string()).nullable(),
   output: path,
 });
+/** A few real steps on random pixels: how fast this machine trains and scores with a network. */
+const speedTask = z.strictObject({...task, ...trainerRun, task: z.literal('speed'), architecture, batchSize: positive, precision: trainTask.shape.precision});
 const trainerProbeTask = z.strictObject({...task, task: z.literal('probe'), device: z.string()});
 
-export const trainerTask = z.discriminatedUnion('task', [trainTask, exportTask, evaluateTask, importTask, trainerProbeTask]);
+export const trainerTask = z.discriminatedUnion('task', [trainTask, exportTask, evaluateTask, importTask, speedTask, trainerProbeTask]);
 export type TrainerTask = z.infer<typeof trainerTask>;
+
+/** The task of this name (`probe` is a task of both children). */
+export type TaskOf<Name extends TaskName> = Extract<WorkerTask | TrainerTask, {task: Name}>;
 
 // ---------------------------------------------------------------- what a task answers
 
 /** Why an image was set aside. */
 export const quarantineCodes = [
   'EMPTY_FILE', 'NOT_AN_IMAGE', 'TRUNCATED', 'CORRUPT', 'FORMAT_BLOCKED', 'TOO_MANY_PIXELS', 'FILE_TOO_LARGE', 'DECODE_TIMEOUT', 'DEGENERATE_SIZE',
-  'UNREADABLE', 'NOT_A_FILE', 'OUTSIDE_ROOT', 'CHANGED', 'BAD_SCORE', 'DECODER_CRASH', 'BAD_RECORD', 'LEAK',
+  'UNREADABLE', 'NOT_A_FILE', 'OUTSIDE_ROOT', 'CHANGED', 'BAD_SCORE', 'DECODER_CRASH', 'BAD_RECORD', 'NO_LABEL', 'LABEL_CONFLICT', 'LEAK',
 ] as const;
 const problem = z.strictObject({code: z.enum(quarantineCodes), detail: z.string()});
 export type Problem = z.infer<typeof problem>;
@@ -225,7 +238,8 @@ const events = [
   z.object({type: z.literal('indexed'), source: count, entries: z.array(indexEntry)}),
   z.object({type: z.literal('quarantined'), images: z.array(quarantined)}),
   z.object({type: z.literal('opening'), id: imageId}),
-  z.object({type: z.literal('shard'), shard: count, path, rows: count, quarantined: z.array(quarantined)}),
+  /** A score file was published; `sha256` is of its bytes, in hex. */
+  z.object({type: z.literal('shard'), shard: count, path, sha256: z.string(), rows: count, quarantined: z.array(quarantined)}),
   z.object({
     type: z.literal('predicted'),
     image: z.string(),
@@ -252,6 +266,7 @@ export const taskResults = {
   train: z.strictObject({epochs: count, bestEpoch: count, steps: count, top1: fraction, top5: fraction, seconds: finite}),
   export: z.strictObject({images: count}),
   evaluate: z.strictObject({models: z.array(z.strictObject({name: z.string(), images: count, top1: fraction, top5: fraction}))}),
+  speed: z.strictObject({trainImagesPerSecond: finite, scoreImagesPerSecond: finite}),
   import: z.strictObject({parameters: count}),
   probe: z.strictObject({runtime: z.string(), device: z.string(), deviceName: z.string(), bf16: z.boolean()}),
 };

@@ -1,0 +1,178 @@
+// Sets pupil up in this folder: Node packages, the build, and a Python environment for the trainer. Safe to run again; does only what is missing.
+//   node scripts/setup.mjs [--tests]     --tests: also what the tests need
+//   PUPIL_PYTHON=/path/to/python         uses that interpreter (torch 2.11 or newer) instead of making an environment
+import {spawnSync} from 'node:child_process';
+import {createHash} from 'node:crypto';
+import {copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync} from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import process from 'node:process';
+import {fileURLToPath} from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const forTests = process.argv.includes('--tests');
+const isWindows = process.platform === 'win32';
+const venv = path.join(root, 'trainer', '.venv');
+const venvPython = path.join(venv, isWindows ? 'Scripts/python.exe' : 'bin/python');
+const started = performance.now();
+let didSomething = false;
+
+class SetupError extends Error {}
+
+const say = text => process.stderr.write(`setup: ${text}\n`);
+
+/** Runs a command, its output shown only if it fails. */
+function run(command, args, {mend, env = {}, quiet = true} = {}) {
+  const result = spawnSync(command, args, {cwd: root, env: {...process.env, ...env}, encoding: 'utf8', stdio: quiet ? 'pipe' : 'inherit', maxBuffer: 1 << 28});
+  if (result.status === 0) return result.stdout ?? '';
+  const output = `${result.stdout ?? ''}${result.stderr ?? ''}`.trim().split('\n').slice(-25).join('\n');
+  throw new SetupError(`${command} ${args.join(' ')} failed${result.error ? ` (${result.error.message})` : ''}.\n${output}\nTo mend it: ${mend}`);
+}
+
+const succeeds = (command, args) => spawnSync(command, args, {stdio: 'ignore'}).status === 0;
+
+/** What a step depends on, as one hash; a step whose stamp holds it is done. */
+const digest = (...parts) => {
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(part).update('\0');
+  return hash.digest('hex');
+};
+const read = file => (existsSync(path.join(root, file)) ? readFileSync(path.join(root, file)) : '');
+function step(stamp, key, describe, work) {
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === key) return;
+  didSomething = true;
+  const begun = performance.now();
+  say(`${describe} ...`);
+  rmSync(stamp, {force: true});
+  work();
+  mkdirSync(path.dirname(stamp), {recursive: true});
+  writeFileSync(stamp, key);
+  say(`${describe}: done in ${((performance.now() - begun) / 1000).toFixed(0)} s`);
+}
+
+function checkNode() {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  if (major < 20 || (major === 20 && minor < 19)) {
+    throw new SetupError(`Node ${process.versions.node} is too old; pupil needs 20.19 or newer.\nTo mend it: install Node 24 (or 22), and run this again.`);
+  }
+}
+
+function installNodePackages() {
+  const key = digest(read('package.json'), read('package-lock.json'), process.version, process.arch);
+  step(path.join(root, 'node_modules', '.pupil-setup'), key, 'Node packages (better-sqlite3 may compile for a minute or two)', () => {
+    // A compile needs Node's headers; where they lie beside Node, nothing has to be downloaded for it.
+    const prefix = path.dirname(path.dirname(process.execPath));
+    const headers = existsSync(path.join(prefix, 'include', 'node', 'node.h')) ? {npm_package_config_node_gyp_nodedir: prefix} : {};
+    run('npm', ['ci', '--no-audit', '--no-fund'], {
+      env: {...headers, NODE_ENV: 'development'},
+      mend: 'check the network and npm\'s settings (npm config list), have a C++ compiler at hand, and run: npm ci',
+    });
+  });
+}
+
+function sourceFiles(folder) {
+  return readdirSync(path.join(root, folder), {recursive: true, withFileTypes: true})
+    .filter(entry => entry.isFile())
+    .map(entry => path.join(entry.parentPath ?? entry.path, entry.name))
+    .sort();
+}
+
+function build() {
+  const files = [...sourceFiles('src'), path.join(root, 'tsconfig.json'), path.join(root, 'tsconfig.build.json')];
+  const key = digest(...files.map(file => `${path.relative(root, file)} ${createHash('sha256').update(readFileSync(file)).digest('hex')}`), read('package-lock.json'));
+  step(path.join(root, 'dist', '.pupil-setup'), key, 'build', () => {
+    rmSync(path.join(root, 'dist'), {recursive: true, force: true});
+    run(process.execPath, [path.join('node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.build.json'], {mend: 'npx tsc -p tsconfig.build.json, and read what it says'});
+  });
+}
+
+const hasNvidiaGpu = () => process.platform === 'linux' && succeeds('nvidia-smi', ['-L']);
+
+function findBasePython() {
+  for (const candidate of ['python3', 'python3.13', 'python3.12', 'python3.11', 'python']) {
+    const result = spawnSync(candidate, ['-c', 'import sys, venv, ensurepip; print("%d.%d" % sys.version_info[:2])'], {encoding: 'utf8'});
+    const [major, minor] = (result.stdout ?? '').trim().split('.').map(Number);
+    if (result.status === 0 && major === 3 && minor >= 10) return candidate;
+  }
+  throw new SetupError('Found no Python 3.10 or newer with venv and pip.\nTo mend it: install one (Debian and Ubuntu: apt-get install python3 python3-venv), or set PUPIL_PYTHON to an interpreter that has torch 2.11 or newer.');
+}
+
+const requirements = name => path.join('trainer', name);
+
+/** The version that a requirements file pins. */
+function pinned(name, file = requirements('requirements.txt')) {
+  const found = new RegExp(`^${name}==(\\S+)`, 'm').exec(readFileSync(path.join(root, file), 'utf8'));
+  if (!found) throw new SetupError(`${file} pins no ${name}.\nTo mend it: git checkout ${file}`);
+  return found[1];
+}
+
+function installTorch() {
+  const version = pinned('torch');
+  const pip = ['-m', 'pip', 'install', '--disable-pip-version-check'];
+  if (hasNvidiaGpu()) {
+    say('found an NVIDIA GPU: taking the CUDA build of torch (several GB)');
+    run(venvPython, [...pip, `torch==${version}`], {mend: `${venvPython} -m pip install torch==${version}`});
+    return;
+  }
+  // The CPU build is a tenth of the size. Only some indexes have it, so ask for it by its local version first.
+  const extra = process.env.PUPIL_TORCH_INDEX ? ['--index-url', process.env.PUPIL_TORCH_INDEX] : [];
+  if (process.platform === 'linux') {
+    if (succeeds(venvPython, [...pip, ...extra, '--no-deps', `torch==${version}+cpu`])) return;
+    say(`no CPU build of torch ${version} is on offer: taking the full one (several GB). PUPIL_TORCH_INDEX can name an index that has CPU builds.`);
+  }
+  run(venvPython, [...pip, ...extra, `torch==${version}`], {mend: `${venvPython} -m pip install torch==${version}`});
+}
+
+function makePythonEnvironment() {
+  const files = [requirements('requirements.txt'), ...(forTests ? [requirements('requirements-tests.txt')] : [])];
+  const key = digest(...files.map(read));
+  const stamp = path.join(venv, forTests ? '.pupil-setup-tests' : '.pupil-setup');
+  step(stamp, key, 'Python environment for the trainer', () => {
+    if (!existsSync(venvPython)) run(findBasePython(), ['-m', 'venv', venv], {mend: 'install python3-venv, or set PUPIL_PYTHON to an interpreter that has torch 2.11 or newer'});
+    if (!succeeds(venvPython, ['-c', `import torch, sys; sys.exit(torch.__version__.split("+")[0] != "${pinned('torch')}")`])) installTorch();
+    const args = files.flatMap(file => ['-r', file]);
+    run(venvPython, ['-m', 'pip', 'install', '--disable-pip-version-check', ...args], {mend: `${venvPython} -m pip install ${args.join(' ')}`});
+  });
+}
+
+/** An interpreter of the user's own is looked at, never changed. */
+function checkGivenPython(python) {
+  const look = 'import sys, torch, numpy, safetensors, onnx, onnxscript; print(torch.__version__); sys.exit(tuple(int(n) for n in torch.__version__.split("+")[0].split(".")[:2]) < (2, 11))';
+  const key = digest(python, existsSync(python) ? String(statSync(python).mtimeMs) : '');
+  step(path.join(root, 'trainer', '.given-python-setup'), key, `looking at ${python}`, () => {
+    run(python, ['-c', look], {mend: `${python} -m pip install "torch>=2.11" ${['numpy', 'safetensors', 'onnx', 'onnxscript'].map(name => `${name}==${pinned(name)}`).join(' ')}, or unset PUPIL_PYTHON`});
+  });
+}
+
+/** onnxruntime's CUDA provider: built for CUDA 13 from the same commit, in the Python package of the same version; beside the Node binding it finds its libraries in torch's environment. */
+function installCudaProvider() {
+  if (!hasNvidiaGpu()) return;
+  const {version} = JSON.parse(read('node_modules/onnxruntime-node/package.json'));
+  const binding = path.join(root, 'node_modules', 'onnxruntime-node', 'bin', 'napi-v6', 'linux', process.arch);
+  step(path.join(binding, '.pupil-cuda'), version, `CUDA provider ${version} for onnxruntime`, () => {
+    const python = process.env.PUPIL_PYTHON || venvPython;
+    const folder = mkdtempSync(path.join(os.tmpdir(), 'pupil-cuda-'));
+    try {
+      run(python, ['-m', 'pip', 'download', '--disable-pip-version-check', '--no-deps', '--dest', folder, `onnxruntime-gpu==${version}`], {mend: `${python} -m pip download --no-deps onnxruntime-gpu==${version}; without it the GPU trains, and scoring needs --device cpu`});
+      const wheel = readdirSync(folder).find(name => name.endsWith('.whl'));
+      run(python, ['-m', 'zipfile', '-e', path.join(folder, wheel), folder], {mend: 'check the free space in the temporary folder (TMPDIR)'});
+      for (const library of ['libonnxruntime_providers_cuda.so', 'libonnxruntime_providers_shared.so']) copyFileSync(path.join(folder, 'onnxruntime', 'capi', library), path.join(binding, library));
+    } finally {
+      rmSync(folder, {recursive: true, force: true});
+    }
+  });
+}
+
+try {
+  checkNode();
+  installNodePackages();
+  build();
+  if (process.env.PUPIL_PYTHON) checkGivenPython(process.env.PUPIL_PYTHON);
+  else makePythonEnvironment();
+  installCudaProvider();
+  if (didSomething) say(`ready in ${((performance.now() - started) / 1000).toFixed(0)} s. Try: npx pupil --help`);
+} catch (error) {
+  if (!(error instanceof SetupError)) throw error;
+  process.stderr.write(`\nsetup stopped: ${error.message}\n`);
+  process.exitCode = 4;
+}

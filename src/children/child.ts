@@ -1,0 +1,190 @@
+/** Runs one task in a child process: starts it, reads its events from fd 3, feeds its stdin, stops it in two steps, and turns its end into a result or a typed error. */
+import {createWriteStream, type WriteStream} from 'node:fs';
+import {mkdir, writeFile} from 'node:fs/promises';
+import path from 'node:path';
+import {createInterface} from 'node:readline';
+import {finished} from 'node:stream/promises';
+import {Readable, type Writable} from 'node:stream';
+import {execa} from 'execa';
+import {ChildError, exitCodes, Interrupted, type ExitCode} from '../errors.js';
+import {childEvent, fromWire, PROTOCOL, taskResults, toWire, type ChildEvent, type FailureReason, type Json, type TaskName, type TaskOf, type TaskResult} from './protocol.js';
+
+/** The first signal asks a child to save and stop; the second ends it at once. */
+export interface Stop {
+  readonly requested: AbortSignal;
+  readonly forced: AbortSignal;
+}
+
+export interface ChildCommand {
+  /** How people call the child: `trainer`, `worker`. */
+  readonly name: string;
+  readonly file: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd: string;
+}
+
+export interface ChildOptions {
+  /** A folder of this attempt's own, for its config and its log. */
+  readonly attempt: string;
+  readonly stop: Stop;
+  readonly onEvent: (event: ChildEvent) => void;
+  /** One descriptor a line on the child's stdin; taken no faster than the child reads. */
+  readonly lines?: AsyncIterable<object> | Iterable<object>;
+}
+
+/** Time to save a checkpoint of a large model before a stopping child is killed. */
+const STOP_TIMEOUT_MS = 60_000;
+const LOG_LINES_SHOWN = 20;
+
+const exitCodeOf: Record<FailureReason, ExitCode> = {
+  config: exitCodes.bug,
+  data: exitCodes.data,
+  model: exitCodes.data,
+  'out-of-memory': exitCodes.environment,
+  device: exitCodes.environment,
+  'disk-full': exitCodes.environment,
+  diverged: exitCodes.gate,
+  gate: exitCodes.gate,
+  bug: exitCodes.bug,
+};
+
+/**
+ * Runs a task to its end and returns its result.
+ *
+ * Success is exit code 0 and a `finished` event whose result has the task's shape. Throws Interrupted where the stop was asked
+ * for, ChildError otherwise: with the child's own reason where it gave one, else with the last lines of its log.
+ */
+export async function runChild<Name extends TaskName>(
+  command: ChildCommand,
+  task: TaskOf<Name>,
+  {attempt, stop, onEvent, lines}: ChildOptions,
+): Promise<TaskResult<Name>> {
+  throwIfStopped(stop);
+  await mkdir(attempt, {recursive: true});
+  const configFile = path.join(attempt, `${task.task}.json`);
+  await writeFile(configFile, toWire(task));
+  const log = createWriteStream(path.join(attempt, `${command.name}.log`), {flags: 'a'});
+  const logTail: string[] = [];
+
+  const child = execa(command.file, [...command.args, configFile], {
+    cwd: command.cwd,
+    env: command.env,
+    stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
+    buffer: false,
+    reject: false,
+    cancelSignal: stop.requested,
+    killSignal: 'SIGTERM',
+    forceKillAfterDelay: STOP_TIMEOUT_MS,
+    // A child outlives a dying parent only as long as it takes it to notice; see the children's own watch.
+    cleanup: true,
+  });
+  const kill = () => child.kill('SIGKILL');
+  stop.forced.addEventListener('abort', kill, {once: true});
+
+  let last: ChildEvent | undefined;
+  let refusal: unknown;
+  const protocolErrors: string[] = [];
+  const take = (line: string) => {
+    let message: unknown;
+    try {
+      message = fromWire(line);
+    } catch {
+      protocolErrors.push(`not JSON: ${line.slice(0, 200)}`);
+      return;
+    }
+    const event = childEvent.safeParse(message);
+    if (!event.success) {
+      // Unknown event types are a newer child's; a known type of the wrong shape is a bug.
+      if (isKnownType(message)) protocolErrors.push(`malformed event: ${line.slice(0, 200)}`);
+      return;
+    }
+    if (event.data.type === 'hello' && event.data.protocol !== PROTOCOL) {
+      protocolErrors.push(`speaks protocol ${event.data.protocol}, expected ${PROTOCOL}`);
+      child.kill('SIGKILL');
+    }
+    if (event.data.type === 'finished' || event.data.type === 'failed' || event.data.type === 'interrupted') last = event.data;
+    try {
+      if (refusal === undefined) onEvent(event.data);
+    } catch (error) {
+      // Whoever listens may refuse to go on, as where too many pictures fail; the child is then stopped as by a signal.
+      refusal = error;
+      child.kill('SIGTERM');
+    }
+  };
+
+  try {
+    const streams = [child.stdout, child.stderr].map(stream => keepLog(stream, log, logTail));
+    const events = readLines(child.stdio[3], take);
+    const feeding = feed(child.stdin, lines ?? []);
+    const ended = await child;
+    await Promise.all([...streams, events]);
+    await feeding;
+    if (refusal !== undefined) throw refusal;
+    if (last?.type === 'failed') throw new ChildError(last.message, exitCodeOf[last.reason], last.reason === 'bug' ? logTail : []);
+    throwIfStopped(stop);
+    if (ended.signal !== undefined && ended.signal !== null) {
+      throw new ChildError(
+        `The ${command.name} was killed by ${ended.signal}${ended.signal === 'SIGKILL' ? ', probably because memory ran out. Lower train.batch_size or score.batch_size, or close other programs' : ''}.`,
+        ended.signal === 'SIGKILL' ? exitCodes.environment : exitCodes.bug,
+        logTail,
+        {killedBy: ended.signal as NodeJS.Signals},
+      );
+    }
+    if (protocolErrors.length > 0) throw new ChildError(`The ${command.name} ${protocolErrors[0]}.`, exitCodes.bug, logTail);
+    if (ended.exitCode === undefined) throw new ChildError(`The ${command.name} could not be started: ${ended.originalMessage ?? command.file}.`, exitCodes.environment, logTail);
+    if (ended.exitCode !== 0 || last?.type !== 'finished') {
+      throw new ChildError(`The ${command.name} ended with exit code ${ended.exitCode} and without a result.`, exitCodes.bug, logTail);
+    }
+    return resultOf<Name>(task.task as Name, last.result, command.name, logTail);
+  } finally {
+    stop.forced.removeEventListener('abort', kill);
+    log.end();
+    await finished(log);
+  }
+}
+
+function throwIfStopped({requested}: Stop): void {
+  if (requested.aborted) throw requested.reason instanceof Interrupted ? requested.reason : new Interrupted();
+}
+
+function resultOf<Name extends TaskName>(name: Name, result: Json, child: string, logTail: readonly string[]): TaskResult<Name> {
+  const parsed = taskResults[name].safeParse(result);
+  if (!parsed.success) throw new ChildError(`The ${child} gave a result of the wrong shape for ${name}: ${parsed.error.message}`, exitCodes.bug, logTail);
+  // The schema was looked up under `name`; TypeScript cannot follow that through the index.
+  return parsed.data as TaskResult<Name>;
+}
+
+const knownTypes = new Set<unknown>(childEvent.options.map(option => option.shape.type.value));
+const isKnownType = (message: unknown): boolean => typeof message === 'object' && message !== null && 'type' in message && knownTypes.has(message.type);
+
+async function keepLog(stream: Readable, log: WriteStream, tail: string[]): Promise<void> {
+  await readLines(stream, line => {
+    log.write(`${line}\n`);
+    tail.push(line);
+    if (tail.length > LOG_LINES_SHOWN) tail.shift();
+  });
+}
+
+async function readLines(stream: unknown, take: (line: string) => void): Promise<void> {
+  if (!(stream instanceof Readable)) throw new Error('A child was started without one of its pipes.');
+  for await (const line of createInterface({input: stream, crlfDelay: Infinity})) if (line !== '') take(line);
+}
+
+/** Writes the lines and closes; a child that ended early has said why elsewhere, so its closed pipe is no error of its own. */
+async function feed(stdin: Writable, lines: AsyncIterable<object> | Iterable<object>): Promise<void> {
+  let open = true;
+  stdin.on('error', () => (open = false));
+  stdin.on('close', () => (open = false));
+  for await (const line of lines) {
+    if (!open) return;
+    if (!stdin.write(`${toWire(line)}\n`)) await new Promise<void>(resolve => {
+      const resume = () => {
+        stdin.off('drain', resume).off('close', resume).off('error', resume);
+        resolve();
+      };
+      stdin.on('drain', resume).on('close', resume).on('error', resume);
+    });
+  }
+  if (open) stdin.end();
+}

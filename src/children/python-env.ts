@@ -1,0 +1,38 @@
+/** Finds the Python that runs the trainer, and the CUDA libraries that come with it. */
+import {existsSync, readdirSync} from 'node:fs';
+import path from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {environmentError} from '../errors.js';
+
+/** The folder that holds `trainer/`: the package's own. */
+export const packageFolder = fileURLToPath(new URL('../../', import.meta.url));
+
+const ownVenv = path.join(packageFolder, 'trainer', '.venv');
+
+/** The interpreter: `--python`, else PUPIL_PYTHON, else the virtual environment that set-up made. Throws (exit 4) where it is not there. */
+export function findPython(flag: string | undefined): string {
+  const chosen = flag ?? process.env['PUPIL_PYTHON'];
+  if (chosen !== undefined && chosen !== '') {
+    // A bare name such as python3.12 is looked up on the PATH when it starts.
+    if (chosen.includes(path.sep) && !existsSync(chosen)) {
+      throw environmentError(`There is no Python at ${chosen} (from ${flag === undefined ? 'PUPIL_PYTHON' : '--python'}). Give the path of an interpreter that has torch 2.11 or newer.`);
+    }
+    return chosen;
+  }
+  const python = path.join(ownVenv, process.platform === 'win32' ? 'Scripts/python.exe' : 'bin/python');
+  if (!existsSync(python)) {
+    throw environmentError(`The trainer's Python environment is missing (${python}). Run npm run setup in ${packageFolder}, or name an interpreter that has torch 2.11 or newer with --python or PUPIL_PYTHON.`);
+  }
+  return python;
+}
+
+/** Library folders of the CUDA wheels beside this interpreter's torch, for onnxruntime's CUDA provider; none where there are no such wheels. */
+export function cudaLibraryFolders(python: string): string[] {
+  const library = path.resolve(path.dirname(python), '..', 'lib');
+  const subfolders = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder).map(name => path.join(folder, name)) : []);
+  return subfolders(library)
+    .filter(folder => path.basename(folder).startsWith('python3'))
+    .flatMap(folder => subfolders(path.join(folder, 'site-packages', 'nvidia')))
+    .map(folder => path.join(folder, 'lib'))
+    .filter(existsSync);
+}

@@ -1,0 +1,123 @@
+/** Every command and flag, declared in one place; what a command does is imported only when it is called. */
+import path from 'node:path';
+import yargs, {type Argv} from 'yargs';
+import type {Stop} from './children/child.js';
+import {usageError} from './errors.js';
+import {stageNames} from './events.js';
+import {presetNames} from './config.js';
+
+const LOOKING = 'Looking:';
+
+const homeOption = <T>(command: Argv<T>) =>
+  command.option('home', {type: 'string', default: '.', describe: 'Folder that holds models/, data/ and db/', coerce: (folder: string) => path.resolve(folder)});
+const runOption = <T>(command: Argv<T>) => homeOption(command).option('run', {type: 'string', describe: 'Name of the run (default: the one written last)', group: LOOKING});
+const jsonOption = <T>(command: Argv<T>) => command.option('json', {type: 'boolean', default: false, describe: 'JSON on stdout'});
+
+/** Parses the arguments and runs the command. Throws usage errors instead of printing and exiting. */
+export async function runCommandLine(args: readonly string[], stop: Stop): Promise<void> {
+  await yargs([...args])
+    .scriptName('pupil')
+    .usage('$0 COMMAND\n\nSemi-supervised image classification: a teacher scores your unlabelled pictures,\na student learns from the best of them.')
+    .command(
+      'orchestrate [config]',
+      'Run everything, in order; run it again and it goes on',
+      command =>
+        jsonOption(homeOption(command))
+          .positional('config', {type: 'string', describe: 'A YAML file with any of the configuration keys'})
+          .option('preset', {type: 'string', describe: `One of: ${presetNames().join(', ')}`})
+          .option('labelled', {type: 'string', describe: 'Labelled pictures: a folder of class folders, or another source'})
+          .option('unlabelled', {type: 'string', array: true, nargs: 1, describe: 'Unlabelled pictures; may be repeated'})
+          .option('validation', {type: 'string', describe: 'Validation pictures (default: split off the labelled ones)'})
+          .option('test', {type: 'string', describe: 'Test pictures, read once at the end'})
+          .option('teacher', {type: 'string', describe: 'A ready-made teacher: .safetensors, .pt, .pth or .onnx'})
+          .option('set', {type: 'string', array: true, nargs: 1, describe: 'Any configuration key, such as --set select.top_k=4000'})
+          .option('run', {type: 'string', describe: "Name of the run (default: the preset's or the file's)"})
+          .option('device', {type: 'string', describe: 'auto, cpu, cuda or cuda:N'})
+          .option('max-failures', {type: 'number', describe: 'Share of pictures that may be unusable (default: 0.01)'})
+          .option('python', {type: 'string', describe: "Interpreter with torch (default: PUPIL_PYTHON, else pupil's own)"})
+          .option('from', {choices: stageNames, describe: 'Rerun from this stage on'})
+          .option('only', {choices: stageNames, describe: 'Rerun this stage alone'})
+          .option('until', {choices: stageNames, describe: 'Stop after this stage'})
+          .option('dry-run', {type: 'boolean', default: false, describe: 'Say what would run, why, and how much it is'})
+          .option('accept-change', {type: 'boolean', default: false, describe: 'Where the data changed: keep the old run aside, start anew'})
+          .conflicts('only', ['from', 'until'])
+          .example('$0 orchestrate --preset demo', 'draws its own pictures; no network, no files')
+          .example('$0 orchestrate --labelled birds/train --unlabelled pool --test birds/test', 'your own pictures'),
+      async flags => (await import('./commands/orchestrate.js')).orchestrate({...flags, file: flags.config}, stop),
+    )
+    .command(
+      'status',
+      'Where each stage stands, and why',
+      command => jsonOption(runOption(command)),
+      async flags => (await import('./commands/status.js')).status(flags, stop),
+    )
+    .command(
+      'rankings [class]',
+      'What each class got, or one class in order',
+      command =>
+        jsonOption(runOption(command))
+          .positional('class', {type: 'string', describe: 'Name of a class'})
+          .option('limit', {alias: 'n', type: 'number', default: 20, describe: 'Rows shown'})
+          .option('offset', {type: 'number', default: 0, describe: 'Rows passed over'})
+          .option('csv', {type: 'boolean', default: false, describe: 'CSV on stdout'}),
+      async flags => (await import('./commands/rankings.js')).rankings({...flags, limit: whole('-n', flags.limit), offset: whole('--offset', flags.offset)}),
+    )
+    .command(
+      'why <image>',
+      'Why an image was chosen, or was not',
+      command => jsonOption(runOption(command)).positional('image', {type: 'string', demandOption: true, describe: 'Its path, place, or the beginning of its id'}),
+      async flags => (await import('./commands/why.js')).why(flags),
+    )
+    .command(
+      'report',
+      'Write the report of a run, and name it',
+      command => runOption(command),
+      async flags => (await import('./commands/report.js')).report(flags, stop),
+    )
+    .command(
+      'predict <images..>',
+      "The student's answer for pictures of yours",
+      command =>
+        jsonOption(runOption(command))
+          .positional('images', {type: 'string', array: true, demandOption: true, describe: 'Picture files'})
+          .option('top', {type: 'number', default: 5, describe: 'Classes an image'}),
+      async flags => (await import('./commands/predict.js')).predict({...flags, top: Math.max(1, whole('--top', flags.top))}, stop),
+    )
+    .command(
+      'doctor',
+      'Prove what a run needs of this machine',
+      command => jsonOption(homeOption(command)).option('python', {type: 'string', describe: 'Interpreter with torch'}),
+      async flags => (await import('./commands/doctor.js')).doctor(flags, stop),
+    )
+    .command(
+      'runs',
+      'The runs of this home',
+      command => jsonOption(homeOption(command)),
+      async flags => (await import('./commands/runs.js')).runs(flags),
+    )
+    .command(
+      'compare <a> <b>',
+      'Two runs side by side',
+      command =>
+        jsonOption(homeOption(command)).positional('a', {type: 'string', demandOption: true}).positional('b', {type: 'string', demandOption: true}),
+      async flags => (await import('./commands/runs.js')).compare(flags),
+    )
+    .demandCommand(1, 'Name a command.')
+    .strict()
+    .parserConfiguration({'duplicate-arguments-array': false, 'camel-case-expansion': true})
+    .wrap(Math.min(100, process.stdout.columns || 80))
+    .help()
+    .alias('help', 'h')
+    .version()
+    .exitProcess(false)
+    .fail((message: string | null, error: Error | undefined) => {
+      if (error) throw error;
+      throw usageError(`${message ?? 'These arguments make no sense.'} See pupil --help.`);
+    })
+    .parseAsync();
+}
+
+function whole(flag: string, value: number): number {
+  if (!Number.isSafeInteger(value) || value < 0) throw usageError(`${flag} is ${value}; expected a whole number.`);
+  return value;
+}

@@ -1,0 +1,113 @@
+/** `pupil doctor`: proves what a run needs of this machine, and names the command that mends each fault. */
+import {mkdir, mkdtemp, rm, statfs, access, constants} from 'node:fs/promises';
+import {tmpdir, totalmem, freemem, availableParallelism} from 'node:os';
+import path from 'node:path';
+import Database from 'better-sqlite3';
+import {runChild, type Stop} from '../children/child.js';
+import {PROTOCOL} from '../children/protocol.js';
+import {findPython, packageFolder} from '../children/python-env.js';
+import {trainerCommand} from '../children/trainer.js';
+import {workerCommand} from '../children/worker.js';
+import {UserError, environmentError} from '../errors.js';
+import {painter} from '../report/terminal.js';
+import {bytes} from '../words.js';
+
+interface Check {
+  readonly name: string;
+  readonly ok: boolean;
+  readonly found: string;
+  /** The command that mends it; empty where nothing is wrong. */
+  readonly fix: string;
+}
+
+const SETUP = `cd ${packageFolder} && npm run setup`;
+/** A ResNet's checkpoints, a report and packs of a small run. */
+const LEAST_FREE_BYTES = 2e9;
+
+export async function doctor(flags: {readonly home: string; readonly python?: string | undefined; readonly json: boolean}, stop: Stop): Promise<void> {
+  const attempt = await mkdtemp(path.join(tmpdir(), 'pupil-doctor-'));
+  try {
+    const trainer = await pythonChecks(flags.python, attempt, stop);
+    const checks = [nodeCheck(), sqliteCheck(), await workerCheck('cpu', attempt, stop), ...trainer.checks];
+    if (trainer.cuda !== null) checks.push(await workerCheck(trainer.cuda, attempt, stop, trainer.python));
+    checks.push(await diskCheck(flags.home), memoryCheck());
+    const ok = checks.every(check => check.ok);
+    if (flags.json) process.stdout.write(`${JSON.stringify({ok, checks})}\n`);
+    else {
+      const paint = painter(process.stdout);
+      for (const check of checks) {
+        process.stdout.write(`${check.ok ? paint('green', 'ok   ') : paint('red', 'FAULT')} ${check.name.padEnd(12)} ${check.found}\n`);
+        if (!check.ok) process.stdout.write(`      ${''.padEnd(12)} mend it with: ${check.fix}\n`);
+      }
+    }
+    if (!ok) throw environmentError(`${checks.filter(check => !check.ok).length} of ${checks.length} checks found a fault.`);
+  } finally {
+    await rm(attempt, {recursive: true, force: true});
+  }
+}
+
+function nodeCheck(): Check {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  const ok = major > 20 || (major === 20 && minor >= 19);
+  return {name: 'node', ok, found: `Node ${process.versions.node} on ${process.platform}/${process.arch}, ${availableParallelism()} CPU threads`, fix: 'install Node 20.19 or newer (22 and 24 are tested, too)'};
+}
+
+function sqliteCheck(): Check {
+  try {
+    const database = new Database(':memory:');
+    const row = database.prepare<[], {version: string}>('SELECT sqlite_version() AS version').get();
+    database.close();
+    return {name: 'sqlite', ok: true, found: `SQLite ${row?.version}`, fix: ''};
+  } catch (error) {
+    return {name: 'sqlite', ok: false, found: `better-sqlite3 does not load: ${firstLine(error)}`, fix: SETUP};
+  }
+}
+
+/** Only a run proves a device: onnxruntime opens sessions on GPUs that it cannot compute on. */
+async function workerCheck(device: string, attempt: string, stop: Stop, python: string | null = null): Promise<Check> {
+  const name = device === 'cpu' ? 'onnxruntime' : 'cuda scoring';
+  try {
+    const result = await runChild<'probe'>(workerCommand({decodeThreads: 1, device, python}), {protocol: PROTOCOL, task: 'probe', device}, {attempt, stop, onEvent: () => {}});
+    return {name, ok: true, found: `${result.runtime} ran a model on ${result.deviceName}`, fix: ''};
+  } catch (error) {
+    return {name, ok: false, found: firstLine(error), fix: SETUP};
+  }
+}
+
+async function pythonChecks(flag: string | undefined, attempt: string, stop: Stop): Promise<{checks: Check[]; cuda: string | null; python: string | null}> {
+  let python: string;
+  try {
+    python = findPython(flag);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return {checks: [{name: 'python', ok: false, found: firstLine(error), fix: SETUP}], cuda: null, python: null};
+  }
+  try {
+    const result = await runChild<'probe'>(trainerCommand(python), {protocol: PROTOCOL, task: 'probe', device: 'auto'}, {attempt, stop, onEvent: () => {}});
+    const [, major = 0, minor = 0] = (/torch (\d+)\.(\d+)/.exec(result.runtime) ?? []).map(Number);
+    const recent = major > 2 || (major === 2 && minor >= 11);
+    const checks: Check[] = [
+      {name: 'python', ok: recent, found: `${result.runtime} at ${python}${recent ? '' : '; torch 2.11 or newer is needed'}`, fix: SETUP},
+      {name: 'training', ok: true, found: `on ${result.deviceName}${result.bf16 ? ', bf16' : ''}`, fix: ''},
+    ];
+    return {checks, cuda: result.device.startsWith('cuda') ? result.device : null, python};
+  } catch (error) {
+    return {checks: [{name: 'python', ok: false, found: `${python}: ${firstLine(error)}`, fix: SETUP}], cuda: null, python};
+  }
+}
+
+async function diskCheck(home: string): Promise<Check> {
+  try {
+    await mkdir(home, {recursive: true});
+    await access(home, constants.W_OK);
+    const {bavail, bsize} = await statfs(home);
+    const free = bavail * bsize;
+    return {name: 'disk', ok: free > LEAST_FREE_BYTES, found: `${bytes(free)} free in ${home}`, fix: `free some space there, or name another home with --home DIR`};
+  } catch (error) {
+    return {name: 'disk', ok: false, found: `${home} cannot be written: ${firstLine(error)}`, fix: 'name another home with --home DIR'};
+  }
+}
+
+const memoryCheck = (): Check => ({name: 'memory', ok: true, found: `${bytes(freemem())} free of ${bytes(totalmem())}`, fix: ''});
+
+const firstLine = (error: unknown): string => (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '';

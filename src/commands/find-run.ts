@@ -1,0 +1,56 @@
+/** Finds the run that a looking command is about, and opens its state for reading. */
+import {existsSync, readdirSync, statSync} from 'node:fs';
+import path from 'node:path';
+import {configSchema, type Config} from '../config.js';
+import {environmentError, usageError} from '../errors.js';
+import {databaseFolder, runPaths, type RunPaths} from '../home.js';
+import {openStoreToRead, type Store} from '../store/open.js';
+
+export interface RunFlags {
+  readonly home: string;
+  readonly run?: string | undefined;
+}
+
+/** Names of the runs of a home, the one that was written last first. */
+export function runsOf(home: string): string[] {
+  const folder = databaseFolder(home);
+  if (!existsSync(folder)) return [];
+  const written = (name: string) => Math.max(...['', '-wal'].map(suffix => statSync(path.join(folder, name + suffix), {throwIfNoEntry: false})?.mtimeMs ?? 0));
+  return readdirSync(folder)
+    .filter(name => name.endsWith('.sqlite'))
+    .sort((a, b) => written(b) - written(a))
+    .map(name => name.slice(0, -'.sqlite'.length));
+}
+
+export interface OpenRun {
+  readonly paths: RunPaths;
+  readonly store: Store;
+  readonly config: Config;
+}
+
+/** Opens the named run, or the one that was written last. Close its store. Throws (exit 2) where there is none. */
+export function openRun({home, run}: RunFlags): OpenRun {
+  const runs = runsOf(home);
+  const [latest] = runs;
+  if (latest === undefined) throw usageError(`There is no run in ${home}. Start one with pupil orchestrate, or name its home with --home DIR.`);
+  const chosen = run ?? latest;
+  const paths = runPaths(home, chosen);
+  const store = openStoreToRead(paths.database);
+  if (store === null) throw usageError(`There is no run ${JSON.stringify(chosen)} in ${home}. Runs there: ${runs.join(', ')}.`);
+  try {
+    return {paths, store, config: configOf(store, chosen)};
+  } catch (error) {
+    store.close();
+    throw error;
+  }
+}
+
+export function configOf(store: Store, run: string): Config {
+  const stored = store.run.config();
+  if (stored === null) throw usageError(`Run ${run} has not started yet. Start it with pupil orchestrate.`);
+  const parsed = configSchema.safeParse(JSON.parse(stored));
+  if (!parsed.success) {
+    throw environmentError(`The configuration of run ${run} was written by another version of pupil. Run pupil orchestrate again with it; nothing that still stands is done again.`, {cause: parsed.error});
+  }
+  return parsed.data;
+}

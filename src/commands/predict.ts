@@ -1,0 +1,74 @@
+/** `pupil predict`: the student's answer for pictures of one's own, through the same decoder as in training. */
+import path from 'node:path';
+import {existsSync, statSync} from 'node:fs';
+import {runChild, type Stop} from '../children/child.js';
+import {PROTOCOL, type PredictItem} from '../children/protocol.js';
+import {workerCommand} from '../children/worker.js';
+import {imageSizes} from '../config.js';
+import {dataError, usageError} from '../errors.js';
+import {toPrintable} from '../images/printable-path.js';
+import {table} from '../report/table.js';
+import {threadsOf} from '../stages/context.js';
+import {percent} from '../words.js';
+import {openRun, type RunFlags} from './find-run.js';
+
+export interface PredictFlags extends RunFlags {
+  readonly images: readonly string[];
+  readonly top: number;
+  readonly json: boolean;
+}
+
+export async function predict(flags: PredictFlags, stop: Stop): Promise<void> {
+  const {store, paths, config} = openRun(flags);
+  const classes = store.images.classes().length;
+  const cifar = store.images.sources().some(source => source.role === 'labelled' && source.spec.kind.startsWith('cifar'));
+  store.close();
+  const model = paths.model('student', 'model.onnx');
+  if (!existsSync(model)) throw dataError(`Run ${paths.run} has no student yet (${model}). Finish it with pupil orchestrate.`);
+  const folder = flags.images.find(image => statSync(image, {throwIfNoEntry: false})?.isDirectory());
+  if (folder !== undefined) throw usageError(`${folder} is a folder. Give picture files, such as ${path.join(folder, '*.jpg')}.`);
+
+  let failed = 0;
+  const items = flags.images.map((image): PredictItem => ({image, file: toPrintable(Buffer.from(path.resolve(image)))}));
+  const {limits} = config;
+  await runChild<'predict'>(
+    workerCommand({decodeThreads: threadsOf(config), device: 'cpu', python: null}),
+    {
+      protocol: PROTOCOL,
+      task: 'predict',
+      model,
+      device: 'cpu',
+      decoding: {
+        ...imageSizes(config, cifar),
+        formats: limits.formats,
+        maxFileBytes: limits.max_file_mb * 1_000_000,
+        maxPixels: limits.max_megapixels * 1_000_000,
+        timeoutSeconds: limits.decode_seconds,
+      },
+      decodeThreads: threadsOf(config),
+      top: Math.min(flags.top, classes),
+    },
+    {
+      attempt: path.join(paths.attempts, 'predict'),
+      stop,
+      lines: items,
+      onEvent(event) {
+        if (event.type !== 'predicted') return;
+        const {image, classes, error} = event;
+        if (error !== null) failed++;
+        if (flags.json) process.stdout.write(`${JSON.stringify(error === null ? {image, classes} : {image, error})}\n`);
+        else if (error !== null) process.stdout.write(`${toPrintable(Buffer.from(image))}\n  ${error.code}: ${error.detail}\n`);
+        else process.stdout.write(`${toPrintable(Buffer.from(image))}\n${indent(table(['', ''], classes.map(row => [percent(row.probability), row.class]), {align: ['right']}))}\n`);
+      },
+    },
+  );
+  if (failed === flags.images.length) throw dataError(failed === 1 ? 'The picture could not be read.' : `None of the ${failed} pictures could be read.`);
+}
+
+/** Drops the empty header and sets the rows in. */
+const indent = (text: string): string =>
+  text
+    .split('\n')
+    .slice(1)
+    .map(line => `  ${line}`)
+    .join('\n');

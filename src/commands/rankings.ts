@@ -1,0 +1,69 @@
+/** `pupil rankings`: what each class got, or one class's images in order. */
+import {closest} from 'fastest-levenshtein';
+import {dataError, usageError} from '../errors.js';
+import {table} from '../report/table.js';
+import type {RankingRow} from '../store/rankings.js';
+import {count} from '../words.js';
+import {openRun, type OpenRun, type RunFlags} from './find-run.js';
+
+export interface RankingsFlags extends RunFlags {
+  readonly class?: string | undefined;
+  readonly limit: number;
+  readonly offset: number;
+  readonly csv: boolean;
+  readonly json: boolean;
+}
+
+export function rankings(flags: RankingsFlags): void {
+  if (flags.csv && flags.json) throw usageError('Give --csv or --json, not both.');
+  const run = openRun(flags);
+  try {
+    if (run.store.rankings.summaries().length === 0) {
+      throw dataError(`Run ${run.paths.run} has no rankings yet: its select stage has not finished. Run pupil orchestrate.`);
+    }
+    process.stdout.write(flags.class === undefined ? allClasses(run, flags) : oneClass(run, flags.class, flags));
+  } finally {
+    run.store.close();
+  }
+}
+
+const csvCell = (value: string | number): string => (/[",\n\r]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : String(value));
+const csv = (rows: readonly (readonly (string | number)[])[]): string => rows.map(row => `${row.map(csvCell).join(',')}\n`).join('');
+const score = (value: number | null): string => (value === null ? '' : value.toFixed(5));
+
+function allClasses({store, paths, config}: OpenRun, flags: RankingsFlags): string {
+  const classes = store.rankings.summaries().map(summary => ({...summary, short: summary.selected < config.select.top_k}));
+  if (flags.json) return `${JSON.stringify({run: paths.run, classes})}\n`;
+  if (flags.csv) return csv([['class', 'candidates', 'selected', 'cutoff', 'short'], ...classes.map(row => [row.class, row.candidates, row.selected, row.cutoff ?? '', row.short ? 1 : 0])]);
+  const rows = classes.map(row => [row.class, count(row.candidates), count(row.selected), score(row.cutoff), row.short ? `short of K = ${count(config.select.top_k)}` : '']);
+  return `${table(['class', 'candidates', 'selected', 'cut-off', ''], rows, {align: ['left', 'right', 'right', 'right']})}\n`;
+}
+
+interface FullRow extends Omit<RankingRow, 'selected'> {
+  readonly selected: boolean;
+  readonly also: {readonly class: string; readonly rank: number}[];
+}
+
+function oneClass({store, paths}: OpenRun, name: string, flags: RankingsFlags): string {
+  const summaries = store.rankings.summaries();
+  const summary = summaries.find(candidate => candidate.class === name);
+  if (!summary) {
+    const names = summaries.map(candidate => candidate.class);
+    throw usageError(`There is no class ${JSON.stringify(name)}. Did you mean ${closest(name, names)}? See all ${names.length} with pupil rankings.`);
+  }
+  const rows: FullRow[] = store.rankings.rows(name, flags.limit, flags.offset).map(row => ({
+    ...row,
+    selected: row.selected === 1,
+    also: store.rankings.ofImage(row.image).filter(other => other.class !== name).map(({class: other, rank}) => ({class: other, rank})),
+  }));
+  if (flags.json) {
+    const {candidates, selected, cutoff} = summary;
+    const listed = rows.map(({rank, score, image, place, selected, also}) => ({rank, score, image, place, selected, also}));
+    return `${JSON.stringify({run: paths.run, class: name, candidates, selected, cutoff, rows: listed})}\n`;
+  }
+  const also = (row: FullRow) => row.also.map(other => `${other.class} #${other.rank}`).join(', ');
+  if (flags.csv) return csv([['rank', 'score', 'image', 'place', 'selected', 'also'], ...rows.map(row => [row.rank, row.score, row.image, row.place, row.selected ? 1 : 0, also(row)])]);
+  const head = `${name}: ${count(summary.candidates)} candidates, ${count(summary.selected)} selected, cut-off ${score(summary.cutoff)}\n`;
+  const listed = rows.map(row => [String(row.rank), score(row.score), row.image.slice(0, 12), row.place, also(row)]);
+  return head + `${table(['rank', 'score', 'image', 'place', 'also selected for'], listed, {align: ['right', 'right']})}\n`;
+}

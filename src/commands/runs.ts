@@ -1,0 +1,98 @@
+/** `pupil runs` and `pupil compare`: the runs of a home, and two of them side by side. */
+import type {Results, SelectionCounts} from '../events.js';
+import {table} from '../report/table.js';
+import {stageNames} from '../events.js';
+import type {EvaluateSummary} from '../stages/evaluate.js';
+import {count, duration, percent} from '../words.js';
+import {openRun, runsOf} from './find-run.js';
+
+interface RunSummary {
+  readonly run: string;
+  readonly about: string;
+  readonly stagesDone: number;
+  readonly seconds: number;
+  readonly results: Results | null;
+  readonly selection: Pick<SelectionCounts, 'topP' | 'topK' | 'scored' | 'selected'> | null;
+  readonly settings: Readonly<Record<string, string>>;
+}
+
+function summarise(home: string, run: string): RunSummary {
+  const {store, config} = openRun({home, run});
+  try {
+    const records = stageNames.map(name => store.stages.read(name)).filter(record => record !== null);
+    const done = records.filter(record => record.status === 'done' || record.status === 'skipped');
+    const summary = (name: string) => done.find(record => record.name === name)?.summary;
+    return {
+      run,
+      about: config.about ?? '',
+      stagesDone: done.length,
+      seconds: records.reduce((sum, record) => sum + record.seconds, 0),
+      // Written by those stages in these shapes.
+      results: (summary('evaluate') as EvaluateSummary | undefined)?.results ?? null,
+      selection: (summary('select') as SelectionCounts | undefined) ?? null,
+      settings: flatten(config),
+    };
+  } finally {
+    store.close();
+  }
+}
+
+const flatten = (value: unknown, prefix = ''): Record<string, string> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? Object.assign({}, ...Object.entries(value).map(([key, inner]) => flatten(inner, prefix === '' ? key : `${prefix}.${key}`))) as Record<string, string>
+    : {[prefix]: Array.isArray(value) ? value.join(', ') : String(value)};
+
+const top1 = (results: Results | null, key: keyof Results): string => (results?.[key] ? percent(results[key].top1) : '');
+
+export function runs({home, json}: {readonly home: string; readonly json: boolean}): void {
+  const found = runsOf(home).flatMap(run => {
+    try {
+      return [summarise(home, run)];
+    } catch (error) {
+      // One damaged or unfinished run must not hide the others.
+      process.stderr.write(`${run}: ${error instanceof Error ? error.message : String(error)}\n`);
+      return [];
+    }
+  });
+  if (json) {
+    const listed = found.map(({run, about, stagesDone, seconds, results}) => ({run, about, stages_done: stagesDone, seconds, results: results && wireResults(results)}));
+    process.stdout.write(`${JSON.stringify({home, runs: listed})}\n`);
+    return;
+  }
+  if (found.length === 0) {
+    process.stdout.write(`No runs in ${home} yet. Start one with pupil orchestrate.\n`);
+    return;
+  }
+  const rows = found.map(run => [run.run, `${run.stagesDone} of ${stageNames.length}`, duration(run.seconds), top1(run.results, 'teacher'), top1(run.results, 'supervised'), top1(run.results, 'student'), run.about]);
+  const text = table(['run', 'stages', 'time', 'teacher', 'supervised', 'student', ''], rows, {
+    align: ['left', 'left', 'right', 'right', 'right', 'right'],
+    ...(process.stdout.isTTY && {width: process.stdout.columns}),
+  });
+  process.stdout.write(`${text}\n`);
+}
+
+const wireResults = ({teacher, supervised, studentPretrained, student}: Results) => ({teacher, supervised, student_pretrained: studentPretrained, student});
+
+export function compare({home, a, b, json}: {readonly home: string; readonly a: string; readonly b: string; readonly json: boolean}): void {
+  const [first, second] = [summarise(home, a), summarise(home, b)];
+  const rows: string[][] = [
+    ['teacher top-1', top1(first.results, 'teacher'), top1(second.results, 'teacher')],
+    ['supervised top-1', top1(first.results, 'supervised'), top1(second.results, 'supervised')],
+    ['student, pre-trained top-1', top1(first.results, 'studentPretrained'), top1(second.results, 'studentPretrained')],
+    ['student top-1', top1(first.results, 'student'), top1(second.results, 'student')],
+    ['images scored', shown(first.selection?.scored), shown(second.selection?.scored)],
+    ['pairs selected', shown(first.selection?.selected), shown(second.selection?.selected)],
+    ['time', duration(first.seconds), duration(second.seconds)],
+  ];
+  const keys = [...new Set([...Object.keys(first.settings), ...Object.keys(second.settings)])].filter(key => key !== 'run' && key !== 'about' && first.settings[key] !== second.settings[key]);
+  if (json) {
+    const side = ({run, results, seconds}: RunSummary) => ({run, results: results && wireResults(results), seconds});
+    const differences = keys.map(key => ({key, a: first.settings[key] ?? null, b: second.settings[key] ?? null}));
+    process.stdout.write(`${JSON.stringify({a: side(first), b: side(second), differences})}\n`);
+    return;
+  }
+  const settings = keys.map(key => [key, first.settings[key] ?? '', second.settings[key] ?? '']);
+  process.stdout.write(`${table(['', a, b], [...rows, ...settings], {align: ['left', 'right', 'right']})}\n`);
+}
+
+const shown = (value: number | undefined): string => (value === undefined ? '' : count(value));

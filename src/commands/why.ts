@@ -1,0 +1,97 @@
+/** `pupil why IMAGE`: what the teacher thought of an image, and why each class selected it or did not. */
+import path from 'node:path';
+import {usageError} from '../errors.js';
+import {readScores} from '../images/score-file.js';
+import {toPrintable} from '../images/printable-path.js';
+import {table} from '../report/table.js';
+import {shardFile} from '../stages/score.js';
+import {count} from '../words.js';
+import {openRun, type OpenRun, type RunFlags} from './find-run.js';
+
+interface ClassVerdict {
+  readonly class: string;
+  /** 1: the teacher's best class for it. */
+  readonly position: number;
+  readonly score: number;
+  /** Null beyond the K that are kept. */
+  readonly rank: number | null;
+  readonly cutoff: number | null;
+  readonly selected: boolean;
+  readonly reason: string;
+}
+
+export async function why(flags: RunFlags & {readonly image: string; readonly json: boolean}): Promise<void> {
+  const run = openRun(flags);
+  const {store, paths} = run;
+  try {
+    const id = findImage(run, flags.image);
+    const places = store.images.placesOf(id);
+    const classes = await verdicts(run, id);
+    const standing = classes.length > 0 ? '' : unscoredReason(run, id);
+    if (flags.json) {
+      process.stdout.write(`${JSON.stringify({run: paths.run, image: id, places, classes, ...(standing !== '' && {reason: standing})})}\n`);
+      return;
+    }
+    const head = `image ${id}\n${places.map(place => `  ${place}\n`).join('')}`;
+    if (standing !== '') {
+      process.stdout.write(`${head}${standing}\n`);
+      return;
+    }
+    const rows = classes.map(row => [String(row.position), row.class, row.score.toFixed(5), row.rank === null ? '' : count(row.rank), row.cutoff?.toFixed(5) ?? '', row.reason]);
+    process.stdout.write(`${head}${table(['', 'class', 'score', 'rank', 'cut-off', ''], rows, {align: ['right', 'left', 'right', 'right', 'right']})}\n`);
+  } finally {
+    store.close();
+  }
+}
+
+/** A path (or place), the whole id, or an unambiguous beginning of it. */
+function findImage({store, paths}: OpenRun, given: string): string {
+  const printable = toPrintable(Buffer.from(given));
+  const placed = store.images.idAt(printable) ?? store.images.idAt(toPrintable(Buffer.from(path.resolve(given))));
+  if (placed !== null) return placed;
+  if (/^[0-9a-f]{2,24}$/.test(given)) {
+    const [id, another] = store.images.idsWithPrefix(given);
+    if (another !== undefined) throw usageError(`More than one image of run ${paths.run} has an id that begins with ${given}. Give more digits.`);
+    if (id !== undefined) return id;
+  }
+  const aside = [...store.quarantine.ofPlace(printable), ...store.quarantine.ofPlace(toPrintable(Buffer.from(path.resolve(given))))];
+  const [first] = aside;
+  if (first) throw usageError(`${given} was set aside: ${first.code}, ${first.detail}.`);
+  throw usageError(`Run ${paths.run} knows no image ${JSON.stringify(given)}. Give its path, its place as pupil rankings shows it, or the beginning of its id.`);
+}
+
+async function verdicts({store, config, paths}: OpenRun, id: string): Promise<ClassVerdict[]> {
+  const image = store.images.standingOf(id);
+  const shard = image?.pool ? store.shards.containing(image.key) : null;
+  if (shard === null || shard.rows === null || shard.rows === 0) return [];
+  const names = store.images.classes();
+  const topP = Math.min(config.select.top_p, names.length);
+  const scores = await readScores(shardFile({paths}, shard.number), topP);
+  const row = scores.images.indexOf(id);
+  if (row < 0) return [];
+  const cutoffs = new Map(store.rankings.summaries().map(summary => [summary.class, summary]));
+  const ranks = new Map(store.rankings.ofImage(id).map(ranked => [ranked.class, ranked]));
+  return Array.from({length: topP}, (_, index) => {
+    const name = names[scores.classes[index]![row]!]!;
+    const ranked = ranks.get(name);
+    const cutoff = cutoffs.get(name)?.cutoff ?? null;
+    const selected = ranked?.selected === 1;
+    const reason =
+      cutoffs.size === 0
+        ? 'not selected yet: the select stage has not finished'
+        : selected
+          ? `selected: rank ${ranked.rank} of the ${count(cutoffs.get(name)!.selected)} kept`
+          : ranked
+            ? 'not selected: vetoed'
+            : `not selected: below the cut-off of the ${count(config.select.top_k)} best`;
+    return {class: name, position: index + 1, score: scores.logProbs[index]![row]!, rank: ranked?.rank ?? null, cutoff, selected, reason};
+  });
+}
+
+function unscoredReason({store}: OpenRun, id: string): string {
+  const aside = store.quarantine.ofImage(id);
+  if (aside.length > 0) return `Not scored: ${aside.map(row => `${row.code}, ${row.detail}`).join('; ')}.`;
+  const standing = store.images.standingOf(id);
+  if (standing?.pool) return 'Not scored yet: the score stage has not come to it.';
+  return standing?.split ? `Not scored: it is in the ${standing.split === 'train' ? 'labelled training' : standing.split} set, not in the pool.` : 'Not scored: it was drawn for no set and is not in the pool.';
+}

@@ -1,0 +1,384 @@
+/** The configuration of a run: its schema, its only defaults, and how a file, a preset and flags become one checked object. */
+import {readFileSync, readdirSync} from 'node:fs';
+import path from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {closest, distance} from 'fastest-levenshtein';
+import {isMap, isSeq, LineCounter, parseDocument, type Document} from 'yaml';
+import {z} from 'zod';
+import {modelNames, type Architecture} from './children/protocol.js';
+import {usageError} from './errors.js';
+
+/** Keys read exactly as people write them, so they are snake_case here too. */
+const positive = z.int().positive();
+const share = z.number().min(0).max(1);
+const rate = z.number().positive();
+const auto = z.literal('auto');
+/** A run names files and folders. */
+const runName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'letters, digits, dots, dashes and underscores, a letter or digit first');
+const deviceName = z.string().regex(/^(auto|cpu|cuda(:\d+)?)$/, 'auto, cpu, cuda or cuda:N');
+const model = z.enum(modelNames);
+
+export const configSchema = z.strictObject({
+  run: runName.default('run').describe('Name of the run: db/NAME.sqlite, data/NAME/, models/NAME/'),
+  about: z.string().optional().describe('One line on what this configuration is'),
+  seed: z.int().nonnegative().default(0).describe('Settles every random draw'),
+  device: deviceName.default('auto').describe('auto, cpu, cuda or cuda:N; auto takes a GPU where both children can use one'),
+
+  labelled: z
+    .preprocess(
+      value => (typeof value === 'string' ? {source: value} : value),
+      z.strictObject({
+        source: z.string().describe('Where the labelled pictures come from'),
+        per_class: positive.nullable().default(null).describe('Draw only so many labelled pictures a class (seeded, stratified); null takes all'),
+      }),
+    )
+    .describe('The labelled set'),
+  unlabelled: z
+    .preprocess(value => (typeof value === 'string' ? [value] : value), z.array(z.string()).min(1))
+    .describe('Sources of unlabelled pictures; `rest` is what labelled.per_class left over, its labels hidden'),
+  validation: z
+    .preprocess(
+      value => (typeof value === 'string' ? {source: value} : value),
+      z.strictObject({
+        source: z.string().nullable().default(null).describe('A validation set of your own; null splits one off the labelled set'),
+        share: share.default(0.1).describe('Share of the labelled set to split off, at least 5 a class'),
+        per_class: positive.nullable().default(null).describe('Instead of a share: so many a class, drawn beside the labelled ones'),
+      }),
+    )
+    .prefault({})
+    .describe('What every choice is made on'),
+  test: z.string().nullable().default(null).describe('Read once, by evaluate; null reports validation accuracies'),
+
+  image: z
+    .strictObject({
+      size: z.union([positive, auto]).default('auto').describe("Side of the square the network sees; auto: 32 for CIFAR sources, else 224"),
+      resize: z.union([positive, auto]).default('auto').describe('Short side after resizing, before the centre crop; auto: size up to 64 px, else size x 8/7'),
+    })
+    .prefault({}),
+
+  teacher: z
+    .strictObject({
+      file: z.string().nullable().default(null).describe('A ready-made teacher: .safetensors, .pt, .pth or .onnx'),
+      classes: z.union([z.string(), z.array(z.string())]).nullable().default(null).describe("The file's class names in its own order (a list, or a text file with one a line)"),
+      model: model.default('resnet50'),
+      epochs: positive.default(100),
+      learning_rate: z.union([rate, auto]).default('auto'),
+    })
+    .prefault({}),
+  student: z.strictObject({model: z.union([model, auto]).default('auto').describe("auto: the teacher's")}).prefault({}),
+  pretrain: z.strictObject({epochs: positive.default(30), learning_rate: z.union([rate, auto]).default('auto')}).prefault({}),
+  finetune: z
+    .strictObject({
+      epochs: positive.default(20),
+      learning_rate: z.union([rate, auto]).default('auto').describe('auto: a tenth of the pre-training rate; the full rate would erase the pre-training'),
+    })
+    .prefault({}),
+  train: z
+    .strictObject({
+      batch_size: positive.default(128),
+      momentum: share.default(0.9),
+      weight_decay: z.union([z.number().nonnegative(), auto]).default('auto').describe('Not on norms and biases'),
+      label_smoothing: share.default(0.1),
+      warmup: z.union([share, auto]).default('auto').describe('Share of all steps over which the learning rate rises'),
+      schedule: z.union([z.enum(['cosine', 'linear']), auto]).default('auto'),
+      precision: z.enum(['auto', 'fp32', 'bf16']).default('auto').describe('auto: bf16 where the device multiplies it natively'),
+      evaluations: positive.default(20).describe('How often a training step looks at the validation set'),
+      flip: z.boolean().default(true),
+      crop: z.union([z.enum(['none', 'shift', 'resized']), auto]).default('auto').describe('auto: shift up to 64 px, RandomResizedCrop above'),
+      pad: z.union([z.int().nonnegative(), auto]).default('auto').describe('Largest shift in pixels; auto: an eighth of the size, at most 4'),
+      min_area: share.default(0.35).describe('Smallest share of the picture that RandomResizedCrop keeps'),
+    })
+    .prefault({}),
+  score: z
+    .strictObject({
+      batch_size: positive.default(32),
+      shard_size: positive.default(4096).describe('Pool images in one score file'),
+    })
+    .prefault({}),
+  select: z
+    .strictObject({
+      top_p: positive.default(10).describe('P: classes an image is a candidate for'),
+      top_k: positive.default(1000).describe('K: images a class keeps'),
+    })
+    .prefault({}),
+  evaluate: z
+    .strictObject({
+      baseline: z.boolean().default(false).describe("Also train the student's net on the labels alone for as many steps as the student had"),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      max_failures: share.default(0.01).describe('Share of pictures that may be set aside before the run stops'),
+      max_file_mb: positive.default(20),
+      max_megapixels: positive.default(50),
+      decode_seconds: positive.default(5),
+      formats: z.array(z.enum(['jpeg', 'png', 'webp', 'gif', 'tiff', 'avif'])).min(1).default(['jpeg', 'png', 'webp']),
+      threads: z.union([positive, auto]).default('auto').describe('CPU threads for training and for decoding; auto: all cores'),
+    })
+    .prefault({}),
+});
+
+export type Config = z.infer<typeof configSchema>;
+type ModelName = Architecture['name'];
+
+// ---------------------------------------------------------------- what `auto` means
+
+/** Training settings that depend on the net. cifarnet: cifar10-airbench's; ResNets: torchvision's reference recipe, its rate scaled with the batch. */
+function recipe(name: ModelName, batchSize: number) {
+  return name === 'cifarnet'
+    ? {learningRate: 1, warmup: 0.2, schedule: 'linear' as const, weightDecay: 1e-3}
+    : {learningRate: (0.1 * batchSize) / 256, warmup: 0.05, schedule: 'cosine' as const, weightDecay: 5e-4};
+}
+
+const given = <Value>(value: Value | 'auto', otherwise: Value): Value => (value === 'auto' ? otherwise : value);
+
+export const imageSizes = (config: Config, labelledIsCifar: boolean): {size: number; resize: number} => {
+  const size = given(config.image.size, labelledIsCifar ? 32 : 224);
+  return {size, resize: given(config.image.resize, size <= 64 ? size : Math.round((size * 8) / 7))};
+};
+
+export const studentModel = (config: Config): ModelName => given(config.student.model, config.teacher.model);
+
+/** All numbers of one training step. `size` in pixels. */
+export function trainingSettings(config: Config, step: 'teacher' | 'pretrain' | 'finetune', size: number) {
+  const name = step === 'teacher' ? config.teacher.model : studentModel(config);
+  const {train} = config;
+  const defaults = recipe(name, train.batch_size);
+  const base = given(step === 'teacher' ? config.teacher.learning_rate : config.pretrain.learning_rate, defaults.learningRate);
+  const crop = given(train.crop, size <= 64 ? 'shift' : 'resized');
+  return {
+    model: name,
+    stem: size <= 64 ? ('small' as const) : ('imagenet' as const),
+    epochs: config[step].epochs,
+    evaluations: train.evaluations,
+    batchSize: train.batch_size,
+    learningRate: step === 'finetune' ? given(config.finetune.learning_rate, base / 10) : base,
+    warmup: given(train.warmup, defaults.warmup),
+    schedule: given(train.schedule, defaults.schedule),
+    momentum: train.momentum,
+    weightDecay: given(train.weight_decay, defaults.weightDecay),
+    labelSmoothing: train.label_smoothing,
+    precision: train.precision,
+    augment: {flip: train.flip, crop, pad: given(train.pad, Math.min(4, Math.floor(size / 8))), minArea: train.min_area},
+  };
+}
+
+/** Classes kept an image in the score files: enough that P up to 10 can change without scoring again. */
+export const classesKept = (config: Config, classes: number): number => Math.min(classes, Math.max(10, config.select.top_p));
+
+// ---------------------------------------------------------------- from file, preset and flags to a config
+
+type Plain = Record<string, unknown>;
+
+/** One layer of settings; a later layer wins. `locate` says where a key stands in it, for messages. */
+interface Layer {
+  readonly values: Plain;
+  locate(keys: readonly PropertyKey[]): string | null;
+}
+
+const presetsFolder = fileURLToPath(new URL('../presets/', import.meta.url));
+export const presetNames = (): string[] =>
+  readdirSync(presetsFolder)
+    .filter(name => name.endsWith('.yaml'))
+    .map(name => name.slice(0, -'.yaml'.length))
+    .sort();
+
+const isPlain = (value: unknown): value is Plain => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+function yamlLayer(file: string, shown: string): Layer {
+  let text;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (cause) {
+    throw usageError(`Cannot read the config file ${shown}: ${cause instanceof Error ? cause.message : String(cause)}`, {cause});
+  }
+  const lines = new LineCounter();
+  const document: Document = parseDocument(text, {lineCounter: lines});
+  const [error] = document.errors;
+  if (error) throw usageError(`${shown}:${error.linePos?.[0].line ?? 1} is not valid YAML: ${error.message.split('\n')[0]}`, {cause: error});
+  const values: unknown = document.toJS() ?? {};
+  if (!isPlain(values)) throw usageError(`${shown} should hold keys and values, such as \`labelled: birds/train\`.`);
+  return {
+    values,
+    locate(keys) {
+      let node: unknown = document.contents;
+      let line: number | null = null;
+      for (const key of keys) {
+        if (isMap(node)) {
+          const pair = node.items.find(item => String(item.key) === String(key));
+          if (!pair) return null;
+          const start = (pair.key as {range?: [number, number, number]}).range?.[0] ?? 0;
+          line = lines.linePos(start).line;
+          node = pair.value;
+        } else if (!isSeq(node)) return line === null ? null : `${shown}:${line}`;
+      }
+      return line === null ? null : `${shown}:${line}`;
+    },
+  };
+}
+
+const lookUp = (values: unknown, keys: readonly PropertyKey[]): unknown =>
+  keys.reduce<unknown>((value, key) => (isPlain(value) ? value[String(key)] : undefined), values);
+
+/** `select.top_k=4000`: the value is read as YAML, so numbers, lists and null come out as such. */
+function setLayer(assignment: string): Layer {
+  const at = assignment.indexOf('=');
+  if (at < 1) throw usageError(`--set ${assignment}: expected KEY=VALUE, such as --set select.top_k=4000.`);
+  const keys = assignment.slice(0, at).split('.');
+  const value: unknown = parseDocument(assignment.slice(at + 1)).toJS();
+  const values = keys.reduceRight<unknown>((inner, key) => ({[key]: inner}), value) as Plain;
+  return {values, locate: wanted => (lookUp(values, wanted.slice(0, keys.length)) === undefined ? null : `--set ${assignment}`)};
+}
+
+/** A flag of its own, such as --labelled; undefined where it was not given. */
+function flagLayer(flag: string, values: Plain): Layer {
+  return {values, locate: wanted => (lookUp(values, wanted.slice(0, 1)) === undefined ? null : flag)};
+}
+
+/** Later over earlier; `labelled: DIR` and `labelled: {source: DIR}` are the same thing, so a string joins a map as its source. */
+function merge(base: unknown, over: unknown): unknown {
+  if (typeof over === 'string' && isPlain(base)) return {...base, source: over};
+  if (typeof base === 'string' && isPlain(over)) return {source: base, ...over};
+  if (!isPlain(base) || !isPlain(over)) return over;
+  const merged: Plain = {...base};
+  for (const [key, value] of Object.entries(over)) merged[key] = key in merged ? merge(merged[key], value) : value;
+  return merged;
+}
+
+/** What the command line says about the config. Paths in it are relative to the current folder, those in a file to the file's. */
+export interface ConfigFlags {
+  readonly file?: string | undefined;
+  readonly preset?: string | undefined;
+  readonly run?: string | undefined;
+  readonly labelled?: string | undefined;
+  readonly unlabelled?: readonly string[] | undefined;
+  readonly validation?: string | undefined;
+  readonly test?: string | undefined;
+  readonly teacher?: string | undefined;
+  readonly device?: string | undefined;
+  readonly maxFailures?: number | undefined;
+  readonly set?: readonly string[] | undefined;
+}
+
+/** `kind:path?split=...` with its path made absolute; `rest` is no path. */
+export function absoluteSource(spec: string, base: string): string {
+  const [, prefix = '', rest = spec] = /^((?:folder|cifar10|cifar100|webdataset|manifest):)?(.*)$/s.exec(spec) ?? [];
+  return spec === 'rest' ? spec : prefix + path.resolve(base, rest);
+}
+
+function absolutePaths(values: Plain, base: string): Plain {
+  const source = (value: unknown): unknown => {
+    if (typeof value === 'string') return absoluteSource(value, base);
+    if (isPlain(value) && typeof value['source'] === 'string') return {...value, source: absoluteSource(value['source'], base)};
+    return Array.isArray(value) ? value.map(source) : value;
+  };
+  const file = (value: unknown): unknown => (typeof value === 'string' ? path.resolve(base, value) : value);
+  const made: Plain = {...values};
+  for (const key of ['labelled', 'unlabelled', 'validation', 'test']) if (key in made) made[key] = source(made[key]);
+  const teacher = made['teacher'];
+  if (isPlain(teacher)) {
+    made['teacher'] = {...teacher, ...('file' in teacher && {file: file(teacher['file'])}), ...('classes' in teacher && {classes: file(teacher['classes'])})};
+  }
+  return made;
+}
+
+/** Every settable key, dotted: `select.top_k`. */
+export function configKeys(): string[] {
+  const keys = (schema: unknown, prefix: string): string[] => {
+    const properties = lookUp(schema, ['properties']);
+    if (!isPlain(properties)) return [prefix];
+    return Object.entries(properties).flatMap(([key, inner]) => keys(inner, prefix ? `${prefix}.${key}` : key));
+  };
+  return keys(jsonSchema(), '');
+}
+
+/** The schema for editors (JSON Schema). */
+export const jsonSchema = (): unknown => z.toJSONSchema(configSchema, {io: 'input', unrepresentable: 'any'});
+
+function nearestKey(key: string): string {
+  const known = configKeys();
+  const last = key.split('.').at(-1) ?? key;
+  const elsewhere = known.find(candidate => candidate.split('.').at(-1) === last);
+  const nearest = elsewhere ?? closest(key, known);
+  return elsewhere !== undefined || distance(key, nearest) <= Math.max(2, key.length / 3) ? ` Did you mean ${nearest}?` : '';
+}
+
+/**
+ * The config of a run from preset, file and flags, in that order of strength, paths absolute. A home's paths in a preset are
+ * relative to the home. Throws a UserError (exit 2) that lists every mistake with the place it was made.
+ */
+export function readConfig(flags: ConfigFlags, home: string): Config {
+  const cwd = process.cwd();
+  const layers: Layer[] = [];
+  const add = (layer: Layer, base: string) => layers.push({...layer, values: absolutePaths(layer.values, base)});
+  if (flags.preset !== undefined) {
+    if (!presetNames().includes(flags.preset)) {
+      throw usageError(`There is no preset ${JSON.stringify(flags.preset)}. Presets: ${presetNames().join(', ')}.`);
+    }
+    add({...yamlLayer(path.join(presetsFolder, `${flags.preset}.yaml`), `preset ${flags.preset}`)}, home);
+  }
+  if (flags.file !== undefined) {
+    const file = path.resolve(cwd, flags.file);
+    const layer = yamlLayer(file, flags.file);
+    const named = {run: path.basename(file).replace(/\.ya?ml$/, ''), ...layer.values};
+    add({...layer, values: named}, path.dirname(file));
+  }
+  const flagged: [string, Plain | undefined][] = [
+    ['--labelled', flags.labelled === undefined ? undefined : {labelled: flags.labelled}],
+    ['--unlabelled', flags.unlabelled === undefined ? undefined : {unlabelled: [...flags.unlabelled]}],
+    ['--validation', flags.validation === undefined ? undefined : {validation: flags.validation}],
+    ['--test', flags.test === undefined ? undefined : {test: flags.test}],
+    ['--teacher', flags.teacher === undefined ? undefined : {teacher: {file: flags.teacher}}],
+    ['--device', flags.device === undefined ? undefined : {device: flags.device}],
+    ['--max-failures', flags.maxFailures === undefined ? undefined : {limits: {max_failures: flags.maxFailures}}],
+    ['--run', flags.run === undefined ? undefined : {run: flags.run}],
+  ];
+  for (const [flag, values] of flagged) if (values) add(flagLayer(flag, values), cwd);
+  for (const assignment of flags.set ?? []) add(setLayer(assignment), cwd);
+
+  const merged = layers.reduce<unknown>((values, layer) => merge(values, layer.values), {});
+  const parsed = configSchema.safeParse(merged);
+  if (parsed.success) return parsed.data;
+
+  const where = (keys: readonly PropertyKey[]): string => {
+    for (const layer of layers.toReversed()) {
+      const found = layer.locate(keys);
+      if (found !== null) return `${found} `;
+    }
+    return '';
+  };
+  const mistakes = parsed.error.issues.flatMap(issue => {
+    if (issue.code === 'unrecognized_keys') {
+      return issue.keys.map(key => {
+        const dotted = [...issue.path, key].map(String).join('.');
+        return `${where([...issue.path, key])}unknown key ${dotted}.${nearestKey(dotted)}`;
+      });
+    }
+    const dotted = issue.path.map(String).join('.');
+    const found = lookUp(merged, issue.path);
+    if (found === undefined && (dotted === 'labelled' || dotted === 'labelled.source')) return ['no labelled pictures: give --labelled DIR (or the key labelled).'];
+    if (found === undefined && dotted === 'unlabelled') return ['no unlabelled pictures: give --unlabelled DIR (or the key unlabelled).'];
+    return [`${where(issue.path)}${dotted} is ${JSON.stringify(found)}; expected ${expectation(issue)}.`];
+  });
+  throw usageError(mistakes.length === 1 ? sentence(mistakes[0]!) : `${mistakes.length} mistakes in the configuration:\n  ${mistakes.join('\n  ')}`);
+}
+
+const sentence = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+
+/** What zod expected, in words. */
+function expectation(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case 'invalid_type':
+      return issue.expected === 'int' ? 'a whole number' : `a ${issue.expected}`;
+    case 'too_small':
+      return `${issue.inclusive ? 'at least' : 'more than'} ${issue.minimum}${issue.origin === 'array' ? ' entries' : ''}`;
+    case 'too_big':
+      return `at most ${issue.maximum}`;
+    case 'invalid_value':
+      return `one of ${issue.values.map(String).join(', ')}`;
+    case 'invalid_union':
+      return issue.errors.map(([first]) => (first ? expectation(first) : '')).filter(Boolean).join(', or ');
+    default:
+      return issue.message;
+  }
+}

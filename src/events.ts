@@ -1,0 +1,71 @@
+/** The one union of everything that long-running work reports; report/terminal.ts gives each event its words. */
+
+export const stageNames = ['prepare', 'teacher', 'export', 'score', 'select', 'pretrain', 'finetune', 'evaluate', 'report'] as const;
+export type StageName = (typeof stageNames)[number];
+
+/** Accuracies as fractions of the images. */
+export interface Accuracy {
+  readonly top1: number;
+  readonly top5: number;
+}
+
+/** The test set's verdict. `supervised` is the equal-step baseline; null where it was not asked for. */
+export interface Results {
+  readonly teacher: Accuracy | null;
+  readonly supervised: Accuracy | null;
+  readonly studentPretrained: Accuracy | null;
+  readonly student: Accuracy | null;
+}
+
+export interface SelectionCounts {
+  readonly classes: number;
+  readonly topP: number;
+  readonly topK: number;
+  readonly scored: number;
+  readonly candidates: number;
+  readonly selected: number;
+  readonly shortClasses: number;
+}
+
+/** What became of a stage in one orchestration. */
+export type StageStatus = 'ran' | 'fresh' | 'skipped';
+
+/** A stage's events carry its name and, where it has several parts (pack train, pack test), the part's. */
+interface OfStage {
+  readonly stage: StageName;
+  readonly part: string;
+}
+
+export type Event =
+  | {readonly type: 'started'; readonly run: string; readonly home: string; readonly device: string}
+  | {readonly type: 'stage_fresh'; readonly stage: StageName; readonly reason: string}
+  | {readonly type: 'stage_skipped'; readonly stage: StageName; readonly reason: string}
+  | {readonly type: 'stage_started'; readonly stage: StageName; readonly reason: string}
+  | {readonly type: 'stage_finished'; readonly stage: StageName; readonly seconds: number; readonly summary: string}
+  | ({readonly type: 'device'; readonly device: string; readonly runtime: string} & OfStage)
+  | ({readonly type: 'progress'; readonly done: number; readonly total: number | null; readonly imagesPerSecond: number} & OfStage)
+  | ({
+      readonly type: 'step';
+      readonly step: number;
+      readonly totalSteps: number;
+      readonly epoch: number;
+      readonly loss: number;
+      readonly lr: number;
+      readonly imagesPerSecond: number;
+    } & OfStage)
+  | ({readonly type: 'evaluated'; readonly epoch: number; readonly top1: number; readonly top5: number; readonly loss: number} & OfStage)
+  | ({readonly type: 'checkpoint'; readonly epoch: number; readonly path: string} & OfStage)
+  | {readonly type: 'note'; readonly stage: StageName | null; readonly message: string}
+  | {readonly type: 'warning'; readonly stage: StageName | null; readonly message: string}
+  | {readonly type: 'stopping'; readonly message: string}
+  | {
+      readonly type: 'done';
+      readonly run: string;
+      readonly seconds: number;
+      readonly stages: Partial<Record<StageName, {readonly status: StageStatus; readonly seconds: number}>>;
+      readonly results: Results | null;
+      readonly selection: SelectionCounts | null;
+    }
+  | {readonly type: 'failed'; readonly exitCode: number; readonly message: string};
+
+export type Emit = (event: Event) => void;

@@ -1,0 +1,173 @@
+/** CIFAR-10 and CIFAR-100 in their binary version: fixed records of label bytes and 32x32 planes, in a folder or in the archive as downloaded. */
+import {createHash} from 'node:crypto';
+import {createReadStream, createWriteStream} from 'node:fs';
+import type {FileHandle} from 'node:fs/promises';
+import {open, stat} from 'node:fs/promises';
+import {basename, dirname} from 'node:path';
+import {pipeline} from 'node:stream/promises';
+import {createGunzip} from 'node:zlib';
+import type {SourceSpec} from '../children/protocol.js';
+import {dataError} from '../errors.js';
+import type {Entry, Source, SourceFile, SourceOptions} from './listing.js';
+import {statFiles} from './listing.js';
+import {fromPrintable} from './printable-path.js';
+import {publishFile} from './publish.js';
+import {readTar} from './tar.js';
+
+export const CIFAR_PIXEL_BYTES = 32 * 32 * 3;
+
+/** The files of each version; `labelBytes` before the pixels, the last of which is the (fine) label. From www.cs.toronto.edu/~kriz/cifar.html */
+const layouts = {
+  cifar10: {
+    labelBytes: 1,
+    classes: 10,
+    namesFile: 'batches.meta.txt',
+    train: ['data_batch_1.bin', 'data_batch_2.bin', 'data_batch_3.bin', 'data_batch_4.bin', 'data_batch_5.bin'],
+    test: ['test_batch.bin'],
+  },
+  cifar100: {labelBytes: 2, classes: 100, namesFile: 'fine_label_names.txt', train: ['train.bin'], test: ['test.bin']},
+};
+export type CifarKind = keyof typeof layouts;
+
+/** The names of a version's record files, by which a folder or archive is recognised. */
+export const recordFiles = (kind: CifarKind): string[] => [...layouts[kind].train, ...layouts[kind].test];
+
+/** A part of a file: a .bin as it lies in a folder (offset 0), or inside a tar. */
+interface Extent {
+  name: string;
+  file: string;
+  offset: number;
+  size: number;
+}
+
+/** Records that are read at a time. */
+const RECORDS_PER_READ = 512;
+
+/** Unpacks `archive.tar.gz` to a plain .tar in `cache`, once for each version of the archive, and returns that tar's name. */
+async function gunzipOnce(archive: string, cache: string, signal: AbortSignal): Promise<string> {
+  const target = await unpackedName(archive);
+  const isThere = await stat(`${cache}/${target}`).then(() => true, () => false);
+  if (isThere) return target;
+  try {
+    await publishFile(`${cache}/${target}`, temporary =>
+      pipeline(createReadStream(fromPrintable(archive)), createGunzip(), createWriteStream(temporary), {signal}));
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof Error && 'code' in error && String(error.code).startsWith('Z_')) {
+      throw dataError(`${archive} is damaged (${error.message}). Download it again.`, {cause: error});
+    }
+    throw error;
+  }
+  return target;
+}
+
+/** A name that changes with the archive, so that a cached tar is never that of another download. */
+async function unpackedName(archive: string): Promise<string> {
+  const {size, mtimeNs} = await stat(fromPrintable(archive), {bigint: true});
+  const version = createHash('sha256').update(`${archive}\n${size}\n${mtimeNs}`).digest('hex').slice(0, 12);
+  return `${basename(archive).replace(/\.(tar\.gz|tgz)$/, '')}-${version}.tar`;
+}
+
+const isGzip = (path: string) => /\.(tar\.gz|tgz)$/.test(path);
+
+/** The bytes of an extent, at most `length` from `at` on. */
+async function readExtent(handle: FileHandle, extent: Extent, at: number, length: number): Promise<Buffer> {
+  const wanted = Buffer.allocUnsafe(Math.min(length, extent.size - at));
+  const {bytesRead} = await handle.read(wanted, 0, wanted.length, extent.offset + at);
+  return wanted.subarray(0, bytesRead);
+}
+
+/** Opens a CIFAR folder, .tar or .tar.gz. Throws a data error where its record files or the names of its classes are missing. */
+export async function openCifar(spec: SourceSpec & {kind: CifarKind}, {labelled, cache}: SourceOptions): Promise<Source> {
+  const layout = layouts[spec.kind];
+  const wanted = spec.split === null ? recordFiles(spec.kind) : layout[spec.split];
+  const recordBytes = layout.labelBytes + CIFAR_PIXEL_BYTES;
+  const isFolder = (await stat(fromPrintable(spec.path))).isDirectory();
+  const root = isFolder ? spec.path : isGzip(spec.path) ? cache : dirname(spec.path);
+
+  /** Every file of the data set that is there, under its plain name. */
+  async function findExtents(signal: AbortSignal): Promise<Map<string, Extent>> {
+    const extents = new Map<string, Extent>();
+    if (isFolder) {
+      for (const name of [...recordFiles(spec.kind), layout.namesFile]) {
+        const size = await stat(fromPrintable(`${root}/${name}`)).then(found => found.size, () => null);
+        if (size !== null) extents.set(name, {name, file: name, offset: 0, size});
+      }
+    } else {
+      const file = isGzip(spec.path) ? await gunzipOnce(spec.path, cache, signal) : basename(spec.path);
+      const tar = await open(fromPrintable(`${root}/${file}`), 'r');
+      try {
+        for await (const member of readTar(tar, signal)) {
+          if (member.kind === 'file') extents.set(basename(member.name), {name: basename(member.name), file, offset: member.offset, size: member.size});
+        }
+      } finally {
+        await tar.close();
+      }
+    }
+    const missing = wanted.filter(name => !extents.has(name));
+    if (missing.length > 0) throw dataError(`${spec.path} lacks ${missing.join(', ')} of the binary version of ${spec.kind}.`);
+    return extents;
+  }
+
+  async function readNames(extents: Map<string, Extent>): Promise<string[]> {
+    const extent = extents.get(layout.namesFile);
+    if (extent === undefined) throw dataError(`${spec.path} has no ${layout.namesFile}, which names its ${layout.classes} classes.`);
+    const handle = await open(fromPrintable(`${root}/${extent.file}`), 'r');
+    const text = await readExtent(handle, extent, 0, extent.size).finally(() => handle.close());
+    const names = text.toString('utf8').split('\n').map(line => line.trim()).filter(line => line !== '');
+    if (names.length !== layout.classes) throw dataError(`${layout.namesFile} in ${spec.path} names ${names.length} classes; expected ${layout.classes}.`);
+    return names;
+  }
+
+  async function* records(extent: Extent, names: string[] | null, signal: AbortSignal): AsyncGenerator<Entry> {
+    const memberName = (record: number) => (isFolder ? String(record) : `${extent.name}/${record}`);
+    const place = {file: extent.file, encoding: 'cifar', label: null} as const;
+    const handle = await open(fromPrintable(`${root}/${extent.file}`), 'r');
+    try {
+      const complete = Math.floor(extent.size / recordBytes);
+      for (let first = 0; first < complete; first += RECORDS_PER_READ) {
+        signal.throwIfAborted();
+        const last = Math.min(first + RECORDS_PER_READ, complete);
+        const bytes = names === null ? null : await readExtent(handle, extent, first * recordBytes, (last - first) * recordBytes);
+        for (let record = first; record < last; record++) {
+          const at = extent.offset + record * recordBytes + layout.labelBytes;
+          const entry: Entry = {...place, member: memberName(record), offset: at, length: CIFAR_PIXEL_BYTES, problem: null};
+          if (names === null || bytes === null) {
+            yield entry;
+            continue;
+          }
+          const label = bytes[(record - first) * recordBytes + layout.labelBytes - 1] ?? layout.classes;
+          const name = names[label];
+          yield name === undefined
+            ? {...entry, problem: {code: 'BAD_RECORD', detail: `label ${label}; expected 0 to ${layout.classes - 1}`}}
+            : {...entry, label: name};
+        }
+      }
+      const rest = extent.size - complete * recordBytes;
+      if (rest > 0) {
+        const problem = {code: 'BAD_RECORD', detail: `${rest} bytes are left at the end; a record has ${recordBytes}`} as const;
+        yield {...place, member: memberName(complete), offset: extent.offset + complete * recordBytes, length: rest, problem};
+      }
+    } finally {
+      await handle.close();
+    }
+  }
+
+  return {
+    root,
+    notes: [],
+    classes: async () => (labelled ? await readNames(await findExtents(new AbortController().signal)) : null),
+    async *files(signal): AsyncGenerator<SourceFile> {
+      if (isFolder) yield* statFiles(root, [...wanted, layout.namesFile], signal);
+      else yield* statFiles(dirname(spec.path), [basename(spec.path)], signal);
+    },
+    async *entries(signal) {
+      const extents = await findExtents(signal);
+      const names = labelled ? await readNames(extents) : null;
+      for (const name of wanted) {
+        const extent = extents.get(name);
+        if (extent !== undefined) yield* records(extent, names, signal);
+      }
+    },
+  };
+}

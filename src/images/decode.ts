@@ -1,0 +1,143 @@
+/**
+ * The one decoder: bytes of an image to `size` x `size` RGB pixels, or the reason why not.
+ *
+ * The recipe is that of torchvision's Resize(resize, antialias) and CenterCrop(size) on a Pillow image, so that networks trained elsewhere
+ * see what they were trained on; it stays within a few 1/255 of it. Upright by EXIF, alpha on white, first frame, 8-bit sRGB without
+ * ICC conversion (Pillow converts none either).
+ */
+import sharp, {type Sharp} from 'sharp';
+import type {Decoding, Problem, QuarantineCode} from '../children/protocol.js';
+import {CIFAR_PIXEL_BYTES} from './cifar.js';
+
+type Format = Decoding['formats'][number];
+
+const CHANNELS = 3;
+const CIFAR_SIDE = 32;
+/** A longer shape is no picture, and scaling its short side up would fill the memory. */
+const MAX_ASPECT = 64;
+
+// One thread for each image: parallelism comes from decoding several at once, which scales better and keeps memory in sight.
+sharp.concurrency(1);
+sharp.cache(false);
+// Loaders of formats that no option allows (SVG, PDF, ...) cannot run, whatever a file pretends to be.
+sharp.block({operation: ['VipsForeignLoad']});
+sharp.unblock({operation: ['VipsForeignLoadJpeg', 'VipsForeignLoadPng', 'VipsForeignLoadWebp', 'VipsForeignLoadNsgif', 'VipsForeignLoadTiff', 'VipsForeignLoadHeif']});
+
+export type DecodedImage = {pixels: Buffer; problem: null} | {pixels: null; problem: Problem};
+
+const refused = (code: QuarantineCode, detail: string): DecodedImage => ({pixels: null, problem: {code, detail}});
+
+/** Images, and things that look like one, by their first bytes. */
+const signatures: readonly [format: Format | 'svg' | 'bmp' | 'jpeg-xl' | 'jpeg-2000' | 'pdf' | 'psd' | 'ico' | 'netpbm', matches: RegExp][] = [
+  ['jpeg', /^\xff\xd8\xff/],
+  ['png', /^\x89PNG\r\n\x1a\n/],
+  ['webp', /^RIFF....WEBP/s],
+  ['gif', /^GIF8[79]a/],
+  ['tiff', /^(II[*+]\0|MM\0[*+])/],
+  ['avif', /^....ftyp(avif|avis|mif1|miaf|heic|heix)/s],
+  ['svg', /^(\xef\xbb\xbf)?\s*(<\?xml[^]*|<!--[^]*|<!DOCTYPE svg[^]*)?<svg[\s>]/i],
+  ['bmp', /^BM.{13}\0\0\0/s],
+  ['jpeg-xl', /^(\xff\x0a|\0\0\0\x0cJXL )/],
+  ['jpeg-2000', /^(\0\0\0\x0cjP {2}|\xff\x4f\xff\x51)/],
+  ['pdf', /^%PDF-/],
+  ['psd', /^8BPS/],
+  ['ico', /^\0\0[\x01\x02]\0/],
+  ['netpbm', /^P[1-7]\s/],
+];
+
+/** The format that the first bytes announce; null for anything that is no image. */
+export function sniffFormat(bytes: Buffer): (typeof signatures)[number][0] | null {
+  const head = bytes.toString('latin1', 0, 1024);
+  return signatures.find(([, matches]) => matches.test(head))?.[0] ?? null;
+}
+
+/** Whether a file ends before the mark that its format ends with. Bytes after the mark are common and harmless. */
+function endsEarly(bytes: Buffer, format: Format): boolean {
+  if (format === 'jpeg') return bytes.lastIndexOf('\xff\xd9', undefined, 'latin1') === -1;
+  if (format === 'png') return bytes.lastIndexOf('IEND', undefined, 'latin1') === -1;
+  if (format === 'webp') return bytes.length < 12 || bytes.readUInt32LE(4) + 8 > bytes.length;
+  return format === 'gif' && bytes.at(-1) !== 0x3b;
+}
+
+/** The problem behind what sharp threw. libvips repeats its messages; the first line says it. */
+function problemOf(error: unknown, bytes: Buffer, format: Format, timeoutSeconds: number): DecodedImage {
+  if (!(error instanceof Error)) throw error;
+  const [message = ''] = error.message.replace(/^Input buffer has corrupt header: ?/, '').split('\n');
+  const detail = `${format}: ${message.replace('Unknown error', '').trim() || 'cannot be decoded'}`;
+  if (message.startsWith('timeout')) return refused('DECODE_TIMEOUT', `${format}: took longer than ${timeoutSeconds} s`);
+  if (message.includes('exceeds pixel limit')) return refused('TOO_MANY_PIXELS', detail);
+  return refused(endsEarly(bytes, format) || /premature end/i.test(message) ? 'TRUNCATED' : 'CORRUPT', detail);
+}
+
+/** Python's round(): halves go to the even neighbour. CenterCrop's offsets depend on it. */
+const roundHalfEven = (value: number) => (Math.abs(value % 1) === 0.5 ? 2 * Math.round(value / 2) : Math.round(value));
+
+/** Resizes an upright image of `width` x `height` so that its short side is `resize`, and cuts the centre out. */
+function resizeAndCrop(image: Sharp, width: number, height: number, {size, resize}: Pick<Decoding, 'size' | 'resize'>): Sharp {
+  const short = Math.min(width, height);
+  const scaled = (side: number) => (side === short ? resize : Math.trunc((resize * side) / short));
+  const [w, h] = [scaled(width), scaled(height)];
+  if (w !== width || h !== height) image.resize(w, h, {fit: 'fill', kernel: 'linear', fastShrinkOnLoad: false});
+  if (w !== size || h !== size) image.extract({left: roundHalfEven((w - size) / 2), top: roundHalfEven((h - size) / 2), width: size, height: size});
+  return image;
+}
+
+async function decodeEncoded(bytes: Buffer, decoding: Decoding): Promise<DecodedImage> {
+  const {size, formats, maxFileBytes, maxPixels, timeoutSeconds} = decoding;
+  if (bytes.length === 0) return refused('EMPTY_FILE', '0 bytes');
+  if (bytes.length > maxFileBytes) return refused('FILE_TOO_LARGE', `${bytes.length} bytes; at most ${maxFileBytes}`);
+  const sniffed = sniffFormat(bytes);
+  if (sniffed === null) return refused('NOT_AN_IMAGE', `begins with ${JSON.stringify(bytes.toString('latin1', 0, 16))}`);
+  const format = formats.find(allowed => allowed === sniffed);
+  if (format === undefined) return refused('FORMAT_BLOCKED', `${sniffed}; allowed: ${formats.join(', ')}`);
+
+  try {
+    // `truncated`, the mildest level that is not blind: cut-off images are refused, harmless oddities (bytes before a marker) are not.
+    const image = sharp(bytes, {failOn: 'truncated', ignoreIcc: true, autoOrient: true, limitInputPixels: maxPixels, pages: 1});
+    const {format: found, autoOrient, width: storedWidth, height: storedHeight} = await image.metadata();
+    const {width, height} = autoOrient;
+    if (found !== (format === 'avif' ? 'heif' : format)) return refused('FORMAT_BLOCKED', `begins like ${format}, but reads as ${found}`);
+    if (storedWidth * storedHeight > maxPixels) return refused('TOO_MANY_PIXELS', `${width} x ${height}; at most ${maxPixels} pixels`);
+    const [short, long] = [Math.min(width, height), Math.max(width, height)];
+    if (short < 2 || long > MAX_ASPECT * short) return refused('DEGENERATE_SIZE', `${width} x ${height}`);
+
+    const pixels = await resizeAndCrop(image, width, height, decoding)
+      .flatten({background: '#ffffff'})
+      .toColourspace('srgb')
+      .raw({depth: 'uchar'})
+      .timeout({seconds: timeoutSeconds})
+      .toBuffer();
+    if (pixels.length !== size * size * CHANNELS) return refused('CORRUPT', `${format}: decodes to ${pixels.length} bytes; expected ${size * size * CHANNELS}`);
+    return {pixels, problem: null};
+  } catch (error) {
+    return problemOf(error, bytes, format, timeoutSeconds);
+  }
+}
+
+/** Interleaves the red, green and blue planes of a 32x32 record. */
+function interleave(planes: Buffer): Buffer {
+  const pixels = Buffer.allocUnsafe(CIFAR_PIXEL_BYTES);
+  const area = CIFAR_SIDE * CIFAR_SIDE;
+  for (let i = 0, at = 0; i < area; i++) {
+    pixels[at++] = planes[i] ?? 0;
+    pixels[at++] = planes[area + i] ?? 0;
+    pixels[at++] = planes[2 * area + i] ?? 0;
+  }
+  return pixels;
+}
+
+async function decodeCifar(planes: Buffer, decoding: Decoding): Promise<DecodedImage> {
+  if (planes.length !== CIFAR_PIXEL_BYTES) return refused('BAD_RECORD', `${planes.length} bytes; a 32x32 image has ${CIFAR_PIXEL_BYTES}`);
+  const pixels = interleave(planes);
+  // The usual case needs no sharp, which costs a thousand times what copying 3 KB does.
+  if (decoding.resize === CIFAR_SIDE && decoding.size === CIFAR_SIDE) return {pixels, problem: null};
+  const image = sharp(pixels, {raw: {width: CIFAR_SIDE, height: CIFAR_SIDE, channels: CHANNELS}});
+  return {pixels: await resizeAndCrop(image, CIFAR_SIDE, CIFAR_SIDE, decoding).raw().toBuffer(), problem: null};
+}
+
+/**
+ * Decodes one image to `size` x `size` x 3 uint8, row-major RGB. Never throws for what lies in the bytes: every failure is a problem.
+ * Runs in the thread pool, one thread an image. `resize` must not be below `size`.
+ */
+export const decodeImage = (bytes: Buffer, encoding: 'encoded' | 'cifar', decoding: Decoding): Promise<DecodedImage> =>
+  encoding === 'cifar' ? decodeCifar(bytes, decoding) : decodeEncoded(bytes, decoding);

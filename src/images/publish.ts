@@ -1,0 +1,41 @@
+/** Makes a file or folder appear whole or not at all, also after a power cut. */
+import {mkdir, open, readdir, rename, rm} from 'node:fs/promises';
+import {dirname, join} from 'node:path';
+
+async function sync(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/**
+ * Lets `write` fill a temporary beside `path`, then puts it in its place: fsync, rename, fsync of the folder around it.
+ * A file or folder already there is replaced. What a killed process left behind is cleared by the next one that publishes the same path.
+ */
+async function publish<T>(path: string, prepare: (temporary: string) => Promise<unknown>, write: (temporary: string) => Promise<T>, contents: (temporary: string) => Promise<string[]>) {
+  const temporary = `${path}.tmp`;
+  await rm(temporary, {recursive: true, force: true});
+  await prepare(temporary);
+  try {
+    const result = await write(temporary);
+    for (const written of await contents(temporary)) await sync(written);
+    await rm(path, {recursive: true, force: true});
+    await rename(temporary, path);
+    await sync(dirname(path));
+    return result;
+  } catch (error) {
+    await rm(temporary, {recursive: true, force: true});
+    throw error;
+  }
+}
+
+/** Publishes one file that `write` creates. Returns what `write` returned. */
+export const publishFile = <T>(path: string, write: (temporary: string) => Promise<T>): Promise<T> =>
+  publish(path, () => mkdir(dirname(path), {recursive: true}), write, async temporary => [temporary]);
+
+/** Publishes a folder of files that `write` fills. Returns what `write` returned. */
+export const publishFolder = <T>(path: string, write: (temporary: string) => Promise<T>): Promise<T> =>
+  publish(path, temporary => mkdir(temporary, {recursive: true}), write, async temporary => [...(await readdir(temporary)).map(name => join(temporary, name)), temporary]);

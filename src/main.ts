@@ -1,0 +1,39 @@
+#!/usr/bin/env node
+/** The process edge: signals become AbortSignals, anything thrown becomes a message and an exit code. */
+import {runCommandLine} from './cli.js';
+import {ChildError, exitCodeFor, exitCodes, Interrupted, UserError} from './errors.js';
+
+const requested = new AbortController();
+const forced = new AbortController();
+
+function stopOn(signal: 'SIGINT' | 'SIGTERM'): void {
+  if (requested.signal.aborted) {
+    forced.abort();
+    // The children are gone at once; what they had published stays.
+    setImmediate(() => process.exit(signal === 'SIGTERM' ? exitCodes.terminated : exitCodes.interrupted));
+    return;
+  }
+  process.stderr.write('\nStopping after this step; press Ctrl-C again to stop at once.\n');
+  requested.abort(new Interrupted(signal));
+}
+process.on('SIGINT', () => stopOn('SIGINT'));
+process.on('SIGTERM', () => stopOn('SIGTERM'));
+// A closed pipe (`| head`) ends the output, and with it the work.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(exitCodes.done);
+  throw error;
+});
+
+try {
+  await runCommandLine(process.argv.slice(2), {requested: requested.signal, forced: forced.signal});
+} catch (error) {
+  process.exitCode = exitCodeFor(error);
+  process.stderr.write(describe(error));
+}
+
+function describe(error: unknown): string {
+  if (error instanceof Interrupted) return 'Stopped. What was done is saved; the same command goes on from here.\n';
+  if (error instanceof UserError) return `${error.message}\n`;
+  if (error instanceof ChildError) return `${error.message}\n${error.logTail.map(line => `  | ${line}\n`).join('')}`;
+  return `This is a bug in pupil; please report it with what you did.\n${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`;
+}

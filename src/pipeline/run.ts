@@ -1,0 +1,187 @@
+/** The engine: takes stages in order, skips the fresh, runs the stale, and records each before the next begins. It knows no stage by name. */
+import {createHash} from 'node:crypto';
+import path from 'node:path';
+import {stageNames, type Emit, type StageName, type StageStatus} from '../events.js';
+import {Interrupted, usageError} from '../errors.js';
+import type {OutputRecord} from '../store/stages.js';
+import type {Store} from '../store/open.js';
+import {verdict, type Damage, type Verdict} from './freshness.js';
+import {hashFile, stampOf} from './stamp.js';
+import type {Ingredients, Stage, StageResult} from './stage.js';
+
+/** What the engine needs of a context; stages need more. */
+export interface EngineContext {
+  readonly home: string;
+  readonly store: Store;
+  readonly signal: AbortSignal;
+  readonly emit: Emit;
+}
+
+/** Which stages the user wants: `only` and `from` run even where fresh. */
+export interface Wanted {
+  readonly from?: StageName | undefined;
+  readonly only?: StageName | undefined;
+  readonly until?: StageName | undefined;
+}
+
+export interface Planned<Context> {
+  readonly stage: Stage<Context>;
+  readonly verdict: Verdict;
+  readonly ingredients: Ingredients;
+}
+
+/** SHA-256 of all that stands under one output name: the hashes of its files with their paths, or the digest of its rows. */
+function outputDigest(outputs: readonly OutputRecord[], name: string): string | null {
+  const parts = outputs.filter(output => output.name === name);
+  if (parts.length === 0) return null;
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(`${part.path ?? ''} ${part.sha256}\n`);
+  return hash.digest('hex');
+}
+
+/** Looks at each recorded file. A stamp that changed is forgiven where the bytes did not. `restamp` records the new stamp. */
+async function damageOf(outputs: readonly OutputRecord[], home: string, restamp: (relative: string, stamp: string) => void): Promise<Damage[]> {
+  const damage: Damage[] = [];
+  for (const output of outputs) {
+    if (output.path === null) continue;
+    const stamp = await stampOf(path.join(home, output.path));
+    if (stamp === null) damage.push({path: output.path, kind: 'missing'});
+    else if (stamp !== output.stamp) {
+      if ((await hashFile(path.join(home, output.path))) === output.sha256) restamp(output.path, stamp);
+      else damage.push({path: output.path, kind: 'changed'});
+    }
+  }
+  return damage;
+}
+
+/**
+ * The verdict on every stage as things stand. `unfresh` holds stages that will run (or have run with another result), so that
+ * what reads them is not known yet. `restamp` is false where the database may only be read.
+ */
+export async function inspect<Context extends EngineContext>(
+  stages: readonly Stage<Context>[],
+  context: Context,
+  {restamp, wanted = {}}: {readonly restamp: boolean; readonly wanted?: Wanted},
+): Promise<Planned<Context>[]> {
+  const planned: Planned<Context>[] = [];
+  const willRun = new Set<string>();
+  for (const stage of stages) {
+    const plan = await inspectOne(stage, context, {restamp, willRun});
+    const asked = forced(stage.name, wanted);
+    const final = asked === null || !isWanted(stage.name, wanted) ? plan : {...plan, verdict: {fresh: false, reason: asked}};
+    if (!final.verdict.fresh && isWanted(stage.name, wanted)) willRun.add(stage.name);
+    planned.push(final);
+  }
+  return planned;
+}
+
+async function inspectOne<Context extends EngineContext>(
+  stage: Stage<Context>,
+  context: Context,
+  {restamp, willRun}: {readonly restamp: boolean; readonly willRun: ReadonlySet<string>},
+): Promise<Planned<Context>> {
+  const {store, home} = context;
+  const recorded = store.stages.read(stage.name);
+  const pending: string[] = [];
+  const read: Record<string, string> = {};
+  for (const reference of stage.reads) {
+    const [producer = '', name = ''] = reference.split('.');
+    const digest = outputDigest(store.stages.read(producer)?.outputs ?? [], name);
+    if (willRun.has(producer) || digest === null) pending.push(reference);
+    else read[reference] = digest;
+  }
+  const ingredients = {version: String(stage.version), ...(await stage.ingredients(context)), ...read};
+  const damage = await damageOf(recorded?.outputs ?? [], home, (relative, stamp) => {
+    if (restamp) store.stages.restamp(stage.name, relative, stamp);
+  });
+  return {stage, verdict: verdict(recorded, ingredients, damage, pending), ingredients};
+}
+
+const position = (name: StageName): number => stageNames.indexOf(name);
+
+function isWanted(name: StageName, {from, only, until}: Wanted): boolean {
+  if (only !== undefined) return name === only;
+  return (from === undefined || position(name) >= position(from)) && (until === undefined || position(name) <= position(until));
+}
+
+function forced(name: StageName, {from, only}: Wanted): string | null {
+  if (only === name) return 'asked for with --only';
+  return from !== undefined && position(name) >= position(from) ? 'asked for with --from' : null;
+}
+
+/** Runs what is stale among the wanted stages. Returns what became of each, with its seconds. */
+export async function runStages<Context extends EngineContext>(
+  stages: readonly Stage<Context>[],
+  context: Context,
+  wanted: Wanted,
+): Promise<Partial<Record<StageName, {status: StageStatus; seconds: number}>>> {
+  const outcome: Partial<Record<StageName, {status: StageStatus; seconds: number}>> = {};
+  for (const stage of stages) {
+    if (!isWanted(stage.name, wanted)) continue;
+    stopIfAsked(context.signal);
+    const plan = await inspectOne(stage, context, {restamp: true, willRun: new Set()});
+    const asked = forced(stage.name, wanted);
+    const reason = asked !== null && plan.verdict.fresh ? asked : plan.verdict.reason;
+    if (plan.verdict.fresh && asked === null) {
+      context.emit({type: 'stage_fresh', stage: stage.name, reason});
+      outcome[stage.name] = {status: context.store.stages.read(stage.name)?.status === 'skipped' ? 'skipped' : 'fresh', seconds: 0};
+    } else {
+      const unmade = stage.reads.find(reference => !(reference in plan.ingredients));
+      if (unmade !== undefined) {
+        const [producer = ''] = unmade.split('.');
+        throw usageError(`${stage.name} reads what ${producer} makes, and ${producer} has not run yet. Run pupil orchestrate without --from and --only first.`);
+      }
+      outcome[stage.name] = await runOne(plan, context, reason);
+    }
+  }
+  return outcome;
+}
+
+async function runOne<Context extends EngineContext>(
+  {stage, ingredients}: Planned<Context>,
+  context: Context,
+  reason: string,
+): Promise<{status: StageStatus; seconds: number}> {
+  const {store, home, emit} = context;
+  const started = performance.now();
+  const elapsed = () => (performance.now() - started) / 1000;
+  // Curves of a finished earlier run would mix with the new ones; those of an interrupted one belong to it.
+  const before = store.stages.read(stage.name)?.status;
+  if (before === 'done' || before === 'skipped') store.events.forgetCurves(stage.name);
+  // Take back what the stage vouched for before anything of it is touched.
+  store.stages.begin(stage.name);
+  emit({type: 'stage_started', stage: stage.name, reason});
+  try {
+    const result = await stage.run(context, ingredients);
+    const outputs = await recordOutputs(result, home, context.signal);
+    const status = result.status ?? 'done';
+    store.stages.finish({name: stage.name, status, ingredients, seconds: elapsed(), summary: {...result.summary, headline: result.headline}, outputs});
+    if (status === 'skipped') emit({type: 'stage_skipped', stage: stage.name, reason: result.headline});
+    else emit({type: 'stage_finished', stage: stage.name, seconds: elapsed(), summary: result.headline});
+    return {status: status === 'skipped' ? 'skipped' : 'ran', seconds: elapsed()};
+  } catch (error) {
+    const interrupted = error instanceof Interrupted || context.signal.aborted;
+    store.stages.stop(stage.name, interrupted ? 'interrupted' : 'failed', error instanceof Error ? error.message : String(error), elapsed());
+    if (interrupted && !(error instanceof Interrupted)) throw new Interrupted(context.signal.reason instanceof Interrupted ? context.signal.reason.signal : 'SIGINT');
+    throw error;
+  }
+}
+
+async function recordOutputs(result: StageResult, home: string, signal: AbortSignal): Promise<OutputRecord[]> {
+  const records: OutputRecord[] = [];
+  for (const output of result.outputs) {
+    if ('digest' in output) records.push({name: output.name, path: null, sha256: output.digest, stamp: null});
+    else {
+      for (const file of output.files) {
+        const stamp = await stampOf(file);
+        if (stamp === null) throw new Error(`A stage reported the output ${file}, which is not there.`);
+        records.push({name: output.name, path: path.relative(home, file), sha256: await hashFile(file, signal), stamp});
+      }
+    }
+  }
+  return records;
+}
+
+function stopIfAsked(signal: AbortSignal): void {
+  if (signal.aborted) throw signal.reason instanceof Interrupted ? signal.reason : new Interrupted();
+}

@@ -1,0 +1,30 @@
+/** What the engine knows of a stage: what its result depends on, how it is made, and what it vouches for. */
+import type {StageName} from '../events.js';
+
+/** Named things a result depends on, each as a short text: `select.top_k` -> `1000`, `prepare.train` -> a hash. Their names and values are shown to people. */
+export type Ingredients = Readonly<Record<string, string>>;
+
+/** A product under the name by which later stages read it: files, or rows of the database with a digest of them. */
+export type Output = {readonly name: string; readonly files: readonly string[]} | {readonly name: string; readonly digest: string};
+
+export interface StageResult {
+  readonly outputs: readonly Output[];
+  /** For the report and `status --json`. */
+  readonly summary: object;
+  /** One line for people. */
+  readonly headline: string;
+  /** `skipped` where the user's own file stood in for the work. */
+  readonly status?: 'skipped';
+}
+
+export interface Stage<Context> {
+  readonly name: StageName;
+  /** Raise it when the code would make something else of the same ingredients. */
+  readonly version: number;
+  /** Products of earlier stages that it reads, as `stage.output`. */
+  readonly reads: readonly string[];
+  /** Settings and files from outside that it depends on. */
+  ingredients(context: Context): Ingredients | Promise<Ingredients>;
+  /** `ingredients` are those of this run, what it reads included. */
+  run(context: Context, ingredients: Ingredients): Promise<StageResult>;
+}

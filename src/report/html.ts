@@ -1,0 +1,201 @@
+/** The report of a run as one HTML file that needs nothing else: no network, no fonts, no second file. */
+import {createHash} from 'node:crypto';
+import {scaleLinear} from 'd3-scale';
+import type {Accuracy} from '../events.js';
+import {count, duration, percent, plural, rate} from '../words.js';
+import {html, verbatim, type Markup} from './markup.js';
+import {accuracyPlot, lossPlot, swatch} from './plot.js';
+import type {Curve, ReportData} from './report-data.js';
+import {findScript, selectionSection} from './selection.js';
+import {style} from './style.js';
+import {verdict, wilson} from './verdict.js';
+
+/** Lets the page load nothing and run nothing but its own script, whatever a class name may hold. */
+const contentSecurityPolicy = [
+  "default-src 'none'",
+  'img-src data:',
+  "style-src 'unsafe-inline'",
+  `script-src 'sha256-${createHash('sha256').update(findScript).digest('base64')}'`,
+  "base-uri 'none'",
+  "form-action 'none'",
+].join('; ');
+
+/** The whole page. Everything in `data` is text to it, save the pictures' data URIs. */
+export const renderReport = (data: ReportData): string =>
+  html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="${contentSecurityPolicy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>${data.run}: pupil report</title>
+<link rel="icon" href="data:,">
+<style>${verbatim(style)}</style>
+</head>
+<body>
+${head(data)}
+<main>
+${resultsSection(data)}
+${curvesSection(data)}
+${dataSection(data)}
+${selectionSection(data)}
+${timeSection(data)}
+${configSection(data)}
+</main>
+${foot(data)}
+<script>${verbatim(findScript)}</script>
+</body>
+</html>
+`.toString();
+
+function head(data: ReportData): Markup {
+  const {sentence, caveats} = verdict(data);
+  return html`<header>
+<p class="run"><strong>${data.run}</strong>${data.about === '' ? null : html` <span>${data.about}</span>`}</p>
+<h1>${sentence.replaceAll(' %', '\u00a0%')}</h1>
+${caveats.map(caveat => html`<p class="caution">${caveat}</p>`)}
+</header>`;
+}
+
+function foot({pupil, device, seed, finishedAt}: ReportData): Markup {
+  const when = new Intl.DateTimeFormat('en-GB', {dateStyle: 'long', timeStyle: 'short', timeZone: 'UTC'}).format(new Date(finishedAt));
+  return html`<footer>pupil ${pupil} on ${device}, seed ${seed}. Written <time datetime="${finishedAt}">${when} UTC</time>.
+The method is that of Yalniz et al., <cite>Billion-scale semi-supervised learning for image classification</cite>, <a href="https://arxiv.org/abs/1905.00546">arXiv 1905.00546</a>.</footer>`;
+}
+
+// ---------------------------------------------------------------- results
+
+function resultsSection({results, steps, set, evaluatedImages: images, counts, seed}: ReportData): Markup {
+  const rows = [
+    {name: 'Teacher', about: 'scored the unlabelled images', accuracy: results.teacher},
+    {
+      name: 'Supervised baseline',
+      about: `the student’s net on labels alone${steps ? `; ${count(steps.supervised)} steps, the student had ${count(steps.student)}` : ''}`,
+      accuracy: results.supervised,
+    },
+    {name: 'Student, pre-trained', about: 'on the selected images', accuracy: results.studentPretrained},
+    {name: 'Student', about: 'fine-tuned on the labelled images', accuracy: results.student},
+  ].flatMap(({name, about, accuracy}) => (accuracy === null ? [] : [{name, about, accuracy}]));
+  const across = intervalScale(
+    rows.map(({accuracy}) => accuracy),
+    images,
+  );
+  return html`<section id="results">
+<h2>Results</h2>
+<table class="results">
+<thead><tr><th scope="col">Model</th><th scope="col" class="number">Top-1</th><th scope="col" class="intervals">${intervalAxis(across)}</th><th scope="col" class="number">Top-5</th></tr></thead>
+<tbody>${rows.map(
+    ({name, about, accuracy: {top1, top5}}) => html`
+<tr${name === 'Student' ? verbatim(' class="student"') : null}><th scope="row">${name}<small>${about}</small></th>${accuracyCell('top-1', top1, images)}<td class="intervals">${intervalMark(across, top1, images)}</td>${accuracyCell('top-5', top5, images)}</tr>`,
+  )}</tbody>
+</table>
+<p class="note">${
+    set === 'test'
+      ? `The test set of ${plural(images, 'image')} was read once, after every choice had been made on the validation set.`
+      : `Measured on the validation set of ${plural(images, 'image')}, because no test set was given.`
+  }
+Small figures are 95&nbsp;% Wilson intervals: how far the draw of these images can move an accuracy. They say nothing of other seeds than ${seed}.${
+    counts.classes <= 5 ? ` With ${plural(counts.classes, 'class', 'classes')}, top-5 is always 100 %.` : null
+  }</p>
+</section>`;
+}
+
+function accuracyCell(label: string, accuracy: number, images: number): Markup {
+  const {low, high} = wilson(accuracy, images);
+  return html`<td class="number" data-label="${label}">${percent(accuracy)}<small>${(100 * low).toFixed(1)} – ${(100 * high).toFixed(1)}</small></td>`;
+}
+
+/** Places an accuracy at a share of the column's width, in percent. */
+type Across = ReturnType<typeof intervalScale>;
+
+function intervalScale(accuracies: readonly Accuracy[], images: number) {
+  const ends = accuracies.flatMap(({top1}) => [wilson(top1, images).low, wilson(top1, images).high]);
+  return scaleLinear([Math.min(...ends), Math.max(...ends)], [0, 100]).nice(4).range([6, 94]);
+}
+
+const intervalAxis = (across: Across): Markup => html`<svg aria-hidden="true">${across
+  .ticks(4)
+  .map(value => html`<text x="${across(value).toFixed(2)}%" y="1em" text-anchor="middle">${Number((100 * value).toFixed(1))}</text>`)}</svg>`;
+
+function intervalMark(across: Across, accuracy: number, images: number): Markup {
+  const {low, high} = wilson(accuracy, images);
+  const at = (value: number) => `${across(value).toFixed(2)}%`;
+  return html`<svg aria-hidden="true">${across.ticks(4).map(value => html`<line class="grid" x1="${at(value)}" x2="${at(value)}" y1="0" y2="100%"/>`)}<line class="interval" x1="${at(low)}" x2="${at(high)}" y1="50%" y2="50%"/><circle cx="${at(accuracy)}" cy="50%" r="5"/></svg>`;
+}
+
+// ---------------------------------------------------------------- curves
+
+function curvesSection({curves}: ReportData): Markup | null {
+  if (curves.length === 0) return null;
+  const top1 = curves.flatMap(({evaluations}) => evaluations.map(evaluation => evaluation.top1));
+  const domain = [Math.min(...top1), Math.max(...top1)] as const;
+  return html`<section id="curves">
+<h2>Training</h2>
+${curves.map(curve => training(curve, domain))}
+</section>`;
+}
+
+function training(curve: Curve, domain: readonly [number, number]): Markup {
+  const {title, steps, evaluations, bestEpoch} = curve;
+  const best = evaluations.find(({epoch}) => epoch === bestEpoch);
+  const last = steps.at(-1);
+  const facts = [
+    ...(best ? [`best epoch ${best.epoch}: ${percent(best.top1)} top-1, ${percent(best.top5)} top-5`] : []),
+    ...(last ? [`${plural(last.step, 'step')}`] : []),
+  ];
+  return html`<article>
+<h3>${title} <small>${facts.join(' · ')}</small></h3>
+<figure>${accuracyPlot(curve, domain)}<figcaption>${swatch('top1')} validation top-1 ${swatch('best')} best epoch, which was kept</figcaption></figure>
+${steps.length === 0 ? null : html`<figure>${lossPlot(curve)}<figcaption>${swatch('loss')} training loss ${swatch('lr')} learning rate (right)</figcaption></figure>`}
+</article>`;
+}
+
+// ---------------------------------------------------------------- data, time, configuration
+
+function dataSection({counts, quarantine}: ReportData): Markup {
+  const facts = [
+    {label: 'Classes', value: counts.classes, about: ''},
+    {label: 'Train', value: counts.train, about: 'labelled'},
+    {label: 'Validation', value: counts.validation, about: 'settles every choice'},
+    {label: 'Test', value: counts.test, about: counts.test === 0 ? 'none was given' : 'read once'},
+    {label: 'Pool', value: counts.pool, about: 'unlabelled'},
+    {label: 'Leaks', value: counts.leaks, about: 'in two sets, so kept out'},
+  ];
+  return html`<section id="data">
+<h2>Data</h2>
+<dl class="counts">${facts.map(({label, value, about}) => html`<div><dt>${label}</dt><dd>${count(value)}<small>${about}</small></dd></div>`)}</dl>
+${
+  quarantine.length === 0
+    ? html`<p class="note">No image was set aside.</p>`
+    : html`<h3>Set aside</h3>
+<table class="quarantine">
+<thead><tr><th scope="col">Reason</th><th scope="col">Stage</th><th scope="col" class="number">Images</th></tr></thead>
+<tbody>${quarantine.map(({stage, code, images}) => html`<tr><td><code>${code}</code></td><td>${stage}</td><td class="number">${count(images)}</td></tr>`)}</tbody>
+</table>`
+}
+</section>`;
+}
+
+function timeSection({stages}: ReportData): Markup {
+  const total = stages.reduce((sum, {seconds}) => sum + seconds, 0);
+  const longest = Math.max(...stages.map(({seconds}) => seconds), Number.MIN_VALUE);
+  return html`<section id="time">
+<h2>Time</h2>
+<table class="time">
+<thead><tr><th scope="col">Stage</th><th scope="col" class="number">Time</th><th scope="col"></th><th scope="col" class="number">Images/s</th></tr></thead>
+<tbody>${stages.map(
+    ({name, status, seconds, headline, imagesPerSecond}) => html`
+<tr><th scope="row">${name}${status === 'done' ? null : html` <span class="chip">${status}</span>`}<small>${headline}</small></th><td class="number">${duration(seconds)}</td>
+<td class="bar"><span style="width: ${((100 * seconds) / longest).toFixed(1)}%"></span></td><td class="number">${imagesPerSecond === null ? '–' : rate(imagesPerSecond)}</td></tr>`,
+  )}</tbody>
+<tfoot><tr><th scope="row">Total</th><td class="number">${duration(total)}</td><td></td><td></td></tr></tfoot>
+</table>
+</section>`;
+}
+
+const configSection = ({config}: ReportData): Markup => html`<section id="configuration">
+<h2>Configuration</h2>
+<details><summary>All settings of this run, as YAML</summary>
+<pre><code>${config}</code></pre></details>
+</section>`;

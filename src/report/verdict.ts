@@ -1,0 +1,71 @@
+/** What the accuracies of a run say, and how sure they are. */
+import type {Accuracy} from '../events.js';
+import {count, percent} from '../words.js';
+import type {ReportData} from './report-data.js';
+
+/** The normal distribution's 97.5 % quantile: intervals of 95 %. */
+const Z = 1.959964;
+
+export interface Interval {
+  readonly low: number;
+  readonly high: number;
+}
+
+/** The 95 % score interval of Wilson (1927) for a fraction of `images`; it stays within 0..1 and fits near both ends. */
+export function wilson(fraction: number, images: number): Interval {
+  if (images === 0) return {low: 0, high: 1};
+  const shrink = 1 + Z ** 2 / images;
+  const centre = (fraction + Z ** 2 / (2 * images)) / shrink;
+  const half = (Z / shrink) * Math.sqrt((fraction * (1 - fraction)) / images + (Z / (2 * images)) ** 2);
+  return {low: Math.max(0, centre - half), high: Math.min(1, centre + half)};
+}
+
+export interface Verdict {
+  readonly sentence: string;
+  /** What a reader must know before believing the sentence. */
+  readonly caveats: readonly string[];
+}
+
+/** One sentence on the student's top-1 against its teacher's and the equal-step baseline's, with what limits it. */
+export function verdict({results, set, evaluatedImages: images}: Pick<ReportData, 'results' | 'set' | 'evaluatedImages'>): Verdict {
+  const {student, teacher, supervised} = results;
+  if (student === null) return {sentence: 'This run has no evaluated student.', caveats: []};
+  const rivals = [
+    ...(teacher ? [{name: 'its teacher', accuracy: teacher}] : []),
+    ...(supervised ? [{name: 'the equal-step supervised baseline', accuracy: supervised}] : []),
+  ];
+  const gaps = rivals.map(({name, accuracy}) => ({name, points: gapInPoints(student, accuracy), margin: marginInPoints(student, accuracy, images)}));
+  const smallGap = gaps.find(({points, margin}) => Math.abs(points) < margin);
+  return {
+    sentence: `The student gets ${percent(student.top1)} of the ${set} images right${gaps.length === 0 ? '' : `: ${joined(gaps)}`}.`,
+    caveats: [
+      ...(set === 'validation' ? ['No test set was given. The best epochs were chosen on these same validation images, so every accuracy here flatters.'] : []),
+      ...(supervised ? [] : ['No equal-step supervised baseline was trained (evaluate.baseline), so a gain over the teacher may come from longer training alone.']),
+      ...(teacher ? [] : ['The teacher was not evaluated.']),
+      ...(smallGap ? [`From ${count(images)} images, a gap of less than ${smallGap.margin.toFixed(1)} points may be chance.`] : []),
+    ],
+  };
+}
+
+/** To a tenth, as it is shown. */
+const gapInPoints = (student: Accuracy, rival: Accuracy): number => Math.round(1000 * (student.top1 - rival.top1)) / 10;
+
+/** Half of the 95 % interval of a difference. Both saw the same images, which pairs them; counted as if they had not, so rather too wide. */
+function marginInPoints({top1: a}: Accuracy, {top1: b}: Accuracy, images: number): number {
+  return images === 0 ? 100 : 100 * Z * Math.sqrt((a * (1 - a) + b * (1 - b)) / images);
+}
+
+interface Gap {
+  readonly name: string;
+  readonly points: number;
+}
+
+function joined([first, second]: readonly Gap[]): string {
+  if (!first) return '';
+  if (!second) return worded(first);
+  const opposed = first.points * second.points < 0;
+  return `${worded(first)}${opposed ? ', but' : ' and'} ${worded(second)}`;
+}
+
+const worded = ({name, points}: Gap): string =>
+  points === 0 ? `level with ${name}` : `${Math.abs(points).toFixed(1)} points ${points > 0 ? 'above' : 'below'} ${name}`;

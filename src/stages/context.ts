@@ -1,0 +1,139 @@
+/** What every stage works with: the run's config, paths and state, and the two children ready to take tasks. */
+import {availableParallelism} from 'node:os';
+import path from 'node:path';
+import {runChild, type Stop} from '../children/child.js';
+import {PROTOCOL, type ChildEvent, type Decoding, type TaskName, type TaskOf, type TaskResult} from '../children/protocol.js';
+import {trainerCommand} from '../children/trainer.js';
+import {workerCommand} from '../children/worker.js';
+import {imageSizes, type Config} from '../config.js';
+import {ChildError, environmentError} from '../errors.js';
+import type {Emit, Event, StageName} from '../events.js';
+import type {RunPaths} from '../home.js';
+import type {Store} from '../store/open.js';
+import {recogniseSources, type RunSource} from './sources.js';
+
+export interface RunContext {
+  readonly config: Config;
+  readonly paths: RunPaths;
+  readonly home: string;
+  readonly store: Store;
+  readonly stop: Stop;
+  readonly signal: AbortSignal;
+  readonly emit: Emit;
+  readonly python: string;
+  /** `cpu` or `cuda:N`, already proved. */
+  readonly device: string;
+  readonly threads: number;
+  readonly sources: readonly RunSource[];
+  /** Side of the network's input, and of the resized picture before the centre crop; pixels. */
+  readonly size: number;
+  readonly resize: number;
+}
+
+/** CPU threads for training and for decoding. */
+export const threadsOf = (config: Config): number => (config.limits.threads === 'auto' ? availableParallelism() : config.limits.threads);
+
+/** How bytes become pixels in this run. */
+export function decodingOf({config: {limits}, size, resize}: RunContext): Decoding {
+  return {
+    size,
+    resize,
+    formats: limits.formats,
+    maxFileBytes: limits.max_file_mb * 1_000_000,
+    maxPixels: limits.max_megapixels * 1_000_000,
+    timeoutSeconds: limits.decode_seconds,
+  };
+}
+
+/** Where a task's events belong. */
+interface Of {
+  readonly stage: StageName;
+  /** Names the part where a stage runs several tasks: `packing test`. */
+  readonly part: string;
+  /** For the events that only this task's caller understands. */
+  readonly onEvent?: (event: ChildEvent) => void;
+}
+
+/** Gives the trainer a task and waits for its result. */
+export function runTrainer<Name extends TaskName>(context: RunContext, task: TaskOf<Name>, of: Of): Promise<TaskResult<Name>> {
+  return runChild<Name>(trainerCommand(context.python), task, {attempt: attemptFolder(context, of), stop: context.stop, onEvent: translate(context, of)});
+}
+
+/** Gives an image worker a task, and a descriptor a line on its stdin, and waits for its result. */
+export function runWorker<Name extends TaskName>(
+  context: RunContext,
+  task: TaskOf<Name>,
+  of: Of & {readonly lines?: Iterable<object> | AsyncIterable<object>},
+): Promise<TaskResult<Name>> {
+  const device = 'device' in task && typeof task.device === 'string' ? task.device : 'cpu';
+  return runChild<Name>(workerCommand({decodeThreads: context.threads, device, python: context.python}), task, {
+    attempt: attemptFolder(context, of),
+    stop: context.stop,
+    onEvent: translate(context, of),
+    ...(of.lines && {lines: of.lines}),
+  });
+}
+
+const attemptFolder = ({paths}: RunContext, {stage, part}: Of): string => path.join(paths.attempts, part === '' ? stage : `${stage}-${part.replaceAll(' ', '-')}`);
+
+/** A child's event as the run's: the same facts, with the stage they belong to. */
+function translate({emit}: RunContext, {stage, part, onEvent}: Of): (event: ChildEvent) => void {
+  return event => {
+    const translated = ofStage(event, stage, part);
+    if (translated) emit(translated);
+    else onEvent?.(event);
+  };
+}
+
+function ofStage(event: ChildEvent, stage: StageName, part: string): Event | null {
+  switch (event.type) {
+    case 'hello':
+      return {type: 'device', stage, part, device: event.device, runtime: event.runtime};
+    case 'progress':
+    case 'step':
+    case 'evaluated':
+    case 'checkpoint':
+      return {...event, stage, part};
+    case 'note':
+      return {type: 'note', stage, message: event.message};
+    default:
+      return null;
+  }
+}
+
+/** The context of a run before its device is proved; sources are recognised, nothing is started. */
+export async function contextFor(
+  config: Config,
+  {paths, store, stop, emit, python}: Pick<RunContext, 'paths' | 'store' | 'stop' | 'emit' | 'python'>,
+): Promise<RunContext> {
+  const sources = await recogniseSources(config);
+  const labelled = sources.find(source => source.role === 'labelled');
+  const {size, resize} = imageSizes(config, labelled?.spec.kind === 'cifar10' || labelled?.spec.kind === 'cifar100');
+  return {config, paths, home: paths.home, store, stop, signal: stop.requested, emit, python, device: config.device, threads: threadsOf(config), sources, size, resize};
+}
+
+/** torch before this release lacks what the export needs. */
+const OLDEST_TORCH = [2, 11] as const;
+
+/**
+ * The context with a device that both children were seen to work on. `auto` takes a GPU where both can use it, and says what
+ * stood in the way where only one can. Throws (exit 4) where what was asked for is not there.
+ */
+export async function withDevice(context: RunContext): Promise<RunContext> {
+  const {config, emit} = context;
+  const asked = config.device === 'cuda' ? 'cuda:0' : config.device;
+  const probe = await runTrainer<'probe'>(context, {protocol: PROTOCOL, task: 'probe', device: asked}, {stage: 'prepare', part: 'python'});
+  const [, major = '0', minor = '0'] = /torch (\d+)\.(\d+)/.exec(probe.runtime) ?? [];
+  if (Number(major) < OLDEST_TORCH[0] || (Number(major) === OLDEST_TORCH[0] && Number(minor) < OLDEST_TORCH[1])) {
+    throw environmentError(`${context.python} has ${probe.runtime}; torch ${OLDEST_TORCH.join('.')} or newer is needed. Run npm run setup for an environment of pupil's own, or name another with --python.`);
+  }
+  if (!probe.device.startsWith('cuda')) return {...context, device: probe.device};
+  try {
+    await runWorker<'probe'>(context, {protocol: PROTOCOL, task: 'probe', device: probe.device}, {stage: 'prepare', part: 'onnxruntime'});
+    return {...context, device: probe.device};
+  } catch (error) {
+    if (asked !== 'auto' || !(error instanceof ChildError)) throw error;
+    emit({type: 'warning', stage: null, message: `Working on the CPU: PyTorch sees ${probe.deviceName}, but onnxruntime cannot use it (${error.message}). See pupil doctor.`});
+    return {...context, device: 'cpu'};
+  }
+}

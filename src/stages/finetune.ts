@@ -1,0 +1,36 @@
+/** Step 4 of the paper: the pre-trained student is fine-tuned, gently, on the labelled set alone, and exported. */
+import type {Stage, StageResult} from '../pipeline/stage.js';
+import {percent} from '../words.js';
+import {classesKept} from '../config.js';
+import type {RunContext} from './context.js';
+import {exportOnnx} from './onnx.js';
+import {train, trainingIngredients} from './train.js';
+
+export const finetune: Stage<RunContext> = {
+  name: 'finetune',
+  version: 1,
+  reads: ['pretrain.model', 'prepare.train', 'prepare.validation'],
+  ingredients: context => ({...trainingIngredients(context, 'finetune'), 'classes kept': String(classesKept(context.config, context.store.images.classes().length))}),
+
+  async run(context, ingredients): Promise<StageResult> {
+    const {paths} = context;
+    const result = await train(context, {
+      stage: 'finetune',
+      part: '',
+      step: 'finetune',
+      folder: 'student',
+      trainPack: 'train',
+      init: paths.model('pretrained', 'model.safetensors'),
+      inputs: [ingredients['pretrain.model']!, ingredients['prepare.train']!, ingredients['prepare.validation']!],
+    });
+    const parity = await exportOnnx(context, {stage: 'finetune', folder: 'student'});
+    return {
+      outputs: [
+        {name: 'model', files: [paths.model('student', 'model.safetensors')]},
+        {name: 'onnx', files: [paths.model('student', 'model.onnx')]},
+      ],
+      summary: {...result, parity},
+      headline: `${percent(result.top1)} top-1 on validation; exported as ONNX`,
+    };
+  },
+};

@@ -1,0 +1,89 @@
+/** Guards a run against other data under its name: tells whether its inputs changed, and how, and moves a run aside where that is wanted. */
+import {existsSync} from 'node:fs';
+import {rename} from 'node:fs/promises';
+import path from 'node:path';
+import {runChild} from '../children/child.js';
+import {PROTOCOL, type IndexEntry} from '../children/protocol.js';
+import {workerCommand} from '../children/worker.js';
+import type {RunPaths} from '../home.js';
+import type {Ingredients} from '../pipeline/stage.js';
+import {count} from '../words.js';
+import type {RunContext} from './context.js';
+import {prepare} from './prepare.js';
+
+/** Ingredients of prepare that name sources and their files; the others are settings, which may change. */
+const isSource = (name: string): boolean => /^(labelled|validation|test|unlabelled\[\d+\])$/.test(name);
+const isFiles = (name: string): boolean => name.startsWith('files of ');
+
+const DIFFERENCES_SHOWN = 8;
+
+/**
+ * What is different about the inputs of a run that was prepared before, in words; null where they are the same. Files that
+ * were only touched or copied are looked into, found the same, and trusted by their new times.
+ */
+export async function changedInputs(context: RunContext): Promise<string | null> {
+  const recorded = context.store.stages.read('prepare')?.ingredients ?? null;
+  if (recorded === null) return null;
+  const now = await prepare.ingredients(context);
+  const names = [...new Set([...Object.keys(recorded), ...Object.keys(now)])];
+  const sources = names.filter(name => isSource(name) && recorded[name] !== now[name]);
+  if (sources.length > 0) return sources.map(name => `${name}: was ${recorded[name] ?? 'not given'}, is ${now[name] ?? 'not given'}`).join('\n  ');
+  if (!names.some(name => isFiles(name) && recorded[name] !== now[name])) return null;
+  const differences = await differingFiles(context);
+  if (differences.length > 0) {
+    return differences.slice(0, DIFFERENCES_SHOWN).join('\n  ') + (differences.length > DIFFERENCES_SHOWN ? `\n  and ${count(differences.length - DIFFERENCES_SHOWN)} more` : '');
+  }
+  context.store.stages.setIngredients('prepare', {...recorded, ...onlyFiles(now)});
+  return null;
+}
+
+const onlyFiles = (ingredients: Ingredients): Ingredients => Object.fromEntries(Object.entries(ingredients).filter(([name]) => isFiles(name)));
+
+/** Lists and hashes every source again and compares it with what the run was prepared from. */
+async function differingFiles({store, sources, config, threads, paths, stop}: RunContext): Promise<string[]> {
+  const roots = store.images.sources();
+  const before = roots.map(source => new Map([...store.images.listed(source.key)].map(({id, file, member}) => [placeOf(file, member), id])));
+  const differences: string[] = [];
+  const compare = (position: number, entry: IndexEntry) => {
+    const known = before[position];
+    const place = placeOf(entry.file, entry.member);
+    const id = known?.get(place);
+    known?.delete(place);
+    // What could not be read before and cannot be read now is no difference.
+    if (entry.id === null || entry.id === id) return;
+    differences.push(`${roots[position]?.root}/${place} ${id === undefined ? 'is new' : 'has other contents'}`);
+  };
+  await runChild<'index'>(
+    workerCommand({decodeThreads: threads, device: 'cpu', python: null}),
+    {
+      protocol: PROTOCOL,
+      task: 'index',
+      sources: sources.map(({role, spec}) => ({...spec, labelled: role !== 'unlabelled'})),
+      maxFileBytes: config.limits.max_file_mb * 1_000_000,
+      readThreads: threads + 2,
+      cache: paths.cache,
+    },
+    {attempt: path.join(paths.attempts, 'inputs'), stop, onEvent: event => event.type === 'indexed' && event.entries.forEach(entry => compare(event.source, entry))},
+  );
+  before.forEach((left, position) => {
+    for (const place of left.keys()) differences.push(`${roots[position]?.root}/${place} is gone`);
+  });
+  return differences;
+}
+
+const placeOf = (file: string, member: string | null): string => (member === null ? file : `${file}#${member}`);
+
+/** Moves a run aside as NAME@1 (or the next free number), the database last, so that a kill in between is mended by doing it again. Returns the new name. */
+export async function archiveRun(paths: RunPaths): Promise<string> {
+  let version = 1;
+  while (existsSync(`${withoutExtension(paths.database)}@${version}.sqlite`)) version++;
+  const moves = [
+    [paths.data, `${paths.data}@${version}`],
+    [paths.models, `${paths.models}@${version}`],
+    [paths.database, `${withoutExtension(paths.database)}@${version}.sqlite`],
+  ] as const;
+  for (const [from, to] of moves) if (existsSync(from)) await rename(from, to);
+  return `${paths.run}@${version}`;
+}
+
+const withoutExtension = (file: string): string => file.slice(0, -path.extname(file).length);

@@ -1,0 +1,58 @@
+/** Turns a trained network into the ONNX file that scores and predicts, and proves that both give the same answers. */
+import {PROTOCOL, type TaskResult} from '../children/protocol.js';
+import {classesKept} from '../config.js';
+import type {StageName} from '../events.js';
+import {gateError} from '../errors.js';
+import {percent} from '../words.js';
+import {runTrainer, runWorker, type RunContext} from './context.js';
+
+/** Largest difference of log-probabilities that rounding explains: kernels sum in another order, and a GPU's more so. */
+const LARGEST_DIFFERENCE = 0.02;
+/** Images on the edge of two classes may fall to either side. */
+const LEAST_AGREEMENT = 0.995;
+
+/** Exports models/RUN/FOLDER/model.safetensors beside itself as model.onnx, and compares the two on the validation set. Throws (exit 5) where they disagree. */
+export async function exportOnnx(context: RunContext, {stage, folder}: {readonly stage: StageName; readonly folder: string}): Promise<TaskResult<'measure'>> {
+  const {config, paths, store, device, threads} = context;
+  const output = paths.model(folder, 'model.onnx');
+  const reference = paths.model(folder, 'reference.bin');
+  await runTrainer<'export'>(
+    context,
+    {
+      protocol: PROTOCOL,
+      task: 'export',
+      device,
+      threads,
+      seed: config.seed,
+      model: paths.model(folder, 'model.safetensors'),
+      kept: classesKept(config, store.images.classes().length),
+      batchSize: config.score.batch_size,
+      validationPack: paths.pack('validation'),
+      output,
+      reference,
+    },
+    {stage, part: 'export'},
+  );
+  const parity = await measureOnnx(context, {stage, model: output, pack: 'validation', reference});
+  const {largestDifference, top1Agreement} = parity;
+  if (largestDifference === null || top1Agreement === null) throw new Error('The worker measured no parity although it had a reference.');
+  if (largestDifference > LARGEST_DIFFERENCE || top1Agreement < LEAST_AGREEMENT) {
+    throw gateError(
+      `PyTorch and onnxruntime disagree on the validation images: log-probabilities differ by up to ${largestDifference.toPrecision(2)} (allowed ${LARGEST_DIFFERENCE}), ` +
+        `and ${percent(top1Agreement)} have the same best class (at least ${percent(LEAST_AGREEMENT)} expected). Nothing was scored. ` +
+        'Please report this with the output of pupil doctor; --device cpu may help meanwhile.',
+    );
+  }
+  return parity;
+}
+
+/** Accuracy of an ONNX file on a pack, and its parity where there is a reference. */
+export const measureOnnx = (
+  context: RunContext,
+  {stage, model, pack, reference}: {readonly stage: StageName; readonly model: string; readonly pack: string; readonly reference: string | null},
+): Promise<TaskResult<'measure'>> =>
+  runWorker<'measure'>(
+    context,
+    {protocol: PROTOCOL, task: 'measure', model, device: context.device, batchSize: context.config.score.batch_size, pack: context.paths.pack(pack), reference},
+    {stage, part: 'compare'},
+  );

@@ -1,0 +1,286 @@
+/** Step 0: lists every source, settles what each image is for, and packs the labelled sets. */
+import {createHash} from 'node:crypto';
+import {readdir} from 'node:fs/promises';
+import path from 'node:path';
+import {PROTOCOL, type ChildEvent, type PackItem, type TaskResult} from '../children/protocol.js';
+import {dataError, gateError} from '../errors.js';
+import {openSource} from '../images/source.js';
+import {count, plural} from '../words.js';
+import type {Output, Stage, StageResult} from '../pipeline/stage.js';
+import type {LocatedImage, Role, Split} from '../store/images.js';
+import {decodingOf, runWorker, type RunContext} from './context.js';
+import {REST, snapshotOf} from './sources.js';
+
+/** A validation set of fewer images a class would make every choice a matter of luck. */
+const VALIDATION_AT_LEAST = 5;
+/** Names shown in a message before the rest is counted. */
+const NAMES_SHOWN = 10;
+
+export interface PrepareSummary {
+  readonly classes: number;
+  readonly train: number;
+  readonly validation: number;
+  readonly test: number;
+  readonly pool: number;
+  readonly leaks: number;
+}
+
+export const prepare: Stage<RunContext> = {
+  name: 'prepare',
+  version: 1,
+  reads: [],
+  async ingredients({config, paths, sources, size, resize, signal}) {
+    const {limits} = config;
+    const listed: Record<string, string> = {};
+    for (const [position, source] of sources.entries()) {
+      const key = source.role === 'unlabelled' ? `unlabelled[${position}]` : source.role;
+      listed[key] = `${source.spec.kind}:${source.spec.path}${source.spec.split === null ? '' : `?split=${source.spec.split}`}`;
+      listed[`files of ${key}`] = await snapshotOf(source, paths.cache, signal);
+    }
+    return {
+      ...listed,
+      seed: String(config.seed),
+      'labelled.per_class': String(config.labelled.per_class),
+      'validation.share': String(config.validation.share),
+      'validation.per_class': String(config.validation.per_class),
+      rest: String(config.unlabelled.includes(REST)),
+      'image.size': `${size} of ${resize}`,
+      'score.shard_size': String(config.score.shard_size),
+      limits: [limits.max_file_mb, limits.max_megapixels, limits.decode_seconds, ...limits.formats].join(' '),
+    };
+  },
+
+  async run(context): Promise<StageResult> {
+    const {config, store, paths, emit} = context;
+    store.quarantine.forget('prepare');
+    store.images.clear();
+    const indexed = await index(context);
+    settleClasses(context, indexed);
+    const {leaks, conflicts} = store.atomically(() =>
+      store.images.split({
+        seed: config.seed,
+        labelledPerClass: config.labelled.per_class,
+        validation: validationDraw(context),
+        restIsPool: config.unlabelled.includes(REST),
+      }),
+    );
+    for (const {id, place, detail} of leaks) store.quarantine.add('prepare', 'split', {image: id, place, code: 'LEAK', detail});
+    for (const {id, place, detail} of conflicts) store.quarantine.add('prepare', 'split', {image: id, place, code: 'LABEL_CONFLICT', detail});
+    if (leaks.length > 0) {
+      emit({type: 'warning', stage: 'prepare', message: `${plural(leaks.length, 'image')} found in two sets that must not share any; each was kept out of training and the pool (LEAK). See pupil status.`});
+    }
+    if (conflicts.length > 0) {
+      emit({type: 'warning', stage: 'prepare', message: `${plural(conflicts.length, 'image')} labelled with two classes, such as ${conflicts[0]!.place}; left out (LABEL_CONFLICT).`});
+    }
+    checkSplits(context);
+
+    const outputs: Output[] = [];
+    const packed: Record<Split, number> = {train: 0, validation: 0, test: 0};
+    for (const split of ['train', 'validation', 'test'] as const) {
+      if (split === 'test' && config.test === null) outputs.push({name: split, digest: 'none was given'});
+      else {
+        packed[split] = (await pack(context, split)).images;
+        outputs.push({name: split, files: await packFiles(paths.pack(split))});
+      }
+    }
+    store.atomically(() => store.shards.cut(config.score.shard_size));
+    const pool = store.images.poolSize();
+    const classes = store.images.classes();
+    const summary: PrepareSummary = {classes: classes.length, ...packed, pool, leaks: leaks.length};
+    return {
+      outputs: [
+        ...outputs,
+        {name: 'pool', digest: store.images.poolDigest()},
+        {name: 'classes', digest: createHash('sha256').update(JSON.stringify(classes)).digest('hex')},
+      ],
+      summary,
+      headline: `${plural(summary.classes, 'class', 'classes')}; ${count(summary.train)} training, ${count(summary.validation)} validation, ${count(summary.test)} test and ${count(pool)} unlabelled images`,
+    };
+  },
+};
+
+/** Lists and hashes every image of every source into the database. */
+async function index(context: RunContext): Promise<TaskResult<'index'>> {
+  const {config, store, sources, paths, emit} = context;
+  const opened: {key: number; role: Role; root: string}[] = [];
+  for (const {role, spec} of sources) {
+    const {root} = await openSource(spec, {labelled: role !== 'unlabelled', cache: paths.cache});
+    opened.push({key: store.images.addSource(role, spec, root), role, root});
+  }
+  let seen = 0;
+  let lastProblem = '';
+  const onEvent = (event: ChildEvent) => {
+    if (event.type !== 'indexed') return;
+    const {key, role, root} = opened[event.source]!;
+    seen += event.entries.length;
+    store.atomically(() => {
+      for (const entry of event.entries) {
+        const unlabelled = role !== 'unlabelled' && entry.label === null;
+        const problem = entry.problem ?? (unlabelled ? {code: 'NO_LABEL', detail: `in the ${role} set, but no class folder or label tells its class`} : null);
+        if (problem === null) store.images.addEntry(key, entry);
+        else {
+          const place = `${root}/${entry.file}${entry.member === null ? '' : `#${entry.member}`}`;
+          lastProblem = `${place}: ${problem.detail}`;
+          store.quarantine.add('prepare', role, {image: entry.id, place, code: problem.code, detail: problem.detail});
+        }
+      }
+    });
+  };
+  const result = await runWorker(
+    context,
+    {
+      protocol: PROTOCOL,
+      task: 'index',
+      sources: sources.map(({role, spec}) => ({...spec, labelled: role !== 'unlabelled'})),
+      maxFileBytes: config.limits.max_file_mb * 1_000_000,
+      readThreads: context.threads + 2,
+      cache: paths.cache,
+    },
+    {stage: 'prepare', part: 'listing images', onEvent},
+  );
+  for (const [position, source] of result.sources.entries()) {
+    for (const message of source.notes) emit({type: 'note', stage: 'prepare', message: `${sources[position]!.given}: ${message}`});
+  }
+  if (seen === 0) throw dataError(`POOL_EMPTY: no pictures in ${sources.map(source => source.given).join(', ')}.`);
+  gateFailures(context, {stage: 'prepare', part: '%', of: seen, example: lastProblem});
+  return result;
+}
+
+/** Stops the run once more images of `of` were set aside than `limits.max_failures` allows. */
+export function gateFailures({store, config}: RunContext, {stage, part, of, example}: {stage: string; part: string; of: number; example: string}): void {
+  const failures = store.quarantine.failures(stage, part);
+  if (failures === 0 || failures <= config.limits.max_failures * of) return;
+  throw gateError(
+    `${count(failures)} of ${count(of)} images could not be used (${((100 * failures) / of).toFixed(1)} %), more than --max-failures ${config.limits.max_failures} allows.\n` +
+      `The last one: ${example}\nSee them all with pupil status; mend them, or raise --max-failures and run the same command to go on from here.`,
+  );
+}
+
+const list = (names: readonly string[]): string =>
+  names.slice(0, NAMES_SHOWN).join(', ') + (names.length > NAMES_SHOWN ? ` and ${names.length - NAMES_SHOWN} more` : '');
+
+/** The class list is the labelled source's, in its order; every other labelled set must have the same names. */
+function settleClasses({store, sources}: RunContext, indexed: TaskResult<'index'>): void {
+  const given = (role: Role) => sources.find(source => source.role === role)?.given ?? '';
+  const declared = indexed.sources[sources.findIndex(source => source.role === 'labelled')]?.classes ?? null;
+  const found = store.images.labels('labelled');
+  const classes = declared ?? sortNames([...found.keys()]);
+  if (found.size === 0) throw dataError(`No labelled pictures in ${given('labelled')}. Expected one folder a class, such as cat/1.jpg and dog/7.jpg.`);
+  const empty = classes.filter(name => !found.has(name));
+  if (empty.length > 0) throw dataError(`No usable pictures in ${plural(empty.length, 'class', 'classes')} of ${given('labelled')}: ${list(empty)}. Add pictures or remove the class.`);
+  if (classes.length === 1) throw dataError(`${given('labelled')} has one class only (${classes[0]}). Expected at least two.`);
+  const byLowerCase = new Map<string, string>();
+  for (const name of classes) {
+    const twin = byLowerCase.get(name.toLowerCase());
+    if (twin !== undefined) throw dataError(`The classes ${twin} and ${name} of ${given('labelled')} differ by case only. Rename or merge them.`);
+    byLowerCase.set(name.toLowerCase(), name);
+  }
+  for (const role of ['validation', 'test'] as const) {
+    const position = sources.findIndex(source => source.role === role);
+    if (position < 0) continue;
+    const names = store.images.labels(role);
+    const unknown = [...names.keys()].filter(name => !found.has(name));
+    const missing = classes.filter(name => !names.has(name));
+    if (unknown.length > 0 || missing.length > 0) {
+      throw dataError(
+        `The classes of the ${role} set ${given(role)} are not those of the labelled set ${given('labelled')}.` +
+          (unknown.length > 0 ? `\n  only in ${role}: ${list(unknown)}` : '') +
+          (missing.length > 0 ? `\n  missing from ${role}: ${list(missing)}` : '') +
+          `\nClasses are matched by name; rename the folders so that both sets have the same ${classes.length} names.`,
+      );
+    }
+  }
+  store.atomically(() => store.images.setClasses(classes));
+}
+
+/** Numbers in order of value, all else in order of code points. */
+const sortNames = (names: string[]): string[] =>
+  names.every(name => /^\d+$/.test(name)) ? names.sort((a, b) => Number(a) - Number(b)) : names.sort((a, b) => (a < b ? -1 : 1));
+
+function validationDraw({config}: RunContext) {
+  const {source, per_class: perClass, share} = config.validation;
+  if (source !== null) return null;
+  return perClass === null ? {share, atLeast: VALIDATION_AT_LEAST} : {perClass};
+}
+
+function checkSplits({config, store, emit, sources}: RunContext): void {
+  const classes = store.images.classes();
+  const without = (split: Split) => {
+    const counts = store.images.splitCounts(split, classes.length);
+    return classes.filter((_, position) => counts[position] === 0);
+  };
+  const untrained = without('train');
+  if (untrained.length > 0) {
+    throw dataError(`No labelled pictures are left to train on in ${plural(untrained.length, 'class', 'classes')} (${list(untrained)}) after the validation and test sets took theirs. Add pictures, or lower validation.per_class.`);
+  }
+  const unvalidated = without('validation');
+  if (unvalidated.length > 0) {
+    throw dataError(`${plural(unvalidated.length, 'class has', 'classes have')} no validation picture: ${list(unvalidated)}. A class needs at least two labelled pictures, or a validation set of your own (--validation DIR).`);
+  }
+  const {per_class: wanted} = config.labelled;
+  if (wanted !== null) {
+    const drawn = store.images.splitCounts('train', classes.length).map((n, position) => n + (config.validation.per_class === null ? store.images.splitCounts('validation', classes.length)[position]! : 0));
+    const short = classes.filter((_, position) => drawn[position]! < wanted);
+    if (short.length > 0 && config.validation.source === null) {
+      emit({type: 'warning', stage: 'prepare', message: `${plural(short.length, 'class has', 'classes have')} fewer than labelled.per_class = ${wanted} pictures: ${list(short)}.`});
+    }
+  }
+  if (store.images.poolSize() === 0) {
+    const pools = sources.filter(source => source.role === 'unlabelled').map(source => source.given);
+    throw dataError(`POOL_EMPTY: no unlabelled pictures to score in ${[...pools, ...(config.unlabelled.includes(REST) ? ['what labelled.per_class left over'] : [])].join(', ')}. Give --unlabelled a folder with pictures that are in no other set.`);
+  }
+}
+
+/** Decodes a split into a pack. */
+async function pack(context: RunContext, split: Split): Promise<TaskResult<'pack'>> {
+  const {store} = context;
+  const items = function* () {
+    for (const image of store.images.ofSplit(split)) yield packItem(image, [image.label!]);
+  };
+  return await packImages(context, {stage: 'prepare', part: split, output: context.paths.pack(split), square: split === 'train' ? 'resize' : 'size', items: items(), of: sum(store.images.splitCounts(split, store.images.classes().length))});
+}
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
+
+export const packItem = ({id, place, file, offset, length, encoding}: LocatedImage, labels: readonly number[]): PackItem => ({id, place, file, offset, length, encoding, labels: [...labels]});
+
+/**
+ * Packs images for the trainer. Training packs hold the picture at its resized side, so that crops can move in it; validation
+ * and test packs hold just what the network sees. What cannot be decoded is set aside under the stage and part.
+ */
+export async function packImages(
+  context: RunContext,
+  {stage, part, output, square, items, of}: {stage: 'prepare' | 'select'; part: string; output: string; square: 'resize' | 'size'; items: Iterable<PackItem>; of: number},
+): Promise<TaskResult<'pack'>> {
+  const {store} = context;
+  const decoding = decodingOf(context);
+  return await runWorker(
+    context,
+    {
+      protocol: PROTOCOL,
+      task: 'pack',
+      output,
+      decoding: {...decoding, size: square === 'resize' ? decoding.resize : decoding.size},
+      decodeThreads: context.threads,
+      classes: store.images.classes(),
+    },
+    {
+      stage,
+      part: `packing ${part}`,
+      lines: items,
+      onEvent(event) {
+        if (event.type !== 'quarantined') return;
+        let example = '';
+        for (const {id, problem} of event.images) {
+          const place = store.images.byId(id)?.place ?? id;
+          example = `${place}: ${problem.detail}`;
+          store.quarantine.add(stage, part, {image: id, place, ...problem});
+        }
+        gateFailures(context, {stage, part, of, example});
+      },
+    },
+  );
+}
+
+/** Every file of a pack, in order of name. */
+export const packFiles = async (folder: string): Promise<string[]> => (await readdir(folder)).sort().map(name => path.join(folder, name));

@@ -1,0 +1,29 @@
+/** Step 3 of the paper: the student learns from the selected images as if the teacher's classes were labels. */
+import type {Stage, StageResult} from '../pipeline/stage.js';
+import {percent} from '../words.js';
+import type {RunContext} from './context.js';
+import {train, trainingIngredients} from './train.js';
+
+export const pretrain: Stage<RunContext> = {
+  name: 'pretrain',
+  version: 1,
+  reads: ['select.selected', 'prepare.validation'],
+  ingredients: context => trainingIngredients(context, 'pretrain'),
+
+  async run(context, ingredients): Promise<StageResult> {
+    const result = await train(context, {
+      stage: 'pretrain',
+      part: '',
+      step: 'pretrain',
+      folder: 'pretrained',
+      trainPack: 'selected',
+      init: null,
+      inputs: [ingredients['select.selected']!, ingredients['prepare.validation']!],
+    });
+    return {
+      outputs: [{name: 'model', files: [context.paths.model('pretrained', 'model.safetensors')]}],
+      summary: result,
+      headline: `${percent(result.top1)} top-1 on validation before fine-tuning`,
+    };
+  },
+};

@@ -1,0 +1,88 @@
+/** Step 2b of the paper: each class keeps its K best candidates; the rankings are written, and the chosen images packed for the student. */
+import {createHash} from 'node:crypto';
+import {gateError} from '../errors.js';
+import {readScores} from '../images/score-file.js';
+import type {Stage, StageResult} from '../pipeline/stage.js';
+import {Selection} from '../ranking/select.js';
+import type {SelectionCounts} from '../events.js';
+import type {PackItem} from '../children/protocol.js';
+import {count, plural} from '../words.js';
+import type {RunContext} from './context.js';
+import {packFiles, packImages, packItem} from './prepare.js';
+import {shardFile} from './score.js';
+
+export const select: Stage<RunContext> = {
+  name: 'select',
+  version: 1,
+  reads: ['score.scores', 'prepare.classes'],
+  ingredients({config, size, resize}) {
+    return {'select.top_p': String(config.select.top_p), 'select.top_k': String(config.select.top_k), 'image.size': `${size} of ${resize}`};
+  },
+
+  async run(context): Promise<StageResult> {
+    const {config, store, paths, emit} = context;
+    const classes = store.images.classes();
+    const topP = Math.min(config.select.top_p, classes.length);
+    const {top_k: topK} = config.select;
+    if (topP < config.select.top_p) emit({type: 'note', stage: 'select', message: `P is ${topP}: there are only so many classes`});
+    store.quarantine.forget('select');
+    const selection = await rank(context, classes.length, topP, topK);
+
+    const hash = createHash('sha256');
+    const short: string[] = [];
+    let candidates = 0;
+    let selected = 0;
+    store.atomically(() =>
+      store.rankings.replace(classes.length, position => {
+        const ranking = selection.ranking(position);
+        hash.update(JSON.stringify([position, ranking.candidates, ranking.ranked]));
+        candidates += ranking.candidates;
+        selected += ranking.ranked.length;
+        if (ranking.ranked.length < topK) short.push(classes[position]!);
+        return ranking;
+      }),
+    );
+    if (short.length > 0) {
+      emit({
+        type: 'warning',
+        stage: 'select',
+        message: `${plural(short.length, 'class', 'classes')} of ${classes.length} ${short.length === 1 ? 'has' : 'have'} fewer than K = ${count(topK)} candidates and kept all: ${short.slice(0, 5).join(', ')}${short.length > 5 ? ', ...' : ''}. Lower select.top_k, or add pictures.`,
+      });
+    }
+    const packed = await packImages(context, {stage: 'select', part: 'selected', output: paths.pack('selected'), square: 'resize', items: chosen(context), of: selected});
+    const counts: SelectionCounts = {classes: classes.length, topP, topK, scored: selection.images, candidates, selected, shortClasses: short.length};
+    return {
+      outputs: [
+        {name: 'selected', files: await packFiles(paths.pack('selected'))},
+        {name: 'ranking', digest: hash.digest('hex')},
+      ],
+      summary: {...counts, images: packed.images},
+      headline: `${count(selected)} (class, image) pairs of ${count(packed.images)} images for ${plural(classes.length, 'class', 'classes')} (P=${topP}, K=${count(topK)})`,
+    };
+  },
+};
+
+async function rank(context: RunContext, classes: number, topP: number, topK: number): Promise<Selection> {
+  const selection = new Selection(classes, topP, topK);
+  let lowest = Infinity;
+  let highest = -Infinity;
+  for (const shard of context.store.shards.all()) {
+    context.signal.throwIfAborted();
+    if (shard.rows === 0) continue;
+    const scores = await readScores(shardFile(context, shard.number), topP);
+    selection.add(scores);
+    for (const score of scores.logProbs[0]!) {
+      lowest = Math.min(lowest, score);
+      highest = Math.max(highest, score);
+    }
+  }
+  if (selection.images > 1 && lowest === highest) {
+    throw gateError(`All ${count(selection.images)} images have the same best score (${highest}): the teacher tells nothing apart. Look at its validation accuracy with pupil status, and train it longer or give another.`);
+  }
+  return selection;
+}
+
+function* chosen({store}: RunContext): Generator<PackItem> {
+  for (const {image, classes} of store.rankings.selected()) yield packItem(store.images.byId(image)!, classes);
+}
+

@@ -1,0 +1,64 @@
+/** The three training steps and the baseline are one trainer task with different settings: this builds it, and runs it. */
+import {createHash} from 'node:crypto';
+import {PROTOCOL, toWire, type Architecture, type TaskOf, type TaskResult} from '../children/protocol.js';
+import {trainingSettings} from '../config.js';
+import type {StageName} from '../events.js';
+import type {Ingredients} from '../pipeline/stage.js';
+import {runTrainer, type RunContext} from './context.js';
+
+export type TrainingStep = 'teacher' | 'pretrain' | 'finetune';
+
+/** The settings of a training step, as ingredients under the names of the config keys. */
+export function trainingIngredients({config, size, resize}: RunContext, step: TrainingStep): Ingredients {
+  const {augment, ...settings} = trainingSettings(config, step, size);
+  const named = Object.entries({...settings, ...augment}).map(([key, value]) => [key.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`), String(value)]);
+  return {...Object.fromEntries(named), seed: String(config.seed), 'image.size': `${size} of ${resize}`};
+}
+
+export const architectureOf = ({config, size, resize, store}: RunContext, step: TrainingStep): Architecture => {
+  const {model, stem} = trainingSettings(config, step, size);
+  return {name: model, stem, size, resize, classes: store.images.classes()};
+};
+
+interface Training {
+  readonly stage: StageName;
+  /** Empty where the stage trains once. */
+  readonly part: string;
+  readonly step: TrainingStep;
+  /** models/RUN/FOLDER gets model.safetensors and checkpoint.pt. */
+  readonly folder: string;
+  readonly trainPack: string;
+  /** Weights to start from; null: from scratch. */
+  readonly init: string | null;
+  /** Instead of the step's own. */
+  readonly epochs?: number;
+  /** Digests of what is trained on and started from: a checkpoint of other data must not go on. */
+  readonly inputs: readonly string[];
+}
+
+/** Trains to the end, or goes on from the checkpoint of an interrupted attempt with the same settings and data. */
+export async function train(context: RunContext, {stage, part, step, folder, trainPack, init, epochs, inputs}: Training): Promise<TaskResult<'train'>> {
+  const {config, paths, device, threads, size} = context;
+  const settings = trainingSettings(config, step, size);
+  const {model: _, stem: __, ...numbers} = settings;
+  const task: Omit<TaskOf<'train'>, 'fingerprint'> = {
+    protocol: PROTOCOL,
+    task: 'train',
+    device,
+    threads,
+    seed: config.seed,
+    architecture: architectureOf(context, step),
+    trainPack: paths.pack(trainPack),
+    validationPack: paths.pack('validation'),
+    init,
+    ...numbers,
+    ...(epochs !== undefined && {epochs}),
+    checkpoint: paths.model(folder, 'checkpoint.pt'),
+    output: paths.model(folder, 'model.safetensors'),
+  };
+  const fingerprint = createHash('sha256')
+    .update(toWire({...task, device: device.startsWith('cuda') ? 'cuda' : 'cpu', threads: 0}))
+    .update(inputs.join('\n'))
+    .digest('hex');
+  return await runTrainer<'train'>(context, {...task, fingerprint}, {stage, part});
+}

@@ -1,0 +1,27 @@
+/** The event log: what happened, in order; its sequence numbers, not its times, are the truth. */
+import type {Event} from '../events.js';
+import type {Connection} from './open.js';
+
+interface Row {
+  body: string;
+}
+
+export function eventTable(connection: Connection) {
+  const insert = connection.prepare<[string, string | null, string, string]>('INSERT INTO events (at, stage, type, body) VALUES (?, ?, ?, ?)');
+  const ofStage = connection.prepare<[string, string], Row>('SELECT body FROM events WHERE stage = ? AND type = ? ORDER BY sequence');
+  const forget = connection.prepare<[string]>("DELETE FROM events WHERE stage = ? AND type IN ('step', 'evaluated', 'checkpoint')");
+  return {
+    add(event: Event): void {
+      const stage = 'stage' in event ? event.stage : null;
+      insert.run(new Date().toISOString(), stage, event.type, JSON.stringify(event));
+    },
+    /** Events of one type of a stage, oldest first. */
+    of<Type extends Event['type']>(stage: string, type: Type): Extract<Event, {type: Type}>[] {
+      return ofStage.all(stage, type).map(row => JSON.parse(row.body) as Extract<Event, {type: Type}>);
+    },
+    /** Drops a stage's curves before it runs anew. */
+    forgetCurves(stage: string): void {
+      forget.run(stage);
+    },
+  };
+}

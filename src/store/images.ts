@@ -1,0 +1,237 @@
+/** The images of a run: sources, classes, distinct images with every place they lie in, and how they are split. */
+import {createHash} from 'node:crypto';
+import type {IndexEntry, SourceSpec} from '../children/protocol.js';
+import type {Connection} from './open.js';
+
+export type Role = 'labelled' | 'validation' | 'test' | 'unlabelled';
+export type Split = 'train' | 'validation' | 'test';
+
+export interface SourceRecord {
+  readonly key: number;
+  readonly role: Role;
+  readonly spec: SourceSpec;
+  readonly root: string;
+}
+
+/** An image and one place where its bytes can be read. */
+export interface LocatedImage {
+  readonly key: number;
+  readonly id: string;
+  readonly label: number | null;
+  readonly place: string;
+  /** Absolute printable path. */
+  readonly file: string;
+  readonly offset: number | null;
+  readonly length: number | null;
+  readonly encoding: IndexEntry['encoding'];
+}
+
+export interface DrawOptions {
+  readonly seed: number;
+  /** Labelled images a class; null: all. */
+  readonly labelledPerClass: number | null;
+  /** Where no validation source is given: so many a class beside the labelled ones, or a share of the labelled ones. */
+  readonly validation: {readonly perClass: number} | {readonly share: number; readonly atLeast: number} | null;
+  /** Whether what is left over joins the pool with its labels hidden. */
+  readonly restIsPool: boolean;
+}
+
+/** Rows read at once where reading and writing take turns. */
+const PAGE = 1000;
+
+const place = `s.root || '/' || p.file || coalesce('#' || p.member, '')`;
+const located = `
+  SELECT i.key, i.id, i.label, ${place} AS place, s.root || '/' || p.file AS file, p."offset", p.length, p.encoding
+    FROM images i
+    JOIN places p ON p.rowid = (SELECT min(rowid) FROM places WHERE image = i.key)
+    JOIN sources s ON s.key = p.source`;
+const hasRole = `EXISTS (SELECT 1 FROM places p JOIN sources s ON s.key = p.source WHERE p.image = images.key AND s.role = ?)`;
+
+export function imageTables(connection: Connection) {
+  const insertSource = connection.prepare<[Role, string, string]>('INSERT INTO sources (role, spec, root) VALUES (?, ?, ?)');
+  const sources = connection.prepare<[], {key: number; role: Role; spec: string; root: string}>('SELECT key, role, spec, root FROM sources ORDER BY key');
+  const insertClass = connection.prepare<[number, string]>('INSERT INTO classes (position, name) VALUES (?, ?)');
+  const classes = connection.prepare<[], {name: string}>('SELECT name FROM classes ORDER BY position');
+  const insertImage = connection.prepare<[string]>('INSERT OR IGNORE INTO images (id) VALUES (?)');
+  const keyOf = connection.prepare<[string], {key: number}>('SELECT key FROM images WHERE id = ?');
+  const insertPlace = connection.prepare<[number, number, string, string | null, number | null, number | null, string, string | null]>(
+    'INSERT INTO places (image, source, file, member, "offset", length, encoding, label) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+  );
+  const labelsOf = connection.prepare<[Role], {label: string; images: number}>(
+    'SELECT p.label, count(DISTINCT p.image) AS images FROM places p JOIN sources s ON s.key = p.source WHERE s.role = ? AND p.label IS NOT NULL GROUP BY p.label',
+  );
+  const ofSplit = connection.prepare<[Split, string, number], LocatedImage>(`${located} WHERE i.split = ? AND i.id > ? ORDER BY i.id LIMIT ?`);
+  const ofRange = connection.prepare<[number, number], LocatedImage>(`${located} WHERE i.pool = 1 AND i.key BETWEEN ? AND ? ORDER BY i.key`);
+  const byId = connection.prepare<[string], LocatedImage>(`${located} WHERE i.id = ?`);
+  const byPrefix = connection.prepare<[string, string], {id: string}>('SELECT id FROM images WHERE id >= ? AND id < ? ORDER BY id LIMIT 2');
+  const byFile = connection.prepare<[string, string, string | null], {id: string}>(
+    `SELECT i.id FROM places p JOIN sources s ON s.key = p.source JOIN images i ON i.key = p.image WHERE p.file = ? AND s.root = ? AND p.member IS ? LIMIT 1`,
+  );
+  const placesOf = connection.prepare<[string], {place: string}>(
+    `SELECT ${place} AS place FROM places p JOIN sources s ON s.key = p.source JOIN images i ON i.key = p.image WHERE i.id = ? ORDER BY p.rowid`,
+  );
+  const standing = connection.prepare<[string], {key: number; split: Split | null; pool: number}>('SELECT key, split, pool FROM images WHERE id = ?');
+  const splitCounts = connection.prepare<[], {split: Split; label: number; images: number}>(
+    'SELECT split, label, count(*) AS images FROM images WHERE split IS NOT NULL GROUP BY split, label',
+  );
+  const poolSize = connection.prepare<[], {images: number}>('SELECT count(*) AS images FROM images WHERE pool = 1');
+  const poolIds = connection.prepare<[], {id: string}>('SELECT id FROM images WHERE pool = 1 ORDER BY key');
+  const splitIds = connection.prepare<[Split], {id: string; label: number}>('SELECT id, label FROM images WHERE split = ? ORDER BY id');
+  const listed = connection.prepare<[number], {id: string; file: string; member: string | null}>(
+    'SELECT i.id, p.file, p.member FROM places p JOIN images i ON i.key = p.image WHERE p.source = ? ORDER BY p.rowid',
+  );
+
+  /** Gives images with a place in a source of this role their label and split. */
+  const assign = (split: Split, role: Role): void => {
+    connection
+      .prepare(
+        `UPDATE images SET split = ?, label = (
+           SELECT c.position FROM places p JOIN sources s ON s.key = p.source JOIN classes c ON c.name = p.label WHERE p.image = images.key AND s.role = ?)
+         WHERE split IS NULL AND ${hasRole}`,
+      )
+      .run(split, role, role);
+  };
+
+  return {
+    /** Forgets all images, sources and classes. */
+    clear(): void {
+      for (const table of ['rankings', 'class_rankings', 'shards', 'places', 'images', 'sources', 'classes']) connection.prepare(`DELETE FROM ${table}`).run();
+    },
+    addSource(role: Role, spec: SourceSpec, root: string): number {
+      return Number(insertSource.run(role, JSON.stringify(spec), root).lastInsertRowid);
+    },
+    sources(): SourceRecord[] {
+      return sources.all().map(row => ({...row, spec: JSON.parse(row.spec) as SourceSpec}));
+    },
+    /** Adds one listed image that has no problem: a new image, or one more place of an image known already. */
+    addEntry(source: number, entry: IndexEntry): void {
+      if (entry.id === null) return;
+      const inserted = insertImage.run(entry.id);
+      const key = inserted.changes > 0 ? Number(inserted.lastInsertRowid) : keyOf.get(entry.id)!.key;
+      insertPlace.run(key, source, entry.file, entry.member, entry.offset, entry.length, entry.encoding, entry.label);
+    },
+    setClasses(names: readonly string[]): void {
+      names.forEach((name, position) => insertClass.run(position, name));
+    },
+    classes: (): string[] => classes.all().map(row => row.name),
+    /** Label names of a role's sources, with how many distinct images each has. */
+    labels: (role: Role): Map<string, number> => new Map(labelsOf.all(role).map(row => [row.label, row.images])),
+
+    /**
+     * Settles what each image is for. Test images are test images wherever else they lie; then validation; then labelled
+     * ones, drawn class by class in an order that depends on the seed and the content alone; the pool is what is left.
+     * Returns the images that were found in a set and in one that must not know it, and those labelled twice.
+     */
+    split(options: DrawOptions): {leaks: {id: string; place: string; detail: string}[]; conflicts: {id: string; place: string; detail: string}[]} {
+      connection.function('draw_order', {deterministic: true}, id => createHash('sha256').update(`${options.seed} ${String(id)}`).digest('hex'));
+      const inBoth = (first: Role, second: Role) =>
+        connection
+          .prepare<[Role, Role], {id: string; place: string}>(
+            `SELECT images.id, ${place} AS place FROM images JOIN places p ON p.image = images.key JOIN sources s ON s.key = p.source
+              WHERE s.role = ? AND ${hasRole} GROUP BY images.key ORDER BY images.id`,
+          )
+          .all(first, second);
+      const leaks = [
+        ...inBoth('validation', 'test').map(row => ({...row, detail: 'in the validation set and in the test set: kept in the test set only'})),
+        ...inBoth('labelled', 'test').map(row => ({...row, detail: 'in the labelled set and in the test set: kept in the test set only'})),
+        ...inBoth('labelled', 'validation').map(row => ({...row, detail: 'in the labelled set and in the validation set: not trained on'})),
+      ];
+      assign('test', 'test');
+      assign('validation', 'validation');
+
+      const conflicts = connection
+        .prepare<[], {id: string; place: string; labels: string}>(
+          `SELECT i.id, min(${place}) AS place, group_concat(DISTINCT p.label) AS labels
+             FROM places p JOIN sources s ON s.key = p.source JOIN images i ON i.key = p.image
+            WHERE s.role = 'labelled' AND i.split IS NULL GROUP BY i.key HAVING count(DISTINCT p.label) > 1`,
+        )
+        .all()
+        .map(({id, place, labels}) => ({id, place, detail: `the same bytes are labelled ${labels.split(',').join(' and ')}`}));
+
+      connection.exec(`
+        CREATE TEMP TABLE drawn AS
+        SELECT p.image, c.position AS label, count(*) OVER (PARTITION BY c.position) AS images,
+               row_number() OVER (PARTITION BY c.position ORDER BY draw_order(i.id), i.id) AS turn
+          FROM (SELECT image, min(label) AS label FROM places p JOIN sources s ON s.key = p.source
+                 WHERE s.role = 'labelled' GROUP BY image HAVING count(DISTINCT label) = 1) p
+          JOIN images i ON i.key = p.image JOIN classes c ON c.name = p.label
+         WHERE i.split IS NULL`);
+      const {validation} = options;
+      const beside = validation && 'perClass' in validation ? validation.perClass : 0;
+      const labelled = options.labelledPerClass ?? Number.MAX_SAFE_INTEGER;
+      connection.prepare("UPDATE images SET split = 'train', label = d.label FROM drawn d WHERE d.image = images.key AND d.turn > ?1 AND d.turn <= ?1 + ?2").run(beside, labelled);
+      connection.prepare("UPDATE images SET split = 'validation', label = d.label FROM drawn d WHERE d.image = images.key AND d.turn <= ?").run(beside);
+      if (validation && 'share' in validation) {
+        connection
+          .prepare(
+            `UPDATE images SET split = 'validation' FROM drawn d
+              WHERE d.image = images.key AND d.turn <= max(?, CAST(ceil(? * min(d.images, ?)) AS INTEGER))`,
+          )
+          .run(validation.atLeast, validation.share, labelled);
+      }
+      if (options.restIsPool) connection.exec('UPDATE images SET pool = 1 WHERE split IS NULL AND key IN (SELECT image FROM drawn)');
+      connection.exec('DROP TABLE drawn');
+
+      for (const split of ['validation', 'test'] as const) {
+        const found = connection
+          .prepare<[Split, Role], {id: string; place: string}>(
+            `SELECT images.id, ${place} AS place FROM images JOIN places p ON p.image = images.key JOIN sources s ON s.key = p.source
+              WHERE images.split = ? AND s.role = ? ORDER BY images.id`,
+          )
+          .all(split, 'unlabelled');
+        leaks.push(...found.map(row => ({...row, detail: `in the pool and in the ${split} set: not scored`})));
+      }
+      connection.prepare(`UPDATE images SET pool = 1 WHERE (split IS NULL OR split = 'train') AND ${hasRole}`).run('unlabelled');
+      return {leaks, conflicts};
+    },
+
+    /** Images of a split a class, in class order. */
+    splitCounts(split: Split, classCount: number): number[] {
+      const counts = new Array<number>(classCount).fill(0);
+      for (const row of splitCounts.all()) if (row.split === split) counts[row.label] = row.images;
+      return counts;
+    },
+    poolSize: (): number => poolSize.get()!.images,
+    /** The images of a split, by id; in pages, so that the connection is free to write between them. */
+    *ofSplit(split: Split): Generator<LocatedImage> {
+      for (let after = ''; ; ) {
+        const page = ofSplit.all(split, after, PAGE);
+        yield* page;
+        if (page.length < PAGE) return;
+        after = page.at(-1)!.id;
+      }
+    },
+    /** The pool's images with keys in a range, by key. */
+    ofPool: (firstKey: number, lastKey: number): LocatedImage[] => ofRange.all(firstKey, lastKey),
+    byId: (id: string): LocatedImage | null => byId.get(id) ?? null,
+    /** Up to two ids that begin so: two mean that the prefix is ambiguous. */
+    idsWithPrefix: (prefix: string): string[] => byPrefix.all(prefix, `${prefix}g`).map(row => row.id),
+    /** The image at `root/file#member`, looked for under every source's root. */
+    idAt(printablePath: string): string | null {
+      for (const {root} of sources.all()) {
+        if (!printablePath.startsWith(`${root}/`)) continue;
+        const rest = printablePath.slice(root.length + 1);
+        const hash = rest.lastIndexOf('#');
+        const row = byFile.get(rest, root, null) ?? (hash > 0 ? byFile.get(rest.slice(0, hash), root, rest.slice(hash + 1)) : undefined);
+        if (row) return row.id;
+      }
+      return null;
+    },
+    placesOf: (id: string): string[] => placesOf.all(id).map(row => row.place),
+    standingOf: (id: string): {key: number; split: Split | null; pool: number} | null => standing.get(id) ?? null,
+    /** SHA-256 of the pool's ids in order. */
+    poolDigest(): string {
+      const hash = createHash('sha256');
+      for (const {id} of poolIds.iterate()) hash.update(id);
+      return hash.digest('hex');
+    },
+    /** SHA-256 of a split's ids and labels. */
+    splitDigest(split: Split): string {
+      const hash = createHash('sha256');
+      for (const {id, label} of splitIds.iterate(split)) hash.update(`${id} ${label}\n`);
+      return hash.digest('hex');
+    },
+    /** Every place of a source with the id of what lay there. Read it to its end before writing. */
+    listed: (source: number): IterableIterator<{id: string; file: string; member: string | null}> => listed.iterate(source),
+  };
+}

@@ -1,0 +1,35 @@
+/** Numbers as people read them. */
+
+const grouped = new Intl.NumberFormat('en-US');
+const compact = new Intl.NumberFormat('en-US', {maximumSignificantDigits: 3});
+
+/** 12345 -> "12,345". */
+export const count = (value: number): string => grouped.format(value);
+
+/** (1, 'image') -> "1 image"; (3, 'class', 'classes') -> "3 classes". */
+export const plural = (value: number, one: string, many = `${one}s`): string => `${count(value)} ${value === 1 ? one : many}`;
+
+/** 0.41234 -> "41.2 %". */
+export const percent = (fraction: number): string => `${(100 * fraction).toFixed(1)} %`;
+
+/** Images a second, three digits. */
+export const rate = (perSecond: number): string => compact.format(perSecond);
+
+/** 12.3 -> "12.3 s"; 754 -> "12 min 34 s"; 9000 -> "2 h 30 min". */
+export function duration(seconds: number): string {
+  if (seconds < 100) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 100) return `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+/** 12_345_678 -> "12.3 MB". */
+export function bytes(value: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${compact.format(value)} ${units[unit]}`;
+}

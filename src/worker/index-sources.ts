@@ -1,0 +1,61 @@
+/** The `index` task: lists every image of every source, with its id or the reason why it has none. */
+import type {IndexEntry, TaskOf, TaskResult} from '../children/protocol.js';
+import {imageIdOf} from '../images/image-id.js';
+import {openSource, type Entry, type Source} from '../images/source.js';
+import {trackProgress, type Emit} from './events.js';
+import {readAhead} from './read-ahead.js';
+
+type IndexTask = TaskOf<'index'>;
+type SourceResult = TaskResult<'index'>['sources'][number];
+
+const ENTRIES_PER_EVENT = 500;
+
+/** Numbers in their own order, names by code unit. */
+const inOrder = (labels: Iterable<string>) => {
+  const sorted = [...labels].sort();
+  return sorted.every(label => /^\d+$/.test(label)) ? sorted.sort((a, b) => Number(a) - Number(b)) : sorted;
+};
+
+async function indexSource(source: Source, number: number, labelled: boolean, {maxFileBytes, readThreads}: IndexTask, count: (images: number) => Promise<void>, signal: AbortSignal, emit: Emit): Promise<SourceResult> {
+  const labels = new Set<string>();
+  let images = 0;
+  let listed: IndexEntry[] = [];
+
+  const send = async () => {
+    const entries = listed;
+    listed = [];
+    if (entries.length > 0) await emit({type: 'indexed', source: number, entries});
+    await count(entries.length);
+  };
+  const list = async (entry: IndexEntry) => {
+    listed.push(entry);
+    if (entry.id !== null) {
+      images++;
+      if (entry.label !== null) labels.add(entry.label);
+    }
+    if (listed.length === ENTRIES_PER_EVENT) await send();
+  };
+  async function* readable(): AsyncGenerator<Entry & {entry: Entry}> {
+    for await (const entry of source.entries(signal)) {
+      if (entry.problem !== null) await list({...entry, id: null});
+      else yield {...entry, file: `${source.root}/${entry.file}`, entry};
+    }
+  }
+
+  for await (const reads of readAhead(readable(), {threads: readThreads, maxFileBytes, signal})) {
+    for (const {item, bytes, problem} of reads) await list(problem === null ? {...item.entry, id: imageIdOf(bytes)} : {...item.entry, label: null, id: null, problem});
+  }
+  await send();
+  return {classes: labelled ? ((await source.classes()) ?? inOrder(labels)) : null, images, notes: source.notes};
+}
+
+/** Lists all sources of the task. Nothing is decoded: an entry with an id may still be no image. */
+export async function indexSources(task: IndexTask, signal: AbortSignal, emit: Emit): Promise<TaskResult<'index'>> {
+  const count = trackProgress(emit, null);
+  const sources: SourceResult[] = [];
+  for (const [number, {labelled, ...spec}] of task.sources.entries()) {
+    const source = await openSource(spec, {labelled, cache: task.cache});
+    sources.push(await indexSource(source, number, labelled, task, count, signal, emit));
+  }
+  return {sources};
+}

@@ -1,0 +1,87 @@
+/** The `measure` task: an ONNX model's accuracies on a pack, and how far its answers lie from PyTorch's. */
+import {readFile} from 'node:fs/promises';
+import type {TaskOf, TaskResult} from '../children/protocol.js';
+import {openPack} from '../images/pack.js';
+import {trackProgress, type Emit} from './events.js';
+import {WorkerFailure} from './failure.js';
+import {matchClasses, openSession} from './session.js';
+
+const CHANNELS = 3;
+const VALUE_BYTES = 4;
+
+/** `kept` answers for each of N images, best first. */
+interface AnswerTable {
+  logProbs: Float32Array;
+  classes: Int32Array;
+}
+
+/** PyTorch's answers as the trainer's export wrote them: N x kept float32 log-probabilities, then N x kept int32 classes, little-endian. */
+async function readReference(path: string, images: number, kept: number): Promise<AnswerTable> {
+  const bytes = await readFile(path);
+  const values = images * kept;
+  if (bytes.length !== 2 * values * VALUE_BYTES) throw new WorkerFailure('data', `${path} has ${bytes.length} bytes; expected ${2 * values * VALUE_BYTES} for ${images} images and ${kept} classes.`);
+  return {
+    logProbs: Float32Array.from({length: values}, (_, i) => bytes.readFloatLE(i * VALUE_BYTES)),
+    classes: Int32Array.from({length: values}, (_, i) => bytes.readInt32LE((values + i) * VALUE_BYTES)),
+  };
+}
+
+/** The largest difference of a log-probability that both list for the same image and class, and the share of images with the same best class. */
+export function compareAnswers(ours: AnswerTable, reference: AnswerTable, images: number, kept: number): {largestDifference: number; top1Agreement: number} {
+  let largestDifference = 0;
+  let agreeing = 0;
+  for (let image = 0; image < images; image++) {
+    const first = image * kept;
+    if (ours.classes[first] === reference.classes[first]) agreeing++;
+    for (let at = first; at < first + kept; at++) {
+      const there = reference.classes.subarray(first, first + kept).indexOf(ours.classes[at] ?? -1);
+      if (there === -1) continue;
+      const difference = Math.abs((ours.logProbs[at] ?? 0) - (reference.logProbs[first + there] ?? 0));
+      // Written so that a NaN is kept: every comparison with one is false.
+      if (!(difference <= largestDifference)) largestDifference = difference;
+    }
+  }
+  return {largestDifference, top1Agreement: images === 0 ? 0 : agreeing / images};
+}
+
+/** Runs the model over every row of the pack. Accuracies are over samples, as an image may stand under several labels. */
+export async function measure(task: TaskOf<'measure'>, signal: AbortSignal, emit: Emit): Promise<TaskResult<'measure'>> {
+  const pack = await openPack(task.pack);
+  try {
+    const session = await openSession(task.model, task.device, task.batchSize);
+    try {
+      const {kept, size, classes} = session.model;
+      if (pack.size !== size) throw new WorkerFailure('model', `The model takes ${size} px, ${task.pack} holds ${pack.size} px.`);
+      const classIndex = matchClasses(classes, pack.classes);
+      const answers: AnswerTable = {logProbs: new Float32Array(pack.images * kept), classes: new Int32Array(pack.images * kept)};
+      const count = trackProgress(emit, pack.images);
+      let batch = new Uint8Array(task.batchSize * size * size * CHANNELS);
+      for (let first = 0; first < pack.images; first += task.batchSize) {
+        signal.throwIfAborted();
+        const images = Math.min(task.batchSize, pack.images - first);
+        await pack.readRows(first, images, batch);
+        const {logProbs, classes: found, pixels} = await session.run(batch);
+        answers.logProbs.set(logProbs.subarray(0, images * kept), first * kept);
+        answers.classes.set(found.subarray(0, images * kept), first * kept);
+        batch = pixels;
+        await count(images);
+      }
+
+      let [top1, top5] = [0, 0];
+      for (let sample = 0; sample < pack.samples; sample++) {
+        const [image = 0, label] = pack.samplePairs.subarray(2 * sample, 2 * sample + 2);
+        const position = answers.classes.subarray(image * kept, (image + 1) * kept).findIndex(found => classIndex[found] === label);
+        if (position === 0) top1++;
+        if (position >= 0 && position < 5) top5++;
+      }
+      const parity = task.reference === null ? null : compareAnswers(answers, await readReference(task.reference, pack.images, kept), pack.images, kept);
+      if (parity !== null && !Number.isFinite(parity.largestDifference)) throw new WorkerFailure('gate', 'The ONNX model or PyTorch answers NaN or infinity on the validation images.');
+      const share = (samples: number) => (pack.samples === 0 ? 0 : samples / pack.samples);
+      return {images: pack.images, top1: share(top1), top5: share(top5), largestDifference: parity?.largestDifference ?? null, top1Agreement: parity?.top1Agreement ?? null};
+    } finally {
+      await session.close();
+    }
+  } finally {
+    await pack.close();
+  }
+}

@@ -1,0 +1,41 @@
+/** The `pack` task: decodes the images named on stdin into one pack. */
+import {packItem, type PackItem, type Quarantined, type TaskOf, type TaskResult} from '../children/protocol.js';
+import {writePack, type PackRow} from '../images/pack.js';
+import {decodeAhead} from './decode-ahead.js';
+import {readDescriptors} from './descriptors.js';
+import {trackProgress, type Emit} from './events.js';
+import {WorkerFailure} from './failure.js';
+
+const QUARANTINED_PER_EVENT = 100;
+
+/** Packs in the order of stdin, less what cannot be decoded, which is told by `quarantined` events. */
+export async function packImages(task: TaskOf<'pack'>, signal: AbortSignal, emit: Emit): Promise<TaskResult<'pack'>> {
+  const count = trackProgress(emit, null);
+  let quarantined: Quarantined[] = [];
+  let quarantinedCount = 0;
+
+  const sendQuarantined = async () => {
+    if (quarantined.length > 0) await emit({type: 'quarantined', images: quarantined});
+    quarantinedCount += quarantined.length;
+    quarantined = [];
+  };
+  async function* items(): AsyncGenerator<PackItem> {
+    for await (const item of readDescriptors(process.stdin, packItem, signal)) {
+      const unknown = item.labels.find(label => label >= task.classes.length);
+      if (unknown !== undefined) throw new WorkerFailure('config', `Image ${item.id} has label ${unknown}, but there are ${task.classes.length} classes.`);
+      yield item;
+    }
+  }
+  async function* rows(): AsyncGenerator<PackRow> {
+    for await (const {item, pixels, problem} of decodeAhead(items(), {decoding: task.decoding, threads: task.decodeThreads, signal})) {
+      if (problem === null) yield {id: item.id, pixels, labels: item.labels};
+      else quarantined.push({id: item.id, problem});
+      if (quarantined.length >= QUARANTINED_PER_EVENT) await sendQuarantined();
+      await count(1);
+    }
+  }
+
+  const {images, samples} = await writePack(task.output, task.decoding.size, task.classes, rows());
+  await sendQuarantined();
+  return {images, samples, quarantined: quarantinedCount};
+}

@@ -1,0 +1,41 @@
+/** The `predict` task: the best classes of each file named on stdin, as soon as they are known. */
+import {predictItem, type PredictItem, type TaskOf, type TaskResult} from '../children/protocol.js';
+import {decodeAhead, type ImagePlace} from './decode-ahead.js';
+import {readDescriptors} from './descriptors.js';
+import type {Emit} from './events.js';
+import {WorkerFailure} from './failure.js';
+import {checkDecoding, openSession} from './session.js';
+
+/** One image at a time: the first answer comes at once, and on a CPU larger batches gain little. */
+const BATCH_SIZE = 1;
+
+/** Predicts in the order of stdin. What cannot be decoded is answered with its problem. */
+export async function predict(task: TaskOf<'predict'>, signal: AbortSignal, emit: Emit): Promise<TaskResult<'predict'>> {
+  const session = await openSession(task.model, task.device, BATCH_SIZE);
+  try {
+    const {model} = session;
+    checkDecoding(model, task.decoding);
+    async function* images(): AsyncGenerator<ImagePlace & PredictItem> {
+      for await (const item of readDescriptors(process.stdin, predictItem, signal)) yield {...item, offset: null, length: null, encoding: 'encoded', id: null};
+    }
+    let predicted = 0;
+    for await (const {item, pixels, problem} of decodeAhead(images(), {decoding: task.decoding, threads: task.decodeThreads, signal})) {
+      predicted++;
+      if (problem !== null) {
+        await emit({type: 'predicted', image: item.image, classes: [], error: problem});
+        continue;
+      }
+      const {logProbs, classes} = await session.run(Uint8Array.from(pixels));
+      const best = Array.from(classes.subarray(0, task.top), (index, k) => {
+        const name = model.classes[index];
+        if (name === undefined) throw new WorkerFailure('model', `The network answered class ${index} of ${model.classes.length}.`);
+        return {class: name, probability: Math.min(1, Math.exp(logProbs[k] ?? NaN))};
+      });
+      const isBad = best.some(({probability}) => Number.isNaN(probability));
+      await emit({type: 'predicted', image: item.image, classes: isBad ? [] : best, error: isBad ? {code: 'BAD_SCORE', detail: 'the network answered NaN'} : null});
+    }
+    return {images: predicted};
+  } finally {
+    await session.close();
+  }
+}

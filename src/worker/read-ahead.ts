@@ -1,0 +1,139 @@
+/** Reads the bytes of images ahead of their use: in order, a bounded number of reads at a time, neighbours in one file with one read. */
+import {constants, type Stats} from 'node:fs';
+import {open, type FileHandle} from 'node:fs/promises';
+import type {Problem, QuarantineCode} from '../children/protocol.js';
+import {systemCode} from '../images/listing.js';
+import {fromPrintable} from '../images/printable-path.js';
+
+/** Where bytes lie: a whole file, or a range of one. */
+export interface Place {
+  /** Absolute and printable. */
+  file: string;
+  offset: number | null;
+  length: number | null;
+}
+
+export type Read<T> = {item: T; bytes: Buffer; problem: null} | {item: T; bytes: null; problem: Problem};
+
+export interface ReadOptions {
+  /** Reads in flight. */
+  threads: number;
+  /** Larger images are not read. */
+  maxFileBytes: number;
+  signal: AbortSignal;
+}
+
+/** Most that one read of neighbouring ranges takes. */
+const MAX_RUN_BYTES = 1024 * 1024;
+/** Ranges this close are read together: a tar header or two lie between members, a label byte or two between CIFAR records. */
+const MAX_GAP_BYTES = 4096;
+
+const refused = <T>(item: T, code: QuarantineCode, detail: string): Read<T> => ({item, bytes: null, problem: {code, detail}});
+
+async function fill(handle: FileHandle, bytes: Buffer, position: number): Promise<number> {
+  let done = 0;
+  while (done < bytes.length) {
+    const {bytesRead} = await handle.read(bytes, done, bytes.length - done, position + done);
+    if (bytesRead === 0) break;
+    done += bytesRead;
+  }
+  return done;
+}
+
+/** Opens without waiting for a writer, should the file have become a pipe; looks before it reads. */
+async function withFile<R>(file: string, use: (handle: FileHandle, stats: Stats) => Promise<R>, refuse: (code: QuarantineCode, detail: string) => R): Promise<R> {
+  try {
+    const handle = await open(fromPrintable(file), constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      const stats = await handle.stat();
+      return stats.isFile() ? await use(handle, stats) : refuse('NOT_A_FILE', 'a folder, pipe, socket or device');
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === null) throw error;
+    return refuse('UNREADABLE', code === 'ENOENT' ? 'the file is gone (ENOENT)' : `the file cannot be read (${code})`);
+  }
+}
+
+const readWhole = <T extends Place>(item: T, maxFileBytes: number): Promise<Read<T>> =>
+  withFile<Read<T>>(
+    item.file,
+    async (handle, {size}) => {
+      if (size === 0) return refused(item, 'EMPTY_FILE', '0 bytes');
+      if (size > maxFileBytes) return refused(item, 'FILE_TOO_LARGE', `${size} bytes; at most ${maxFileBytes}`);
+      const bytes = Buffer.allocUnsafeSlow(size);
+      return {item, bytes: bytes.subarray(0, await fill(handle, bytes, 0)), problem: null};
+    },
+    (code, detail) => refused(item, code, detail),
+  );
+
+interface Range<T> {
+  item: T;
+  offset: number;
+  length: number;
+}
+
+/** One read for ranges of one file that lie close behind each other. The bytes of each are a view of the read. */
+const readRun = <T extends Place>(file: string, run: Range<T>[], maxFileBytes: number): Promise<Read<T>[]> =>
+  withFile<Read<T>[]>(
+    file,
+    async handle => {
+      const start = run[0]?.offset ?? 0;
+      const readable = run.filter(({length}) => length > 0 && length <= maxFileBytes);
+      const end = readable.reduce((furthest, {offset, length}) => Math.max(furthest, offset + length), start);
+      const bytes = Buffer.allocUnsafeSlow(end - start);
+      const found = await fill(handle, bytes, start);
+      return run.map(({item, offset, length}) => {
+        if (length === 0) return refused(item, 'EMPTY_FILE', '0 bytes');
+        if (length > maxFileBytes) return refused(item, 'FILE_TOO_LARGE', `${length} bytes; at most ${maxFileBytes}`);
+        if (offset + length > start + found) return refused(item, 'UNREADABLE', `the file ends before byte ${offset + length}`);
+        return {item, bytes: bytes.subarray(offset - start, offset - start + length), problem: null};
+      });
+    },
+    (code, detail) => run.map(({item}) => refused(item, code, detail)),
+  );
+
+/** Whether a range is read together with the run before it. */
+function continues<T extends Place>(run: Range<T>[], file: string, next: Range<T>): boolean {
+  const [first, last] = [run[0], run.at(-1)];
+  if (first === undefined || last === undefined || first.item.file !== file) return false;
+  const gap = next.offset - (last.offset + last.length);
+  return gap >= 0 && gap <= MAX_GAP_BYTES && next.offset + next.length - first.offset <= MAX_RUN_BYTES;
+}
+
+/**
+ * Reads every item's bytes and yields them in order, a read (one item, or a run of neighbours) at a time.
+ * What cannot be read is yielded as a problem. Memory: `threads` reads, each of one image or 1 MiB.
+ */
+export async function* readAhead<T extends Place>(items: AsyncIterable<T>, {threads, maxFileBytes, signal}: ReadOptions): AsyncGenerator<Read<T>[]> {
+  const inFlight: Promise<Read<T>[]>[] = [];
+  let run: Range<T>[] = [];
+
+  const startRun = () => {
+    const [first] = run;
+    if (first !== undefined) inFlight.push(readRun(first.item.file, run, maxFileBytes));
+    run = [];
+  };
+  const startWhole = (item: T) => inFlight.push(readWhole(item, maxFileBytes).then(read => [read]));
+
+  try {
+    for await (const item of items) {
+      signal.throwIfAborted();
+      if (item.offset === null || item.length === null) {
+        startRun();
+        startWhole(item);
+      } else {
+        const range = {item, offset: item.offset, length: item.length};
+        if (!continues(run, item.file, range)) startRun();
+        run.push(range);
+      }
+      while (inFlight.length >= threads) yield (await inFlight.shift()) ?? [];
+    }
+    startRun();
+    while (inFlight.length > 0) yield (await inFlight.shift()) ?? [];
+  } finally {
+    await Promise.allSettled(inFlight);
+  }
+}

@@ -1,0 +1,186 @@
+/** A network on its device: opens an ONNX model that `pupil` exported, proves it is what the task expects, and answers batches of pixels. */
+import {readFile} from 'node:fs/promises';
+import {availableParallelism} from 'node:os';
+import {Worker} from 'node:worker_threads';
+import {z} from 'zod';
+import {WorkerFailure} from './failure.js';
+import type {InferenceReply, InferenceRequest, InferenceThreadData} from './inference-thread.js';
+import {onnxMetadata} from './onnx-metadata.js';
+
+const CHANNELS = 3;
+
+const description = z.object({
+  version: z.literal(1),
+  size: z.int().positive(),
+  resize: z.int().positive(),
+  kept: z.int().positive(),
+  classes: z.array(z.string()).min(2),
+});
+/** What a model says of itself in its metadata under `pupil`. */
+export type ModelDescription = z.infer<typeof description>;
+
+/** The answers to one batch: `kept` values for each image, best first. */
+export interface Answers {
+  logProbs: Float32Array;
+  classes: Int32Array;
+  /** The batch that was given, to be filled again. */
+  pixels: Uint8Array<ArrayBuffer>;
+}
+
+export interface Session {
+  model: ModelDescription;
+  /** Pixels of one batch, always `batchSize` images: a batch that is not full is padded. Takes the buffer over until it comes back. */
+  run(pixels: Uint8Array<ArrayBuffer>): Promise<Answers>;
+  /** Spent inside the network so far. */
+  secondsInferring(): number;
+  close(): Promise<void>;
+}
+
+/** A thread with a network in it, whatever the network is. */
+export interface InferenceThread {
+  opened: InferenceReply & {type: 'opened'};
+  run(pixels: Uint8Array<ArrayBuffer>, shape: readonly number[]): Promise<InferenceReply & {type: 'answer'}>;
+  close(): Promise<void>;
+}
+
+/** Which failure a message of onnxruntime is. */
+function failureOf(message: string, device: string, isOpening: boolean): WorkerFailure {
+  if (/out of memory|failed to allocate memory|bad_alloc|BFCArena/i.test(message)) return new WorkerFailure('out-of-memory', `Memory ran out on ${device}. Lower score.batch_size. (${message})`);
+  if (/CUDA|cuDNN|cublas|ExecutionProvider|provider/i.test(message)) return new WorkerFailure('device', `${device} cannot be used: ${message}`);
+  return isOpening ? new WorkerFailure('model', `The ONNX model cannot be opened: ${message}`) : new WorkerFailure('model', `The network failed: ${message}`);
+}
+
+/** Starts a thread and opens `model` in it on `device`. Throws a `device`, `model` or `out-of-memory` failure. */
+export async function startInference(model: Uint8Array, device: string): Promise<InferenceThread> {
+  const workerData: InferenceThreadData = {model, device, threads: availableParallelism()};
+  const thread = new Worker(new URL('./inference-thread.js', import.meta.url), {workerData});
+  const ended = new Promise<void>(resolve => thread.once('exit', () => resolve()));
+  const pending = new Map<number, {resolve: (reply: InferenceReply & {type: 'answer'}) => void; reject: (error: Error) => void}>();
+  const send = (request: InferenceRequest, transfer: ArrayBuffer[] = []) => thread.postMessage(request, transfer);
+  const close = async () => {
+    send({type: 'close'});
+    await ended;
+  };
+
+  const opened = await new Promise<InferenceReply & {type: 'opened'}>((resolve, reject) => {
+    const fail = (error: Error) => {
+      reject(error);
+      for (const run of pending.values()) run.reject(error);
+      pending.clear();
+    };
+    thread.on('error', fail);
+    thread.on('exit', () => fail(new Error('The inference thread ended early.')));
+    thread.on('message', (reply: InferenceReply) => {
+      if (reply.type === 'opened') resolve(reply);
+      else if (reply.type === 'refused') reject(failureOf(reply.message, device, true));
+      else {
+        const run = pending.get(reply.run);
+        pending.delete(reply.run);
+        if (reply.type === 'answer') run?.resolve(reply);
+        else run?.reject(failureOf(reply.message, device, false));
+      }
+    });
+  }).catch(async (error: unknown) => {
+    await close();
+    throw error;
+  });
+
+  let runs = 0;
+  return {
+    opened,
+    close,
+    run: (pixels, shape) =>
+      new Promise((resolve, reject) => {
+        const run = runs++;
+        pending.set(run, {resolve, reject});
+        send({type: 'run', run, pixels, shape}, [pixels.buffer]);
+      }),
+  };
+}
+
+function describe(model: Buffer, path: string): ModelDescription {
+  let metadata;
+  try {
+    metadata = onnxMetadata(model);
+  } catch (error) {
+    throw new WorkerFailure('model', `${path} is no ONNX file.`, {cause: error});
+  }
+  const stated = metadata.get('pupil');
+  if (stated === undefined) throw new WorkerFailure('model', `${path} has no "pupil" metadata: it is no ONNX file, or not one that pupil exported.`);
+  try {
+    return description.parse(JSON.parse(stated));
+  } catch (error) {
+    throw new WorkerFailure('model', `The "pupil" metadata of ${path} is not understood: ${error instanceof Error ? error.message : String(error)}`, {cause: error});
+  }
+}
+
+/** Throws a `model` failure where inputs and outputs are not uint8 pixels in, top-P classes out. */
+function checkSignature({inputs, outputs}: InferenceThread['opened'], {size, kept}: ModelDescription, path: string): void {
+  const show = (values: InferenceThread['opened']['inputs']) => values.map(value => (value.isTensor ? `${value.name} ${value.type}[${value.shape.join(',')}]` : value.name)).join(', ');
+  const fits = (value: (typeof inputs)[number] | undefined, type: string, shape: number[]) =>
+    value?.isTensor === true && value.type === type && value.shape.length === shape.length + 1 && shape.every((side, i) => value.shape[i + 1] === side);
+  const output = (name: string) => outputs.find(value => value.name === name);
+  const isInputRight = inputs.length === 1 && inputs[0]?.name === 'images' && fits(inputs[0], 'uint8', [size, size, CHANNELS]);
+  if (!isInputRight) throw new WorkerFailure('model', `${path} takes ${show(inputs)}; expected images uint8[batch,${size},${size},${CHANNELS}].`);
+  if (!fits(output('log_prob'), 'float32', [kept]) || !fits(output('class'), 'int32', [kept])) {
+    throw new WorkerFailure('model', `${path} gives ${show(outputs)}; expected log_prob float32[batch,${kept}] and class int32[batch,${kept}].`);
+  }
+}
+
+/**
+ * Opens an exported model on a device, with a fixed batch size: a new shape would make CUDA search its convolutions again.
+ * Throws a `model`, `device` or `out-of-memory` failure. The caller closes it.
+ */
+export async function openSession(path: string, device: string, batchSize: number): Promise<Session> {
+  const bytes = await readFile(path).catch((error: unknown) => {
+    throw new WorkerFailure('model', `${path} cannot be read.`, {cause: error});
+  });
+  const model = describe(bytes, path);
+  // From bytes, not from the path: a model that keeps its weights in other files is refused so.
+  const thread = await startInference(bytes, device);
+  try {
+    checkSignature(thread.opened, model, path);
+  } catch (error) {
+    await thread.close();
+    throw error;
+  }
+  const shape = [batchSize, model.size, model.size, CHANNELS];
+  let secondsInferring = 0;
+  return {
+    model,
+    secondsInferring: () => secondsInferring,
+    close: thread.close,
+    async run(batch) {
+      const {outputs, pixels, seconds} = await thread.run(batch, shape);
+      secondsInferring += seconds;
+      const {log_prob: logProbs, class: classes} = outputs;
+      if (!(logProbs instanceof Float32Array) || !(classes instanceof Int32Array)) throw new WorkerFailure('model', `${path} gave an answer of another type.`);
+      return {logProbs, classes, pixels};
+    },
+  };
+}
+
+const some = (names: readonly string[]) => `${names.slice(0, 5).join(', ')}${names.length > 5 ? ` and ${names.length - 5} more` : ''}`;
+
+/**
+ * The index in `expected` of each of the model's classes: classes are matched by name, never by number.
+ * Throws a `model` failure that names the classes which only one side has.
+ */
+export function matchClasses(model: readonly string[], expected: readonly string[]): Int32Array {
+  const index = new Map(expected.map((name, i) => [name, i]));
+  const onlyInModel = model.filter(name => !index.has(name));
+  const modelNames = new Set(model);
+  const missing = expected.filter(name => !modelNames.has(name));
+  if (onlyInModel.length > 0 || missing.length > 0 || model.length !== expected.length) {
+    const parts = [missing.length > 0 && `it lacks ${some(missing)}`, onlyInModel.length > 0 && `it also has ${some(onlyInModel)}`].filter(Boolean);
+    throw new WorkerFailure('model', `The model has ${model.length} classes, the data ${expected.length}${parts.length > 0 ? `: ${parts.join('; ')}` : ''}.`);
+  }
+  return Int32Array.from(model, name => index.get(name) ?? -1);
+}
+
+/** Throws a `model` failure where pictures are prepared in another way than the model was trained on. */
+export function checkDecoding({size, resize}: ModelDescription, decoding: {size: number; resize: number}): void {
+  if (size !== decoding.size || resize !== decoding.resize) {
+    throw new WorkerFailure('model', `The model takes ${size} px cut from ${resize} px, the task prepares ${decoding.size} px cut from ${decoding.resize} px.`);
+  }
+}

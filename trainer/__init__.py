@@ -1,0 +1,1 @@
+"""The trainer: trains, exports and evaluates the classifiers of `pupil`. Start reading at train.py."""

@@ -1,0 +1,85 @@
+"""The process's edge: `python -m trainer CONFIG.json` runs one task and turns its outcome into a last event and an exit code."""
+
+import signal
+
+from . import stop
+
+# Before anything slow is imported: a stop that comes during start-up must not kill the process without a word. The terminal sends
+# SIGINT to the whole group, and the parent decides what it means.
+signal.signal(signal.SIGTERM, stop.request)
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+import os  # noqa: E402
+import sys  # noqa: E402
+import threading  # noqa: E402
+import time  # noqa: E402
+import traceback  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+from . import events  # noqa: E402
+from .config import EvaluateTask, ExportTask, ImportTask, Task, TrainTask, parse_task, read_message  # noqa: E402
+from .errors import EXIT_CONFIG, EXIT_FINISHED, EXIT_INTERRUPTED, Failure, Interrupted, exit_code, explain  # noqa: E402
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) != 1 or not events.is_connected():
+        print('usage: python -m trainer CONFIG.json 3>EVENTS.ndjson   (events go to file descriptor 3)', file=sys.stderr)
+        return EXIT_CONFIG
+    threading.Thread(target=die_with_parent, args=(os.getppid(),), daemon=True).start()
+    try:
+        message = read_message(Path(arguments[0]))
+        device = message.get('device') if isinstance(message, dict) else None
+        events.hello(device if isinstance(device, str) else '')
+        result = run(parse_task(message))
+        events.emit('finished', result=result)
+        return EXIT_FINISHED
+    except Interrupted as interrupted:
+        events.emit('interrupted', message=str(interrupted))
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The parent is gone; there is nobody left to tell.
+        return EXIT_INTERRUPTED
+    except Exception as error:
+        failure = explain(error)
+        if failure.reason == 'bug':
+            traceback.print_exc()
+        events.emit('failed', reason=failure.reason, message=str(failure))
+        return exit_code(failure)
+
+
+def run(task: Task) -> dict[str, Any]:
+    """Runs the task. Its module, and with it torch, is imported only here, so that a refused config is told within milliseconds."""
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise Failure('device', f'PyTorch cannot be loaded by {sys.executable}: {error}. Run `npm run setup`.') from error
+    if isinstance(task, TrainTask):
+        from .train import train
+
+        return train(task)
+    if isinstance(task, ExportTask):
+        from .export import export
+
+        return export(task)
+    if isinstance(task, EvaluateTask):
+        from .evaluate import evaluate
+
+        return evaluate(task)
+    if isinstance(task, ImportTask):
+        from .import_weights import import_weights
+
+        return import_weights(task)
+    from .device import probe
+
+    return probe(task)
+
+
+def die_with_parent(parent: int) -> None:
+    """Ends the process within about a second of its parent's death, which sends no signal."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(EXIT_INTERRUPTED)
+
+
+sys.exit(main(sys.argv[1:]))

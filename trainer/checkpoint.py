@@ -1,0 +1,38 @@
+"""Saves and restores a training run: everything without which the next step would differ."""
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from . import events
+from .publish import publish
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Replaces the checkpoint at `path` by `state` (tensors and plain values); a kill or a full disk leaves the older one whole."""
+    publish(path, lambda file: torch.save(state, file))
+
+
+def load(path: Path, fingerprint: str) -> dict[str, Any] | None:
+    """
+    The state saved at `path`, its tensors on the CPU, where it carries `fingerprint`; else None, and a note tells why. Checksums are
+    compared, and nothing but tensors and plain values is unpickled.
+    """
+    if not path.exists():
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(f'{damaged} does not match its checksum')
+        state = torch.load(path, map_location='cpu', weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+        events.note(f'The checkpoint {path} is damaged ({str(error).splitlines()[0]}); training starts again from the first epoch.')
+        return None
+    if not isinstance(state, dict) or state.get('fingerprint') != fingerprint:
+        events.note(f'The checkpoint {path} belongs to other settings or data; training starts again from the first epoch.')
+        return None
+    return state

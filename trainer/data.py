@@ -1,0 +1,126 @@
+"""Reads packs: pictures decoded once by the image worker, memory-mapped here and gathered batch by batch."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .errors import Failure
+
+
+@dataclass(frozen=True)
+class Pack:
+    """
+    `images` uint8 [images, size, size, 3]; `samples` int32 [samples, 2], each the row of an image and its label: an image may stand
+    under several labels. `device` is where batches are wanted; the pack itself may be too large for it and stay on the disk.
+    """
+
+    images: Tensor
+    samples: Tensor
+    size: int
+    device: torch.device
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+
+def open_pack(folder: Path, size: int, classes: Sequence[str], device: torch.device) -> Pack:
+    """
+    Maps a pack whose pictures must have `size` pixels and whose classes must be `classes`, in that order.
+    Where `device` is a GPU with room for it, the pack is moved there. Raises Failure('data').
+    """
+    try:
+        about = json.loads((folder / 'pack.json').read_bytes())
+        images, samples, found_size, found_classes = (about[key] for key in ('images', 'samples', 'size', 'classes'))
+        expected_bytes = {'images.u8': images * found_size * found_size * 3, 'samples.i32': samples * 8}
+        found_bytes = {name: (folder / name).stat().st_size for name in expected_bytes}
+    except OSError as error:
+        raise Failure('data', f'The pack {folder} cannot be read: {error}. Run the stage that packs it again.') from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise Failure('data', f'{folder / "pack.json"} does not describe a pack: {error!r}. Run the stage that packs it again.') from error
+    if about.get('version') != 1:
+        raise Failure('data', f'The pack {folder} has version {about.get("version")}; this trainer reads version 1.')
+    for name, expected in expected_bytes.items():
+        if found_bytes[name] != expected:
+            raise Failure(
+                'data', f'{folder / name} has {found_bytes[name]} bytes instead of {expected}. Run the stage that packs it again.'
+            )
+    if found_size != size:
+        raise Failure('data', f'The pictures in {folder} have {found_size} pixels a side where {size} were expected.')
+    if list(found_classes) != list(classes):
+        raise Failure('data', f'The pack {folder} has other classes than the model: {_class_difference(found_classes, classes)}.')
+    if samples == 0:
+        raise Failure('data', f'The pack {folder} holds no sample.')
+
+    pixels = torch.from_file(str(folder / 'images.u8'), shared=False, size=expected_bytes['images.u8'], dtype=torch.uint8)
+    pairs = torch.from_file(str(folder / 'samples.i32'), shared=False, size=samples * 2, dtype=torch.int32).view(samples, 2)
+    if pairs.min() < 0 or pairs[:, 0].max() >= images or pairs[:, 1].max() >= len(classes):
+        raise Failure('data', f'{folder / "samples.i32"} names an image or a label that is not there. Run the stage that packs it again.')
+    pack = Pack(pixels.view(images, size, size, 3), pairs, size, device)
+    # Half of the free memory is left to activations; a larger pack is read from the disk batch by batch.
+    if device.type == 'cuda' and pixels.nbytes + pairs.nbytes < torch.cuda.mem_get_info(device)[0] // 2:
+        return replace(pack, images=pack.images.to(device), samples=pairs.to(device))
+    return pack
+
+
+def gather(pack: Pack, index: Tensor) -> tuple[Tensor, Tensor]:
+    """The samples at `index` (int64 [batch]), on the pack's device: uint8 pictures [batch, size, size, 3] and int64 labels [batch]."""
+    rows, labels = pack.samples.index_select(0, index.to(pack.samples.device)).long().unbind(1)
+    if pack.images.device == pack.device:
+        return pack.images.index_select(0, rows), labels
+    # Pinned memory lets the copy overlap with the GPU's work on the batch before.
+    images = torch.empty((len(index), *pack.images.shape[1:]), dtype=torch.uint8, pin_memory=True)
+    torch.index_select(pack.images, 0, rows, out=images)
+    return images.to(pack.device, non_blocking=True), labels.to(pack.device, non_blocking=True)
+
+
+def epoch_order(pack: Pack, seed: int, epoch: int) -> Tensor:
+    """A permutation of all samples (int64), a function of the seed and the epoch alone, where the pack lies."""
+    generator = torch.Generator().manual_seed(seed_of('order', seed, epoch))
+    return torch.randperm(len(pack), generator=generator).to(pack.samples.device)
+
+
+def steps_per_epoch(samples: int, batch_size: int) -> int:
+    """
+    How many batches an epoch is split into. All samples are used and batches differ by at most one in size, instead of a small rest:
+    129 samples at a batch size of 128 make 65 and 64, so that no batch norm ever sees a single picture.
+    """
+    return max(1, min(-(-samples // batch_size), samples // 2))
+
+
+def channel_statistics(pack: Pack) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of the three channels, for pixels in 0..1. Counted in whole numbers, so the same on any machine."""
+    counts = torch.zeros(3, 256, dtype=torch.int64)
+    for images in spread(pack, pixels=1 << 25).split(256):
+        for channel, values in enumerate(images.flatten(0, 2).unbind(1)):
+            counts[channel] += torch.bincount(values.int(), minlength=256)
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    share = counts.double() / counts.sum(1, keepdim=True)
+    mean = share @ levels
+    deviation = (share @ levels.square() - mean.square()).clamp(min=0).sqrt()
+    # A channel that never varies (a set of black pictures) is left unscaled.
+    return tuple(mean.tolist()), tuple(value if value > 1e-6 else 1.0 for value in deviation.tolist())
+
+
+def spread(pack: Pack, pixels: int) -> Tensor:
+    """Pictures evenly spread over the pack, up to so many pixels in all, in main memory: uint8 [pictures, size, size, 3]."""
+    count = min(len(pack.images), max(1, pixels // pack.size**2))
+    rows = torch.arange(count) * len(pack.images) // count
+    return pack.images.index_select(0, rows.to(pack.images.device)).cpu()
+
+
+def seed_of(*parts: object) -> int:
+    """63 well-mixed bits from what names a stream of random numbers."""
+    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), 'little') >> 1
+
+
+def _class_difference(found: Sequence[str], expected: Sequence[str]) -> str:
+    missing = [name for name in expected if name not in set(found)]
+    extra = [name for name in found if name not in set(expected)]
+    if not missing and not extra:
+        return 'the same names in another order'
+    return '; '.join(f'{word} {", ".join(names[:10])}' for word, names in (('missing', missing), ('unexpected', extra)) if names)

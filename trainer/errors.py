@@ -1,0 +1,71 @@
+"""The ways in which a task ends other than well, and the words and exit code for each."""
+
+import errno
+import shutil
+import sys
+from typing import Literal
+
+Reason = Literal['config', 'data', 'model', 'out-of-memory', 'diverged', 'device', 'disk-full', 'gate', 'bug']
+
+EXIT_FINISHED = 0
+EXIT_CONFIG = 64
+EXIT_DATA = 65
+EXIT_OTHER = 70
+EXIT_INTERRUPTED = 75
+
+
+class Failure(Exception):
+    """Something a person can mend. The message says what was found, what was expected, and what to do; it is shown without a stack."""
+
+    def __init__(self, reason: Reason, message: str):
+        super().__init__(message)
+        self.reason: Reason = reason
+
+
+class Interrupted(Exception):
+    """A stop that was asked for. What was done so far is saved, and the same task goes on from there."""
+
+
+def exit_code(failure: Failure) -> int:
+    """The process's exit code; the `failed` event carries the exact reason."""
+    if failure.reason == 'config':
+        return EXIT_CONFIG
+    return EXIT_DATA if failure.reason in ('data', 'model', 'gate') else EXIT_OTHER
+
+
+def explain(error: Exception) -> Failure:
+    """Names the cause of anything that was raised: full memory and full disks by what to do about them, the rest as a bug."""
+    if isinstance(error, Failure):
+        return error
+    for cause in _causes(error):
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            return Failure('disk-full', f'The disk is full{_place_and_space(cause)}. Free some space and run the same command again.')
+        if _is_out_of_memory(cause):
+            first_line = (str(cause) or type(cause).__name__).splitlines()[0]
+            return Failure('out-of-memory', f'Out of memory: {first_line} Lower train.batch_size; half of it is a good try.')
+    return Failure('bug', f'{type(error).__name__}: {error}')
+
+
+def _causes(error: BaseException | None):
+    # torch.save answers a failed write with an error of its own, raised while the OSError is handled.
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _place_and_space(error: OSError) -> str:
+    if error.filename is None:
+        return ''
+    try:
+        free = shutil.disk_usage(error.filename2 or error.filename).free
+    except OSError:
+        return f': {error.filename}'
+    return f': {error.filename} ({free / 1e6:.0f} MB free)'
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    # torch is looked up, not imported: errors are explained also where it could not be imported.
+    torch = sys.modules.get('torch')
+    if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

@@ -1,0 +1,97 @@
+"""Writes a classifier as one ONNX file that takes raw pixels, and PyTorch's own answers to compare it with."""
+
+import json
+import logging
+from typing import Any, BinaryIO
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from . import stop
+from .config import ExportTask
+from .data import Pack, open_pack
+from .device import open_device, use_full_float32
+from .errors import Failure
+from .model import Classifier
+from .model_file import load_model
+from .publish import publish
+
+
+class Ranker(nn.Module):
+    """What is exported: uint8 [batch, size, size, 3] in, the `kept` best log-probabilities, descending, and their classes (int32) out."""
+
+    def __init__(self, classifier: Classifier, kept: int):
+        super().__init__()
+        self.classifier = classifier
+        self.kept = kept
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        log_prob, classes = self.classifier(images).log_softmax(1).topk(self.kept, dim=1)
+        return log_prob, classes.int()
+
+
+def export(task: ExportTask) -> dict[str, Any]:
+    """The `export` task. Everything is computed in float32, and equal weights make equal bytes."""
+    device = open_device(task.device, task.threads)
+    use_full_float32()
+    classifier = load_model(task.model)
+    architecture = classifier.architecture
+    if task.kept > len(architecture.classes):
+        raise Failure('config', f'kept: expected at most the {len(architecture.classes)} classes of the model, found {task.kept}')
+    pack = open_pack(task.validation_pack, architecture.size, architecture.classes, device)
+    ranker = Ranker(classifier, task.kept).eval()
+
+    publish(task.output, lambda file: file.write(onnx_bytes(ranker)))
+    stop.check()
+    publish(task.reference, lambda file: write_reference(file, ranker.to(device), pack, task.batch_size))
+    return {'images': len(pack.images)}
+
+
+def onnx_bytes(ranker: Ranker) -> bytes:
+    """The serialised graph: input `images`, outputs `log_prob` and `class`, opset 18, no external data."""
+    architecture = ranker.classifier.architecture
+    # The exporter warns of every torchvision operator that it cannot register where torchvision is not installed.
+    logging.getLogger('torch.onnx').setLevel(logging.ERROR)
+    example = torch.zeros(2, architecture.size, architecture.size, 3, dtype=torch.uint8)
+    program = torch.onnx.export(
+        ranker,
+        (example,),
+        dynamo=True,
+        external_data=False,
+        opset_version=18,
+        input_names=['images'],
+        output_names=['log_prob', 'class'],
+        dynamic_shapes=({0: 'batch'},),
+        verbose=False,
+    )
+    assert program is not None
+    model = program.model_proto
+    # The exporter records stack traces with this machine's paths: they are nobody's business, and would make equal graphs differ.
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        part.ClearField('metadata_props')
+        part.ClearField('doc_string')
+    about = {
+        'version': 1,
+        'model': architecture.name,
+        'size': architecture.size,
+        'resize': architecture.resize,
+        'kept': ranker.kept,
+        'classes': architecture.classes,
+    }
+    onnx.helper.set_model_props(model, {'pupil': json.dumps(about, ensure_ascii=False)})
+    onnx.checker.check_model(model)
+    return model.SerializeToString(deterministic=True)
+
+
+@torch.inference_mode()
+def write_reference(file: BinaryIO, ranker: Ranker, pack: Pack, batch_size: int) -> None:
+    """All images of the pack in row order: float32 log-probabilities [images, kept], then int32 classes [images, kept], little-endian."""
+    answers = []
+    for images in pack.images.split(batch_size):
+        stop.check()
+        answers.append([answer.cpu() for answer in ranker(images.to(pack.device))])
+    log_prob, classes = (torch.cat(parts) for parts in zip(*answers, strict=True))
+    file.write(log_prob.numpy().astype('<f4').tobytes())
+    file.write(classes.numpy().astype('<i4').tobytes())

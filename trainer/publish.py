@@ -1,0 +1,31 @@
+"""Puts a file in place whole or not at all."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+
+def publish(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """
+    Lets `write` fill a temporary file beside `path`, then renames it over `path`: temporary, fsync, rename, fsync of the folder.
+    Whatever fails on the way, or a kill at any moment, leaves the older file as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + '.tmp')
+    try:
+        with temporary.open('wb') as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
