@@ -45,7 +45,7 @@ def shifted_crop(images: Tensor, size: int, flip: Tensor, offsets: Tensor) -> Te
     x = _reflected(offsets[:, 1:2] + torch.where(flip, size - 1 - line, line), side)
     picture = torch.arange(batch, device=images.device).view(-1, 1)
     pixels = ((picture * side + y) * side).unsqueeze(2) + x.unsqueeze(1)
-    return images.view(-1, 3).index_select(0, pixels.view(-1)).view(batch, size, size, 3)
+    return images.reshape(-1, 3).index_select(0, pixels.view(-1)).view(batch, size, size, 3)
 
 
 def resized_crop(images: Tensor, size: int, min_area: float, flip: Tensor, random: Tensor) -> Tensor:

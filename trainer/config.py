@@ -123,14 +123,33 @@ class ImportTask:
 
 
 @dataclass(frozen=True)
+class SpeedTask:
+    protocol: Protocol
+    task: Literal['speed']
+    device: Device
+    threads: Positive
+    seed: Count
+    architecture: Architecture
+    batch_size: Positive
+    precision: Literal['auto', 'fp32', 'bf16']
+
+
+@dataclass(frozen=True)
 class ProbeTask:
     protocol: Protocol
     task: Literal['probe']
     device: str
 
 
-Task = TrainTask | ExportTask | EvaluateTask | ImportTask | ProbeTask
-TASKS: dict[str, type] = {'train': TrainTask, 'export': ExportTask, 'evaluate': EvaluateTask, 'import': ImportTask, 'probe': ProbeTask}
+Task = TrainTask | ExportTask | EvaluateTask | ImportTask | SpeedTask | ProbeTask
+TASKS: dict[str, type] = {
+    'train': TrainTask,
+    'export': ExportTask,
+    'evaluate': EvaluateTask,
+    'import': ImportTask,
+    'speed': SpeedTask,
+    'probe': ProbeTask,
+}
 
 
 def read_message(path: Path) -> Any:
@@ -219,16 +238,17 @@ def _parse_value(kind: Any, value: Any, key: str, problems: list[str], rule: Rul
 
 def _contradictions(task: Task) -> list[str]:
     """What no single key shows: values that do not go together."""
-    if not isinstance(task, TrainTask):
-        return []
     problems = []
-    size, resize = task.architecture.size, task.architecture.resize
-    if resize < size:
-        problems.append(f'architecture.resize: expected at least architecture.size ({size}), found {resize}')
-    if task.architecture.name == 'cifarnet' and size < 16:
-        problems.append(f'architecture.size: cifarnet halves a picture three times and needs 16 pixels or more, found {size}')
-    if task.augment.crop == 'shift' and task.augment.pad >= resize:
-        problems.append(f'augment.pad: expected less than architecture.resize ({resize}) pixels to reflect, found {task.augment.pad}')
+    if isinstance(task, (TrainTask, ImportTask, SpeedTask)):
+        size, resize = task.architecture.size, task.architecture.resize
+        if resize < size:
+            problems.append(f'architecture.resize: expected at least architecture.size ({size}), found {resize}')
+        if task.architecture.name == 'cifarnet' and size < 16:
+            problems.append(f'architecture.size: cifarnet halves a picture three times and needs 16 pixels or more, found {size}')
+    if not isinstance(task, TrainTask):
+        return problems
+    if task.augment.crop == 'shift' and task.augment.pad >= task.architecture.resize:
+        problems.append(f'augment.pad: expected less than architecture.resize, found {task.augment.pad}')
     if task.augment.crop == 'resized' and task.augment.min_area == 0:
         problems.append('augment.min_area: expected a number above 0, found 0')
     if task.batch_size < 2:

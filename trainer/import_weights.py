@@ -67,7 +67,7 @@ def import_weights(task: ImportTask) -> dict[str, Any]:
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Names and tensors of a .safetensors, .pt or .pth file, and its metadata (empty for the latter two). Runs no code from the file."""
     try:
-        if path.suffix == '.safetensors':
+        if path.suffix.lower() == '.safetensors':
             with safetensors.safe_open(path, 'pt') as file:
                 return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
         content = torch.load(path, map_location='cpu', weights_only=True)

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from . import checkpoint, events, stop
@@ -46,16 +47,14 @@ def train(task: TrainTask) -> dict[str, Any]:
     classifier.to(device).train()
     network = classifier.net
 
-    # Norms and biases are not decayed: they are few, and shrinking them only shifts activations (He et al., arXiv 1812.01187, section 3.1).
-    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    decayed = {'params': [parameter for parameter in trainable if parameter.ndim > 1], 'weight_decay': task.weight_decay}
-    others = {'params': [parameter for parameter in trainable if parameter.ndim <= 1], 'weight_decay': 0.0}
-    optimizer = torch.optim.SGD([decayed, others], lr=0.0, momentum=task.momentum, nesterov=task.momentum > 0, fused=True)
+    optimizer = sgd(network, task.momentum, task.weight_decay)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=trains_in_bf16(task.precision, device))
 
     steps_an_epoch = steps_per_epoch(len(training), task.batch_size)
     total_steps = steps_an_epoch * task.epochs
     evaluated_epochs = evaluation_epochs(task.epochs, task.evaluations)
+    # Without gradients four times the batch takes no more memory, and a GPU wants it; a CPU is faster while a batch fits its cache.
+    validation_batch = task.batch_size * (4 if device.type == 'cuda' else 1)
 
     def rate_at(step: int) -> float:
         return learning_rate(step, total_steps, task.learning_rate, task.warmup, task.schedule)
@@ -74,23 +73,18 @@ def train(task: TrainTask) -> dict[str, Any]:
 
     losses: list[torch.Tensor] = []
 
-    def mean_loss() -> float:
-        """The mean over the steps since the last call. Raises where one is not finite, naming the step."""
-        values = torch.stack(losses).tolist() if losses else [0.0]
+    def read_losses() -> list[float]:
+        """Those of the steps since the last call. Raises where one is not finite, naming the step."""
+        values = torch.stack(losses).tolist() if losses else []
         losses.clear()
         for step, value in enumerate(values, start=epoch * steps_an_epoch + batch - len(values)):
             if not math.isfinite(value):
                 raise diverged(f'The loss became {value} at step {step + 1} of {total_steps}', rate_at(step))
-        return sum(values) / len(values)
-
-    def report(step: int, images_per_second: float) -> None:
-        about = {'step': step + 1, 'total_steps': total_steps, 'epoch': epoch + 1, 'images_per_second': images_per_second}
-        events.emit('step', **about, loss=mean_loss(), lr=rate_at(step))
+        return values
 
     def save() -> None:
-        mean_loss()
-        if not all(parameter.isfinite().all() for parameter in trainable):
-            raise diverged(f'A weight stopped being finite in epoch {epoch + 1}', rate_at(epoch * steps_an_epoch + batch - 1))
+        if not all(parameter.isfinite().all() for parameter in network.parameters()):
+            raise diverged(f'A weight stopped being finite by step {epoch * steps_an_epoch + batch} of {total_steps}', task.learning_rate)
         state = {
             'fingerprint': task.fingerprint,
             'epoch': epoch,
@@ -130,18 +124,28 @@ def train(task: TrainTask) -> dict[str, Any]:
                 images_seen += len(samples)
                 elapsed = time.monotonic() - reported
                 if elapsed >= 1:
-                    report(step, images_seen / elapsed)
+                    recent = read_losses()
+                    events.emit(
+                        'step',
+                        step=step + 1,
+                        total_steps=total_steps,
+                        epoch=epoch + 1,
+                        loss=sum(recent) / len(recent),
+                        lr=rate_at(step),
+                        images_per_second=images_seen / elapsed,
+                    )
                     reported, images_seen = time.monotonic(), 0
 
+            # What diverged is neither measured nor saved.
+            read_losses()
             trained = time.monotonic()
             if epoch + 1 in evaluated_epochs:
                 classifier.eval()
                 with autocast:
-                    # Without gradients four times the batch takes no more memory.
-                    (accuracy,) = accuracies([classifier], validation, 4 * task.batch_size, before_batch=lambda _: stop.check())
+                    (accuracy,) = accuracies([classifier], validation, validation_batch, before_batch=lambda _: stop.check())
                 classifier.train()
                 if not math.isfinite(accuracy.loss):
-                    raise diverged(f'The validation loss became {accuracy.loss} after epoch {epoch + 1}', rate_at(step))
+                    raise diverged(f'The validation loss became {accuracy.loss} after epoch {epoch + 1}', task.learning_rate)
                 events.emit('evaluated', epoch=epoch + 1, **asdict(accuracy))
                 history.append({'epoch': epoch + 1, **asdict(accuracy)})
                 if best_of(history) is history[-1]:
@@ -156,6 +160,7 @@ def train(task: TrainTask) -> dict[str, Any]:
                 seconds_saving = saved_at - saving
             reported += time.monotonic() - trained
     except Interrupted as interrupted:
+        read_losses()
         save()
         step = epoch * steps_an_epoch + batch
         raise Interrupted(f'Stopped after step {step} of {total_steps}; the same command goes on from there.') from interrupted
@@ -172,6 +177,17 @@ def train(task: TrainTask) -> dict[str, Any]:
     }
 
 
+def sgd(network: nn.Module, momentum: float, weight_decay: float) -> torch.optim.SGD:
+    """
+    SGD with Nesterov momentum. Norms and biases are not decayed: they are few, and shrinking them only shifts activations
+    (He et al., arXiv 1812.01187, section 3.1). The learning rate is set before each step.
+    """
+    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    decayed = {'params': [parameter for parameter in trainable if parameter.ndim > 1], 'weight_decay': weight_decay}
+    others = {'params': [parameter for parameter in trainable if parameter.ndim <= 1], 'weight_decay': 0.0}
+    return torch.optim.SGD([decayed, others], lr=0.0, momentum=momentum, nesterov=momentum > 0, fused=True)
+
+
 def best_of(history: list[dict[str, Any]]) -> dict[str, Any]:
     """The evaluation with the highest top-1; among equals the one of least loss, then the earliest."""
     return max(history, key=lambda entry: (entry['top1'], -entry['loss']))
@@ -179,4 +195,4 @@ def best_of(history: list[dict[str, Any]]) -> dict[str, Any]:
 
 def diverged(what: str, learning_rate: float) -> Failure:
     advice = 'Lower train.learning_rate (a third of it is a good try) or raise train.warmup. The checkpoint before it is kept.'
-    return Failure('diverged', f'{what}, at a learning rate of {learning_rate:.3g}. {advice}')
+    return Failure('diverged', f'{what}, with a learning rate of {learning_rate:.3g}. {advice}')

@@ -109,7 +109,7 @@ export async function* readTar(tar: FileHandle, signal: AbortSignal): AsyncGener
 
     const type = String.fromCharCode(header.readUInt8(156));
     const paxSize = pax.get('size');
-    const size = paxSize === undefined ? number(header.subarray(124, 136)) : Number(paxSize.toString('latin1'));
+    const size = paxSize === undefined ? number(header.subarray(124, 136)) : /^\d+$/.test(paxSize.toString('latin1')) ? Number(paxSize.toString('latin1')) : null;
     if (size === null || !Number.isSafeInteger(size) || size < 0) throw new TarDamage(`the header at byte ${at} states no size`);
     let offset = at + BLOCK;
     if (type === 'S') {

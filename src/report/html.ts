@@ -54,14 +54,15 @@ function head(data: ReportData): Markup {
   return html`<header>
 <p class="run"><strong>${data.run}</strong>${data.about === '' ? null : html` <span>${data.about}</span>`}</p>
 <h1>${sentence.replaceAll(' %', '\u00a0%')}</h1>
-${caveats.map(caveat => html`<p class="caution">${caveat}</p>`)}
+${caveats.length > 0 ? html`<div class="caution">${caveats.map(caveat => html`<p>${caveat}</p>`)}</div>` : null}
 </header>`;
 }
 
 function foot({pupil, device, seed, finishedAt}: ReportData): Markup {
   const when = new Intl.DateTimeFormat('en-GB', {dateStyle: 'long', timeStyle: 'short', timeZone: 'UTC'}).format(new Date(finishedAt));
   return html`<footer>pupil ${pupil} on ${device}, seed ${seed}. Written <time datetime="${finishedAt}">${when} UTC</time>.
-The method is that of Yalniz et al., <cite>Billion-scale semi-supervised learning for image classification</cite>, <a href="https://arxiv.org/abs/1905.00546">arXiv 1905.00546</a>.</footer>`;
+The method is that of Yalniz et al., <cite>Billion-scale semi-supervised learning for image classification</cite>,
+<a href="https://arxiv.org/abs/1905.00546">arXiv 1905.00546</a>.</footer>`;
 }
 
 // ---------------------------------------------------------------- results
@@ -84,10 +85,12 @@ function resultsSection({results, steps, set, evaluatedImages: images, counts, s
   return html`<section id="results">
 <h2>Results</h2>
 <table class="results">
-<thead><tr><th scope="col">Model</th><th scope="col" class="number">Top-1</th><th scope="col" class="intervals">${intervalAxis(across)}</th><th scope="col" class="number">Top-5</th></tr></thead>
+<thead><tr><th scope="col">Model</th><th scope="col" class="number">Top-1</th>
+<th scope="col" class="intervals">${intervalAxis(across)}</th><th scope="col" class="number">Top-5</th></tr></thead>
 <tbody>${rows.map(
     ({name, about, accuracy: {top1, top5}}) => html`
-<tr${name === 'Student' ? verbatim(' class="student"') : null}><th scope="row">${name}<small>${about}</small></th>${accuracyCell('top-1', top1, images)}<td class="intervals">${intervalMark(across, top1, images)}</td>${accuracyCell('top-5', top5, images)}</tr>`,
+<tr${name === 'Student' ? verbatim(' class="student"') : null}><th scope="row">${name}<small>${about}</small></th>
+${accuracyCell('top-1', top1, images)}<td class="intervals">${intervalMark(across, top1, images)}</td>${accuracyCell('top-5', top5, images)}</tr>`,
   )}</tbody>
 </table>
 <p class="note">${
@@ -116,27 +119,26 @@ function intervalScale(accuracies: readonly Accuracy[], images: number) {
 
 const intervalAxis = (across: Across): Markup => html`<svg aria-hidden="true">${across
   .ticks(4)
-  .map(value => html`<text x="${across(value).toFixed(2)}%" y="1em" text-anchor="middle">${Number((100 * value).toFixed(1))}</text>`)}</svg>`;
+  .map(value => html`<text x="${across(value).toFixed(2)}%" y="70%" text-anchor="middle">${Number((100 * value).toFixed(1))}</text>`)}</svg>`;
 
 function intervalMark(across: Across, accuracy: number, images: number): Markup {
   const {low, high} = wilson(accuracy, images);
   const at = (value: number) => `${across(value).toFixed(2)}%`;
-  return html`<svg aria-hidden="true">${across.ticks(4).map(value => html`<line class="grid" x1="${at(value)}" x2="${at(value)}" y1="0" y2="100%"/>`)}<line class="interval" x1="${at(low)}" x2="${at(high)}" y1="50%" y2="50%"/><circle cx="${at(accuracy)}" cy="50%" r="5"/></svg>`;
+  return html`<svg aria-hidden="true">${across.ticks(4).map(value => html`<line class="grid" x1="${at(value)}" x2="${at(value)}" y1="0" y2="100%"/>`)}
+<line class="interval" x1="${at(low)}" x2="${at(high)}" y1="50%" y2="50%"/><circle cx="${at(accuracy)}" cy="50%" r="5"/></svg>`;
 }
 
 // ---------------------------------------------------------------- curves
 
 function curvesSection({curves}: ReportData): Markup | null {
   if (curves.length === 0) return null;
-  const top1 = curves.flatMap(({evaluations}) => evaluations.map(evaluation => evaluation.top1));
-  const domain = [Math.min(...top1), Math.max(...top1)] as const;
   return html`<section id="curves">
 <h2>Training</h2>
-${curves.map(curve => training(curve, domain))}
+${curves.map(training)}
 </section>`;
 }
 
-function training(curve: Curve, domain: readonly [number, number]): Markup {
+function training(curve: Curve): Markup {
   const {title, steps, evaluations, bestEpoch} = curve;
   const best = evaluations.find(({epoch}) => epoch === bestEpoch);
   const last = steps.at(-1);
@@ -146,8 +148,12 @@ function training(curve: Curve, domain: readonly [number, number]): Markup {
   ];
   return html`<article>
 <h3>${title} <small>${facts.join(' · ')}</small></h3>
-<figure>${accuracyPlot(curve, domain)}<figcaption>${swatch('top1')} validation top-1 ${swatch('best')} best epoch, which was kept</figcaption></figure>
-${steps.length === 0 ? null : html`<figure>${lossPlot(curve)}<figcaption>${swatch('loss')} training loss ${swatch('lr')} learning rate (right)</figcaption></figure>`}
+<figure>${accuracyPlot(curve)}<figcaption>${swatch('top1')} validation top-1 ${swatch('best')} best epoch, kept</figcaption></figure>
+${
+  steps.length === 0
+    ? null
+    : html`<figure>${lossPlot(curve)}<figcaption>${swatch('loss')} training loss ${swatch('lr')} learning rate (right)</figcaption></figure>`
+}
 </article>`;
 }
 
@@ -171,7 +177,9 @@ ${
     : html`<h3>Set aside</h3>
 <table class="quarantine">
 <thead><tr><th scope="col">Reason</th><th scope="col">Stage</th><th scope="col" class="number">Images</th></tr></thead>
-<tbody>${quarantine.map(({stage, code, images}) => html`<tr><td><code>${code}</code></td><td>${stage}</td><td class="number">${count(images)}</td></tr>`)}</tbody>
+<tbody>${quarantine.map(
+      ({stage, code, images}) => html`<tr><td><code>${code}</code></td><td>${stage}</td><td class="number">${count(images)}</td></tr>`,
+    )}</tbody>
 </table>`
 }
 </section>`;
@@ -186,8 +194,9 @@ function timeSection({stages}: ReportData): Markup {
 <thead><tr><th scope="col">Stage</th><th scope="col" class="number">Time</th><th scope="col"></th><th scope="col" class="number">Images/s</th></tr></thead>
 <tbody>${stages.map(
     ({name, status, seconds, headline, imagesPerSecond}) => html`
-<tr><th scope="row">${name}${status === 'done' ? null : html` <span class="chip">${status}</span>`}<small>${headline}</small></th><td class="number">${duration(seconds)}</td>
-<td class="bar"><span style="width: ${((100 * seconds) / longest).toFixed(1)}%"></span></td><td class="number">${imagesPerSecond === null ? '–' : rate(imagesPerSecond)}</td></tr>`,
+<tr><th scope="row">${name}${status === 'done' ? null : html` <span class="chip">${status}</span>`}<small>${headline}</small></th>
+<td class="number">${duration(seconds)}</td><td class="bar"><span style="width: ${((100 * seconds) / longest).toFixed(1)}%"></span></td>
+<td class="number">${imagesPerSecond === null ? '–' : rate(imagesPerSecond)}</td></tr>`,
   )}</tbody>
 <tfoot><tr><th scope="row">Total</th><td class="number">${duration(total)}</td><td></td><td></td></tr></tfoot>
 </table>

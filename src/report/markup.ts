@@ -27,7 +27,8 @@ function render(content: Content): string {
 }
 
 /** HTML or SVG. Strings are escaped, for text and for quoted attributes alike; lists are joined; null is nothing. */
-export const html = (fixed: TemplateStringsArray, ...contents: readonly Content[]): Markup => new Markup(String.raw({raw: fixed}, ...contents.map(render)));
+export const html = (fixed: TemplateStringsArray, ...contents: readonly Content[]): Markup =>
+  new Markup(String.raw({raw: fixed}, ...contents.map(render)));
 
 /** Our own style and script, which are not text. Never for anything that comes from data. */
 export const verbatim = (text: string): Markup => new Markup(text);

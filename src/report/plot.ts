@@ -10,38 +10,45 @@ type Evaluation = Curve['evaluations'][number];
 
 /** In units of the view box; the page scales the whole. */
 const WIDTH = 440;
-const HEIGHT = 216;
-const MARGIN = {top: 18, right: 46, bottom: 34, left: 46};
+const HEIGHT = 208;
+const MARGIN = {top: 20, right: 46, bottom: 26, left: 46};
 const LEFT = MARGIN.left;
 const RIGHT = WIDTH - MARGIN.right;
 const BOTTOM = HEIGHT - MARGIN.bottom;
 
 /** Readings drawn of a training; more are averaged down to so many. */
-const POINTS = 240;
+const POINTS = 120;
 /** With more evaluations than this, the dots of a curve would be a band. */
 const DOTTED_UP_TO = 50;
 
-/** Validation top-1 by epoch, the best epoch marked. `domain` is shared by all trainings of a run, so that they compare. */
-export function accuracyPlot({title, evaluations, bestEpoch}: Curve, domain: readonly [number, number]): Markup {
+/** A smaller range of top-1 would show chance as mountains. */
+const SMALLEST_RANGE = 0.05;
+
+/** Validation top-1 by epoch, the best epoch marked. */
+export function accuracyPlot({title, evaluations, bestEpoch}: Curve): Markup {
   const points = inOrder(evaluations, evaluation => evaluation.epoch);
   const x = scaleLinear([0, Math.max(1, ...points.map(({epoch}) => epoch))], [LEFT, RIGHT]);
-  const y = scaleLinear(domain, [BOTTOM, MARGIN.top]).nice(4);
+  const highest = Math.max(...points.map(({top1}) => top1));
+  const lowest = Math.min(...points.map(({top1}) => top1), Math.max(0, highest - SMALLEST_RANGE));
+  const y = scaleLinear([lowest, highest], [BOTTOM, MARGIN.top]).nice(4);
   const curve = line<Evaluation>(({epoch}) => x(epoch), ({top1}) => y(top1)).digits(1)(points);
   const best = points.find(({epoch}) => epoch === bestEpoch);
-  const dots = points.length > DOTTED_UP_TO ? [] : points.map(({epoch, top1}) => html`<circle class="dot" cx="${pixel(x(epoch))}" cy="${pixel(y(top1))}" r="2"/>`);
+  const dot = ({epoch, top1}: Evaluation) => html`<circle class="dot" cx="${pixel(x(epoch))}" cy="${pixel(y(top1))}" r="2"/>`;
   return frame(`${title}: validation top-1 by epoch`, [
     yAxis(y, value => `${Number((100 * value).toFixed(1))} %`),
     xAxis(x, 'epoch'),
     html`<path class="top1" d="${curve ?? ''}"/>`,
-    dots,
+    points.length > DOTTED_UP_TO ? [] : points.map(dot),
     best ? bestMark(x(best.epoch), y(best.top1), percent(best.top1)) : null,
   ]);
 }
 
-/** The word goes to where the curve leaves room: over the mark, and to its left at the right edge. */
-const bestMark = (x: number, y: number, label: string): Markup => html`
-  <circle class="best" cx="${pixel(x)}" cy="${pixel(y)}" r="4.5"/>
-  <text class="best-label" x="${pixel(x)}" y="${pixel(y - 9)}" text-anchor="${x > RIGHT - 30 ? 'end' : x < LEFT + 30 ? 'start' : 'middle'}">${label}</text>`;
+/** The label stands over the mark, turned inwards near an edge. */
+function bestMark(x: number, y: number, label: string): Markup {
+  const anchor = x > RIGHT - 30 ? 'end' : x < LEFT + 30 ? 'start' : 'middle';
+  return html`<circle class="best" cx="${pixel(x)}" cy="${pixel(y)}" r="4.5"/>
+<text class="best-label" x="${pixel(x)}" y="${pixel(y - 9)}" text-anchor="${anchor}">${label}</text>`;
+}
 
 /** Training loss by step (left axis) over the learning rate (faint, right axis). */
 export function lossPlot({title, steps}: Curve): Markup {
@@ -75,15 +82,17 @@ const frame = (title: string, content: readonly (Markup | null | readonly Markup
 
 const yAxis = (y: Scale, format: (value: number) => string): Markup[] =>
   y.ticks(4).map(
-    value => html`<path class="grid" d="M${LEFT},${pixel(y(value))}H${RIGHT}"/><text x="${LEFT - 8}" y="${pixel(y(value) + 4)}" text-anchor="end">${format(value)}</text>`,
+    value => html`<path class="grid" d="M${LEFT},${pixel(y(value))}H${RIGHT}"/>
+<text x="${LEFT - 8}" y="${pixel(y(value) + 4)}" text-anchor="end">${format(value)}</text>`,
   );
 
 const xAxis = (x: Scale, label: string): Markup => html`<path class="axis" d="M${LEFT},${BOTTOM}H${RIGHT}"/>${x
-  .ticks(5)
+  .ticks(4)
   .filter(Number.isInteger)
   .map(
-    value => html`<path class="axis" d="M${pixel(x(value))},${BOTTOM}v4"/><text x="${pixel(x(value))}" y="${BOTTOM + 17}" text-anchor="middle">${count(value)}</text>`,
-  )}<text x="${RIGHT}" y="${HEIGHT - 3}" text-anchor="end">${label}</text>`;
+    value => html`<path class="axis" d="M${pixel(x(value))},${BOTTOM}v4"/>
+<text x="${pixel(x(value))}" y="${BOTTOM + 19}" text-anchor="middle">${count(value)}</text>`,
+  )}<text x="${LEFT - 8}" y="${BOTTOM + 19}" text-anchor="end">${label}</text>`;
 
 const pixel = (value: number): number => Math.round(10 * value) / 10;
 

@@ -12,10 +12,11 @@ export function selectionSection({selection: {topP, topK, scored, candidates, se
   const groups = Array.from({length: Math.ceil(classes.length / GROUP)}, (_, group) => classes.slice(group * GROUP, (group + 1) * GROUP));
   return html`<section id="selection">
 <h2>Selection</h2>
-<p>The teacher scored ${plural(scored, 'unlabelled image')}. Each was a candidate for its <em>P</em>&nbsp;=&nbsp;${topP} best classes, and each class kept its <em>K</em>&nbsp;=&nbsp;${count(topK)} best candidates:
+<p>The teacher scored ${plural(scored, 'unlabelled image')}. Each was a candidate for its <em>P</em>&nbsp;=&nbsp;${topP} best classes,
+and each class kept its <em>K</em>&nbsp;=&nbsp;${count(topK)} best candidates:
 <strong>${count(selected)}</strong> of ${count(candidates)} (class, image) pairs, on which the student was pre-trained.</p>
-${shortNote(classes, topK)}
 ${cutoffNote(classes)}
+${shortNote(classes, topK)}
 ${groups.length > 1 ? [findClass(classes, topK), groups.map((group, position) => foldedGroup(group, position, topK))] : classTable(classes, topK)}
 </section>`;
 }
@@ -27,7 +28,8 @@ function shortNote(classes: readonly ReportClass[], topK: number): Markup | null
   const short = classes.filter(entry => isShort(entry, topK));
   if (short.length === 0) return null;
   const named = short.slice(0, NAMES_SHOWN).map(({name, selected}, position) => html`${position > 0 ? ', ' : ''}<bdi>${name}</bdi> (${count(selected)})`);
-  return html`<p class="caution">${count(short.length)} of ${plural(classes.length, 'class', 'classes')} ${short.length === 1 ? 'is' : 'are'} short, with fewer than <em>K</em> candidates, and kept all:
+  return html`<p class="caution">${count(short.length)} of ${plural(classes.length, 'class', 'classes')} ${short.length === 1 ? 'is' : 'are'} short,
+with fewer than <em>K</em> candidates, and kept all:
 ${named}${short.length > NAMES_SHOWN ? ` and ${count(short.length - NAMES_SHOWN)} more` : ''}.</p>`;
 }
 
@@ -35,12 +37,13 @@ function cutoffNote(classes: readonly ReportClass[]): Markup | null {
   const sorted = classes.flatMap(({name, cutoff}) => (cutoff === null ? [] : [{name, cutoff}])).sort((a, b) => a.cutoff - b.cutoff);
   const [lowest, middle, highest] = [sorted[0], sorted[Math.floor(sorted.length / 2)], sorted.at(-1)];
   if (!lowest || !middle || !highest) return null;
-  return html`<p>The cut-off is the score of the last image that a class kept. By the teacher's probability it lies at ${probability(middle.cutoff)} in the median class,
-and between ${probability(lowest.cutoff)} (<bdi>${lowest.name}</bdi>) and ${probability(highest.cutoff)} (<bdi>${highest.name}</bdi>).</p>`;
+  return html`<p>The cut-off is the score of the last image that a class kept. By the teacher’s probability
+it lies at ${probability(middle.cutoff)} in the median class, and between ${probability(lowest.cutoff)} (<bdi>${lowest.name}</bdi>) and ${probability(highest.cutoff)} (<bdi>${highest.name}</bdi>).</p>`;
 }
 
 const classTable = (classes: readonly ReportClass[], topK: number): Markup => html`<table class="classes">
-<thead><tr><th scope="col">Class</th><th scope="col">First to last rank</th><th scope="col" class="number">Candidates</th><th scope="col" class="number">Selected</th>
+<thead><tr><th scope="col">Class</th><th scope="col">First to last rank</th>
+<th scope="col" class="number">Candidates</th><th scope="col" class="number">Selected</th>
 <th scope="col" class="number">Cut-off, log-prob</th><th scope="col" class="number">Probability</th></tr></thead>
 <tbody>${classes.map(entry => classRow(entry, topK))}</tbody>
 </table>`;
@@ -49,9 +52,11 @@ function classRow(entry: ReportClass, topK: number): Markup {
   const {name, candidates, selected, cutoff, examples} = entry;
   const short = isShort(entry, topK);
   return html`
-<tr${short ? verbatim(' class="short"') : null}><th scope="row"><bdi>${name}</bdi>${short ? html` <span class="chip">short</span>` : null}</th><td class="examples">${examples.map(example)}</td>
+<tr${short ? verbatim(' class="short"') : null}><th scope="row"><bdi>${name}</bdi>${short ? html` <span class="chip">short</span>` : null}</th>
+<td><div class="examples">${examples.map(example)}</div></td>
 <td class="number" data-label="candidates">${count(candidates)}</td><td class="number" data-label="selected">${count(selected)}</td>
-<td class="number" data-label="log-prob">${cutoff === null ? '–' : logProbability(cutoff)}</td><td class="number" data-label="probability">${cutoff === null ? '–' : probability(cutoff)}</td></tr>`;
+<td class="number" data-label="log-prob">${cutoff === null ? '–' : logProbability(cutoff)}</td>
+<td class="number" data-label="probability">${cutoff === null ? '–' : probability(cutoff)}</td></tr>`;
 }
 
 function example({rank, score, place, picture}: ReportClass['examples'][number]): Markup {
@@ -65,9 +70,9 @@ function foldedGroup(classes: readonly ReportClass[], position: number, topK: nu
   const first = position * GROUP + 1;
   const short = classes.filter(entry => isShort(entry, topK)).length;
   return html`<details class="group"${position === 0 ? verbatim(' open') : null}>
-<summary>Classes ${count(first)} to ${count(first + classes.length - 1)} <span class="range"><bdi>${classes[0]?.name ?? ''}</bdi> … <bdi>${classes.at(-1)?.name ?? ''}</bdi></span>${
-    short > 0 ? html` <span class="chip">${count(short)} short</span>` : null
-  }</summary>
+<summary>Classes ${count(first)} to ${count(first + classes.length - 1)}
+<span class="range"><bdi>${classes[0]?.name ?? ''}</bdi> … <bdi>${classes.at(-1)?.name ?? ''}</bdi></span>
+${short > 0 ? html`<span class="chip">${count(short)} short</span>` : null}</summary>
 ${classTable(classes, topK)}
 </details>`;
 }
@@ -87,16 +92,21 @@ if (form) {
   const groups = [...document.querySelectorAll('.group')].map(details => ({
     details,
     open: details.open,
-    rows: [...details.querySelectorAll('tbody tr')].map(row => ({row, name: row.querySelector('bdi').textContent.toLowerCase(), short: row.matches('.short')})),
+    rows: [...details.querySelectorAll('tbody tr')].map(row => ({
+      row,
+      name: row.querySelector('bdi').textContent.toLowerCase(),
+      short: row.matches('.short'),
+    })),
   }));
   const filter = () => {
     const wanted = name.value.trim().toLowerCase();
-    const filtering = wanted !== '' || Boolean(short?.checked);
+    const shortOnly = Boolean(short?.checked);
+    const filtering = wanted !== '' || shortOnly;
     let left = 0;
     for (const {details, open, rows} of groups) {
       const before = left;
       for (const entry of rows) {
-        entry.row.hidden = !entry.name.includes(wanted) || (Boolean(short?.checked) && !entry.short);
+        entry.row.hidden = !entry.name.includes(wanted) || (shortOnly && !entry.short);
         if (!entry.row.hidden) left++;
       }
       details.hidden = left === before;
@@ -111,7 +121,7 @@ if (form) {
 `;
 
 /** -0.000123 -> "−0.000123"; three digits. */
-const logProbability = (value: number): string => String(Number(value.toPrecision(3))).replaceAll('-', '−');
+const logProbability = (value: number): string => value.toPrecision(3).replaceAll('-', '−');
 
 /** Of a log-probability: -0.113 -> "0.893". What rounding would call certain or impossible is not called so. */
 function probability(logProb: number): string {

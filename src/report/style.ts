@@ -3,10 +3,14 @@
 export const style = `
 :root {
   color-scheme: light dark;
-  --paper: #fdfcfa; --raised: #f5f3ee; --ink: #20262b; --muted: #626d75; --line: #e4e0d8; --accent: #0a6f66; --second: #46659b; --warm: #a34a14; --warm-paper: #fbf0e6;
+  --paper: #fdfcfa; --raised: #f5f3ee; --ink: #20262b; --muted: #626d75; --line: #e4e0d8;
+  --accent: #0a6f66; --second: #46659b; --warm: #a34a14; --warm-paper: #fbf0e6;
 }
 @media (prefers-color-scheme: dark) {
-  :root { --paper: #15181b; --raised: #1d2125; --ink: #e7e5e0; --muted: #9aa4ab; --line: #2e343a; --accent: #5fc7b8; --second: #8fadde; --warm: #e5a06c; --warm-paper: #2a211a; }
+  :root {
+    --paper: #15181b; --raised: #1d2125; --ink: #e7e5e0; --muted: #9aa4ab; --line: #2e343a;
+    --accent: #5fc7b8; --second: #8fadde; --warm: #e5a06c; --warm-paper: #2a211a;
+  }
 }
 * { box-sizing: border-box; }
 [hidden] { display: none !important; }
@@ -23,14 +27,25 @@ bdi { overflow-wrap: anywhere; }
 
 .run { color: var(--muted); margin-bottom: 1.2rem; }
 .run strong { color: var(--accent); font-weight: 600; margin-right: .5em; }
-h1 { font-size: clamp(1.6rem, 1.1rem + 2.2vw, 2.4rem); line-height: 1.2; font-weight: 600; letter-spacing: -.02em; max-width: 27em; margin: 0 0 1.4rem; text-wrap: balance; }
+h1 {
+  font-size: clamp(1.6rem, 1.1rem + 2.2vw, 2.4rem); line-height: 1.2; font-weight: 600; letter-spacing: -.02em;
+  max-width: 27em; margin: 0 0 1.4rem; text-wrap: balance;
+}
 h2 { font-size: 1.3rem; line-height: 1.3; font-weight: 600; letter-spacing: -.01em; margin: 0 0 1.1rem; }
 h3 { font-size: 1rem; font-weight: 600; margin: 0 0 .6rem; }
 h3 small { margin-left: .5em; }
 section { margin-top: 4rem; }
 .note { font-size: .875rem; color: var(--muted); margin-top: 1rem; }
-.caution { font-size: .9375rem; background: var(--warm-paper); border-left: 3px solid var(--warm); padding: .55rem .9rem; max-width: 46rem; margin-bottom: .6rem; }
-.chip { font-size: .75rem; font-weight: 500; color: var(--warm); background: var(--warm-paper); border-radius: 1em; padding: .1em .6em; white-space: nowrap; }
+.caution {
+  font-size: .9375rem; line-height: 1.45; max-width: 46rem; margin-bottom: .8rem; padding: .55rem .9rem;
+  background: var(--warm-paper); border-left: 3px solid var(--warm);
+}
+.caution p { margin: 0; max-width: none; }
+.caution p + p { margin-top: .4rem; }
+.chip {
+  font-size: .75rem; font-weight: 500; white-space: nowrap; padding: .1em .6em;
+  color: var(--warm); background: var(--warm-paper); border-radius: 1em;
+}
 
 table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .6rem 1rem .6rem 0; border-bottom: 1px solid var(--line); vertical-align: middle; }
@@ -38,14 +53,17 @@ th:last-child, td:last-child { padding-right: 0; }
 thead th { font-size: .8125rem; font-weight: 500; color: var(--muted); padding-block: .4rem; vertical-align: bottom; }
 tbody th { font-weight: 500; }
 th small, td small { display: block; line-height: 1.4; }
-.number { text-align: right; white-space: nowrap; }
+.number { text-align: right; }
+td.number { white-space: nowrap; }
 tfoot th, tfoot td { border-bottom: 0; font-weight: 600; }
 
-.results th:first-child { width: 36%; }
+.results { table-layout: fixed; }
+.results th.number { width: 8rem; }
+.results th.intervals { width: 40%; }
 .results td.number { font-size: 1.125rem; }
-.results .intervals { padding-block: 0; }
-.intervals svg { display: block; width: 100%; height: 4.2rem; overflow: visible; }
-thead .intervals svg { height: 1.4rem; font-size: .75rem; fill: var(--muted); }
+.results .intervals { position: relative; }
+.intervals svg { position: absolute; inset: 0; width: 100%; height: 100%; }
+thead .intervals svg { font-size: .75rem; fill: var(--muted); }
 .intervals .grid { stroke: var(--line); }
 .intervals .interval { stroke: var(--muted); stroke-width: 2; stroke-linecap: round; }
 .intervals circle { fill: var(--paper); stroke: var(--muted); stroke-width: 2; }
@@ -74,7 +92,7 @@ path.top1, path.loss { fill: none; stroke-width: 1.8; stroke-linejoin: round; st
 figcaption { font-size: .8125rem; color: var(--muted); padding-left: 2.9rem; }
 figcaption .swatch:not(:first-child) { margin-left: 1em; }
 
-.counts { display: grid; grid-template-columns: repeat(6, auto); justify-content: space-between; gap: 1.2rem 2rem; margin: 0 0 2.2rem; }
+.counts { display: grid; grid-template-columns: repeat(6, 1fr); gap: 1.2rem; margin: 0 0 2.2rem; }
 dt { font-size: .8125rem; color: var(--muted); }
 dd { margin: 0; font-size: 1.5rem; line-height: 1.35; font-weight: 500; letter-spacing: -.01em; font-variant-numeric: tabular-nums; }
 dd small { display: block; letter-spacing: 0; }
@@ -82,15 +100,18 @@ dd small { display: block; letter-spacing: 0; }
 
 .classes { table-layout: fixed; margin-top: 1.4rem; }
 .classes th, .classes td { padding-block: .4rem; }
-.classes th:nth-child(2) { width: 28.2rem; }
-.classes th:nth-child(n + 3) { width: 6rem; }
+.classes th:nth-child(2) { width: 43%; }
+.classes th:nth-child(n + 3) { width: 9.5%; }
+.classes th:nth-child(5) { width: 12.5%; }
 .classes .chip { margin-left: .3em; }
 .examples { display: grid; grid-template-columns: repeat(9, 1fr); gap: 3px; }
-td.examples { display: grid; }
 .examples img, .missing { display: block; width: 100%; height: auto; aspect-ratio: 1; border-radius: 3px; background: var(--raised); object-fit: cover; }
 .missing { border: 1px dashed var(--line); }
 #find { display: flex; flex-wrap: wrap; align-items: center; gap: .6rem 1.2rem; margin: 1.6rem 0 .4rem; font-size: .9375rem; }
-#find input[type=search] { font: inherit; color: inherit; background: var(--raised); border: 1px solid var(--line); border-radius: .4rem; padding: .4rem .8rem; width: min(20rem, 100%); }
+#find input[type=search] {
+  font: inherit; color: inherit; width: min(20rem, 100%); padding: .4rem .8rem;
+  background: var(--raised); border: 1px solid var(--line); border-radius: .4rem;
+}
 #find input:focus-visible, summary:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 #find input[type=checkbox] { accent-color: var(--accent); }
 output { color: var(--muted); }
@@ -107,24 +128,31 @@ summary { cursor: pointer; padding: .55rem 0; }
 pre { margin: .4rem 0 0; padding: 1.1rem 1.3rem; background: var(--raised); border-radius: .5rem; overflow-x: auto; }
 footer { margin-top: 4rem; padding-top: 1.2rem; border-top: 1px solid var(--line); font-size: .875rem; color: var(--muted); }
 
-@media (max-width: 46rem) {
+@media (max-width: 60rem), print {
+  .results th.intervals { width: 32%; }
+  .classes { font-size: .9375rem; }
+  .classes th, .classes td { padding-right: .6rem; }
+  .classes th:nth-child(2) { width: 36%; }
+  .classes th:nth-child(n + 3) { width: 11%; }
+}
+@media screen and (max-width: 46rem) {
   body { padding: 2rem 1.1rem; }
   section { margin-top: 3rem; }
   article { grid-template-columns: 1fr; gap: 1rem; }
+  .plot { font-size: 13px; }
   h3 small { display: block; margin-left: 0; }
-  .counts { grid-template-columns: repeat(3, auto); }
+  .counts { grid-template-columns: repeat(3, 1fr); }
   .results thead, .classes thead { display: none; }
   .results, .results tbody, .classes, .classes tbody { display: block; }
-  .results tr { display: grid; grid-template-columns: 1fr auto auto; gap: 0 1.4rem; border-bottom: 1px solid var(--line); padding: .7rem 0; }
+  .results tr { display: grid; grid-template-columns: 1fr auto auto; gap: 0 1.2rem; border-bottom: 1px solid var(--line); padding: .7rem 0; }
   .results th, .results td, .classes th, .classes td { border: 0; padding: 0; }
-  .results th:first-child { width: auto; grid-row: 1; grid-column: 1 / -1; }
+  .results th:first-child { grid-row: 1; padding-bottom: .3rem; grid-column: 1 / -1; }
   .results td.intervals { grid-row: 2; grid-column: 1; }
   .results td.number::before { content: attr(data-label) ' '; font-size: .8125rem; font-weight: 400; color: var(--muted); }
-  .intervals svg { height: 3rem; }
-  .classes tr { display: flex; flex-wrap: wrap; gap: .15rem 1rem; padding: .8rem 0; border-bottom: 1px solid var(--line); }
-  .classes th, .classes td.examples { width: 100% !important; }
-  .classes td.examples { margin: .3rem 0 .2rem; }
-  .classes td.number { font-size: .8125rem; }
+  .classes tr { display: grid; grid-template-columns: 1fr 1fr; gap: .1rem 1rem; padding: .8rem 0; border-bottom: 1px solid var(--line); }
+  .classes th, .classes td:nth-child(2) { grid-column: 1 / -1; }
+  .examples { margin: .3rem 0 .2rem; }
+  .classes td.number { font-size: .8125rem; text-align: left; }
   .classes td.number::after { content: ' ' attr(data-label); color: var(--muted); }
   .time .bar, .time thead th:nth-child(3), .time tfoot td:nth-child(3) { display: none; }
 }
@@ -134,7 +162,8 @@ footer { margin-top: 4rem; padding-top: 1.2rem; border-top: 1px solid var(--line
   body { max-width: none; padding: 0; font-size: 10pt; }
   section { margin-top: 2rem; }
   #find { display: none; }
-  h2, h3 { break-after: avoid; }
+  h2, h3, summary { break-after: avoid; }
+  tfoot { display: table-row-group; }
   tr, figure, article, dl { break-inside: avoid; }
 }
 `;

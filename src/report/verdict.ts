@@ -20,6 +20,9 @@ export function wilson(fraction: number, images: number): Interval {
   return {low: Math.max(0, centre - half), high: Math.min(1, centre + half)};
 }
 
+/** Without the baseline the student's extra steps are not accounted for. */
+const UNCONTROLLED = 'No equal-step supervised baseline was trained (evaluate.baseline), so a gain over the teacher may come from longer training alone.';
+
 export interface Verdict {
   readonly sentence: string;
   /** What a reader must know before believing the sentence. */
@@ -39,8 +42,8 @@ export function verdict({results, set, evaluatedImages: images}: Pick<ReportData
   return {
     sentence: `The student gets ${percent(student.top1)} of the ${set} images right${gaps.length === 0 ? '' : `: ${joined(gaps)}`}.`,
     caveats: [
-      ...(set === 'validation' ? ['No test set was given. The best epochs were chosen on these same validation images, so every accuracy here flatters.'] : []),
-      ...(supervised ? [] : ['No equal-step supervised baseline was trained (evaluate.baseline), so a gain over the teacher may come from longer training alone.']),
+      ...(set === 'test' ? [] : ['No test set was given. The best epochs were chosen on these same validation images, so every accuracy here flatters.']),
+      ...(supervised ? [] : [UNCONTROLLED]),
       ...(teacher ? [] : ['The teacher was not evaluated.']),
       ...(smallGap ? [`From ${count(images)} images, a gap of less than ${smallGap.margin.toFixed(1)} points may be chance.`] : []),
     ],

@@ -1,8 +1,10 @@
 /** Step 2a of the paper: the teacher scores every image of the pool, shard by shard; a shard that is done is never scored again. */
 import {createHash} from 'node:crypto';
-import {createRequire} from 'node:module';
+import {readFileSync} from 'node:fs';
 import path from 'node:path';
+import {z} from 'zod';
 import {PROTOCOL, type ChildEvent, type Problem, type ScoreShard, type TaskResult} from '../children/protocol.js';
+import {packageFolder} from '../children/python-env.js';
 import {classesKept} from '../config.js';
 import {ChildError, dataError} from '../errors.js';
 import {hashFile, stampOf} from '../pipeline/stamp.js';
@@ -13,9 +15,11 @@ import {decodingOf, runWorker, type RunContext} from './context.js';
 import {teacherOnnx} from './export.js';
 import {gateFailures} from './prepare.js';
 
-const require = createRequire(import.meta.url);
-/** Another version of a library may round another way. */
-const versionOf = (library: 'onnxruntime-node' | 'sharp'): string => (require(`${library}/package.json`) as {version: string}).version;
+/** Another version of a library may round another way. Both are pinned to the digit in our own package.json. */
+const libraryVersions = (): {onnxruntime: string; sharp: string} => {
+  const pins = z.object({dependencies: z.object({'onnxruntime-node': z.string(), sharp: z.string()})}).parse(JSON.parse(readFileSync(path.join(packageFolder, 'package.json'), 'utf8'))).dependencies;
+  return {onnxruntime: pins['onnxruntime-node'], sharp: pins.sharp};
+};
 
 export interface ScoreSummary {
   readonly images: number;
@@ -40,8 +44,7 @@ export const score: Stage<RunContext> = {
       'classes kept': String(classesKept(config, store.images.classes().length)),
       // Kernels differ between processors, so scores of both must not mix.
       provider: config.device.startsWith('cuda') ? 'cuda' : config.device,
-      onnxruntime: versionOf('onnxruntime-node'),
-      sharp: versionOf('sharp'),
+      ...libraryVersions(),
     };
   },
 

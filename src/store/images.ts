@@ -159,7 +159,7 @@ export function imageTables(connection: Connection) {
       const {validation} = options;
       const beside = validation && 'perClass' in validation ? validation.perClass : 0;
       const labelled = options.labelledPerClass ?? Number.MAX_SAFE_INTEGER;
-      connection.prepare("UPDATE images SET split = 'train', label = d.label FROM drawn d WHERE d.image = images.key AND d.turn > ?1 AND d.turn <= ?1 + ?2").run(beside, labelled);
+      connection.prepare("UPDATE images SET split = 'train', label = d.label FROM drawn d WHERE d.image = images.key AND d.turn > @beside AND d.turn <= @beside + @labelled").run({beside, labelled});
       connection.prepare("UPDATE images SET split = 'validation', label = d.label FROM drawn d WHERE d.image = images.key AND d.turn <= ?").run(beside);
       if (validation && 'share' in validation) {
         connection

@@ -17,11 +17,11 @@ export function shardTable(connection: Connection) {
   const all = connection.prepare<[], Shard>(`SELECT ${columns} FROM shards ORDER BY number`);
   const containing = connection.prepare<[number, number], Shard>(`SELECT ${columns} FROM shards WHERE first_image <= ? AND last_image >= ?`);
   const clear = connection.prepare('DELETE FROM shards');
-  const cut = connection.prepare<[number]>(`
+  const cut = connection.prepare<[{size: number}]>(`
     INSERT INTO shards (number, first_image, last_image, images)
-    SELECT (position - 1) / ?1, min(key), max(key), count(*)
+    SELECT (position - 1) / CAST(@size AS INTEGER), min(key), max(key), count(*)
       FROM (SELECT key, row_number() OVER (ORDER BY key) AS position FROM images WHERE pool = 1)
-     GROUP BY (position - 1) / ?1`);
+     GROUP BY (position - 1) / CAST(@size AS INTEGER)`);
   const scored = connection.prepare<[string, string, number, number]>('UPDATE shards SET fingerprint = ?, sha256 = ?, rows = ? WHERE number = ?');
   const unscored = connection.prepare<[number]>('UPDATE shards SET fingerprint = NULL, sha256 = NULL, rows = NULL WHERE number = ?');
   return {
@@ -31,7 +31,7 @@ export function shardTable(connection: Connection) {
     /** Cuts the pool into shards of `size` images, forgetting earlier ones. */
     cut(size: number): void {
       clear.run();
-      cut.run(size);
+      cut.run({size});
     },
     setScored(number: number, fingerprint: string, sha256: string, rows: number): void {
       scored.run(fingerprint, sha256, rows, number);

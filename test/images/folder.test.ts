@@ -1,0 +1,121 @@
+import {execFileSync} from 'node:child_process';
+import {writeFileSync} from 'node:fs';
+import {chmod, mkdir, symlink} from 'node:fs/promises';
+import {describe, expect, it} from 'vitest';
+import {openFolder} from '../../src/images/folder.js';
+import {entriesOf, filesOf} from './listed.js';
+import {put} from './pictures.js';
+import {temporaryFolder} from './temporary-folder.js';
+
+const isRoot = process.getuid?.() === 0;
+
+describe('a labelled folder', () => {
+  it('takes its first level as classes, whatever is nested below, an empty class included', async () => {
+    const root = await temporaryFolder();
+    await put(`${root}/cat/1.png`, 'a');
+    await put(`${root}/cat/wild/2.png`, 'b');
+    await put(`${root}/dog/3.png`, 'c');
+    await mkdir(`${root}/eel`);
+    const source = await openFolder(root, {labelled: true});
+    expect(await source.classes()).toEqual(['cat', 'dog', 'eel']);
+    expect((await entriesOf(source)).map(({file, label, problem}) => [file, label, problem])).toEqual([
+      ['cat/1.png', 'cat', null],
+      ['cat/wild/2.png', 'cat', null],
+      ['dog/3.png', 'dog', null],
+    ]);
+  });
+
+  it('sets an image aside that lies in no class', async () => {
+    const root = await temporaryFolder();
+    await put(`${root}/stray.png`, 'a');
+    await put(`${root}/cat/1.png`, 'b');
+    const [, stray] = await entriesOf(await openFolder(root, {labelled: true}));
+    expect(stray).toMatchObject({file: 'stray.png', label: null, problem: {code: 'NO_LABEL'}});
+  });
+});
+
+describe('an unlabelled folder', () => {
+  it('lists every file at any depth without labels, and leaves out hidden and side files', async () => {
+    const root = await temporaryFolder();
+    for (const file of ['1.png', 'a/2.jpg', 'a/b/c/3.webp', 'html.jpg', 'no-extension', '.hidden.png', '.git/4.png', 'a/Thumbs.db', 'README.md', 'labels.csv']) {
+      await put(`${root}/${file}`, file);
+    }
+    const source = await openFolder(root, {labelled: false});
+    const entries = await entriesOf(source);
+    expect(entries.map(({file}) => file)).toEqual(['1.png', 'a/2.jpg', 'a/b/c/3.webp', 'html.jpg', 'no-extension']);
+    expect(entries.every(({label, member, offset, problem}) => label === null && member === null && offset === null && problem === null)).toBe(true);
+    expect(source.notes).toEqual(['3 side files (such as .txt, .csv, .json) left out']);
+    expect(await source.classes()).toBeNull();
+  });
+
+  it('handles names that are options, have newlines or are no UTF-8 as data', async () => {
+    const root = await temporaryFolder();
+    await put(`${root}/--help.jpg`, 'a');
+    await put(`${root}/-rf`, 'b');
+    await put(`${root}/two\nlines.png`, 'c');
+    execFileSync('sh', ['-c', `printf d > "$(printf '${root}/caf\\351.png')"`]);
+    const files = (await entriesOf(await openFolder(root, {labelled: false}))).map(({file}) => file);
+    expect(files).toEqual(['--help.jpg', '-rf', 'caf\\xe9.png', 'two\\x0alines.png']);
+  });
+
+  it('never follows a link out of its root, and follows one to a file inside', async () => {
+    const root = await temporaryFolder();
+    const outside = await temporaryFolder();
+    await put(`${outside}/secret.png`, 'a');
+    await put(`${root}/real/1.png`, 'b');
+    await symlink(`${outside}/secret.png`, `${root}/out.png`);
+    await symlink(outside, `${root}/out`);
+    await symlink('real/1.png', `${root}/in.png`);
+    await symlink('real', `${root}/in`);
+    await symlink('nowhere', `${root}/broken.png`);
+    await symlink('loop.png', `${root}/loop.png`);
+    const source = await openFolder(root, {labelled: false});
+    expect((await entriesOf(source)).map(({file, problem}) => [file, problem?.code])).toEqual([
+      ['broken.png', 'UNREADABLE'],
+      ['in.png', undefined],
+      ['loop.png', 'UNREADABLE'],
+      ['out', 'OUTSIDE_ROOT'],
+      ['out.png', 'OUTSIDE_ROOT'],
+      ['real/1.png', undefined],
+    ]);
+    expect(source.notes).toEqual(['in is a link to a folder and was not followed']);
+  });
+
+  it('lists a pipe as no file, without waiting for it', async () => {
+    const root = await temporaryFolder();
+    execFileSync('mkfifo', [`${root}/pipe.png`]);
+    expect(await entriesOf(await openFolder(root, {labelled: false}))).toMatchObject([{file: 'pipe.png', problem: {code: 'NOT_A_FILE'}}]);
+  });
+
+  it.skipIf(isRoot)('names a folder that it may not list', async () => {
+    const root = await temporaryFolder();
+    await put(`${root}/locked/1.png`, 'a');
+    await chmod(`${root}/locked`, 0);
+    expect(await entriesOf(await openFolder(root, {labelled: false}))).toMatchObject([{file: 'locked', problem: {code: 'UNREADABLE'}}]);
+    await chmod(`${root}/locked`, 0o700);
+  });
+
+  it('knows its files by their stats, which change with them', async () => {
+    const root = await temporaryFolder();
+    await put(`${root}/a/1.png`, 'one');
+    await put(`${root}/2.png`, 'four');
+    const source = await openFolder(root, {labelled: false});
+    const before = await filesOf(source);
+    expect(before.map(({file, size}) => [file, size])).toEqual([['2.png', 4], ['a/1.png', 3]]);
+    await put(`${root}/a/1.png`, 'two');
+    const after = await filesOf(source);
+    expect(after[0]).toEqual(before[0]);
+    expect(after[1]?.ctimeNs).toBeGreaterThan(before[1]?.ctimeNs ?? 0n);
+  });
+
+  it('lists ten thousand files without holding them', async () => {
+    const root = await temporaryFolder();
+    await mkdir(`${root}/many`);
+    for (let i = 0; i < 10_000; i++) writeFileSync(`${root}/many/${i}.png`, '');
+    let seen = 0;
+    for await (const entry of (await openFolder(root, {labelled: false})).entries(new AbortController().signal)) {
+      if (entry.problem === null) seen++;
+    }
+    expect(seen).toBe(10_000);
+  });
+});

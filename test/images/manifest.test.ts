@@ -1,0 +1,62 @@
+import {mkdir, symlink} from 'node:fs/promises';
+import {parquetWriteFile} from 'hyparquet-writer';
+import {describe, expect, it} from 'vitest';
+import {openManifest} from '../../src/images/manifest.js';
+import {entriesOf, filesOf} from './listed.js';
+import {put} from './pictures.js';
+import {temporaryFolder} from './temporary-folder.js';
+
+async function images(): Promise<string> {
+  const root = await temporaryFolder();
+  await put(`${root}/a/1.png`, 'one');
+  await put(`${root}/a/2, too.png`, 'two');
+  return root;
+}
+
+const expected = [['a/1.png', 'cat'], ['a/2, too.png', '7']];
+
+describe('a manifest', () => {
+  it('may be CSV, with a byte order mark, quotes and other columns', async () => {
+    const root = await images();
+    await put(`${root}/list.csv`, '\ufeffid,path,label\r\n1,a/1.png,cat\r\n2,"a/2, too.png",7\r\n');
+    const source = openManifest(`${root}/list.csv`, {labelled: true});
+    expect((await entriesOf(source)).map(({file, label}) => [file, label])).toEqual(expected);
+    expect((await filesOf(source)).map(({file}) => file)).toEqual(['a/1.png', 'a/2, too.png', 'list.csv']);
+  });
+
+  it('may be JSON lines, where a label may be a number', async () => {
+    const root = await images();
+    await put(`${root}/list.jsonl`, '{"path": "a/1.png", "label": "cat"}\n\n{"path": "./a/../a/2, too.png", "label": 7, "more": []}\n');
+    expect((await entriesOf(openManifest(`${root}/list.jsonl`, {labelled: true}))).map(({file, label}) => [file, label])).toEqual(expected);
+  });
+
+  it('may be Parquet', async () => {
+    const root = await images();
+    parquetWriteFile({filename: `${root}/list.parquet`, columnData: [{name: 'path', data: ['a/1.png', 'a/2, too.png'], type: 'STRING'}, {name: 'label', data: ['cat', '7'], type: 'STRING'}, {name: 'junk', data: [1, 2], type: 'INT32'}]});
+    expect((await entriesOf(openManifest(`${root}/list.parquet`, {labelled: true}))).map(({file, label}) => [file, label])).toEqual(expected);
+  });
+
+  it('sets aside what is not there, leads out, has no label or is no file', async () => {
+    const root = await images();
+    const outside = await temporaryFolder();
+    await put(`${outside}/secret.png`, 'x');
+    await symlink(`${outside}/secret.png`, `${root}/link.png`);
+    await mkdir(`${root}/folder.png`);
+    await put(`${root}/list.csv`, `path,label\na/1.png,\ngone.png,cat\n../up.png,cat\n${outside}/secret.png,cat\n${root}/a/1.png,cat\nlink.png,cat\nfolder.png,cat\n`);
+    const entries = await entriesOf(openManifest(`${root}/list.csv`, {labelled: true}));
+    const codes = entries.map(({file, problem}) => `${file.replace(outside, 'OUTSIDE')} ${problem?.code}`);
+    expect(codes.sort()).toEqual(['../up.png OUTSIDE_ROOT', 'OUTSIDE/secret.png OUTSIDE_ROOT', 'a/1.png NO_LABEL', 'a/1.png undefined', 'folder.png NOT_A_FILE', 'gone.png UNREADABLE', 'link.png OUTSIDE_ROOT'].sort());
+  });
+
+  it.each([
+    ['list.csv', 'file,label\na/1.png,cat\n', /Row 1 of .*list\.csv cannot be used \(path: .*Expected columns "path" and "label"/],
+    ['list.csv', 'path,label\na/1.png,cat\n"unclosed\n', /Row \d of .*list\.csv cannot be used/],
+    ['list.jsonl', '{"path": "a/1.png"}\nnot json\n', /Row \d of .*list\.jsonl cannot be used/],
+    ['list.jsonl', '["a/1.png"]\n', /Row 1 of .*list\.jsonl cannot be used/],
+    ['list.parquet', 'no parquet', /list\.parquet cannot be used/],
+  ])('in %s that reads %j names the row', async (name, content, message) => {
+    const root = await images();
+    await put(`${root}/${name}`, content);
+    await expect(entriesOf(openManifest(`${root}/${name}`, {labelled: true}))).rejects.toThrow(message);
+  });
+});

@@ -1,0 +1,37 @@
+/** Small real pictures, each different and each made again from its number alone. */
+import {mkdir, writeFile} from 'node:fs/promises';
+import {dirname} from 'node:path';
+import sharp from 'sharp';
+
+/** Raw RGB pixels: a sheet of colour with a gradient, decided by `number`. */
+export function pixelsOf(number: number, width = 32, height = 32): Buffer {
+  const pixels = Buffer.alloc(width * height * 3);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      for (let channel = 0; channel < 3; channel++) {
+        pixels[(y * width + x) * 3 + channel] = (number * (37 + 11 * channel) + x * (channel + 1) + y * 2) % 256;
+      }
+    }
+  }
+  return pixels;
+}
+
+export const png = (number: number, width = 32, height = 32): Promise<Buffer> =>
+  sharp(pixelsOf(number, width, height), {raw: {width, height, channels: 3}}).png().toBuffer();
+
+export const jpeg = (number: number, width = 32, height = 32): Promise<Buffer> =>
+  sharp(pixelsOf(number, width, height), {raw: {width, height, channels: 3}}).jpeg().toBuffer();
+
+/** Writes a file and the folders above it. */
+export async function put(path: string, bytes: string | Uint8Array): Promise<void> {
+  await mkdir(dirname(path), {recursive: true});
+  await writeFile(path, bytes);
+}
+
+/** A record of a CIFAR binary: label bytes, then the red, green and blue planes of picture `number`. */
+export function cifarRecord(labels: number[], number: number): Buffer {
+  const pixels = pixelsOf(number);
+  const planes = Buffer.alloc(pixels.length);
+  for (let i = 0; i < 1024; i++) for (let channel = 0; channel < 3; channel++) planes[channel * 1024 + i] = pixels[i * 3 + channel] ?? 0;
+  return Buffer.concat([Buffer.from(labels), planes]);
+}

@@ -1,0 +1,109 @@
+"""Packs: what is refused, what a batch holds, and the order of an epoch."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import CLASSES, draw, write_pack
+from trainer.data import channel_statistics, epoch_order, gather, open_pack, spread, steps_per_epoch
+from trainer.errors import Failure
+
+CPU = torch.device('cpu')
+
+
+def test_a_batch_holds_the_pictures_and_labels_of_its_samples(tmp_path):
+    images, _ = draw(6, 16, seed=0)
+    # One picture under two labels, as in a student's set.
+    folder = write_pack(tmp_path / 'pack', images, [(5, 1), (0, 2), (0, 3), (3, 0)])
+    pack = open_pack(folder, 16, CLASSES, CPU)
+    assert len(pack) == 4
+    batch, labels = gather(pack, torch.tensor([2, 0, 1]))
+    assert np.array_equal(batch.numpy(), images[[0, 5, 0]])
+    assert labels.tolist() == [3, 1, 2]
+
+
+def test_an_epoch_visits_every_sample_once_in_an_order_of_its_own(packs):
+    pack = open_pack(packs / 'train', 32, CLASSES, CPU)
+    first, again, second, other_seed = (epoch_order(pack, seed, epoch) for seed, epoch in [(0, 0), (0, 0), (0, 1), (1, 0)])
+    assert sorted(first.tolist()) == list(range(400))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, second)
+    assert not torch.equal(first, other_seed)
+
+
+@pytest.mark.parametrize(('samples', 'batch_size', 'steps'), [(400, 40, 10), (129, 128, 2), (5, 128, 1), (3, 2, 1), (7, 2, 3), (2, 2, 1)])
+def test_no_batch_is_left_with_a_single_picture(samples, batch_size, steps):
+    assert steps_per_epoch(samples, batch_size) == steps
+    sizes = [len(batch) for batch in torch.arange(samples).tensor_split(steps)]
+    assert sum(sizes) == samples
+    assert min(sizes) >= 2
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_mean_and_deviation_are_those_of_all_pixels(packs):
+    pack = open_pack(packs / 'train', 32, CLASSES, CPU)
+    pixels = pack.images.numpy().reshape(-1, 3) / 255
+    mean, deviation = channel_statistics(pack)
+    assert mean == pytest.approx(pixels.mean(0), abs=1e-9)
+    assert deviation == pytest.approx(pixels.std(0), abs=1e-9)
+
+
+def test_a_channel_that_never_varies_does_not_divide_by_zero(tmp_path):
+    folder = write_pack(tmp_path / 'pack', np.zeros((4, 16, 16, 3), np.uint8), [(0, 0), (1, 1)])
+    assert channel_statistics(open_pack(folder, 16, CLASSES, CPU)) == ((0, 0, 0), (1, 1, 1))
+
+
+def test_a_sample_of_pictures_is_spread_over_the_whole_pack(packs):
+    pack = open_pack(packs / 'train', 32, CLASSES, CPU)
+    assert torch.equal(spread(pack, pixels=4 * 32**2), pack.images[[0, 100, 200, 300]])
+    assert torch.equal(spread(pack, pixels=10**9), pack.images)
+
+
+def test_refuses_a_pack_that_is_not_there(tmp_path):
+    with pytest.raises(Failure, match='cannot be read') as refused:
+        open_pack(tmp_path / 'nowhere', 16, CLASSES, CPU)
+    assert refused.value.reason == 'data'
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ({'size': 8}, 'bytes instead of'),
+        ({'images': 7}, 'bytes instead of'),
+        ({'samples': 3}, 'bytes instead of'),
+        ({'version': 2}, 'version 2'),
+        ({'classes': ['red', 'green', 'blue', 'pink']}, 'missing grey; unexpected pink'),
+        ({'classes': ['green', 'red', 'blue', 'grey']}, 'the same names in another order'),
+    ],
+)
+def test_refuses_a_pack_that_does_not_fit_its_description(tmp_path, change, message):
+    folder = write_pack(tmp_path / 'pack', *draw(6, 16, seed=0))
+    about = json.loads((folder / 'pack.json').read_text())
+    (folder / 'pack.json').write_text(json.dumps({**about, **change}))
+    with pytest.raises(Failure, match=message):
+        open_pack(folder, 16, CLASSES, CPU)
+
+
+@pytest.mark.parametrize('sample', [(6, 0), (0, 4), (-1, 0), (0, -1)])
+def test_refuses_a_sample_of_an_image_or_label_that_is_not_there(tmp_path, sample):
+    images, samples = draw(6, 16, seed=0)
+    folder = write_pack(tmp_path / 'pack', images, [*samples, sample])
+    with pytest.raises(Failure, match='names an image or a label that is not there'):
+        open_pack(folder, 16, CLASSES, CPU)
+
+
+def test_refuses_pictures_of_another_size_and_a_pack_without_samples(tmp_path):
+    images, samples = draw(6, 16, seed=0)
+    with pytest.raises(Failure, match='have 16 pixels a side where 32 were expected'):
+        open_pack(write_pack(tmp_path / 'small', images, samples), 32, CLASSES, CPU)
+    with pytest.raises(Failure, match='holds no sample'):
+        open_pack(write_pack(tmp_path / 'empty', images, []), 16, CLASSES, CPU)
+
+
+def test_refuses_a_description_that_is_not_one(tmp_path):
+    folder = write_pack(tmp_path / 'pack', *draw(6, 16, seed=0))
+    for text in ('{"images": 6', '[]', '{"version": 1}'):
+        (folder / 'pack.json').write_text(text)
+        with pytest.raises(Failure, match='does not describe a pack'):
+            open_pack(folder, 16, CLASSES, CPU)
