@@ -83,7 +83,12 @@ export async function runChild<Name extends TaskName>(
   stop.forced.addEventListener('abort', kill, {once: true});
 
   let last: ChildEvent | undefined;
-  let refusal: unknown;
+  // Whoever listens or feeds may refuse to go on, as where too many pictures fail; the child is then stopped as by a signal.
+  const refusals: unknown[] = [];
+  const refuse = (error: unknown) => {
+    refusals.push(error);
+    child.kill('SIGTERM');
+  };
   const protocolErrors: string[] = [];
   const take = (line: string) => {
     let message: unknown;
@@ -105,22 +110,20 @@ export async function runChild<Name extends TaskName>(
     }
     if (event.data.type === 'finished' || event.data.type === 'failed' || event.data.type === 'interrupted') last = event.data;
     try {
-      if (refusal === undefined) onEvent(event.data);
+      if (refusals.length === 0) onEvent(event.data);
     } catch (error) {
-      // Whoever listens may refuse to go on, as where too many pictures fail; the child is then stopped as by a signal.
-      refusal = error;
-      child.kill('SIGTERM');
+      refuse(error);
     }
   };
 
   try {
     const streams = [child.stdout, child.stderr].map(stream => keepLog(stream, log, logTail));
     const events = readLines(child.stdio[3], take);
-    const feeding = feed(child.stdin, lines ?? []);
+    const feeding = feed(child.stdin, lines ?? []).catch(refuse);
     const ended = await child;
     await Promise.all([...streams, events]);
     await feeding;
-    if (refusal !== undefined) throw refusal;
+    if (refusals.length > 0) throw refusals[0];
     if (last?.type === 'failed') throw new ChildError(last.message, exitCodeOf[last.reason], last.reason === 'bug' ? logTail : []);
     throwIfStopped(stop);
     if (ended.signal !== undefined && ended.signal !== null) {
@@ -128,7 +131,7 @@ export async function runChild<Name extends TaskName>(
         `The ${command.name} was killed by ${ended.signal}${ended.signal === 'SIGKILL' ? ', probably because memory ran out. Lower train.batch_size or score.batch_size, or close other programs' : ''}.`,
         ended.signal === 'SIGKILL' ? exitCodes.environment : exitCodes.bug,
         logTail,
-        {killedBy: ended.signal as NodeJS.Signals},
+        {killedBy: ended.signal},
       );
     }
     if (protocolErrors.length > 0) throw new ChildError(`The ${command.name} ${protocolErrors[0]}.`, exitCodes.bug, logTail);
@@ -136,7 +139,7 @@ export async function runChild<Name extends TaskName>(
     if (ended.exitCode !== 0 || last?.type !== 'finished') {
       throw new ChildError(`The ${command.name} ended with exit code ${ended.exitCode} and without a result.`, exitCodes.bug, logTail);
     }
-    return resultOf<Name>(task.task as Name, last.result, command.name, logTail);
+    return resultOf<Name>(task.task, last.result, command.name, logTail);
   } finally {
     stop.forced.removeEventListener('abort', kill);
     log.end();

@@ -5,17 +5,18 @@
  *   ids.txt      N lines, the image ids in row order
  *   pack.json    {"version": 1, "images": N, "samples": M, "size": S, "classes": [...]}
  */
-import {once} from 'node:events';
-import {createReadStream, createWriteStream, type WriteStream} from 'node:fs';
+import {createReadStream} from 'node:fs';
 import {open, readFile, stat, writeFile} from 'node:fs/promises';
 import {createInterface} from 'node:readline';
-import {finished} from 'node:stream/promises';
 import {z} from 'zod';
 import {dataError} from '../errors.js';
 import {publishFolder} from './publish.js';
 
 const CHANNELS = 3;
-const WRITE_BUFFER = 4 * 1024 * 1024;
+/** An image row and a label, int32 each. */
+const SAMPLE_BYTES = 8;
+/** Rows are gathered to writes of this size. */
+const WRITE_BYTES = 4 * 1024 * 1024;
 
 const header = z.strictObject({
   version: z.literal(1),
@@ -36,34 +37,56 @@ export interface PackRow {
   labels: readonly number[];
 }
 
-async function write(stream: WriteStream, chunk: string | Uint8Array): Promise<void> {
-  if (!stream.write(chunk)) await once(stream, 'drain');
+/** A new file that takes small pieces and writes large ones. Not a stream: what fails here is thrown where it is awaited. */
+async function openAppender(path: string) {
+  const file = await open(path, 'w');
+  let waiting: Uint8Array[] = [];
+  let bytes = 0;
+  const flush = async () => {
+    await file.writeFile(Buffer.concat(waiting));
+    waiting = [];
+    bytes = 0;
+  };
+  return {
+    flush,
+    close: () => file.close(),
+    async append(piece: Uint8Array) {
+      waiting.push(piece);
+      bytes += piece.length;
+      if (bytes >= WRITE_BYTES) await flush();
+    },
+  };
+}
+
+/** Pairs of the image row and each of its labels. */
+function samplesOf(row: number, labels: readonly number[]): Buffer {
+  const pairs = Buffer.allocUnsafe(labels.length * SAMPLE_BYTES);
+  labels.forEach((label, i) => {
+    pairs.writeInt32LE(row, i * SAMPLE_BYTES);
+    pairs.writeInt32LE(label, i * SAMPLE_BYTES + 4);
+  });
+  return pairs;
 }
 
 /** Writes `rows` as a pack at `path`, whole or not at all, in their order. Returns its header. */
 export async function writePack(path: string, size: number, classes: readonly string[], rows: AsyncIterable<PackRow>): Promise<PackHeader> {
   return await publishFolder(path, async folder => {
-    const images = createWriteStream(`${folder}/images.u8`, {highWaterMark: WRITE_BUFFER});
-    const samples = createWriteStream(`${folder}/samples.i32`);
-    const ids = createWriteStream(`${folder}/ids.txt`);
-    const streams = [images, samples, ids];
+    const images = await openAppender(`${folder}/images.u8`);
+    const samples = await openAppender(`${folder}/samples.i32`);
+    const ids = await openAppender(`${folder}/ids.txt`);
+    const files = [images, samples, ids];
     const counts = {images: 0, samples: 0};
     try {
       for await (const {id, pixels, labels} of rows) {
-        const pairs = Buffer.allocUnsafe(labels.length * 8);
-        labels.forEach((label, i) => {
-          pairs.writeInt32LE(counts.images, i * 8);
-          pairs.writeInt32LE(label, i * 8 + 4);
-        });
-        await write(images, pixels);
-        await write(samples, pairs);
-        await write(ids, `${id}\n`);
+        await images.append(pixels);
+        await samples.append(samplesOf(counts.images, labels));
+        await ids.append(Buffer.from(`${id}\n`));
         counts.images++;
         counts.samples += labels.length;
       }
-      await Promise.all(streams.map(stream => finished(stream.end())));
+      for (const file of files) await file.flush();
     } finally {
-      streams.forEach(stream => stream.destroy());
+      for (const file of files) await file.close();
     }
     const written: PackHeader = {version: 1, ...counts, size, classes: [...classes]};
     await writeFile(`${folder}/pack.json`, `${JSON.stringify(written)}\n`);
@@ -90,7 +113,7 @@ export async function openPack(path: string): Promise<Pack> {
     throw dataError(`${path} is no pack: its pack.json cannot be read.`, {cause: error});
   }
   const rowBytes = stated.size * stated.size * CHANNELS;
-  for (const [name, expected] of [['images.u8', stated.images * rowBytes], ['samples.i32', stated.samples * 8]] as const) {
+  for (const [name, expected] of [['images.u8', stated.images * rowBytes], ['samples.i32', stated.samples * SAMPLE_BYTES]] as const) {
     const found = await stat(`${path}/${name}`).then(({size}) => size, () => null);
     if (found !== expected) throw dataError(`${path}/${name} ${found === null ? 'is missing' : `has ${found} bytes`}; expected ${expected}.`);
   }

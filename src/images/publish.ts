@@ -1,6 +1,8 @@
 /** Makes a file or folder appear whole or not at all, also after a power cut. */
-import {mkdir, open, readdir, rename, rm} from 'node:fs/promises';
+import {mkdir, open, readdir, rename, rm, statfs} from 'node:fs/promises';
 import {dirname, join} from 'node:path';
+import {environmentError} from '../errors.js';
+import {systemCode} from './listing.js';
 
 async function sync(path: string): Promise<void> {
   const handle = await open(path, 'r');
@@ -11,15 +13,24 @@ async function sync(path: string): Promise<void> {
   }
 }
 
+/** A full or read-only disk as an error that names the path and the space left; any other error as it is. */
+async function explain(error: unknown, path: string): Promise<unknown> {
+  const code = systemCode(error);
+  if (code === 'EROFS') return environmentError(`${path} cannot be written: the disk is read-only.`, {cause: error});
+  if (code !== 'ENOSPC' && code !== 'EDQUOT') return error;
+  const {bavail, bsize} = await statfs(dirname(path));
+  return environmentError(`${path} cannot be written: the disk is full (${Math.floor((bavail * bsize) / 1e6)} MB free). Make room and run the same command again.`, {cause: error});
+}
+
 /**
  * Lets `write` fill a temporary beside `path`, then puts it in its place: fsync, rename, fsync of the folder around it.
  * A file or folder already there is replaced. What a killed process left behind is cleared by the next one that publishes the same path.
  */
 async function publish<T>(path: string, prepare: (temporary: string) => Promise<unknown>, write: (temporary: string) => Promise<T>, contents: (temporary: string) => Promise<string[]>) {
   const temporary = `${path}.tmp`;
-  await rm(temporary, {recursive: true, force: true});
-  await prepare(temporary);
   try {
+    await rm(temporary, {recursive: true, force: true});
+    await prepare(temporary);
     const result = await write(temporary);
     for (const written of await contents(temporary)) await sync(written);
     await rm(path, {recursive: true, force: true});
@@ -27,8 +38,9 @@ async function publish<T>(path: string, prepare: (temporary: string) => Promise<
     await sync(dirname(path));
     return result;
   } catch (error) {
+    const explained = await explain(error, path); // Before the space is given back.
     await rm(temporary, {recursive: true, force: true});
-    throw error;
+    throw explained;
   }
 }
 

@@ -152,7 +152,7 @@ function training(curve: Curve): Markup {
 ${
   steps.length === 0
     ? null
-    : html`<figure>${lossPlot(curve)}<figcaption>${swatch('loss')} training loss ${swatch('lr')} learning rate (right)</figcaption></figure>`
+    : html`<figure>${lossPlot(curve)}<figcaption>${swatch('loss')} training loss, its spread ${swatch('lr')} learning rate (right)</figcaption></figure>`
 }
 </article>`;
 }

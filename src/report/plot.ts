@@ -2,7 +2,7 @@
 import {scaleLinear, type ScaleLinear} from 'd3-scale';
 import {area, line} from 'd3-shape';
 import {count, percent} from '../words.js';
-import {html, verbatim, type Markup} from './markup.js';
+import {html, verbatim, type Content, type Markup} from './markup.js';
 import type {Curve} from './report-data.js';
 
 type Scale = ScaleLinear<number, number>;
@@ -20,7 +20,6 @@ const BOTTOM = HEIGHT - MARGIN.bottom;
 const POINTS = 120;
 /** With more evaluations than this, the dots of a curve would be a band. */
 const DOTTED_UP_TO = 50;
-
 /** A smaller range of top-1 would show chance as mountains. */
 const SMALLEST_RANGE = 0.05;
 
@@ -65,10 +64,10 @@ export function lossPlot({title, steps}: Curve): Markup {
     yAxis(y, y.tickFormat(4)),
     xAxis(x, 'step'),
     html`<path class="lr" d="${schedule ?? ''}"/>
-    <text class="lr-label" x="${RIGHT + 7}" y="${MARGIN.top + 4}">${String(Number(peak.toPrecision(2)))}</text>
-    <text class="lr-label" x="${RIGHT + 7}" y="${BOTTOM + 4}">0</text>
-    <path class="spread" d="${spread ?? ''}"/>
-    <path class="loss" d="${loss ?? ''}"/>`,
+<text class="lr-label" x="${RIGHT + 7}" y="${MARGIN.top + 4}">${Number(peak.toPrecision(2))}</text>
+<text class="lr-label" x="${RIGHT + 7}" y="${BOTTOM + 4}">0</text>
+<path class="spread" d="${spread ?? ''}"/>
+<path class="loss" d="${loss ?? ''}"/>`,
   ]);
 }
 
@@ -77,7 +76,7 @@ export const swatch = (kind: 'top1' | 'best' | 'loss' | 'lr'): Markup => html`<s
   kind === 'best' ? verbatim('<circle class="best" cx="11" cy="5" r="4"/>') : html`<path class="${kind}" d="M1,5H21"/>`
 }</svg>`;
 
-const frame = (title: string, content: readonly (Markup | null | readonly Markup[])[]): Markup =>
+const frame = (title: string, content: Content): Markup =>
   html`<svg class="plot" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${title}">${content}</svg>`;
 
 const yAxis = (y: Scale, format: (value: number) => string): Markup[] =>

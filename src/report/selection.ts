@@ -8,6 +8,7 @@ const GROUP = 50;
 /** Names in a sentence before the rest is counted. */
 const NAMES_SHOWN = 8;
 
+/** The section `Selection` of the page. */
 export function selectionSection({selection: {topP, topK, scored, candidates, selected}, classes}: ReportData): Markup {
   const groups = Array.from({length: Math.ceil(classes.length / GROUP)}, (_, group) => classes.slice(group * GROUP, (group + 1) * GROUP));
   return html`<section id="selection">
@@ -27,10 +28,11 @@ const isShort = ({selected}: ReportClass, topK: number): boolean => selected < t
 function shortNote(classes: readonly ReportClass[], topK: number): Markup | null {
   const short = classes.filter(entry => isShort(entry, topK));
   if (short.length === 0) return null;
-  const named = short.slice(0, NAMES_SHOWN).map(({name, selected}, position) => html`${position > 0 ? ', ' : ''}<bdi>${name}</bdi> (${count(selected)})`);
+  const shown = short.slice(0, NAMES_SHOWN);
+  const named = shown.map(({name, selected}, position) => html`${position > 0 ? ', ' : ''}<bdi>${name}</bdi> (${count(selected)})`);
   return html`<p class="caution">${count(short.length)} of ${plural(classes.length, 'class', 'classes')} ${short.length === 1 ? 'is' : 'are'} short,
 with fewer than <em>K</em> candidates, and kept all:
-${named}${short.length > NAMES_SHOWN ? ` and ${count(short.length - NAMES_SHOWN)} more` : ''}.</p>`;
+${named}${short.length > shown.length ? ` and ${count(short.length - shown.length)} more` : ''}.</p>`;
 }
 
 function cutoffNote(classes: readonly ReportClass[]): Markup | null {
@@ -38,7 +40,8 @@ function cutoffNote(classes: readonly ReportClass[]): Markup | null {
   const [lowest, middle, highest] = [sorted[0], sorted[Math.floor(sorted.length / 2)], sorted.at(-1)];
   if (!lowest || !middle || !highest) return null;
   return html`<p>The cut-off is the score of the last image that a class kept. By the teacher’s probability
-it lies at ${probability(middle.cutoff)} in the median class, and between ${probability(lowest.cutoff)} (<bdi>${lowest.name}</bdi>) and ${probability(highest.cutoff)} (<bdi>${highest.name}</bdi>).</p>`;
+it lies at ${probability(middle.cutoff)} in the median class, and between ${probability(lowest.cutoff)} (<bdi>${lowest.name}</bdi>)
+and ${probability(highest.cutoff)} (<bdi>${highest.name}</bdi>).</p>`;
 }
 
 const classTable = (classes: readonly ReportClass[], topK: number): Markup => html`<table class="classes">

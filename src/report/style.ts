@@ -164,6 +164,6 @@ footer { margin-top: 4rem; padding-top: 1.2rem; border-top: 1px solid var(--line
   #find { display: none; }
   h2, h3, summary { break-after: avoid; }
   tfoot { display: table-row-group; }
-  tr, figure, article, dl { break-inside: avoid; }
+  tr, figure, article, dl, .time { break-inside: avoid; }
 }
 `;

@@ -111,7 +111,7 @@ async function scoreShards(context: RunContext, shards: readonly Shard[], finger
     } catch (error) {
       const crashed = error instanceof ChildError && error.killedBy !== undefined && error.killedBy !== 'SIGKILL';
       if (!crashed || (careful && opened === null)) throw error;
-      if (opened !== null) setAsideCrash(context, todo[0]!, opened, error.killedBy!, poison);
+      if (opened !== null) setAsideCrash(context, todo[0]!, opened, error.killedBy, poison);
       careful = true;
     }
   }

@@ -3,6 +3,7 @@ import {createHash} from 'node:crypto';
 import {access, constants, copyFile, mkdir, readFile} from 'node:fs/promises';
 import path from 'node:path';
 import {PROTOCOL} from '../children/protocol.js';
+import {trainingSettings} from '../config.js';
 import {dataError} from '../errors.js';
 import {hashFile} from '../pipeline/stamp.js';
 import type {Ingredients, Stage, StageResult} from '../pipeline/stage.js';
@@ -62,7 +63,7 @@ export const teacher: Stage<RunContext> = {
           threads: context.threads,
           seed: config.seed,
           file,
-          architecture: architectureOf(context, 'teacher'),
+          architecture: architectureOf(context, trainingSettings(config, 'teacher', context.size)),
           fileClasses: await classNames(config.teacher.classes),
           output: taken,
         },

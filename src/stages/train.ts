@@ -11,14 +11,18 @@ export type TrainingStep = 'teacher' | 'pretrain' | 'finetune';
 /** The settings of a training step, as ingredients under the names of the config keys. */
 export function trainingIngredients({config, size, resize}: RunContext, step: TrainingStep): Ingredients {
   const {augment, ...settings} = trainingSettings(config, step, size);
-  const named = Object.entries({...settings, ...augment}).map(([key, value]) => [key.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`), String(value)]);
+  const named = Object.entries({...settings, ...augment}).map(([key, value]): [string, string] => [key.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`), String(value)]);
   return {...Object.fromEntries(named), seed: String(config.seed), 'image.size': `${size} of ${resize}`};
 }
 
-export const architectureOf = ({config, size, resize, store}: RunContext, step: TrainingStep): Architecture => {
-  const {model, stem} = trainingSettings(config, step, size);
-  return {name: model, stem, size, resize, classes: store.images.classes()};
-};
+/** The network that a step trains, for this run's classes and sizes. */
+export const architectureOf = ({size, resize, store}: RunContext, {model, stem}: {readonly model: Architecture['name']; readonly stem: Architecture['stem']}): Architecture => ({
+  name: model,
+  stem,
+  size,
+  resize,
+  classes: store.images.classes(),
+});
 
 interface Training {
   readonly stage: StageName;
@@ -39,15 +43,14 @@ interface Training {
 /** Trains to the end, or goes on from the checkpoint of an interrupted attempt with the same settings and data. */
 export async function train(context: RunContext, {stage, part, step, folder, trainPack, init, epochs, inputs}: Training): Promise<TaskResult<'train'>> {
   const {config, paths, device, threads, size} = context;
-  const settings = trainingSettings(config, step, size);
-  const {model: _, stem: __, ...numbers} = settings;
+  const {model, stem, ...numbers} = trainingSettings(config, step, size);
   const task: Omit<TaskOf<'train'>, 'fingerprint'> = {
     protocol: PROTOCOL,
     task: 'train',
     device,
     threads,
     seed: config.seed,
-    architecture: architectureOf(context, step),
+    architecture: architectureOf(context, {model, stem}),
     trainPack: paths.pack(trainPack),
     validationPack: paths.pack('validation'),
     init,

@@ -1,6 +1,6 @@
 /** How a task of the image worker fails: what it tells its parent, and the exit code it ends with. */
 import type {FailureReason} from '../children/protocol.js';
-import {UserError} from '../errors.js';
+import {exitCodes as commandExitCodes, UserError} from '../errors.js';
 
 /** A failure that the task foresaw. */
 export class WorkerFailure extends Error {
@@ -18,14 +18,11 @@ export const exitCodes = {finished: 0, config: 64, data: 65, bug: 70, interrupte
 
 const exitCodeOf = (reason: FailureReason) => (reason === 'config' ? exitCodes.config : reason === 'data' || reason === 'model' ? exitCodes.data : exitCodes.bug);
 
-const outOfSpace = new Set(['ENOSPC', 'EDQUOT', 'EROFS']);
-
 /** What to report for anything that a task threw. A bug keeps its stack. */
 export function describeFailure(error: unknown): {reason: FailureReason; message: string; exitCode: number} {
   const describe = (reason: FailureReason, message: string) => ({reason, message, exitCode: exitCodeOf(reason)});
   if (error instanceof WorkerFailure) return describe(error.reason, error.message);
-  if (error instanceof UserError) return describe('data', error.message);
-  if (error instanceof Error && 'code' in error && outOfSpace.has(String(error.code))) return describe('disk-full', error.message);
+  if (error instanceof UserError) return describe(error.exitCode === commandExitCodes.environment ? 'disk-full' : 'data', error.message);
   if (error instanceof Error) return describe('bug', error.stack ?? error.message);
   return describe('bug', String(error));
 }

@@ -47,6 +47,18 @@ async function runTask(task: WorkerTask, signal: AbortSignal, emit: Emit): Promi
   }
 }
 
+/** Tells a failure and returns its exit code. What was asked to stop has not failed, whatever it threw on the way. */
+async function reportFailure(error: unknown, signal: AbortSignal, emit: Emit): Promise<number> {
+  if (signal.aborted) {
+    await emit({type: 'interrupted', message: 'Stopped; what is published stays.'});
+    return exitCodes.interrupted;
+  }
+  const {reason, message, exitCode} = describeFailure(error);
+  console.error(error);
+  await emit({type: 'failed', reason, message});
+  return exitCode;
+}
+
 /** Runs the task in the config file at `path` and returns the process's exit code. */
 async function main(path: string | undefined, signal: AbortSignal, emit: Emit): Promise<number> {
   try {
@@ -56,14 +68,7 @@ async function main(path: string | undefined, signal: AbortSignal, emit: Emit): 
     await emit({type: 'finished', result: await runTask(task, signal, emit)});
     return exitCodes.finished;
   } catch (error) {
-    if (signal.aborted) {
-      await emit({type: 'interrupted', message: 'Stopped; what is published stays.'});
-      return exitCodes.interrupted;
-    }
-    const {reason, message, exitCode} = describeFailure(error);
-    console.error(error);
-    await emit({type: 'failed', reason, message});
-    return exitCode;
+    return await reportFailure(error, signal, emit);
   }
 }
 
@@ -76,4 +81,6 @@ const dieAtOnce = () => process.kill(process.pid, 'SIGKILL');
 const parent = process.ppid;
 setInterval(() => process.ppid !== parent && dieAtOnce(), PARENT_CHECK_MS).unref();
 
-process.exit(await main(process.argv[2], stop.signal, openEvents(dieAtOnce)));
+const emit = openEvents(dieAtOnce);
+process.on('uncaughtException', error => void reportFailure(error, stop.signal, emit).then(code => process.exit(code)));
+process.exit(await main(process.argv[2], stop.signal, emit));

@@ -31,7 +31,9 @@ def test_resnets_have_the_parameters_of_torchvisions(name, parameters, tensors):
         *(f'bn1.{part}' for part in ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked')),
         'layer1.0.conv1.weight',
     ]
-    assert {'layer2.0.downsample.0.weight', 'layer2.0.downsample.1.running_var', 'layer4.1.bn2.bias', 'fc.weight', 'fc.bias'} <= set(weights)
+    assert {'layer2.0.downsample.0.weight', 'layer2.0.downsample.1.running_var', 'layer4.1.bn2.bias', 'fc.weight', 'fc.bias'} <= set(
+        weights
+    )
 
 
 def test_the_stride_of_a_bottleneck_lies_in_its_3x3_convolution():

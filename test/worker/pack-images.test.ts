@@ -1,0 +1,59 @@
+import {rm} from 'node:fs/promises';
+import {describe, expect, it} from 'vitest';
+import type {PackItem} from '../../src/children/protocol.js';
+import {openPack} from '../../src/images/pack.js';
+import {pixelsOf, put} from '../images/pictures.js';
+import {temporaryFolder} from '../images/temporary-folder.js';
+import {indexed, mixedPool} from './pools.js';
+import {decoding, eventsOf, resultOf, runWorker} from './worker-process.js';
+
+const classes = ['a', 'b', 'c'];
+const base = {decoding, decodeThreads: 2, classes};
+
+describe('packing', () => {
+  it('keeps the order of its input, the labels, and the pixels', async () => {
+    const root = await temporaryFolder();
+    await mixedPool(root, 6);
+    const items: PackItem[] = (await indexed(root)).map((image, i) => ({...image, labels: i % 4 === 0 ? [0, 2] : [i % 3]}));
+    const {result} = await resultOf('pack', {...base, output: `${root}/pack`}, items);
+    expect(result).toEqual({images: 18, samples: 23, quarantined: 0});
+    const pack = await openPack(`${root}/pack`);
+    const ids = [];
+    for await (const id of pack.ids()) ids.push(id);
+    expect(ids).toEqual(items.map(({id}) => id));
+    expect([...pack.samplePairs]).toEqual(items.flatMap(({labels}, row) => labels.flatMap(label => [row, label])));
+    const row = Buffer.alloc(3072);
+    await pack.readRows(items.findIndex(({place}) => place.endsWith('#3.png')), 1, row);
+    expect(row).toEqual(pixelsOf(1003));
+    await pack.readRows(items.findIndex(({place}) => place.endsWith('train.bin#4')), 1, row);
+    expect(row).toEqual(pixelsOf(2004));
+    await pack.close();
+  });
+
+  it('sets aside what cannot be decoded and closes the ranks', async () => {
+    const root = await temporaryFolder();
+    await mixedPool(root, 6);
+    const items = (await indexed(root)).map(image => ({...image, labels: [0]}));
+    const [gone, changed] = [items[1]!, items[3]!];
+    await rm(gone.file);
+    await put(changed.file, 'changed');
+    const ended = await resultOf('pack', {...base, output: `${root}/pack`}, items);
+    expect(ended.result).toEqual({images: 16, samples: 16, quarantined: 2});
+    expect(eventsOf(ended, 'quarantined').flatMap(({images}) => images.map(({id, problem}) => [id, problem.code]))).toEqual([[gone.id, 'UNREADABLE'], [changed.id, 'CHANGED']]);
+  });
+
+  it('may be empty', async () => {
+    const root = await temporaryFolder();
+    expect((await resultOf('pack', {...base, output: `${root}/pack`})).result).toEqual({images: 0, samples: 0, quarantined: 0});
+  });
+
+  it('refuses a label without a class, and a line that is no descriptor', async () => {
+    const root = await temporaryFolder();
+    const item = {id: '0'.repeat(24), place: 'x', file: '/x', offset: null, length: null, encoding: 'encoded', labels: [3]};
+    for (const [line, message] of [[item, /label 3, but there are 3 classes/], [{...item, labels: 'none'}, /refused/], [{...item, more: 1}, /more/]] as const) {
+      const ended = await runWorker({task: 'pack', ...base, output: `${root}/pack`}, [line]);
+      expect(ended.events.at(-1)).toMatchObject({type: 'failed', reason: 'config', message: expect.stringMatching(message)});
+      expect(ended.exitCode).toBe(64);
+    }
+  });
+});

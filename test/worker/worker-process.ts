@@ -1,0 +1,76 @@
+/** Runs the built image worker as its parent does: a config file, descriptors on stdin, events on file descriptor 3. */
+import {spawn, type ChildProcess} from 'node:child_process';
+import {once} from 'node:events';
+import {writeFile} from 'node:fs/promises';
+import {createInterface} from 'node:readline';
+import {Readable} from 'node:stream';
+import {fileURLToPath} from 'node:url';
+import {childEvent, fromWire, taskResults, toWire, type ChildEvent, type Decoding, type TaskName, type TaskResult} from '../../src/children/protocol.js';
+import {temporaryFolder} from '../images/temporary-folder.js';
+
+const program = fileURLToPath(new URL('../../dist/worker/main.js', import.meta.url));
+
+export const decoding: Decoding = {size: 32, resize: 32, formats: ['jpeg', 'png', 'webp'], maxFileBytes: 20_000_000, maxPixels: 50_000_000, timeoutSeconds: 5};
+
+export interface Ended {
+  events: ChildEvent[];
+  exitCode: number | null;
+  signal: NodeJS.Signals | null;
+  stderr: string;
+}
+
+export interface Running {
+  child: ChildProcess;
+  events: ChildEvent[];
+  /** The next event of a type, or the one already there. */
+  event<Type extends ChildEvent['type']>(type: Type): Promise<ChildEvent & {type: Type}>;
+  ended: Promise<Ended>;
+}
+
+/** Starts a task; `lines` are its stdin, which is left open where they are null. */
+export async function startWorker(task: object, lines: readonly object[] | null = []): Promise<Running> {
+  const config = `${await temporaryFolder()}/config.json`;
+  await writeFile(config, toWire({protocol: 1, ...task}));
+  const child = spawn(process.execPath, [program, config], {stdio: ['pipe', 'ignore', 'pipe', 'pipe'], env: {...process.env, UV_THREADPOOL_SIZE: '12'}});
+  child.stdin?.on('error', () => {}); // A worker that refuses its task reads no more.
+  if (lines !== null) child.stdin?.end(lines.map(line => `${toWire(line)}\n`).join(''));
+
+  const events: ChildEvent[] = [];
+  const [, , stderrPipe, eventPipe] = child.stdio;
+  if (!(eventPipe instanceof Readable) || !(stderrPipe instanceof Readable)) throw new Error('The worker was started without its pipes.');
+  let stderr = '';
+  stderrPipe.on('data', chunk => (stderr += String(chunk)));
+  const reader = createInterface({input: eventPipe});
+  reader.on('line', line => events.push(childEvent.parse(fromWire(line))));
+  const read = once(reader, 'close');
+
+  return {
+    child,
+    events,
+    async event(type) {
+      for (;;) {
+        const found = events.find(event => event.type === type);
+        if (found !== undefined) return found as never; // Its type was just compared.
+        await once(reader, 'line');
+      }
+    },
+    ended: once(child, 'close').then(async ([exitCode, signal]) => {
+      await read;
+      return {events, exitCode, signal, stderr};
+    }),
+  };
+}
+
+/** Runs a task to its end. */
+export const runWorker = async (task: object, lines: readonly object[] = []): Promise<Ended> => await (await startWorker(task, lines)).ended;
+
+/** The result of a task that must succeed. */
+export async function resultOf<Name extends TaskName>(name: Name, task: object, lines: readonly object[] = []): Promise<Ended & {result: TaskResult<Name>}> {
+  const ended = await runWorker({task: name, ...task}, lines);
+  const last = ended.events.at(-1);
+  if (last?.type !== 'finished' || ended.exitCode !== 0) throw new Error(`${name} ended with ${ended.exitCode} ${JSON.stringify(last)}\n${ended.stderr}`);
+  return {...ended, result: taskResults[name].parse(last.result) as TaskResult<Name>};
+}
+
+export const eventsOf = <Type extends ChildEvent['type']>({events}: {events: ChildEvent[]}, type: Type) =>
+  events.filter((event): event is ChildEvent & {type: Type} => event.type === type);
