@@ -92,9 +92,9 @@ function findBasePython() {
   for (const candidate of ['python3', 'python3.13', 'python3.12', 'python3.11', 'python']) {
     const result = spawnSync(candidate, ['-c', 'import sys, venv, ensurepip; print("%d.%d" % sys.version_info[:2])'], {encoding: 'utf8'});
     const [major, minor] = (result.stdout ?? '').trim().split('.').map(Number);
-    if (result.status === 0 && major === 3 && minor >= 10) return candidate;
+    if (result.status === 0 && major === 3 && minor >= 11) return candidate;
   }
-  throw new SetupError('Found no Python 3.10 or newer with venv and pip.\nTo mend it: install one (Debian and Ubuntu: apt-get install python3 python3-venv), or set PUPIL_PYTHON to an interpreter that has torch 2.11 or newer.');
+  throw new SetupError('Found no Python 3.11 or newer with venv and pip.\nTo mend it: install one (Debian and Ubuntu: apt-get install python3 python3-venv), or set PUPIL_PYTHON to an interpreter that has torch 2.11 or newer.');
 }
 
 const requirements = name => path.join('trainer', name);

@@ -7,9 +7,11 @@ import {stageNames} from './events.js';
 import {presetNames} from './config.js';
 
 const LOOKING = 'Looking:';
+/** Options that may be given several times; of the others a second one would silently win, or come out as a list. */
+const REPEATABLE = ['unlabelled', 'set', 'images'];
 
 const homeOption = <T>(command: Argv<T>) =>
-  command.option('home', {type: 'string', default: '.', describe: 'Folder that holds models/, data/ and db/', coerce: (folder: string) => path.resolve(folder)});
+  command.option('home', {type: 'string', default: '.', describe: 'Folder that holds models/, data/ and db/', coerce: (folder: string | string[]) => path.resolve(...once('home', folder))});
 const runOption = <T>(command: Argv<T>) => homeOption(command).option('run', {type: 'string', describe: 'Name of the run (default: the one written last)', group: LOOKING});
 const jsonOption = <T>(command: Argv<T>) => command.option('json', {type: 'boolean', default: false, describe: 'JSON on stdout'});
 
@@ -104,7 +106,10 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
     )
     .demandCommand(1, 'Name a command.')
     .strict()
-    .parserConfiguration({'duplicate-arguments-array': false, 'camel-case-expansion': true})
+    .check(flags => {
+      for (const [name, value] of Object.entries(flags)) if (name !== '_' && !REPEATABLE.includes(name)) once(name, value);
+      return true;
+    })
     .wrap(Math.min(100, process.stdout.columns || 80))
     .help()
     .alias('help', 'h')
@@ -115,6 +120,12 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
       throw usageError(`${message ?? 'These arguments make no sense.'} See pupil --help.`);
     })
     .parseAsync();
+}
+
+/** What was given for an option that may be given once, in a list of one. */
+function once<Value>(name: string, value: Value | Value[]): Value[] {
+  if (Array.isArray(value) && value.length > 1) throw usageError(`--${name} was given ${value.length} times; expected it once.`);
+  return Array.isArray(value) ? value : [value];
 }
 
 function whole(flag: string, value: number): number {

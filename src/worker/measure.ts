@@ -36,9 +36,8 @@ export function compareAnswers(ours: AnswerTable, reference: AnswerTable, images
     for (let at = first; at < first + kept; at++) {
       const there = reference.classes.subarray(first, first + kept).indexOf(ours.classes[at] ?? -1);
       if (there === -1) continue;
-      const difference = Math.abs((ours.logProbs[at] ?? 0) - (reference.logProbs[first + there] ?? 0));
-      // Written so that a NaN is kept: every comparison with one is false.
-      if (!(difference <= largestDifference)) largestDifference = difference;
+      // Math.max keeps a NaN, once there is one.
+      largestDifference = Math.max(largestDifference, Math.abs((ours.logProbs[at] ?? 0) - (reference.logProbs[first + there] ?? 0)));
     }
   }
   return {largestDifference, top1Agreement: images === 0 ? 0 : agreeing / images};
