@@ -10,8 +10,18 @@ const LOOKING = 'Looking:';
 /** Options that may be given several times; of the others a second one would silently win, or come out as a list. */
 const REPEATABLE = ['unlabelled', 'set', 'images'];
 
+/** Options with a value; without one they would count as empty. */
+const text = (describe: string) => ({type: 'string', requiresArg: true, describe}) as const;
+const texts = (describe: string) => ({type: 'string', array: true, nargs: 1, describe}) as const;
+const number = (describe: string) => ({type: 'number', requiresArg: true, describe}) as const;
+
 const homeOption = <T>(command: Argv<T>) =>
-  command.option('home', {type: 'string', default: '.', describe: 'Folder that holds models/, data/ and db/', coerce: (folder: string | string[]) => path.resolve(...once('home', folder))});
+  command.option('home', {
+    ...text('Folder that holds models/, data/ and db/'),
+    default: '.',
+    // A list comes of a repeated --home, which the check below refuses.
+    coerce: (folder: string) => (Array.isArray(folder) ? folder : path.resolve(folder)),
+  });
 const runOption = <T>(command: Argv<T>) => homeOption(command).option('run', {type: 'string', describe: 'Name of the run (default: the one written last)', group: LOOKING});
 const jsonOption = <T>(command: Argv<T>) => command.option('json', {type: 'boolean', default: false, describe: 'JSON on stdout'});
 
@@ -26,20 +36,20 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
       command =>
         jsonOption(homeOption(command))
           .positional('config', {type: 'string', describe: 'A YAML file with any of the configuration keys'})
-          .option('preset', {type: 'string', describe: `One of: ${presetNames().join(', ')}`})
-          .option('labelled', {type: 'string', describe: 'Labelled pictures: a folder of class folders, or another source'})
-          .option('unlabelled', {type: 'string', array: true, nargs: 1, describe: 'Unlabelled pictures; may be repeated'})
-          .option('validation', {type: 'string', describe: 'Validation pictures (default: split off the labelled ones)'})
-          .option('test', {type: 'string', describe: 'Test pictures, read once at the end'})
-          .option('teacher', {type: 'string', describe: 'A ready-made teacher: .safetensors, .pt, .pth or .onnx'})
-          .option('set', {type: 'string', array: true, nargs: 1, describe: 'Any configuration key, such as --set select.top_k=4000'})
-          .option('run', {type: 'string', describe: "Name of the run (default: the preset's or the file's)"})
-          .option('device', {type: 'string', describe: 'auto, cpu, cuda or cuda:N'})
-          .option('max-failures', {type: 'number', describe: 'Share of pictures that may be unusable (default: 0.01)'})
-          .option('python', {type: 'string', describe: "Interpreter with torch (default: PUPIL_PYTHON, else pupil's own)"})
-          .option('from', {choices: stageNames, describe: 'Rerun from this stage on'})
-          .option('only', {choices: stageNames, describe: 'Rerun this stage alone'})
-          .option('until', {choices: stageNames, describe: 'Stop after this stage'})
+          .option('preset', text(`One of: ${presetNames().join(', ')}`))
+          .option('labelled', text('Labelled pictures: a folder of class folders, or another source'))
+          .option('unlabelled', texts('Unlabelled pictures; may be repeated'))
+          .option('validation', text('Validation pictures (default: split off the labelled ones)'))
+          .option('test', text('Test pictures, read once at the end'))
+          .option('teacher', text('A ready-made teacher: .safetensors, .pt, .pth or .onnx'))
+          .option('set', texts('Any configuration key, such as --set select.top_k=4000'))
+          .option('run', text("Name of the run (default: the preset's or the file's)"))
+          .option('device', text('auto, cpu, cuda or cuda:N'))
+          .option('max-failures', number('Share of pictures that may be unusable (default: 0.01)'))
+          .option('python', text("Interpreter with torch (default: PUPIL_PYTHON, else pupil's own)"))
+          .option('from', {choices: stageNames, requiresArg: true, describe: 'Rerun from this stage on'})
+          .option('only', {choices: stageNames, requiresArg: true, describe: 'Rerun this stage alone'})
+          .option('until', {choices: stageNames, requiresArg: true, describe: 'Stop after this stage'})
           .option('dry-run', {type: 'boolean', default: false, describe: 'Say what would run, why, and how much it is'})
           .option('accept-change', {type: 'boolean', default: false, describe: 'Where the data changed: keep the old run aside, start anew'})
           .conflicts('only', ['from', 'until'])
@@ -59,8 +69,8 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
       command =>
         jsonOption(runOption(command))
           .positional('class', {type: 'string', describe: 'Name of a class'})
-          .option('limit', {alias: 'n', type: 'number', default: 20, describe: 'Rows shown'})
-          .option('offset', {type: 'number', default: 0, describe: 'Rows passed over'})
+          .option('limit', {...number('Rows shown'), alias: 'n', default: 20})
+          .option('offset', {...number('Rows passed over'), default: 0})
           .option('csv', {type: 'boolean', default: false, describe: 'CSV on stdout'}),
       async flags => (await import('./commands/rankings.js')).rankings({...flags, limit: whole('-n', flags.limit), offset: whole('--offset', flags.offset)}),
     )
@@ -82,13 +92,13 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
       command =>
         jsonOption(runOption(command))
           .positional('images', {type: 'string', array: true, demandOption: true, describe: 'Picture files'})
-          .option('top', {type: 'number', default: 5, describe: 'Classes an image'}),
+          .option('top', {...number('Classes an image'), default: 5}),
       async flags => (await import('./commands/predict.js')).predict({...flags, top: Math.max(1, whole('--top', flags.top))}, stop),
     )
     .command(
       'doctor',
       'Prove what a run needs of this machine',
-      command => jsonOption(homeOption(command)).option('python', {type: 'string', describe: 'Interpreter with torch'}),
+      command => jsonOption(homeOption(command)).option('python', text('Interpreter with torch')),
       async flags => (await import('./commands/doctor.js')).doctor(flags, stop),
     )
     .command(
@@ -104,10 +114,12 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
         jsonOption(homeOption(command)).positional('a', {type: 'string', demandOption: true}).positional('b', {type: 'string', demandOption: true}),
       async flags => (await import('./commands/runs.js')).compare(flags),
     )
-    .demandCommand(1, 'Name a command.')
+    .demandCommand(1, 'Name a command')
+    .recommendCommands()
     .strict()
     .check(flags => {
-      for (const [name, value] of Object.entries(flags)) if (name !== '_' && !REPEATABLE.includes(name)) once(name, value);
+      const repeated = Object.keys(flags).find(name => name !== '_' && !REPEATABLE.includes(name) && Array.isArray(flags[name]));
+      if (repeated !== undefined) throw usageError(`--${repeated} was given more than once.`);
       return true;
     })
     .wrap(Math.min(100, process.stdout.columns || 80))
@@ -117,15 +129,9 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
     .exitProcess(false)
     .fail((message: string | null, error: Error | undefined) => {
       if (error) throw error;
-      throw usageError(`${message ?? 'These arguments make no sense.'} See pupil --help.`);
+      throw usageError(`${message ?? 'These arguments make no sense'}. See pupil --help.`);
     })
     .parseAsync();
-}
-
-/** What was given for an option that may be given once, in a list of one. */
-function once<Value>(name: string, value: Value | Value[]): Value[] {
-  if (Array.isArray(value) && value.length > 1) throw usageError(`--${name} was given ${value.length} times; expected it once.`);
-  return Array.isArray(value) ? value : [value];
 }
 
 function whole(flag: string, value: number): number {

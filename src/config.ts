@@ -289,11 +289,17 @@ export function configKeys(): string[] {
     if (!isPlain(properties)) return [prefix];
     return Object.entries(properties).flatMap(([key, inner]) => keys(inner, prefix ? `${prefix}.${key}` : key));
   };
-  return keys(jsonSchema(), '');
+  return keys(plainSchema(), '');
 }
 
-/** The schema for editors (JSON Schema). */
-export const jsonSchema = (): unknown => z.toJSONSchema(configSchema, {io: 'input', unrepresentable: 'any'});
+const plainSchema = () => z.toJSONSchema(configSchema, {io: 'input', unrepresentable: 'any'});
+
+/** The schema for editors (JSON Schema): also with the short forms, in which a source alone stands for all its keys. */
+export function jsonSchema(): object {
+  const {properties, ...schema} = plainSchema();
+  const orString = (key: string) => ({[key]: {anyOf: [{type: 'string'}, properties?.[key]]}});
+  return {...schema, properties: {...properties, ...orString('labelled'), ...orString('unlabelled'), ...orString('validation')}};
+}
 
 function nearestKey(key: string): string {
   const known = configKeys();

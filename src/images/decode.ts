@@ -27,28 +27,31 @@ export type DecodedImage = {pixels: Buffer; problem: null} | {pixels: null; prob
 
 const refused = (code: QuarantineCode, detail: string): DecodedImage => ({pixels: null, problem: {code, detail}});
 
-/** Images, and things that look like one, by their first bytes. */
-const signatures: readonly [format: Format | 'svg' | 'bmp' | 'jpeg-xl' | 'jpeg-2000' | 'pdf' | 'psd' | 'ico' | 'netpbm', matches: RegExp][] = [
-  ['jpeg', /^\xff\xd8\xff/],
-  ['png', /^\x89PNG\r\n\x1a\n/],
-  ['webp', /^RIFF....WEBP/s],
-  ['gif', /^GIF8[79]a/],
-  ['tiff', /^(II[*+]\0|MM\0[*+])/],
-  ['avif', /^....ftyp(avif|avis|mif1|miaf|heic|heix)/s],
-  ['svg', /^(\xef\xbb\xbf)?\s*(<\?xml[^]*|<!--[^]*|<!DOCTYPE svg[^]*)?<svg[\s>]/i],
-  ['bmp', /^BM.{13}\0\0\0/s],
-  ['jpeg-xl', /^(\xff\x0a|\0\0\0\x0cJXL )/],
-  ['jpeg-2000', /^(\0\0\0\x0cjP {2}|\xff\x4f\xff\x51)/],
-  ['pdf', /^%PDF-/],
-  ['psd', /^8BPS/],
-  ['ico', /^\0\0[\x01\x02]\0/],
-  ['netpbm', /^P[1-7]\s/],
-];
+type Signature = (head: string) => boolean;
+const begins = (...starts: string[]): Signature => head => starts.some(start => head.startsWith(start));
+
+/** Images, and things that are taken for one, by their first bytes (as Latin-1). */
+const signatures = {
+  jpeg: begins('\xff\xd8\xff'),
+  png: begins('\x89PNG\r\n\x1a\n'),
+  webp: head => head.startsWith('RIFF') && head.startsWith('WEBP', 8),
+  gif: begins('GIF87a', 'GIF89a'),
+  tiff: begins('II*\0', 'MM\0*', 'II+\0', 'MM\0+'),
+  avif: head => /^ftyp(avif|avis|mif1|miaf|heic|heix)/.test(head.slice(4)),
+  svg: head => /^(\xef\xbb\xbf)?\s*(<\?xml[^]*|<!--[^]*|<!DOCTYPE svg[^]*)?<svg[\s>]/i.test(head),
+  bmp: head => head.startsWith('BM') && head.startsWith('\0\0\0', 15),
+  'jpeg-xl': begins('\xff\x0a', '\0\0\0\x0cJXL '),
+  'jpeg-2000': begins('\0\0\0\x0cjP  ', '\xff\x4f\xff\x51'),
+  pdf: begins('%PDF-'),
+  psd: begins('8BPS'),
+  ico: begins('\0\0\x01\0', '\0\0\x02\0'),
+  netpbm: head => /^P[1-7]\s/.test(head),
+} satisfies Record<string, Signature>;
 
 /** The format that the first bytes announce; null for anything that is no image. */
-export function sniffFormat(bytes: Buffer): (typeof signatures)[number][0] | null {
+export function sniffFormat(bytes: Buffer): string | null {
   const head = bytes.toString('latin1', 0, 1024);
-  return signatures.find(([, matches]) => matches.test(head))?.[0] ?? null;
+  return Object.entries(signatures).find(([, matches]) => matches(head))?.[0] ?? null;
 }
 
 /** Whether a file ends before the mark that its format ends with. Bytes after the mark are common and harmless. */

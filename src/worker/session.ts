@@ -30,23 +30,23 @@ export interface Answers {
 export interface Session {
   model: ModelDescription;
   /** Pixels of one batch, always `batchSize` images: a batch that is not full is padded. Takes the buffer over until it comes back. */
-  run(pixels: Uint8Array<ArrayBuffer>): Promise<Answers>;
+  run: (pixels: Uint8Array<ArrayBuffer>) => Promise<Answers>;
   /** Spent inside the network so far. */
-  secondsInferring(): number;
-  close(): Promise<void>;
+  secondsInferring: () => number;
+  close: () => Promise<void>;
 }
 
 /** A thread with a network in it, whatever the network is. */
 export interface InferenceThread {
   opened: InferenceReply & {type: 'opened'};
-  run(pixels: Uint8Array<ArrayBuffer>, shape: readonly number[]): Promise<InferenceReply & {type: 'answer'}>;
-  close(): Promise<void>;
+  run: (pixels: Uint8Array<ArrayBuffer>, shape: readonly number[]) => Promise<InferenceReply & {type: 'answer'}>;
+  close: () => Promise<void>;
 }
 
 /** Which failure a message of onnxruntime is. */
 function failureOf(message: string, device: string, isOpening: boolean): WorkerFailure {
   if (/out of memory|failed to allocate memory|bad_alloc|BFCArena/i.test(message)) return new WorkerFailure('out-of-memory', `Memory ran out on ${device}. Lower score.batch_size. (${message})`);
-  if (/CUDA|cuDNN|cublas|ExecutionProvider|provider/i.test(message)) return new WorkerFailure('device', `${device} cannot be used: ${message}`);
+  if (device !== 'cpu' && /CUDA|cuDNN|cublas|provider|fallback to CPU/i.test(message)) return new WorkerFailure('device', `${device} cannot be used: ${message}`);
   return isOpening ? new WorkerFailure('model', `The ONNX model cannot be opened: ${message}`) : new WorkerFailure('model', `The network failed: ${message}`);
 }
 

@@ -88,6 +88,15 @@ describe('the decoder', () => {
     expect(meanOf((await decode(webp)).pixels!)).toEqual([255, 0, 0]);
   });
 
+  it('reads more formats where they are asked for', async () => {
+    const picture = raw(flat(10, 100, 200), 32, 32);
+    const files = {gif: await picture.gif().toBuffer(), tiff: await picture.tiff({compression: 'lzw'}).toBuffer(), avif: await picture.avif({lossless: true}).toBuffer()};
+    for (const [format, bytes] of Object.entries(files)) {
+      expect(meanOf((await decode(bytes, {formats: [format as keyof typeof files]})).pixels!), format).toEqual([10, 100, 200]);
+      expect((await decode(bytes)).problem?.code, format).toBe('FORMAT_BLOCKED');
+    }
+  });
+
   it('decodes the same at once as one by one', async () => {
     const pictures = await Promise.all(Array.from({length: 20}, (_, i) => jpeg(i, 50 + i, 90 - i)));
     const oneByOne = [];

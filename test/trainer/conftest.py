@@ -13,11 +13,9 @@ import numpy as np
 import pytest
 import torch
 
+from trainer import events, stop
+
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-
-from trainer import events, stop  # noqa: E402
-
 CLASSES = ['red', 'green', 'blue', 'grey']
 
 
@@ -74,7 +72,7 @@ def train_task(packs: Path, tmp_path: Path) -> dict[str, Any]:
         'protocol': 1,
         'task': 'train',
         'device': 'cpu',
-        'threads': 2,
+        'threads': 1,
         'seed': 0,
         'fingerprint': 'abc',
         'architecture': {'name': 'cifarnet', 'stem': 'small', 'size': 32, 'resize': 32, 'classes': CLASSES},

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from trainer.augment import augment, resized_crop, shifted_crop, uniform
 from trainer.config import Augment
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from trainer import checkpoint
 from trainer.errors import explain
 from trainer.publish import publish
@@ -18,7 +19,7 @@ def test_a_saved_state_is_loaded_again(tmp_path, emitted):
     loaded = checkpoint.load(tmp_path / 'checkpoint.pt', 'abc')
     assert loaded['step'] == 7
     assert torch.equal(loaded['network']['weight'], STATE['network']['weight'])
-    assert sorted(os.listdir(tmp_path)) == ['checkpoint.pt', 'emitted.ndjson']
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['checkpoint.pt', 'emitted.ndjson']
     assert emitted() == []
 
 
@@ -63,7 +64,7 @@ def test_a_write_that_fails_leaves_the_older_file_and_no_rest(tmp_path):
     with pytest.raises(ValueError):
         publish(path, fail)
     assert path.read_bytes() == b'old'
-    assert os.listdir(tmp_path) == ['model']
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.skipif(not Path('/dev/full').exists(), reason='needs a device that is always full')

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from trainer.config import TrainTask, parse_task, read_message
 from trainer.errors import Failure
 

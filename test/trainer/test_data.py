@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import CLASSES, draw, write_pack
+
 from trainer.data import channel_statistics, epoch_order, gather, open_pack, spread, steps_per_epoch
 from trainer.errors import Failure
 

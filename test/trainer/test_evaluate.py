@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import CLASSES
+
 from trainer.config import parse_task
 from trainer.data import open_pack
 from trainer.errors import Failure
@@ -16,7 +17,7 @@ from trainer.train import train
 
 @pytest.fixture
 def task(packs):
-    return {'protocol': 1, 'task': 'evaluate', 'device': 'cpu', 'threads': 2, 'seed': 0, 'pack': str(packs / 'test'), 'batch_size': 32}
+    return {'protocol': 1, 'task': 'evaluate', 'device': 'cpu', 'threads': 1, 'seed': 0, 'pack': str(packs / 'test'), 'batch_size': 32}
 
 
 def test_accuracies_are_those_of_the_plain_count(train_task, task, emitted, packs, tmp_path):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from conftest import CLASSES, ROOT, draw, write_pack
 from onnx.reference import ReferenceEvaluator
+
 from trainer.config import parse_task
 from trainer.errors import Failure
 from trainer.export import export
@@ -26,7 +27,7 @@ def task(train_task, emitted, tmp_path):
         'protocol': 1,
         'task': 'export',
         'device': 'cpu',
-        'threads': 2,
+        'threads': 1,
         'seed': 0,
         'model': train_task['output'],
         'kept': 3,

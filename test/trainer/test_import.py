@@ -7,6 +7,7 @@ import pytest
 import safetensors.torch
 import torch
 from conftest import CLASSES
+
 from trainer.config import Architecture, parse_task
 from trainer.errors import Failure
 from trainer.import_weights import IMAGENET_MEAN, import_weights
@@ -29,7 +30,7 @@ def task(tmp_path):
         'protocol': 1,
         'task': 'import',
         'device': 'cpu',
-        'threads': 2,
+        'threads': 1,
         'seed': 0,
         'file': str(tmp_path / 'teacher.pth'),
         'architecture': architecture,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import ROOT
+
 from trainer.errors import Failure, exit_code, explain
 
 

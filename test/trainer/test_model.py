@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from trainer.config import Architecture
 from trainer.model import Classifier, build_network, whitening_filters
 

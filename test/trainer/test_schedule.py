@@ -1,6 +1,7 @@
 """The learning rate and the epochs of validation."""
 
 import pytest
+
 from trainer.schedule import evaluation_epochs, learning_rate
 
 

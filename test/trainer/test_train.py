@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from conftest import CLASSES, ROOT, draw, write_pack
 from safetensors import safe_open
+
 from trainer import stop
 from trainer.config import parse_task
 from trainer.errors import Failure, Interrupted
