@@ -22,7 +22,7 @@ const homeOption = <T>(command: Argv<T>) =>
     // A list comes of a repeated --home, which the check below refuses.
     coerce: (folder: string) => (Array.isArray(folder) ? folder : path.resolve(folder)),
   });
-const runOption = <T>(command: Argv<T>) => homeOption(command).option('run', {type: 'string', describe: 'Name of the run (default: the one written last)', group: LOOKING});
+const runOption = <T>(command: Argv<T>) => homeOption(command).option('run', {...text('Name of the run (default: the one written last)'), group: LOOKING});
 const jsonOption = <T>(command: Argv<T>) => command.option('json', {type: 'boolean', default: false, describe: 'JSON on stdout'});
 
 /** Parses the arguments and runs the command. Throws usage errors instead of printing and exiting. */
@@ -115,7 +115,6 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
       async flags => (await import('./commands/runs.js')).compare(flags),
     )
     .demandCommand(1, 'Name a command')
-    .recommendCommands()
     .strict()
     .check(flags => {
       const repeated = Object.keys(flags).find(name => name !== '_' && !REPEATABLE.includes(name) && Array.isArray(flags[name]));
@@ -128,8 +127,9 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
     .version()
     .exitProcess(false)
     .fail((message: string | null, error: Error | undefined) => {
-      if (error) throw error;
-      throw usageError(`${message ?? 'These arguments make no sense'}. See pupil --help.`);
+      // yargs throws some of its complaints about arguments as errors of its own kind.
+      if (error && error.name !== 'YError') throw error;
+      throw usageError(`${message ?? error?.message ?? 'These arguments make no sense'}. See pupil --help.`);
     })
     .parseAsync();
 }

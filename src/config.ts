@@ -3,7 +3,7 @@ import {readFileSync, readdirSync} from 'node:fs';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {closest, distance} from 'fastest-levenshtein';
-import {isMap, isSeq, LineCounter, parseDocument, type Document} from 'yaml';
+import {isMap, isSeq, LineCounter, parseDocument, type Document, type YAMLError} from 'yaml';
 import {z} from 'zod';
 import {modelNames, type Architecture} from './children/protocol.js';
 import {usageError} from './errors.js';
@@ -195,7 +195,7 @@ function yamlLayer(file: string, shown: string): Layer {
   const lines = new LineCounter();
   const document: Document = parseDocument(text, {lineCounter: lines});
   const [error] = document.errors;
-  if (error) throw usageError(`${shown}:${error.linePos?.[0].line ?? 1} is not valid YAML: ${error.message.split('\n')[0]}`, {cause: error});
+  if (error) throw usageError(`${shown}:${error.linePos?.[0].line ?? 1} is not valid YAML: ${reasonOf(error)}.`, {cause: error});
   const values: unknown = document.toJS() ?? {};
   if (!isPlain(values)) throw usageError(`${shown} should hold keys and values, such as \`labelled: birds/train\`.`);
   return {
@@ -217,15 +217,21 @@ function yamlLayer(file: string, shown: string): Layer {
   };
 }
 
+/** The first line of a YAML error, less the place at its end: it is told in front. */
+const reasonOf = ({message}: YAMLError): string => (message.split('\n')[0] ?? '').replace(/ at line \d+, column \d+:$/, '');
+
 const lookUp = (values: unknown, keys: readonly PropertyKey[]): unknown =>
-  keys.reduce<unknown>((value, key) => (isPlain(value) ? value[String(key)] : undefined), values);
+  keys.reduce<unknown>((value, key) => (isPlain(value) ? value[String(key)] : Array.isArray(value) ? (value as unknown[])[Number(key)] : undefined), values);
 
 /** `select.top_k=4000`: the value is read as YAML, so numbers, lists and null come out as such. */
 function setLayer(assignment: string): Layer {
   const at = assignment.indexOf('=');
   if (at < 1) throw usageError(`--set ${assignment}: expected KEY=VALUE, such as --set select.top_k=4000.`);
   const keys = assignment.slice(0, at).split('.');
-  const value: unknown = parseDocument(assignment.slice(at + 1)).toJS();
+  const document = parseDocument(assignment.slice(at + 1));
+  const [error] = document.errors;
+  if (error) throw usageError(`--set ${assignment}: the value is not valid YAML: ${reasonOf(error)}.`, {cause: error});
+  const value: unknown = document.toJS();
   const values = keys.reduceRight<unknown>((inner, key) => ({[key]: inner}), value) as Plain;
   return {values, locate: wanted => (lookUp(values, wanted.slice(0, keys.length)) === undefined ? null : `--set ${assignment}`)};
 }
@@ -235,10 +241,8 @@ function flagLayer(flag: string, values: Plain): Layer {
   return {values, locate: wanted => (lookUp(values, wanted.slice(0, 1)) === undefined ? null : flag)};
 }
 
-/** Later over earlier; `labelled: DIR` and `labelled: {source: DIR}` are the same thing, so a string joins a map as its source. */
+/** Later over earlier, key by key. */
 function merge(base: unknown, over: unknown): unknown {
-  if (typeof over === 'string' && isPlain(base)) return {...base, source: over};
-  if (typeof base === 'string' && isPlain(over)) return {source: base, ...over};
   if (!isPlain(base) || !isPlain(over)) return over;
   const merged: Plain = {...base};
   for (const [key, value] of Object.entries(over)) merged[key] = key in merged ? merge(merged[key], value) : value;
@@ -267,14 +271,16 @@ export function absoluteSource(spec: string, base: string): string {
 }
 
 function absolutePaths(values: Plain, base: string): Plain {
-  const source = (value: unknown): unknown => {
-    if (typeof value === 'string') return absoluteSource(value, base);
-    if (isPlain(value) && typeof value['source'] === 'string') return {...value, source: absoluteSource(value['source'], base)};
-    return Array.isArray(value) ? value.map(source) : value;
+  const source = (value: unknown): unknown => (typeof value === 'string' ? absoluteSource(value, base) : Array.isArray(value) ? value.map(source) : value);
+  // `labelled: DIR` is short for `labelled: {source: DIR}`; written out, it can be joined with other keys of another layer.
+  const set = (value: unknown): unknown => {
+    const long = typeof value === 'string' ? {source: value} : value;
+    return isPlain(long) && 'source' in long ? {...long, source: source(long['source'])} : long;
   };
   const file = (value: unknown): unknown => (typeof value === 'string' ? path.resolve(base, value) : value);
   const made: Plain = {...values};
-  for (const key of ['labelled', 'unlabelled', 'validation', 'test']) if (key in made) made[key] = source(made[key]);
+  for (const key of ['labelled', 'validation']) if (key in made) made[key] = set(made[key]);
+  for (const key of ['unlabelled', 'test']) if (key in made) made[key] = source(made[key]);
   const teacher = made['teacher'];
   if (isPlain(teacher)) {
     made['teacher'] = {...teacher, ...('file' in teacher && {file: file(teacher['file'])}), ...('classes' in teacher && {classes: file(teacher['classes'])})};
@@ -362,26 +368,29 @@ export function readConfig(flags: ConfigFlags, home: string): Config {
     }
     const dotted = issue.path.map(String).join('.');
     const found = lookUp(merged, issue.path);
-    if (found === undefined && (dotted === 'labelled' || dotted === 'labelled.source')) return ['no labelled pictures: give --labelled DIR (or the key labelled).'];
-    if (found === undefined && dotted === 'unlabelled') return ['no unlabelled pictures: give --unlabelled DIR (or the key unlabelled).'];
-    return [`${where(issue.path)}${dotted} is ${JSON.stringify(found)}; expected ${expectation(issue)}.`];
+    if (found === undefined && (dotted === 'labelled' || dotted === 'labelled.source')) return ['No labelled pictures: give --labelled DIR (or the key labelled).'];
+    if (found === undefined && dotted === 'unlabelled') return ['No unlabelled pictures: give --unlabelled DIR (or the key unlabelled).'];
+    return [`${where(issue.path)}${dotted} is ${shown(found)}; expected ${expectation(issue)}.`];
   });
-  throw usageError(mistakes.length === 1 ? sentence(mistakes[0]!) : `${mistakes.length} mistakes in the configuration:\n  ${mistakes.join('\n  ')}`);
+  throw usageError(mistakes.length === 1 ? mistakes[0]! : `${mistakes.length} mistakes in the configuration:\n  ${mistakes.join('\n  ')}`);
 }
 
-const sentence = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+/** A value as a message shows it. JSON has no NaN, which is what a flag that is no number comes as. */
+const shown = (value: unknown): string => (Number.isNaN(value) ? 'NaN' : JSON.stringify(value));
+
+const typeNames: Record<string, string> = {int: 'a whole number', string: 'text', boolean: 'true or false', array: 'a list', object: 'keys and values'};
 
 /** What zod expected, in words. */
 function expectation(issue: z.core.$ZodIssue): string {
   switch (issue.code) {
     case 'invalid_type':
-      return issue.expected === 'int' ? 'a whole number' : `a ${issue.expected}`;
+      return typeNames[issue.expected] ?? `a ${issue.expected}`;
     case 'too_small':
-      return `${issue.inclusive ? 'at least' : 'more than'} ${issue.minimum}${issue.origin === 'array' ? ' entries' : ''}`;
+      return `${issue.inclusive ? 'at least' : 'more than'} ${issue.minimum}${issue.origin === 'array' ? (issue.minimum === 1 ? ' entry' : ' entries') : ''}`;
     case 'too_big':
       return `at most ${issue.maximum}`;
     case 'invalid_value':
-      return `one of ${issue.values.map(String).join(', ')}`;
+      return `${issue.values.length > 1 ? 'one of ' : ''}${issue.values.map(String).join(', ')}`;
     case 'invalid_union':
       return issue.errors.map(([first]) => (first ? expectation(first) : '')).filter(Boolean).join(', or ');
     default:

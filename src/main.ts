@@ -19,10 +19,12 @@ function stopOn(signal: 'SIGINT' | 'SIGTERM'): void {
 process.on('SIGINT', () => stopOn('SIGINT'));
 process.on('SIGTERM', () => stopOn('SIGTERM'));
 // A closed pipe (`| head`) ends the output, and with it the work.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(exitCodes.done);
-  throw error;
-});
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(exitCodes.done);
+    throw error;
+  });
+}
 
 try {
   await runCommandLine(process.argv.slice(2), {requested: requested.signal, forced: forced.signal});

@@ -6,7 +6,7 @@ import {createInterface} from 'node:readline';
 import {finished} from 'node:stream/promises';
 import {Readable, type Writable} from 'node:stream';
 import {execa} from 'execa';
-import {ChildError, exitCodes, Interrupted, type ExitCode} from '../errors.js';
+import {ChildError, environmentError, exitCodes, Interrupted, type ExitCode} from '../errors.js';
 import {childEvent, fromWire, PROTOCOL, taskResults, toWire, type ChildEvent, type FailureReason, type Json, type TaskName, type TaskOf, type TaskResult} from './protocol.js';
 
 /** The first signal asks a child to save and stop; the second ends it at once. */
@@ -53,7 +53,8 @@ const exitCodeOf: Record<FailureReason, ExitCode> = {
  * Runs a task to its end and returns its result.
  *
  * Success is exit code 0 and a `finished` event whose result has the task's shape. Throws Interrupted where the stop was asked
- * for, ChildError otherwise: with the child's own reason where it gave one, else with the last lines of its log.
+ * for, ChildError otherwise: with the child's own reason where it gave one, else with the last lines of its log. What `onEvent`
+ * or `lines` throw stops the child and comes out.
  */
 export async function runChild<Name extends TaskName>(
   command: ChildCommand,
@@ -64,7 +65,8 @@ export async function runChild<Name extends TaskName>(
   await mkdir(attempt, {recursive: true});
   const configFile = path.join(attempt, `${task.task}.json`);
   await writeFile(configFile, toWire(task));
-  const log = createWriteStream(path.join(attempt, `${command.name}.log`), {flags: 'a'});
+  const logFile = path.join(attempt, `${command.name}.log`);
+  const log = createWriteStream(logFile, {flags: 'a'});
   const logTail: string[] = [];
 
   const child = execa(command.file, [...command.args, configFile], {
@@ -89,6 +91,7 @@ export async function runChild<Name extends TaskName>(
     refusals.push(error);
     child.kill('SIGTERM');
   };
+  log.on('error', error => refuse(environmentError(`Cannot write ${logFile} (${error.message}).`, {cause: error})));
   const protocolErrors: string[] = [];
   const take = (line: string) => {
     let message: unknown;
@@ -105,8 +108,7 @@ export async function runChild<Name extends TaskName>(
       return;
     }
     if (event.data.type === 'hello' && event.data.protocol !== PROTOCOL) {
-      protocolErrors.push(`speaks protocol ${event.data.protocol}, expected ${PROTOCOL}`);
-      child.kill('SIGKILL');
+      refuse(new ChildError(`The ${command.name} speaks protocol ${event.data.protocol}; expected ${PROTOCOL}.`, exitCodes.bug, logTail));
     }
     if (event.data.type === 'finished' || event.data.type === 'failed' || event.data.type === 'interrupted') last = event.data;
     try {
@@ -126,6 +128,8 @@ export async function runChild<Name extends TaskName>(
     if (refusals.length > 0) throw refusals[0];
     if (last?.type === 'failed') throw new ChildError(last.message, exitCodeOf[last.reason], last.reason === 'bug' ? logTail : []);
     throwIfStopped(stop);
+    // Not by us: whoever stops a whole group of processes sends the signal to the child, too.
+    if (last?.type === 'interrupted') throw new Interrupted('SIGTERM');
     if (ended.signal !== undefined && ended.signal !== null) {
       throw new ChildError(
         `The ${command.name} was killed by ${ended.signal}${ended.signal === 'SIGKILL' ? ', probably because memory ran out. Lower train.batch_size or score.batch_size, or close other programs' : ''}.`,
@@ -143,7 +147,8 @@ export async function runChild<Name extends TaskName>(
   } finally {
     stop.forced.removeEventListener('abort', kill);
     log.end();
-    await finished(log);
+    // A log that could not be written was told above, in place of the result.
+    await finished(log).catch(() => {});
   }
 }
 

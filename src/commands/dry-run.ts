@@ -1,5 +1,8 @@
 /** `pupil orchestrate --dry-run`: what would run and why, and how much that is; nothing is written. */
 import {existsSync} from 'node:fs';
+import {mkdtemp, rm} from 'node:fs/promises';
+import {tmpdir} from 'node:os';
+import path from 'node:path';
 import type {Stop} from '../children/child.js';
 import {findPython} from '../children/python-env.js';
 import type {Config} from '../config.js';
@@ -21,22 +24,25 @@ export async function dryRun(config: Config, paths: RunPaths, flags: Orchestrate
     return;
   }
   const store = openStoreToRead(paths.database) ?? openStore(':memory:');
+  // The children's configs and logs go where nothing of the run lies.
+  const attempts = await mkdtemp(path.join(tmpdir(), 'pupil-dry-run-'));
   try {
-    const context = await contextFor(config, {paths, store, stop, emit: () => {}, python: ''});
+    const context = await contextFor(config, {paths: {...paths, attempts}, store, stop, emit: () => {}, python: ''});
     const plan = await inspect(stages, context, {restamp: false, wanted: flags});
-    const nothingToDo = plan.every(({verdict}) => verdict.fresh);
+    const nothingToDo = plan.every(({wanted, verdict}) => !wanted || verdict.fresh);
     const measured = nothingToDo ? null : await withDevice({...context, python: findPython(flags.python)});
     const speeds = measured && (await measureSpeeds(measured));
     const amounts = estimate(context, await countImages(context), speeds);
     if (flags.json) {
-      const listed = plan.map(({stage, verdict}) => ({name: stage.name, status: verdict.fresh ? 'fresh' : 'stale', reason: verdict.reason, ...amounts[stage.name]}));
+      const listed = plan.map(({stage, wanted, verdict}) => ({name: stage.name, status: verdict.fresh ? 'fresh' : 'stale', wanted, reason: verdict.reason, ...amounts[stage.name]}));
       process.stdout.write(`${JSON.stringify({run: paths.run, device: measured?.device ?? config.device, stages: listed})}\n`);
       return;
     }
     const paint = painter(process.stdout);
     const shown = (value: number | null, words: (value: number) => string) => (value === null || value === 0 ? '' : words(value));
-    const rows = plan.map(({stage, verdict}) => {
+    const rows = plan.map(({stage, wanted, verdict}) => {
       const {images, steps, bytes: size, seconds} = amounts[stage.name];
+      if (!wanted) return [stage.name, 'not asked for', '', '', '', '', verdict.reason];
       if (verdict.fresh) return [stage.name, 'fresh', '', '', '', '', verdict.reason];
       return [stage.name, 'would run', shown(images, count), shown(steps, count), shown(size, bytes), shown(seconds, duration), verdict.reason];
     });
@@ -44,10 +50,11 @@ export async function dryRun(config: Config, paths: RunPaths, flags: Orchestrate
       align: ['left', 'left', 'right', 'right', 'right', 'right'],
       ...(process.stdout.isTTY && {width: process.stdout.columns}),
     });
-    const total = plan.reduce((sum, {stage, verdict}) => sum + (verdict.fresh ? 0 : (amounts[stage.name].seconds ?? 0)), 0);
+    const total = plan.reduce((sum, {stage, wanted, verdict}) => sum + (wanted && !verdict.fresh ? (amounts[stage.name].seconds ?? 0) : 0), 0);
     process.stdout.write(`${paint('bold', `Run ${paths.run} in ${paths.home}`)}${measured ? ` on ${measured.device}` : ''}\n${text}\n`);
     if (total > 0) process.stdout.write(`About ${duration(total)} of training and scoring, at the speed that was just measured; reading and decoding come on top. Nothing was written.\n`);
   } finally {
     store.close();
+    await rm(attempts, {recursive: true, force: true});
   }
 }

@@ -3,7 +3,7 @@ import {hostname} from 'node:os';
 import type {Stop} from '../children/child.js';
 import {findPython} from '../children/python-env.js';
 import {readConfig, type Config, type ConfigFlags} from '../config.js';
-import {busyError, dataError, exitCodeFor} from '../errors.js';
+import {busyError, dataError, exitCodeFor, UserError} from '../errors.js';
 import type {Emit, Event, Results, SelectionCounts} from '../events.js';
 import {runPaths, type RunPaths} from '../home.js';
 import {inspect, runStages, type Wanted} from '../pipeline/run.js';
@@ -18,6 +18,7 @@ import {takeLock} from '../store/lock.js';
 import {openStore, openStoreToRead, type Store} from '../store/open.js';
 import {duration, percent} from '../words.js';
 import {dryRun} from './dry-run.js';
+import {explainFault} from './machine-fault.js';
 
 export interface OrchestrateFlags extends ConfigFlags, Wanted {
   readonly home: string;
@@ -54,7 +55,8 @@ export async function orchestrate(flags: OrchestrateFlags, stop: Stop): Promise<
     view.emit(done);
     view.close();
     if (!flags.json) process.stdout.write(`${verdictTable(done, paths)}\n`);
-  } catch (error) {
+  } catch (thrown) {
+    const error = explainFault(thrown, paths);
     // People read the error at the end; a script finds it on the last line of its stream.
     if (flags.json) view.emit({type: 'failed', exitCode: exitCodeFor(error), message: error instanceof Error ? error.message : String(error)});
     throw error;
@@ -66,14 +68,17 @@ export async function orchestrate(flags: OrchestrateFlags, stop: Stop): Promise<
 }
 
 function holderOf({run, database}: RunPaths): string {
-  const store = openStoreToRead(database);
+  let who = 'another process';
   try {
+    const store = openStoreToRead(database);
     const holder = store?.run.holder();
-    const who = holder ? `process ${holder.pid} on ${holder.host}, since ${holder.since}` : 'another process';
-    return `Run ${run} is being worked on by ${who}. Wait for it, or use another name (--run NAME).`;
-  } finally {
+    if (holder) who = `process ${holder.pid} on ${holder.host}, since ${holder.since}`;
     store?.close();
+  } catch (error) {
+    // Where it has only just begun, its database is still empty.
+    if (!(error instanceof UserError)) throw error;
   }
+  return `Run ${run} is being worked on by ${who}. Wait for it, or use another name (--run NAME).`;
 }
 
 /** Marks the run as ours, draws what a preset brings, and recognises the sources. */
@@ -103,7 +108,7 @@ async function runWhatIsStale(context: RunContext, flags: OrchestrateFlags, star
   emit({type: 'started', run: paths.run, home: paths.home, device: config.device});
   const plan = await inspect(stages, context, {restamp: true, wanted: flags});
   // Python and the device are proved before any work, and not at all where there is none.
-  const ready = plan.every(({verdict}) => verdict.fresh) ? context : await withDevice({...context, python: findPython(flags.python)});
+  const ready = plan.every(({wanted, verdict}) => !wanted || verdict.fresh) ? context : await withDevice({...context, python: findPython(flags.python)});
   const outcome = await runStages(stages, ready, flags);
   const evaluated = store.stages.read('evaluate');
   const selected = store.stages.read('select');

@@ -63,7 +63,7 @@ async function standings({store, config, paths}: OpenRun, stop: Stop): Promise<R
   }
   return stageNames.map(name => {
     const record = store.stages.read(name);
-    const {fresh, reason} = verdicts.get(name)!;
+    const {fresh, reason} = record?.status === 'running' && held ? {fresh: false, reason: 'being worked on'} : verdicts.get(name)!;
     const headline = record?.summary !== null && typeof record?.summary === 'object' && 'headline' in record.summary ? String(record.summary.headline) : '';
     return {name, status: standing(record?.status ?? null, fresh, held), reason, seconds: record?.seconds ?? 0, headline, outputs: record?.outputs ?? []};
   });

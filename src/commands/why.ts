@@ -46,16 +46,18 @@ export async function why(flags: RunFlags & {readonly image: string; readonly js
 
 /** A path (or place), the whole id, or an unambiguous beginning of it. */
 function findImage({store, paths}: OpenRun, given: string): string {
-  const printable = toPrintable(Buffer.from(given));
-  const placed = store.images.idAt(printable) ?? store.images.idAt(toPrintable(Buffer.from(path.resolve(given))));
-  if (placed !== null) return placed;
+  // As pupil shows it, or as the file system knows it.
+  const places = [given, toPrintable(Buffer.from(given)), toPrintable(Buffer.from(path.resolve(given)))];
+  for (const place of places) {
+    const placed = store.images.idAt(place);
+    if (placed !== null) return placed;
+  }
   if (/^[0-9a-f]{2,24}$/.test(given)) {
     const [id, another] = store.images.idsWithPrefix(given);
     if (another !== undefined) throw usageError(`More than one image of run ${paths.run} has an id that begins with ${given}. Give more digits.`);
     if (id !== undefined) return id;
   }
-  const aside = [...store.quarantine.ofPlace(printable), ...store.quarantine.ofPlace(toPrintable(Buffer.from(path.resolve(given))))];
-  const [first] = aside;
+  const [first] = places.flatMap(place => store.quarantine.ofPlace(place));
   if (first) throw usageError(`${given} was set aside: ${first.code}, ${first.detail}.`);
   throw usageError(`Run ${paths.run} knows no image ${JSON.stringify(given)}. Give its path, its place as pupil rankings shows it, or the beginning of its id.`);
 }

@@ -9,7 +9,7 @@ import {createGunzip} from 'node:zlib';
 import type {SourceSpec} from '../children/protocol.js';
 import {dataError} from '../errors.js';
 import type {Entry, Source, SourceFile, SourceOptions} from './listing.js';
-import {statFiles} from './listing.js';
+import {statFiles, statOrNull} from './listing.js';
 import {fromPrintable} from './printable-path.js';
 import {publishFile} from './publish.js';
 import {readTar} from './tar.js';
@@ -46,11 +46,11 @@ const RECORDS_PER_READ = 512;
 /** Unpacks `archive.tar.gz` to a plain .tar in `cache`, once for each version of the archive, and returns that tar's name. */
 async function gunzipOnce(archive: string, cache: string, signal: AbortSignal): Promise<string> {
   const target = await unpackedName(archive);
-  const isThere = await stat(`${cache}/${target}`).then(() => true, () => false);
-  if (isThere) return target;
+  if ((await statOrNull(`${cache}/${target}`)) !== null) return target;
   try {
     await publishFile(`${cache}/${target}`, temporary =>
-      pipeline(createReadStream(fromPrintable(archive)), createGunzip(), createWriteStream(temporary), {signal}));
+      pipeline(createReadStream(fromPrintable(archive)), createGunzip(), createWriteStream(temporary), {signal}),
+    );
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof Error && 'code' in error && String(error.code).startsWith('Z_')) {
@@ -90,15 +90,16 @@ export async function openCifar(spec: SourceSpec & {kind: CifarKind}, {labelled,
     const extents = new Map<string, Extent>();
     if (isFolder) {
       for (const name of [...recordFiles(spec.kind), layout.namesFile]) {
-        const size = await stat(fromPrintable(`${root}/${name}`)).then(found => found.size, () => null);
-        if (size !== null) extents.set(name, {name, file: name, offset: 0, size});
+        const found = await statOrNull(`${root}/${name}`);
+        if (found !== null) extents.set(name, {name, file: name, offset: 0, size: found.size});
       }
     } else {
       const file = isGzip(spec.path) ? await gunzipOnce(spec.path, cache, signal) : basename(spec.path);
       const tar = await open(fromPrintable(`${root}/${file}`), 'r');
       try {
         for await (const member of readTar(tar, signal)) {
-          if (member.kind === 'file') extents.set(basename(member.name), {name: basename(member.name), file, offset: member.offset, size: member.size});
+          const name = basename(member.name);
+          if (member.kind === 'file') extents.set(name, {name, file, offset: member.offset, size: member.size});
         }
       } finally {
         await tar.close();
@@ -114,8 +115,13 @@ export async function openCifar(spec: SourceSpec & {kind: CifarKind}, {labelled,
     if (extent === undefined) throw dataError(`${spec.path} has no ${layout.namesFile}, which names its ${layout.classes} classes.`);
     const handle = await open(fromPrintable(`${root}/${extent.file}`), 'r');
     const text = await readExtent(handle, extent, 0, extent.size).finally(() => handle.close());
-    const names = text.toString('utf8').split('\n').map(line => line.trim()).filter(line => line !== '');
-    if (names.length !== layout.classes) throw dataError(`${layout.namesFile} in ${spec.path} names ${names.length} classes; expected ${layout.classes}.`);
+    const names = text
+      .toString('utf8')
+      .split('\n')
+      .map(line => line.trim())
+      .filter(line => line !== '');
+    if (names.length !== layout.classes)
+      throw dataError(`${layout.namesFile} in ${spec.path} names ${names.length} classes; expected ${layout.classes}.`);
     return names;
   }
 

@@ -21,14 +21,16 @@ sharp.concurrency(1);
 sharp.cache(false);
 // Loaders of formats that no option allows (SVG, PDF, ...) cannot run, whatever a file pretends to be.
 sharp.block({operation: ['VipsForeignLoad']});
-sharp.unblock({operation: ['VipsForeignLoadJpeg', 'VipsForeignLoadPng', 'VipsForeignLoadWebp', 'VipsForeignLoadNsgif', 'VipsForeignLoadTiff', 'VipsForeignLoadHeif']});
+sharp.unblock({operation: ['Jpeg', 'Png', 'Webp', 'Nsgif', 'Tiff', 'Heif'].map(loader => `VipsForeignLoad${loader}`)});
 
 export type DecodedImage = {pixels: Buffer; problem: null} | {pixels: null; problem: Problem};
 
 const refused = (code: QuarantineCode, detail: string): DecodedImage => ({pixels: null, problem: {code, detail}});
 
 type Signature = (head: string) => boolean;
-const begins = (...starts: string[]): Signature => head => starts.some(start => head.startsWith(start));
+function begins(...starts: string[]): Signature {
+  return head => starts.some(start => head.startsWith(start));
+}
 
 /** Images, and things that are taken for one, by their first bytes (as Latin-1). */
 const signatures = {
@@ -110,7 +112,8 @@ async function decodeEncoded(bytes: Buffer, decoding: Decoding): Promise<Decoded
       .raw({depth: 'uchar'})
       .timeout({seconds: timeoutSeconds})
       .toBuffer();
-    if (pixels.length !== size * size * CHANNELS) return refused('CORRUPT', `${format}: decodes to ${pixels.length} bytes; expected ${size * size * CHANNELS}`);
+    const expected = size * size * CHANNELS;
+    if (pixels.length !== expected) return refused('CORRUPT', `${format}: decodes to ${pixels.length} bytes; expected ${expected}`);
     return {pixels, problem: null};
   } catch (error) {
     return problemOf(error, bytes, format, timeoutSeconds);

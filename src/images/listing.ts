@@ -1,4 +1,5 @@
 /** What every kind of source gives: the files it lies in, and the images it lists. */
+import type {Stats} from 'node:fs';
 import {stat} from 'node:fs/promises';
 import type {IndexEntry, QuarantineCode} from '../children/protocol.js';
 import {fromPrintable} from './printable-path.js';
@@ -43,7 +44,11 @@ export const fileEntry = (file: string, label: string | null): Entry => ({...who
 export const refusedFile = (file: string, code: QuarantineCode, detail: string): Entry => ({...whole, file, label: null, problem: {code, detail}});
 
 /** What the system called a failure of the file system, such as `ENOENT`; null for any other error, which is a bug of ours. */
-export const systemCode = (error: unknown): string | null => (error instanceof Error && 'syscall' in error && 'code' in error ? String(error.code) : null);
+export const systemCode = (error: unknown): string | null =>
+  error instanceof Error && 'syscall' in error && 'code' in error ? String(error.code) : null;
+
+/** What lies at a printable path, a link followed; null where nothing does, or where it may not be looked at. */
+export const statOrNull = (path: string): Promise<Stats | null> => stat(fromPrintable(path)).catch(() => null);
 
 /** How many `stat` calls wait at a time: enough to hide the latency of a network file system. */
 const STATS_IN_FLIGHT = 64;

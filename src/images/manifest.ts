@@ -58,7 +58,10 @@ export function openManifest(path: string, {labelled}: Pick<SourceOptions, 'labe
       signal.throwIfAborted();
       if (systemCode(error) !== null || !(error instanceof Error)) throw error;
       const found = error instanceof z.ZodError ? error.issues.map(issue => `${issue.path.join('.')}: ${issue.message}`).join('; ') : error.message;
-      throw dataError(`Row ${Math.max(1, number)} of ${path} cannot be used (${found}). Expected columns "path" and ${labelled ? '"label"' : 'optionally "label"'}.`, {cause: error});
+      throw dataError(
+        `Row ${Math.max(1, number)} of ${path} cannot be used (${found}). Expected columns "path" and ${labelled ? '"label"' : 'optionally "label"'}.`,
+        {cause: error},
+      );
     }
   }
 
@@ -71,7 +74,12 @@ export function openManifest(path: string, {labelled}: Pick<SourceOptions, 'labe
 
   async function entryOf({path: listed, label}: Row, realRoot: string): Promise<Entry> {
     const file = below(listed);
-    if (file === null) return refusedFile(toPrintable(Buffer.from(listed)), 'OUTSIDE_ROOT', `lies outside the folder of ${basename(path)}; move that file to a folder above its images`);
+    if (file === null)
+      return refusedFile(
+        toPrintable(Buffer.from(listed)),
+        'OUTSIDE_ROOT',
+        `lies outside the folder of ${basename(path)}; move that file to a folder above its images`,
+      );
     try {
       const real = toPrintable(await realpath(fromPrintable(`${root}/${file}`), {encoding: 'buffer'}));
       if (!real.startsWith(realRoot)) return refusedFile(file, 'OUTSIDE_ROOT', `a link to ${real}`);

@@ -113,9 +113,12 @@ export async function openPack(path: string): Promise<Pack> {
     throw dataError(`${path} is no pack: its pack.json cannot be read.`, {cause: error});
   }
   const rowBytes = stated.size * stated.size * CHANNELS;
-  for (const [name, expected] of [['images.u8', stated.images * rowBytes], ['samples.i32', stated.samples * SAMPLE_BYTES]] as const) {
-    const found = await stat(`${path}/${name}`).then(({size}) => size, () => null);
-    if (found !== expected) throw dataError(`${path}/${name} ${found === null ? 'is missing' : `has ${found} bytes`}; expected ${expected}.`);
+  for (const [name, expected] of [
+    ['images.u8', stated.images * rowBytes],
+    ['samples.i32', stated.samples * SAMPLE_BYTES],
+  ] as const) {
+    const found = await stat(`${path}/${name}`).catch(() => null);
+    if (found?.size !== expected) throw dataError(`${path}/${name} ${found === null ? 'is missing' : `has ${found.size} bytes`}; expected ${expected}.`);
   }
   const pairs = await readFile(`${path}/samples.i32`);
   const samplePairs = Int32Array.from({length: stated.samples * 2}, (_, i) => pairs.readInt32LE(i * 4));
@@ -125,7 +128,7 @@ export async function openPack(path: string): Promise<Pack> {
     ...stated,
     samplePairs,
     async readRows(first, count, into) {
-      for (let done = 0; done < count * rowBytes; ) {
+      for (let done = 0; done < count * rowBytes;) {
         const {bytesRead} = await images.read(into, done, count * rowBytes - done, first * rowBytes + done);
         if (bytesRead === 0) throw dataError(`${path}/images.u8 ends before row ${first + count}.`);
         done += bytesRead;

@@ -15,7 +15,7 @@ export function toPrintable(path: Uint8Array): string {
   if (isUtf8(bytes) && !unprintable.test(text)) return text;
 
   let printable = '';
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const sequence = bytes.subarray(at, at + sequenceLength(bytes[at] ?? 0));
     const whole = isUtf8(sequence);
     const character = sequence.toString('utf8');

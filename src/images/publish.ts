@@ -19,14 +19,22 @@ async function explain(error: unknown, path: string): Promise<unknown> {
   if (code === 'EROFS') return environmentError(`${path} cannot be written: the disk is read-only.`, {cause: error});
   if (code !== 'ENOSPC' && code !== 'EDQUOT') return error;
   const {bavail, bsize} = await statfs(dirname(path));
-  return environmentError(`${path} cannot be written: the disk is full (${Math.floor((bavail * bsize) / 1e6)} MB free). Make room and run the same command again.`, {cause: error});
+  return environmentError(
+    `${path} cannot be written: the disk is full (${Math.floor((bavail * bsize) / 1e6)} MB free). Make room and run the same command again.`,
+    {cause: error},
+  );
 }
 
 /**
  * Lets `write` fill a temporary beside `path`, then puts it in its place: fsync, rename, fsync of the folder around it.
  * A file or folder already there is replaced. What a killed process left behind is cleared by the next one that publishes the same path.
  */
-async function publish<T>(path: string, prepare: (temporary: string) => Promise<unknown>, write: (temporary: string) => Promise<T>, contents: (temporary: string) => Promise<string[]>) {
+async function publish<T>(
+  path: string,
+  prepare: (temporary: string) => Promise<unknown>,
+  write: (temporary: string) => Promise<T>,
+  contents: (temporary: string) => Promise<string[]>,
+) {
   const temporary = `${path}.tmp`;
   try {
     await rm(temporary, {recursive: true, force: true});
@@ -46,8 +54,18 @@ async function publish<T>(path: string, prepare: (temporary: string) => Promise<
 
 /** Publishes one file that `write` creates. Returns what `write` returned. */
 export const publishFile = <T>(path: string, write: (temporary: string) => Promise<T>): Promise<T> =>
-  publish(path, () => mkdir(dirname(path), {recursive: true}), write, async temporary => [temporary]);
+  publish(
+    path,
+    () => mkdir(dirname(path), {recursive: true}),
+    write,
+    async temporary => [temporary],
+  );
 
 /** Publishes a folder of files that `write` fills. Returns what `write` returned. */
 export const publishFolder = <T>(path: string, write: (temporary: string) => Promise<T>): Promise<T> =>
-  publish(path, temporary => mkdir(temporary, {recursive: true}), write, async temporary => [...(await readdir(temporary)).map(name => join(temporary, name)), temporary]);
+  publish(
+    path,
+    temporary => mkdir(temporary, {recursive: true}),
+    write,
+    async temporary => [...(await readdir(temporary)).map(name => join(temporary, name)), temporary],
+  );

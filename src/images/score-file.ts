@@ -44,7 +44,9 @@ export async function writeScores(file: string, scores: Scores, places: readonly
     {key: 'shard', value: String(metadata.shard)},
     {key: 'fingerprint', value: metadata.fingerprint},
   ];
-  const bytes = new Uint8Array(parquetWriteBuffer({columnData, kvMetadata, codec: 'UNCOMPRESSED', createdBy: 'pupil', rowGroupSize: Math.max(1, images.length)}));
+  const bytes = new Uint8Array(
+    parquetWriteBuffer({columnData, kvMetadata, codec: 'UNCOMPRESSED', createdBy: 'pupil', rowGroupSize: Math.max(1, images.length)}),
+  );
   await publishFile(file, temporary => writeFile(temporary, bytes));
   return createHash('sha256').update(bytes).digest('hex');
 }

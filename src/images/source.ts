@@ -8,7 +8,7 @@ import type {CifarKind} from './cifar.js';
 import {openCifar, recordFiles} from './cifar.js';
 import {openFolder} from './folder.js';
 import type {Source, SourceOptions} from './listing.js';
-import {systemCode} from './listing.js';
+import {statOrNull, systemCode} from './listing.js';
 import {isManifest, openManifest} from './manifest.js';
 import {fromPrintable, toPrintable} from './printable-path.js';
 import {isShardPattern, openWebDataset} from './webdataset.js';
@@ -19,10 +19,11 @@ const kinds: readonly SourceKind[] = ['folder', 'cifar10', 'cifar100', 'webdatas
 /** The folders that the official CIFAR archives unpack to. */
 const cifarFolders: Record<CifarKind, string> = {cifar10: 'cifar-10-batches-bin', cifar100: 'cifar-100-binary'};
 
-const expected = 'Expected a folder of images, a folder or archive of the binary version of CIFAR, WebDataset .tar files, or a .csv, .jsonl or .parquet list';
+const expected =
+  'Expected a folder of images, a folder or archive of the binary version of CIFAR, WebDataset .tar files, or a .csv, .jsonl or .parquet list';
 
 const isCifar = (kind: SourceKind): kind is CifarKind => kind === 'cifar10' || kind === 'cifar100';
-const exists = (path: string) => stat(fromPrintable(path)).then(() => true, () => false);
+const exists = async (path: string) => (await statOrNull(path)) !== null;
 
 /** Splits `kind:path?split=train` into its parts; all but the path may be missing. */
 async function splitSpec(spec: string, baseDir: string): Promise<{kind: SourceKind | null; path: string; split: 'train' | 'test' | null}> {
@@ -35,7 +36,8 @@ async function splitSpec(spec: string, baseDir: string): Promise<{kind: SourceKi
   const query = /^(.*)\?([^?]*)$/.exec(rest);
   if (query === null || (await exists(absolute(rest)))) return {kind, path: absolute(rest), split: null};
   const [, path = '', setting = ''] = query;
-  if (setting !== 'split=train' && setting !== 'split=test') throw usageError(`"?${setting}" in "${spec}" is unknown. Expected ?split=train or ?split=test.`);
+  if (setting !== 'split=train' && setting !== 'split=test')
+    throw usageError(`"?${setting}" in "${spec}" is unknown. Expected ?split=train or ?split=test.`);
   return {kind, path: absolute(path), split: setting === 'split=train' ? 'train' : 'test'};
 }
 
@@ -63,7 +65,8 @@ async function recogniseFile(path: string): Promise<SourceKind> {
     const name = await firstMemberName(path);
     if (name.startsWith(cifarFolders.cifar100)) return 'cifar100';
     if (name.startsWith(cifarFolders.cifar10)) return 'cifar10';
-    if (/^cifar-10(0-python|-batches-py)/.test(name)) throw dataError(`${path} is the Python version of CIFAR. Expected the binary version: cifar-10-binary.tar.gz or cifar-100-binary.tar.gz.`);
+    if (/^cifar-10(0-python|-batches-py)/.test(name))
+      throw dataError(`${path} is the Python version of CIFAR. Expected the binary version: cifar-10-binary.tar.gz or cifar-100-binary.tar.gz.`);
     if (path.endsWith('.tar')) return 'webdataset';
     throw dataError(`${path} is a compressed archive. Images are read at random places: unpack it with  gunzip --keep '${path}'  and give the .tar.`);
   }
@@ -75,7 +78,9 @@ async function recogniseFolder(path: string): Promise<SourceKind> {
   if (names.has('train.bin') || names.has('test.bin') || names.has(cifarFolders.cifar100)) return 'cifar100';
   if (names.has('data_batch_1.bin') || names.has('test_batch.bin') || names.has(cifarFolders.cifar10)) return 'cifar10';
   if (names.has('cifar-100-python') || names.has('cifar-10-batches-py') || names.has('data_batch_1')) {
-    throw dataError(`${path} holds the Python version of CIFAR. Expected the binary version, which unpacks to ${cifarFolders.cifar10} or ${cifarFolders.cifar100}.`);
+    throw dataError(
+      `${path} holds the Python version of CIFAR. Expected the binary version, which unpacks to ${cifarFolders.cifar10} or ${cifarFolders.cifar100}.`,
+    );
   }
   return [...names].some(name => name.endsWith('.tar')) ? 'webdataset' : 'folder';
 }
@@ -94,19 +99,27 @@ async function cifarFolder(kind: CifarKind, path: string): Promise<string> {
 export async function parseSource(spec: string, baseDir: string): Promise<SourceSpec> {
   const {kind: named, path, split} = await splitSpec(spec, baseDir);
   const isPattern = isShardPattern(path) && (named === 'webdataset' || named === null) && !(await exists(path));
-  const found = isPattern ? null : await stat(fromPrintable(path)).catch((error: unknown) => {
-    if (systemCode(error) === null) throw error;
-    throw usageError(`"${spec}" cannot be opened: ${systemCode(error) === 'ENOENT' ? `there is nothing at ${path}` : String(systemCode(error))}. ${expected}.`, {cause: error});
-  });
+  const found = isPattern
+    ? null
+    : await stat(fromPrintable(path)).catch((error: unknown) => {
+        if (systemCode(error) === null) throw error;
+        throw usageError(
+          `"${spec}" cannot be opened: ${systemCode(error) === 'ENOENT' ? `there is nothing at ${path}` : String(systemCode(error))}. ${expected}.`,
+          {cause: error},
+        );
+      });
   const kind = named ?? (found === null ? 'webdataset' : found.isDirectory() ? await recogniseFolder(path) : await recogniseFile(path));
 
   if (split !== null && !isCifar(kind)) throw usageError(`"${spec}" asks for a split, but ${path} is a source of kind "${kind}", which has none.`);
   if (kind === 'folder' && found?.isFile()) throw usageError(`"${spec}" is a file; a source of kind "folder" is a folder of images.`);
-  if (kind === 'manifest' && !(found?.isFile() && isManifest(path))) throw usageError(`"${spec}" is no .csv, .jsonl or .parquet file, which a source of kind "manifest" is.`);
-  if (kind === 'webdataset' && found?.isFile() && !path.endsWith('.tar')) throw usageError(`"${spec}" is no .tar file, which a shard of kind "webdataset" is.`);
+  if (kind === 'manifest' && !(found?.isFile() && isManifest(path)))
+    throw usageError(`"${spec}" is no .csv, .jsonl or .parquet file, which a source of kind "manifest" is.`);
+  if (kind === 'webdataset' && found?.isFile() && !path.endsWith('.tar'))
+    throw usageError(`"${spec}" is no .tar file, which a shard of kind "webdataset" is.`);
   if (isCifar(kind)) {
     const isArchive = /\.(tar|tar\.gz|tgz)$/.test(path);
-    if (found?.isFile() && !isArchive) throw usageError(`"${spec}" is neither a folder nor a .tar.gz, which a source of kind "${kind}" is: ${recordFiles(kind).join(', ')}.`);
+    if (found?.isFile() && !isArchive)
+      throw usageError(`"${spec}" is neither a folder nor a .tar.gz, which a source of kind "${kind}" is: ${recordFiles(kind).join(', ')}.`);
     return {kind, path: isArchive ? path : await cifarFolder(kind, path), split};
   }
   return {kind, path, split};

@@ -59,7 +59,7 @@ function checksumHolds(header: Buffer): boolean {
 /** The records of a pax header, `LENGTH KEY=VALUE\n` each. */
 function paxRecords(content: Buffer): Map<string, Buffer> {
   const records = new Map<string, Buffer>();
-  for (let at = 0; at < content.length; ) {
+  for (let at = 0; at < content.length;) {
     const blank = content.indexOf(0x20, at);
     const length = blank === -1 ? NaN : Number(content.toString('latin1', at, blank));
     const equals = content.indexOf(0x3d, blank);
@@ -77,7 +77,7 @@ function fullName(header: Buffer): Buffer {
   return prefix.length > 0 ? Buffer.concat([prefix, Buffer.from('/'), name]) : name;
 }
 
-const kinds: Record<string, TarMember['kind']> = {'0': 'file', '\0': 'file', '7': 'file', '1': 'link', '2': 'link', '5': 'folder', 'S': 'sparse'};
+const kinds: Record<string, TarMember['kind']> = {'0': 'file', '\0': 'file', '7': 'file', '1': 'link', '2': 'link', '5': 'folder', S: 'sparse'};
 
 /**
  * The members of an open tar, in order. Throws TarDamage where a header is wrong, a member is cut off, or the end mark is missing;
@@ -100,7 +100,7 @@ export async function* readTar(tar: FileHandle, signal: AbortSignal): AsyncGener
 
   let longName: Buffer | null = null;
   let pax = new Map<string, Buffer>();
-  for (let at = 0; ; ) {
+  for (let at = 0; ;) {
     signal.throwIfAborted();
     const header = await bytesAt(at, BLOCK);
     if (header.length < BLOCK) throw new TarDamage(`it ends at byte ${tarSize} without an end mark`);
@@ -108,9 +108,9 @@ export async function* readTar(tar: FileHandle, signal: AbortSignal): AsyncGener
     if (!checksumHolds(header)) throw new TarDamage(`the header at byte ${at} is damaged`);
 
     const type = String.fromCharCode(header.readUInt8(156));
-    const paxSize = pax.get('size');
-    const size = paxSize === undefined ? number(header.subarray(124, 136)) : /^\d+$/.test(paxSize.toString('latin1')) ? Number(paxSize.toString('latin1')) : null;
-    if (size === null || !Number.isSafeInteger(size) || size < 0) throw new TarDamage(`the header at byte ${at} states no size`);
+    const paxSize = pax.get('size')?.toString('latin1');
+    const size = paxSize === undefined ? number(header.subarray(124, 136)) : /^\d+$/.test(paxSize) ? Number(paxSize) : null;
+    if (size === null || !Number.isSafeInteger(size)) throw new TarDamage(`the header at byte ${at} states no size`);
     let offset = at + BLOCK;
     if (type === 'S') {
       // GNU sparse: further blocks of the hole map may follow the header.

@@ -5,7 +5,7 @@ import {basename, dirname} from 'node:path';
 import {dataError} from '../errors.js';
 import type {QuarantineCode} from '../children/protocol.js';
 import type {Entry, Source, SourceOptions} from './listing.js';
-import {refusedFile, statFiles, systemCode} from './listing.js';
+import {refusedFile, statFiles, statOrNull, systemCode} from './listing.js';
 import {fromPrintable, toPrintable} from './printable-path.js';
 import type {TarMember} from './tar.js';
 import {readTar, TarDamage} from './tar.js';
@@ -29,7 +29,7 @@ async function findShards(path: string): Promise<{root: string; shards: string[]
     const missing: string[] = [];
     for (let i = Number(first); i <= Number(last); i++) {
       const shard = path.replace(text, String(i).padStart(first.length, '0'));
-      const isThere = await stat(fromPrintable(shard)).then(found => found.isFile(), () => false);
+      const isThere = (await statOrNull(shard))?.isFile() === true;
       (isThere ? shards : missing).push(shard.slice(root.length + 1));
     }
     return {root, shards, missing};
@@ -106,7 +106,15 @@ export async function openWebDataset(path: string, {labelled}: Pick<SourceOption
         sample.images.map((member): Entry => {
           const unlabelled = {code: 'NO_LABEL', detail: 'no label: neither a .cls nor a .json member with a label beside it'} as const;
           const problem = refusal(member) ?? (labelled && sample.label === null ? unlabelled : null);
-          return {file, member: member.name, offset: member.offset, length: member.size, encoding: 'encoded', label: problem === null ? sample.label : null, problem};
+          return {
+            file,
+            member: member.name,
+            offset: member.offset,
+            length: member.size,
+            encoding: 'encoded',
+            label: problem === null ? sample.label : null,
+            problem,
+          };
         });
       try {
         for await (const member of readTar(tar, signal)) {
@@ -137,7 +145,8 @@ export async function openWebDataset(path: string, {labelled}: Pick<SourceOption
     files: signal => statFiles(root, shards, signal),
     async *entries(signal) {
       notes.length = 0;
-      if (missing.length > 0) notes.push(`missing among the shards: ${missing.slice(0, 20).join(', ')}${missing.length > 20 ? ` and ${missing.length - 20} more` : ''}`);
+      if (missing.length > 0)
+        notes.push(`missing among the shards: ${missing.slice(0, 20).join(', ')}${missing.length > 20 ? ` and ${missing.length - 20} more` : ''}`);
       for (const shard of shards) {
         try {
           yield* shardEntries(shard, signal);

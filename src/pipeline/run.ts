@@ -26,6 +26,8 @@ export interface Wanted {
 
 export interface Planned<Context> {
   readonly stage: Stage<Context>;
+  /** Whether this orchestration may run it. */
+  readonly wanted: boolean;
   readonly verdict: Verdict;
   readonly ingredients: Ingredients;
 }
@@ -66,11 +68,9 @@ export async function inspect<Context extends EngineContext>(
   const planned: Planned<Context>[] = [];
   const willRun = new Set<string>();
   for (const stage of stages) {
-    const plan = await inspectOne(stage, context, {restamp, willRun});
-    const asked = forced(stage.name, wanted);
-    const final = asked === null || !isWanted(stage.name, wanted) ? plan : {...plan, verdict: {fresh: false, reason: asked}};
-    if (!final.verdict.fresh && isWanted(stage.name, wanted)) willRun.add(stage.name);
-    planned.push(final);
+    const plan = await inspectOne(stage, context, {restamp, willRun, wanted});
+    if (plan.wanted && !plan.verdict.fresh) willRun.add(stage.name);
+    planned.push(plan);
   }
   return planned;
 }
@@ -78,7 +78,7 @@ export async function inspect<Context extends EngineContext>(
 async function inspectOne<Context extends EngineContext>(
   stage: Stage<Context>,
   context: Context,
-  {restamp, willRun}: {readonly restamp: boolean; readonly willRun: ReadonlySet<string>},
+  {restamp, willRun, wanted}: {readonly restamp: boolean; readonly willRun: ReadonlySet<string>; readonly wanted: Wanted},
 ): Promise<Planned<Context>> {
   const {store, home} = context;
   const recorded = store.stages.read(stage.name);
@@ -94,7 +94,9 @@ async function inspectOne<Context extends EngineContext>(
   const damage = await damageOf(recorded?.outputs ?? [], home, (relative, stamp) => {
     if (restamp) store.stages.restamp(stage.name, relative, stamp);
   });
-  return {stage, verdict: verdict(recorded, ingredients, damage, pending), ingredients};
+  const found = verdict(recorded, ingredients, damage, pending);
+  const asked = forced(stage.name, wanted);
+  return {stage, wanted: isWanted(stage.name, wanted), verdict: found.fresh && asked !== null ? {fresh: false, reason: asked} : found, ingredients};
 }
 
 const position = (name: StageName): number => stageNames.indexOf(name);
@@ -104,9 +106,10 @@ function isWanted(name: StageName, {from, only, until}: Wanted): boolean {
   return (from === undefined || position(name) >= position(from)) && (until === undefined || position(name) <= position(until));
 }
 
-function forced(name: StageName, {from, only}: Wanted): string | null {
-  if (only === name) return 'asked for with --only';
-  return from !== undefined && position(name) >= position(from) ? 'asked for with --from' : null;
+/** Why a stage runs even where it is fresh; null where it does not. */
+function forced(name: StageName, wanted: Wanted): string | null {
+  if (!isWanted(name, wanted)) return null;
+  return wanted.only !== undefined ? 'asked for with --only' : wanted.from !== undefined ? 'asked for with --from' : null;
 }
 
 /** Runs what is stale among the wanted stages. Returns what became of each, with its seconds. */
@@ -119,10 +122,9 @@ export async function runStages<Context extends EngineContext>(
   for (const stage of stages) {
     if (!isWanted(stage.name, wanted)) continue;
     stopIfAsked(context.signal);
-    const plan = await inspectOne(stage, context, {restamp: true, willRun: new Set()});
-    const asked = forced(stage.name, wanted);
-    const reason = asked !== null && plan.verdict.fresh ? asked : plan.verdict.reason;
-    if (plan.verdict.fresh && asked === null) {
+    const plan = await inspectOne(stage, context, {restamp: true, willRun: new Set(), wanted});
+    const {fresh, reason} = plan.verdict;
+    if (fresh) {
       context.emit({type: 'stage_fresh', stage: stage.name, reason});
       outcome[stage.name] = {status: context.store.stages.read(stage.name)?.status === 'skipped' ? 'skipped' : 'fresh', seconds: 0};
     } else {

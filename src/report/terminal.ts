@@ -143,10 +143,10 @@ export function plainView(stream: NodeJS.WriteStream): View {
       const line = lasting(event, paint);
       const rest = left(event);
       if (line !== null) stream.write(`${stripVTControlCharacters(line)}\n`);
-      else if (performance.now() - lastShown >= PLAIN_INTERVAL_MS) {
+      else if (event.type === 'evaluated' || performance.now() - lastShown >= PLAIN_INTERVAL_MS) {
         const text = moving(event);
         if (text === null) return;
-        lastShown = performance.now();
+        if (event.type !== 'evaluated') lastShown = performance.now();
         stream.write(`~ ${text}${rest}\n`);
       }
     },

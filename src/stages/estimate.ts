@@ -1,7 +1,4 @@
 /** How much work each stage would be: images, steps, bytes on disk, and seconds at a speed measured now. Reads file names, writes nothing. */
-import {mkdtemp, rm} from 'node:fs/promises';
-import {tmpdir} from 'node:os';
-import path from 'node:path';
 import {PROTOCOL, type TaskResult} from '../children/protocol.js';
 import {classesKept, trainingSettings, type Config} from '../config.js';
 import type {StageName} from '../events.js';
@@ -87,29 +84,24 @@ export function estimate(context: RunContext, counts: Counts, speeds: {readonly 
 
 /** Times a few real steps of both nets. */
 export async function measureSpeeds(context: RunContext): Promise<{teacher: Speed; student: Speed}> {
-  const attempts = await mkdtemp(path.join(tmpdir(), 'pupil-'));
-  try {
-    const measure = (step: TrainingStep, classes: number) => {
-      const {model, stem, batchSize, precision} = trainingSettings(context.config, step, context.size);
-      return runTrainer<'speed'>(
-        {...context, paths: {...context.paths, attempts}},
-        {
-          protocol: PROTOCOL,
-          task: 'speed',
-          device: context.device,
-          threads: context.threads,
-          seed: 0,
-          architecture: {name: model, stem, size: context.size, resize: context.resize, classes: Array.from({length: classes}, (_, index) => String(index))},
-          batchSize,
-          precision,
-        },
-        {stage: step, part: 'measuring'},
-      );
-    };
-    const teacher = await measure('teacher', 100);
-    const same = trainingSettings(context.config, 'teacher', context.size).model === trainingSettings(context.config, 'pretrain', context.size).model;
-    return {teacher, student: same ? teacher : await measure('pretrain', 100)};
-  } finally {
-    await rm(attempts, {recursive: true, force: true});
-  }
+  const measure = (step: TrainingStep, classes: number) => {
+    const {model, stem, batchSize, precision} = trainingSettings(context.config, step, context.size);
+    return runTrainer<'speed'>(
+      context,
+      {
+        protocol: PROTOCOL,
+        task: 'speed',
+        device: context.device,
+        threads: context.threads,
+        seed: 0,
+        architecture: {name: model, stem, size: context.size, resize: context.resize, classes: Array.from({length: classes}, (_, index) => String(index))},
+        batchSize,
+        precision,
+      },
+      {stage: step, part: 'measuring'},
+    );
+  };
+  const teacher = await measure('teacher', 100);
+  const same = trainingSettings(context.config, 'teacher', context.size).model === trainingSettings(context.config, 'pretrain', context.size).model;
+  return {teacher, student: same ? teacher : await measure('pretrain', 100)};
 }

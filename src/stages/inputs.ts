@@ -1,6 +1,7 @@
 /** Guards a run against other data under its name: tells whether its inputs changed, and how, and moves a run aside where that is wanted. */
 import {existsSync} from 'node:fs';
-import {rename} from 'node:fs/promises';
+import {mkdtemp, rename, rm} from 'node:fs/promises';
+import {tmpdir} from 'node:os';
 import path from 'node:path';
 import {runChild} from '../children/child.js';
 import {PROTOCOL, type IndexEntry} from '../children/protocol.js';
@@ -8,6 +9,7 @@ import {workerCommand} from '../children/worker.js';
 import type {RunPaths} from '../home.js';
 import type {Ingredients} from '../pipeline/stage.js';
 import {count} from '../words.js';
+import type {ListedImage} from '../store/images.js';
 import type {RunContext} from './context.js';
 import {prepare} from './prepare.js';
 
@@ -42,33 +44,52 @@ const onlyFiles = (ingredients: Ingredients): Ingredients => Object.fromEntries(
 /** Lists and hashes every source again and compares it with what the run was prepared from. */
 async function differingFiles({store, sources, config, threads, paths, stop}: RunContext): Promise<string[]> {
   const roots = store.images.sources();
-  const before = roots.map(source => new Map([...store.images.listed(source.key)].map(({id, file, member}) => [placeOf(file, member), id])));
+  const before = roots.map(source => placesOf(store.images.listed(source.key)));
+  const gone = before.map(places => new Set(places.keys()));
   const differences: string[] = [];
   const compare = (position: number, entry: IndexEntry) => {
-    const known = before[position];
     const place = placeOf(entry.file, entry.member);
-    const id = known?.get(place);
-    known?.delete(place);
+    const known = before[position]?.get(place);
     // What could not be read before and cannot be read now is no difference.
-    if (entry.id === null || entry.id === id) return;
-    differences.push(`${roots[position]?.root}/${place} ${id === undefined ? 'is new' : 'has other contents'}`);
+    if (entry.id === null) return;
+    gone[position]?.delete(place);
+    const difference = known === undefined ? 'is new' : known.id !== entry.id ? 'has other contents' : known.labels.has(entry.label) ? null : `has another label (${entry.label})`;
+    if (difference !== null) differences.push(`${roots[position]?.root}/${place} ${difference}`);
   };
-  await runChild<'index'>(
-    workerCommand({decodeThreads: threads, device: 'cpu', python: null}),
-    {
-      protocol: PROTOCOL,
-      task: 'index',
-      sources: sources.map(({role, spec}) => ({...spec, labelled: role !== 'unlabelled'})),
-      maxFileBytes: config.limits.max_file_mb * 1_000_000,
-      readThreads: threads + 2,
-      cache: paths.cache,
-    },
-    {attempt: path.join(paths.attempts, 'inputs'), stop, onEvent: event => event.type === 'indexed' && event.entries.forEach(entry => compare(event.source, entry))},
-  );
-  before.forEach((left, position) => {
-    for (const place of left.keys()) differences.push(`${roots[position]?.root}/${place} is gone`);
+  // Not in the run's own folders: nothing of it may change before the change is accepted.
+  const attempt = await mkdtemp(path.join(tmpdir(), 'pupil-inputs-'));
+  try {
+    await runChild<'index'>(
+      workerCommand({decodeThreads: threads, device: 'cpu', python: null}),
+      {
+        protocol: PROTOCOL,
+        task: 'index',
+        sources: sources.map(({role, spec}) => ({...spec, labelled: role !== 'unlabelled'})),
+        maxFileBytes: config.limits.max_file_mb * 1_000_000,
+        readThreads: threads + 2,
+        cache: paths.cache,
+      },
+      {attempt, stop, onEvent: event => event.type === 'indexed' && event.entries.forEach(entry => compare(event.source, entry))},
+    );
+  } finally {
+    await rm(attempt, {recursive: true, force: true});
+  }
+  gone.forEach((places, position) => {
+    for (const place of places) differences.push(`${roots[position]?.root}/${place} is gone`);
   });
   return differences;
+}
+
+/** What lay at each place. A list may name a file twice, even under two labels. */
+function placesOf(listed: Iterable<ListedImage>): Map<string, {readonly id: string; readonly labels: Set<string | null>}> {
+  const places = new Map<string, {id: string; labels: Set<string | null>}>();
+  for (const {id, file, member, label} of listed) {
+    const place = placeOf(file, member);
+    const known = places.get(place);
+    if (known) known.labels.add(label);
+    else places.set(place, {id, labels: new Set([label])});
+  }
+  return places;
 }
 
 const placeOf = (file: string, member: string | null): string => (member === null ? file : `${file}#${member}`);

@@ -45,7 +45,6 @@ export const prepare: Stage<RunContext> = {
       'validation.per_class': String(config.validation.per_class),
       rest: String(config.unlabelled.includes(REST)),
       'image.size': `${size} of ${resize}`,
-      'score.shard_size': String(config.score.shard_size),
       limits: [limits.max_file_mb, limits.max_megapixels, limits.decode_seconds, ...limits.formats].join(' '),
     };
   },
@@ -83,7 +82,6 @@ export const prepare: Stage<RunContext> = {
         outputs.push({name: split, files: await packFiles(paths.pack(split))});
       }
     }
-    store.atomically(() => store.shards.cut(config.score.shard_size));
     const pool = store.images.poolSize();
     const classes = store.images.classes();
     const summary: PrepareSummary = {classes: classes.length, ...packed, pool, leaks: leaks.length};

@@ -1,6 +1,7 @@
 /** Step 2a of the paper: the teacher scores every image of the pool, shard by shard; a shard that is done is never scored again. */
 import {createHash} from 'node:crypto';
-import {readFileSync} from 'node:fs';
+import {existsSync, readFileSync} from 'node:fs';
+import {readdir, rm} from 'node:fs/promises';
 import path from 'node:path';
 import {z} from 'zod';
 import {PROTOCOL, type ChildEvent, type Problem, type ScoreShard, type TaskResult} from '../children/protocol.js';
@@ -39,6 +40,7 @@ export const score: Stage<RunContext> = {
     const {size, resize, ...limits} = decodingOf(context);
     return {
       'score.batch_size': String(config.score.batch_size),
+      'score.shard_size': String(config.score.shard_size),
       'image.size': `${size} of ${resize}`,
       limits: Object.values(limits).join(' '),
       'classes kept': String(classesKept(config, store.images.classes().length)),
@@ -54,10 +56,12 @@ export const score: Stage<RunContext> = {
       .update(JSON.stringify({...ingredients, provider: context.device.split(':')[0]}))
       .digest('hex');
     const started = performance.now();
+    store.atomically(() => store.shards.cut(context.config.score.shard_size));
     const todo = await unscoredShards(context, fingerprint);
     const all = store.shards.all();
     if (todo.length < all.length) emit({type: 'note', stage: 'score', message: `${count(all.length - todo.length)} of ${count(all.length)} shards are scored already`});
     const work = todo.length === 0 ? null : await scoreShards(context, todo, fingerprint);
+    await removeOthers(context, all);
     const scored = store.shards.all().reduce((sum, shard) => sum + (shard.rows ?? 0), 0);
     if (scored === 0) throw dataError(`POOL_EMPTY: none of the ${count(store.images.poolSize())} unlabelled images could be decoded. See why with pupil status.`);
     const seconds = (performance.now() - started) / 1000;
@@ -78,6 +82,13 @@ export const score: Stage<RunContext> = {
 };
 
 export const shardFile = ({paths}: Pick<RunContext, 'paths'>, number: number): string => path.join(paths.scores, `shard-${String(number).padStart(5, '0')}.parquet`);
+
+/** Removes score files of an earlier cut of the pool: whoever reads the whole folder would count their images twice. */
+async function removeOthers(context: RunContext, shards: readonly Shard[]): Promise<void> {
+  const {scores} = context.paths;
+  const kept = new Set(shards.map(shard => path.basename(shardFile(context, shard.number))));
+  for (const name of existsSync(scores) ? await readdir(scores) : []) if (!kept.has(name)) await rm(path.join(scores, name), {recursive: true});
+}
 
 /** Shards that were never scored so, or whose file is no longer what was written. */
 async function unscoredShards(context: RunContext, fingerprint: string): Promise<Shard[]> {

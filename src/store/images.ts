@@ -26,11 +26,19 @@ export interface LocatedImage {
   readonly encoding: IndexEntry['encoding'];
 }
 
+/** What lay at a place of a source, and the label that the source gave it. */
+export interface ListedImage {
+  readonly id: string;
+  readonly file: string;
+  readonly member: string | null;
+  readonly label: string | null;
+}
+
 export interface DrawOptions {
   readonly seed: number;
   /** Labelled images a class; null: all. */
   readonly labelledPerClass: number | null;
-  /** Where no validation source is given: so many a class beside the labelled ones, or a share of the labelled ones. */
+  /** Where no validation source is given: so many a class beside the labelled ones, or a share of the labelled ones, but never more than half of them. */
   readonly validation: {readonly perClass: number} | {readonly share: number; readonly atLeast: number} | null;
   /** Whether what is left over joins the pool with its labels hidden. */
   readonly restIsPool: boolean;
@@ -77,8 +85,8 @@ export function imageTables(connection: Connection) {
   const poolSize = connection.prepare<[], {images: number}>('SELECT count(*) AS images FROM images WHERE pool = 1');
   const poolIds = connection.prepare<[], {id: string}>('SELECT id FROM images WHERE pool = 1 ORDER BY key');
   const splitIds = connection.prepare<[Split], {id: string; label: number}>('SELECT id, label FROM images WHERE split = ? ORDER BY id');
-  const listed = connection.prepare<[number], {id: string; file: string; member: string | null}>(
-    'SELECT i.id, p.file, p.member FROM places p JOIN images i ON i.key = p.image WHERE p.source = ? ORDER BY p.rowid',
+  const listed = connection.prepare<[number], ListedImage>(
+    'SELECT i.id, p.file, p.member, p.label FROM places p JOIN images i ON i.key = p.image WHERE p.source = ? ORDER BY p.rowid',
   );
 
   /** Gives images with a place in a source of this role their label and split. */
@@ -93,9 +101,9 @@ export function imageTables(connection: Connection) {
   };
 
   return {
-    /** Forgets all images, sources and classes. */
+    /** Forgets all images and sources. Shards and rankings are what later stages vouch for; they go stale when the pool comes out another. */
     clear(): void {
-      for (const table of ['rankings', 'class_rankings', 'shards', 'places', 'images', 'sources', 'classes']) connection.prepare(`DELETE FROM ${table}`).run();
+      for (const table of ['places', 'images', 'sources']) connection.prepare(`DELETE FROM ${table}`).run();
     },
     addSource(role: Role, spec: SourceSpec, root: string): number {
       return Number(insertSource.run(role, JSON.stringify(spec), root).lastInsertRowid);
@@ -110,7 +118,10 @@ export function imageTables(connection: Connection) {
       const key = inserted.changes > 0 ? Number(inserted.lastInsertRowid) : keyOf.get(entry.id)!.key;
       insertPlace.run(key, source, entry.file, entry.member, entry.offset, entry.length, entry.encoding, entry.label);
     },
+    /** Sets the class list. Rankings count by it, so those of another list are dropped. Call inside `atomically`. */
     setClasses(names: readonly string[]): void {
+      if (JSON.stringify(names) === JSON.stringify(classes.all().map(row => row.name))) return;
+      for (const table of ['rankings', 'class_rankings', 'classes']) connection.prepare(`DELETE FROM ${table}`).run();
       names.forEach((name, position) => insertClass.run(position, name));
     },
     classes: (): string[] => classes.all().map(row => row.name),
@@ -141,12 +152,12 @@ export function imageTables(connection: Connection) {
 
       const conflicts = connection
         .prepare<[], {id: string; place: string; labels: string}>(
-          `SELECT i.id, min(${place}) AS place, group_concat(DISTINCT p.label) AS labels
+          `SELECT i.id, min(${place}) AS place, json_group_array(DISTINCT p.label) AS labels
              FROM places p JOIN sources s ON s.key = p.source JOIN images i ON i.key = p.image
             WHERE s.role = 'labelled' AND i.split IS NULL GROUP BY i.key HAVING count(DISTINCT p.label) > 1`,
         )
         .all()
-        .map(({id, place, labels}) => ({id, place, detail: `the same bytes are labelled ${labels.split(',').join(' and ')}`}));
+        .map(({id, place, labels}) => ({id, place, detail: `the same bytes are labelled ${(JSON.parse(labels) as string[]).join(' and ')}`}));
 
       connection.exec(`
         CREATE TEMP TABLE drawn AS
@@ -165,9 +176,9 @@ export function imageTables(connection: Connection) {
         connection
           .prepare(
             `UPDATE images SET split = 'validation' FROM drawn d
-              WHERE d.image = images.key AND d.turn <= max(?, CAST(ceil(? * min(d.images, ?)) AS INTEGER))`,
+              WHERE d.image = images.key AND d.turn <= min(min(d.images, @labelled) / 2, max(@atLeast, CAST(ceil(@share * min(d.images, @labelled)) AS INTEGER)))`,
           )
-          .run(validation.atLeast, validation.share, labelled);
+          .run({labelled, share: validation.share, atLeast: validation.atLeast});
       }
       if (options.restIsPool) connection.exec('UPDATE images SET pool = 1 WHERE split IS NULL AND key IN (SELECT image FROM drawn)');
       connection.exec('DROP TABLE drawn');
@@ -176,7 +187,7 @@ export function imageTables(connection: Connection) {
         const found = connection
           .prepare<[Split, Role], {id: string; place: string}>(
             `SELECT images.id, ${place} AS place FROM images JOIN places p ON p.image = images.key JOIN sources s ON s.key = p.source
-              WHERE images.split = ? AND s.role = ? ORDER BY images.id`,
+              WHERE images.split = ? AND s.role = ? GROUP BY images.key ORDER BY images.id`,
           )
           .all(split, 'unlabelled');
         leaks.push(...found.map(row => ({...row, detail: `in the pool and in the ${split} set: not scored`})));
@@ -231,7 +242,7 @@ export function imageTables(connection: Connection) {
       for (const {id, label} of splitIds.iterate(split)) hash.update(`${id} ${label}\n`);
       return hash.digest('hex');
     },
-    /** Every place of a source with the id of what lay there. Read it to its end before writing. */
-    listed: (source: number): IterableIterator<{id: string; file: string; member: string | null}> => listed.iterate(source),
+    /** Every place of a source with what lay there. Read it to its end before writing. */
+    listed: (source: number): IterableIterator<ListedImage> => listed.iterate(source),
   };
 }

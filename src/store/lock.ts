@@ -8,12 +8,17 @@ export interface Lock {
   release(): void;
 }
 
+/** Whoever only looks whether the lock is held holds it for a moment; an orchestration must not take that for another one. */
+const PATIENCE_MS = 300;
+
 /** Takes the lock, or returns null where another process holds it. */
-export function takeLock(file: string): Lock | null {
+export const takeLock = (file: string): Lock | null => lockWithin(file, PATIENCE_MS);
+
+function lockWithin(file: string, timeoutMs: number): Lock | null {
   let connection;
   try {
     mkdirSync(path.dirname(file), {recursive: true});
-    connection = new Database(file, {timeout: 0});
+    connection = new Database(file, {timeout: timeoutMs});
     connection.exec('BEGIN EXCLUSIVE');
   } catch (error) {
     connection?.close();
@@ -28,7 +33,7 @@ export function takeLock(file: string): Lock | null {
 
 /** Whether some process holds the lock right now. */
 export function isLocked(file: string): boolean {
-  const lock = takeLock(file);
+  const lock = lockWithin(file, 0);
   lock?.release();
   return lock === null;
 }

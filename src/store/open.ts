@@ -42,15 +42,21 @@ function tables(connection: Connection) {
   };
 }
 
-function migrate(connection: Connection, file: string): void {
-  const names = migrations();
-  const version = Number(connection.pragma('user_version', {simple: true}));
-  if (version > names.length) {
-    throw environmentError(
-      `${file} was made by a newer pupil (database version ${version}; this pupil knows up to ${names.length}). Update pupil; nothing was changed.`,
-    );
+const versionOf = (connection: Connection): number => Number(connection.pragma('user_version', {simple: true}));
+
+/** Refuses a database that this pupil cannot read (or, for writing, not bring up to date) before anything of it is touched. */
+function checkVersion(connection: Connection, file: string, readonly: boolean): void {
+  const version = versionOf(connection);
+  const known = migrations().length;
+  if (version > known) {
+    throw environmentError(`${file} was made by a newer pupil (database version ${version}; this pupil knows up to ${known}). Update pupil; nothing was changed.`);
   }
-  for (let next = version; next < names.length; next++) {
+  if (readonly && version < known) throw environmentError(`${file} has database version ${version}; this pupil reads version ${known}. Run pupil orchestrate once to bring it up to date.`);
+}
+
+function migrate(connection: Connection): void {
+  const names = migrations();
+  for (let next = versionOf(connection); next < names.length; next++) {
     const sql = readFileSync(path.join(migrationsFolder, names[next]!), 'utf8');
     connection
       .transaction(() => {
@@ -65,16 +71,12 @@ function open(file: string, readonly: boolean): Store {
   let connection: Connection | undefined;
   try {
     connection = new Database(file, {readonly, fileMustExist: readonly, timeout: 10_000});
+    checkVersion(connection, file, readonly);
     if (!readonly) connection.pragma('journal_mode = WAL');
     // A WAL database reopens with synchronous=NORMAL, under which the last commits may be lost with the power.
     connection.pragma('synchronous = FULL');
     connection.pragma('foreign_keys = ON');
-    if (readonly) {
-      const version = Number(connection.pragma('user_version', {simple: true}));
-      if (version !== migrations().length) {
-        throw environmentError(`${file} has database version ${version}; this pupil reads version ${migrations().length}. Run pupil orchestrate once, or update pupil.`);
-      }
-    } else migrate(connection, file);
+    if (!readonly) migrate(connection);
     return tables(connection);
   } catch (error) {
     connection?.close();

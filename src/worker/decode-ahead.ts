@@ -28,7 +28,11 @@ const WAITING_PER_THREAD = 4;
 const READS_IN_FLIGHT = 4;
 
 /** Decodes every item in order; what cannot be decoded is yielded as a problem. Adds the time spent to `spent.seconds`, summed over threads. */
-export async function* decodeAhead<T extends ImagePlace>(items: AsyncIterable<T>, options: DecodeOptions, spent = {seconds: 0}): AsyncGenerator<Decoded<T>> {
+export async function* decodeAhead<T extends ImagePlace>(
+  items: AsyncIterable<T>,
+  options: DecodeOptions,
+  spent = {seconds: 0},
+): AsyncGenerator<Decoded<T>> {
   const {decoding, signal, announce} = options;
   const threads = announce === undefined ? options.threads : 1;
   const limit = pLimit(threads);
@@ -36,7 +40,8 @@ export async function* decodeAhead<T extends ImagePlace>(items: AsyncIterable<T>
 
   async function decode({item, bytes, problem}: Read<T>): Promise<Decoded<T>> {
     if (problem !== null) return {item, pixels: null, problem};
-    if (item.id !== null && imageIdOf(bytes) !== item.id) return {item, pixels: null, problem: {code: 'CHANGED', detail: 'its bytes are not those that were indexed'}};
+    if (item.id !== null && imageIdOf(bytes) !== item.id)
+      return {item, pixels: null, problem: {code: 'CHANGED', detail: 'its bytes are not those that were indexed'}};
     if (item.id !== null) await announce?.(item.id);
     const begun = performance.now();
     const decoded = await decodeImage(bytes, item.encoding, decoding);

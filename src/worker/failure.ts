@@ -16,7 +16,8 @@ export class WorkerFailure extends Error {
 
 export const exitCodes = {finished: 0, config: 64, data: 65, bug: 70, interrupted: 75} as const;
 
-const exitCodeOf = (reason: FailureReason) => (reason === 'config' ? exitCodes.config : reason === 'data' || reason === 'model' ? exitCodes.data : exitCodes.bug);
+const exitCodeOf = (reason: FailureReason) =>
+  reason === 'config' ? exitCodes.config : reason === 'data' || reason === 'model' ? exitCodes.data : exitCodes.bug;
 
 /** What to report for anything that a task threw. A bug keeps its stack. */
 export function describeFailure(error: unknown): {reason: FailureReason; message: string; exitCode: number} {

@@ -16,7 +16,20 @@ const inOrder = (labels: Iterable<string>) => {
   return sorted.every(label => /^\d+$/.test(label)) ? sorted.sort((a, b) => Number(a) - Number(b)) : sorted;
 };
 
-async function indexSource(source: Source, number: number, labelled: boolean, {maxFileBytes, readThreads}: IndexTask, count: (images: number) => Promise<void>, signal: AbortSignal, emit: Emit): Promise<SourceResult> {
+interface Listing {
+  /** Of the source in its task. */
+  number: number;
+  labelled: boolean;
+  count: (images: number) => Promise<void>;
+  signal: AbortSignal;
+  emit: Emit;
+}
+
+async function indexSource(
+  source: Source,
+  {maxFileBytes, readThreads}: IndexTask,
+  {number, labelled, count, signal, emit}: Listing,
+): Promise<SourceResult> {
   const labels = new Set<string>();
   let images = 0;
   let listed: IndexEntry[] = [];
@@ -43,7 +56,8 @@ async function indexSource(source: Source, number: number, labelled: boolean, {m
   }
 
   for await (const reads of readAhead(readable(), {threads: readThreads, maxFileBytes, signal})) {
-    for (const {item, bytes, problem} of reads) await list(problem === null ? {...item.entry, id: imageIdOf(bytes)} : {...item.entry, label: null, id: null, problem});
+    for (const {item, bytes, problem} of reads)
+      await list(problem === null ? {...item.entry, id: imageIdOf(bytes)} : {...item.entry, label: null, id: null, problem});
   }
   await send();
   return {classes: labelled ? ((await source.classes()) ?? inOrder(labels)) : null, images, notes: source.notes};
@@ -55,7 +69,7 @@ export async function indexSources(task: IndexTask, signal: AbortSignal, emit: E
   const sources: SourceResult[] = [];
   for (const [number, {labelled, ...spec}] of task.sources.entries()) {
     const source = await openSource(spec, {labelled, cache: task.cache});
-    sources.push(await indexSource(source, number, labelled, task, count, signal, emit));
+    sources.push(await indexSource(source, task, {number, labelled, count, signal, emit}));
   }
   return {sources};
 }

@@ -19,7 +19,13 @@ export type InferenceRequest = {type: 'run'; run: number; pixels: Uint8Array<Arr
 export type InferenceReply =
   | {type: 'opened'; inputs: readonly InferenceSession.ValueMetadata[]; outputs: readonly InferenceSession.ValueMetadata[]}
   /** `pixels` comes back to be filled again. */
-  | {type: 'answer'; run: number; outputs: Record<string, Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer>>; pixels: Uint8Array<ArrayBuffer>; seconds: number}
+  | {
+      type: 'answer';
+      run: number;
+      outputs: Record<string, Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer>>;
+      pixels: Uint8Array<ArrayBuffer>;
+      seconds: number;
+    }
   | {type: 'failed'; run: number; message: string}
   /** The model could not be opened. */
   | {type: 'refused'; message: string};

@@ -19,7 +19,11 @@ interface AnswerTable {
 async function readReference(path: string, images: number, kept: number): Promise<AnswerTable> {
   const bytes = await readFile(path);
   const values = images * kept;
-  if (bytes.length !== 2 * values * VALUE_BYTES) throw new WorkerFailure('data', `${path} has ${bytes.length} bytes; expected ${2 * values * VALUE_BYTES} for ${images} images and ${kept} classes.`);
+  if (bytes.length !== 2 * values * VALUE_BYTES)
+    throw new WorkerFailure(
+      'data',
+      `${path} has ${bytes.length} bytes; expected ${2 * values * VALUE_BYTES} for ${images} images and ${kept} classes.`,
+    );
   return {
     logProbs: Float32Array.from({length: values}, (_, i) => bytes.readFloatLE(i * VALUE_BYTES)),
     classes: Int32Array.from({length: values}, (_, i) => bytes.readInt32LE((values + i) * VALUE_BYTES)),
@@ -27,7 +31,12 @@ async function readReference(path: string, images: number, kept: number): Promis
 }
 
 /** The largest difference of a log-probability that both list for the same image and class, and the share of images with the same best class. */
-export function compareAnswers(ours: AnswerTable, reference: AnswerTable, images: number, kept: number): {largestDifference: number; top1Agreement: number} {
+export function compareAnswers(
+  ours: AnswerTable,
+  reference: AnswerTable,
+  images: number,
+  kept: number,
+): {largestDifference: number; top1Agreement: number} {
   let largestDifference = 0;
   let agreeing = 0;
   for (let image = 0; image < images; image++) {
@@ -73,10 +82,18 @@ export async function measure(task: TaskOf<'measure'>, signal: AbortSignal, emit
         if (position === 0) top1++;
         if (position >= 0 && position < 5) top5++;
       }
-      const parity = task.reference === null ? null : compareAnswers(answers, await readReference(task.reference, pack.images, kept), pack.images, kept);
-      if (parity !== null && !Number.isFinite(parity.largestDifference)) throw new WorkerFailure('gate', 'The ONNX model or PyTorch answers NaN or infinity on the validation images.');
+      const parity =
+        task.reference === null ? null : compareAnswers(answers, await readReference(task.reference, pack.images, kept), pack.images, kept);
+      if (parity !== null && !Number.isFinite(parity.largestDifference))
+        throw new WorkerFailure('gate', 'The ONNX model or PyTorch answers NaN or infinity on the validation images.');
       const share = (samples: number) => (pack.samples === 0 ? 0 : samples / pack.samples);
-      return {images: pack.images, top1: share(top1), top5: share(top5), largestDifference: parity?.largestDifference ?? null, top1Agreement: parity?.top1Agreement ?? null};
+      return {
+        images: pack.images,
+        top1: share(top1),
+        top5: share(top5),
+        largestDifference: parity?.largestDifference ?? null,
+        top1Agreement: parity?.top1Agreement ?? null,
+      };
     } finally {
       await session.close();
     }

@@ -22,7 +22,7 @@ function varint(bytes: Buffer, at: number): {value: number; end: number} {
 }
 
 function* fields(message: Buffer): Generator<Field> {
-  for (let at = 0; at < message.length; ) {
+  for (let at = 0; at < message.length;) {
     const {value: tag, end} = varint(message, at);
     const number = Math.floor(tag / 8);
     const wireType = tag % 8;

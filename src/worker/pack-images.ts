@@ -22,7 +22,8 @@ export async function packImages(task: TaskOf<'pack'>, signal: AbortSignal, emit
   async function* items(): AsyncGenerator<PackItem> {
     for await (const item of readDescriptors(process.stdin, packItem, signal)) {
       const unknown = item.labels.find(label => label >= task.classes.length);
-      if (unknown !== undefined) throw new WorkerFailure('config', `Image ${item.id} has label ${unknown}, but there are ${task.classes.length} classes.`);
+      if (unknown !== undefined)
+        throw new WorkerFailure('config', `Image ${item.id} has label ${unknown}, but there are ${task.classes.length} classes.`);
       yield item;
     }
   }

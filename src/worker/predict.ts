@@ -16,7 +16,8 @@ export async function predict(task: TaskOf<'predict'>, signal: AbortSignal, emit
     const {model} = session;
     checkDecoding(model, task.decoding);
     async function* images(): AsyncGenerator<ImagePlace & PredictItem> {
-      for await (const item of readDescriptors(process.stdin, predictItem, signal)) yield {...item, offset: null, length: null, encoding: 'encoded', id: null};
+      for await (const item of readDescriptors(process.stdin, predictItem, signal))
+        yield {...item, offset: null, length: null, encoding: 'encoded', id: null};
     }
     let predicted = 0;
     for await (const {item, pixels, problem} of decodeAhead(images(), {decoding: task.decoding, threads: task.decodeThreads, signal})) {
@@ -32,7 +33,12 @@ export async function predict(task: TaskOf<'predict'>, signal: AbortSignal, emit
         return {class: name, probability: Math.min(1, Math.exp(logProbs[k] ?? NaN))};
       });
       const isBad = best.some(({probability}) => Number.isNaN(probability));
-      await emit({type: 'predicted', image: item.image, classes: isBad ? [] : best, error: isBad ? {code: 'BAD_SCORE', detail: 'the network answered NaN'} : null});
+      await emit({
+        type: 'predicted',
+        image: item.image,
+        classes: isBad ? [] : best,
+        error: isBad ? {code: 'BAD_SCORE', detail: 'the network answered NaN'} : null,
+      });
     }
     return {images: predicted};
   } finally {

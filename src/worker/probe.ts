@@ -9,7 +9,7 @@ import {startInference} from './session.js';
 
 /** The sum of uint8 [1, 4, 4, 3] by a convolution, as ONNX. Made by test/fixtures/onnx/make_onnx.py. */
 const SUM_MODEL = Buffer.from(
-    'CAoSADqZAwogCgZpbWFnZXMSBWZsb2F0IgRDYXN0KgkKAnRvGAGgAQIKLQoFZmxvYXQSBnBsYW5lcyIJVHJhbnNwb3NlKhEKBHBlcm1AAEADQAFAAqABBwoaCgZwbGFuZX' +
+  'CAoSADqZAwogCgZpbWFnZXMSBWZsb2F0IgRDYXN0KgkKAnRvGAGgAQIKLQoFZmxvYXQSBnBsYW5lcyIJVHJhbnNwb3NlKhEKBHBlcm1AAEADQAFAAqABBwoaCgZwbGFuZX' +
     'MKBG9uZXMSBHN1bXMiBENvbnYKFAoEc3VtcxIDc3VtIgdGbGF0dGVuEgVwcm9iZSrTAQgBCAMIBAgEEAFCBG9uZXNKwAEAAIA/AACAPwAAgD8AAIA/AACAPwAAgD8AAIA/' +
     'AACAPwAAgD8AAIA/AACAPwAAgD8AAIA/AACAPwAAgD8AAIA/AACAPwAAgD8AAIA/AACAPwAAgD8AAIA/AACAPwAAgD8AAIA/AACAPwAAgD8AAIA/AACAPwAAgD8AAIA/AA' +
     'CAPwAAgD8AAIA/AACAPwAAgD8AAIA/AACAPwAAgD8AAIA/AACAPwAAgD8AAIA/AACAPwAAgD8AAIA/AACAPwAAgD9aIAoGaW1hZ2VzEhYKFAgCEhAKAggBCgIIBAoCCAQK' +
@@ -28,7 +28,8 @@ async function gpuName(number: number): Promise<string | null> {
   return /^Model:\s*(.+)$/m.exec(information)?.[1]?.trim() ?? null;
 }
 
-const deviceName = async (device: string) => (device === 'cpu' ? cpus()[0]?.model.trim() : await gpuName(Number(device.replace('cuda:', '')))) ?? device;
+const deviceName = async (device: string) =>
+  (device === 'cpu' ? cpus()[0]?.model.trim() : await gpuName(Number(device.replace('cuda:', '')))) ?? device;
 
 /** Throws a `device` failure where the device does not work, or answers wrongly. */
 export async function probe({device}: TaskOf<'probe'>): Promise<TaskResult<'probe'>> {

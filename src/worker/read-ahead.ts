@@ -41,7 +41,11 @@ async function fill(handle: FileHandle, bytes: Buffer, position: number): Promis
 }
 
 /** Opens without waiting for a writer, should the file have become a pipe; looks before it reads. */
-async function withFile<R>(file: string, use: (handle: FileHandle, stats: Stats) => Promise<R>, refuse: (code: QuarantineCode, detail: string) => R): Promise<R> {
+async function withFile<R>(
+  file: string,
+  use: (handle: FileHandle, stats: Stats) => Promise<R>,
+  refuse: (code: QuarantineCode, detail: string) => R,
+): Promise<R> {
   try {
     const handle = await open(fromPrintable(file), constants.O_RDONLY | constants.O_NONBLOCK);
     try {

@@ -128,7 +128,8 @@ export async function scoreShards(task: TaskOf<'score'>, signal: AbortSignal, em
 
     let hand: ShardInHand | null = null;
     const announce = task.careful ? {announce: (id: string) => emit({type: 'opening', id})} : {};
-    for await (const {item, pixels, problem} of decodeAhead(images(), {decoding: task.decoding, threads: task.decodeThreads, signal, ...announce}, decoding)) {
+    const options = {decoding: task.decoding, threads: task.decodeThreads, signal, ...announce};
+    for await (const {item, pixels, problem} of decodeAhead(images(), options, decoding)) {
       hand ??= begin(item.shard, task.kept);
       if (problem === null) {
         batch.pixels.set(pixels, batch.images.length * imageBytes);

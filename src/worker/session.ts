@@ -45,9 +45,13 @@ export interface InferenceThread {
 
 /** Which failure a message of onnxruntime is. */
 function failureOf(message: string, device: string, isOpening: boolean): WorkerFailure {
-  if (/out of memory|failed to allocate memory|bad_alloc|BFCArena/i.test(message)) return new WorkerFailure('out-of-memory', `Memory ran out on ${device}. Lower score.batch_size. (${message})`);
-  if (device !== 'cpu' && /CUDA|cuDNN|cublas|provider|fallback to CPU/i.test(message)) return new WorkerFailure('device', `${device} cannot be used: ${message}`);
-  return isOpening ? new WorkerFailure('model', `The ONNX model cannot be opened: ${message}`) : new WorkerFailure('model', `The network failed: ${message}`);
+  if (/out of memory|failed to allocate memory|bad_alloc|BFCArena/i.test(message))
+    return new WorkerFailure('out-of-memory', `Memory ran out on ${device}. Lower score.batch_size. (${message})`);
+  if (device !== 'cpu' && /CUDA|cuDNN|cublas|provider|fallback to CPU/i.test(message))
+    return new WorkerFailure('device', `${device} cannot be used: ${message}`);
+  return isOpening
+    ? new WorkerFailure('model', `The ONNX model cannot be opened: ${message}`)
+    : new WorkerFailure('model', `The network failed: ${message}`);
 }
 
 /** Starts a thread and opens `model` in it on `device`. Throws a `device`, `model` or `out-of-memory` failure. */
@@ -110,15 +114,21 @@ function describe(model: Buffer, path: string): ModelDescription {
   try {
     return description.parse(JSON.parse(stated));
   } catch (error) {
-    throw new WorkerFailure('model', `The "pupil" metadata of ${path} is not understood: ${error instanceof Error ? error.message : String(error)}`, {cause: error});
+    throw new WorkerFailure('model', `The "pupil" metadata of ${path} is not understood: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
   }
 }
 
 /** Throws a `model` failure where inputs and outputs are not uint8 pixels in, top-P classes out. */
 function checkSignature({inputs, outputs}: InferenceThread['opened'], {size, kept}: ModelDescription, path: string): void {
-  const show = (values: InferenceThread['opened']['inputs']) => values.map(value => (value.isTensor ? `${value.name} ${value.type}[${value.shape.join(',')}]` : value.name)).join(', ');
+  const show = (values: InferenceThread['opened']['inputs']) =>
+    values.map(value => (value.isTensor ? `${value.name} ${value.type}[${value.shape.join(',')}]` : value.name)).join(', ');
   const fits = (value: (typeof inputs)[number] | undefined, type: string, shape: number[]) =>
-    value?.isTensor === true && value.type === type && value.shape.length === shape.length + 1 && shape.every((side, i) => value.shape[i + 1] === side);
+    value?.isTensor === true &&
+    value.type === type &&
+    value.shape.length === shape.length + 1 &&
+    shape.every((side, i) => value.shape[i + 1] === side);
   const output = (name: string) => outputs.find(value => value.name === name);
   const isInputRight = inputs.length === 1 && inputs[0]?.name === 'images' && fits(inputs[0], 'uint8', [size, size, CHANNELS]);
   if (!isInputRight) throw new WorkerFailure('model', `${path} takes ${show(inputs)}; expected images uint8[batch,${size},${size},${CHANNELS}].`);
@@ -154,7 +164,8 @@ export async function openSession(path: string, device: string, batchSize: numbe
       const {outputs, pixels, seconds} = await thread.run(batch, shape);
       secondsInferring += seconds;
       const {log_prob: logProbs, class: classes} = outputs;
-      if (!(logProbs instanceof Float32Array) || !(classes instanceof Int32Array)) throw new WorkerFailure('model', `${path} gave an answer of another type.`);
+      if (!(logProbs instanceof Float32Array) || !(classes instanceof Int32Array))
+        throw new WorkerFailure('model', `${path} gave an answer of another type.`);
       return {logProbs, classes, pixels};
     },
   };
@@ -173,7 +184,10 @@ export function matchClasses(model: readonly string[], expected: readonly string
   const missing = expected.filter(name => !modelNames.has(name));
   if (onlyInModel.length > 0 || missing.length > 0 || model.length !== expected.length) {
     const parts = [missing.length > 0 && `it lacks ${some(missing)}`, onlyInModel.length > 0 && `it also has ${some(onlyInModel)}`].filter(Boolean);
-    throw new WorkerFailure('model', `The model has ${model.length} classes, the data ${expected.length}${parts.length > 0 ? `: ${parts.join('; ')}` : ''}.`);
+    throw new WorkerFailure(
+      'model',
+      `The model has ${model.length} classes, the data ${expected.length}${parts.length > 0 ? `: ${parts.join('; ')}` : ''}.`,
+    );
   }
   return Int32Array.from(model, name => index.get(name) ?? -1);
 }
@@ -181,6 +195,9 @@ export function matchClasses(model: readonly string[], expected: readonly string
 /** Throws a `model` failure where pictures are prepared in another way than the model was trained on. */
 export function checkDecoding({size, resize}: ModelDescription, decoding: {size: number; resize: number}): void {
   if (size !== decoding.size || resize !== decoding.resize) {
-    throw new WorkerFailure('model', `The model takes ${size} px cut from ${resize} px, the task prepares ${decoding.size} px cut from ${decoding.resize} px.`);
+    throw new WorkerFailure(
+      'model',
+      `The model takes ${size} px cut from ${resize} px, the task prepares ${decoding.size} px cut from ${decoding.resize} px.`,
+    );
   }
 }

@@ -68,7 +68,11 @@ describe('CIFAR', () => {
     await put(`${folder}/${name}`, name.endsWith('.tar') ? tar : gzipSync(tar));
     const {source, cache} = await open(`${folder}/${name}`);
     const entries = await entriesOf(source);
-    expect(entries.map(({member, label}) => [member, label])).toEqual([['test.bin/0', 'class_5'], ['train.bin/0', 'class_42'], ['train.bin/1', 'class_99']]);
+    expect(entries.map(({member, label}) => [member, label])).toEqual([
+      ['test.bin/0', 'class_5'],
+      ['train.bin/0', 'class_42'],
+      ['train.bin/1', 'class_99'],
+    ]);
     expect(await bytesOf(source, entries[2]!)).toEqual(cifarRecord([], 2));
     expect((await filesOf(source)).map(({file}) => file)).toEqual([name]);
     expect(await readdir(cache)).toHaveLength(name.endsWith('.tar') ? 0 : 1);
@@ -77,7 +81,16 @@ describe('CIFAR', () => {
   it('unpacks an archive once, and again when it has changed', async () => {
     const folder = await temporaryFolder();
     const archive = `${folder}/cifar-100-binary.tar.gz`;
-    await put(archive, gzipSync(tarOf({name: 'cifar-100-binary/fine_label_names.txt', content: names100.join('\n')}, {name: 'cifar-100-binary/test.bin', content: test}, {name: 'cifar-100-binary/train.bin', content: train})));
+    await put(
+      archive,
+      gzipSync(
+        tarOf(
+          {name: 'cifar-100-binary/fine_label_names.txt', content: names100.join('\n')},
+          {name: 'cifar-100-binary/test.bin', content: test},
+          {name: 'cifar-100-binary/train.bin', content: train},
+        ),
+      ),
+    );
     const {source, cache} = await open(archive);
     await entriesOf(source);
     const [unpacked] = await readdir(cache);
@@ -103,14 +116,19 @@ describe('CIFAR', () => {
     await cifar100(root);
     await put(`${root}/train.bin`, train.subarray(0, train.length - 1));
     const entries = await entriesOf((await open(`${root}?split=train`)).source);
-    expect(entries).toMatchObject([{label: 'class_42', problem: null}, {member: '1', label: null, problem: {code: 'BAD_RECORD'}}]);
+    expect(entries).toMatchObject([
+      {label: 'class_42', problem: null},
+      {member: '1', label: null, problem: {code: 'BAD_RECORD'}},
+    ]);
   });
 
   it('sets a record aside whose label has no name', async () => {
     const root = await temporaryFolder();
     await cifar100(root);
     await put(`${root}/test.bin`, cifarRecord([0, 100], 3));
-    expect(await entriesOf((await open(`${root}?split=test`)).source)).toMatchObject([{label: null, problem: {code: 'BAD_RECORD', detail: 'label 100; expected 0 to 99'}}]);
+    expect(await entriesOf((await open(`${root}?split=test`)).source)).toMatchObject([
+      {label: null, problem: {code: 'BAD_RECORD', detail: 'label 100; expected 0 to 99'}},
+    ]);
   });
 
   it('names the file that is missing', async () => {

@@ -6,12 +6,20 @@ import type {Decoding} from '../../src/children/protocol.js';
 import {decodeImage} from '../../src/images/decode.js';
 import {cifarRecord, jpeg, pixelsOf, png} from './pictures.js';
 
-const decoding: Decoding = {size: 32, resize: 32, formats: ['jpeg', 'png', 'webp'], maxFileBytes: 20_000_000, maxPixels: 50_000_000, timeoutSeconds: 5};
+const decoding: Decoding = {
+  size: 32,
+  resize: 32,
+  formats: ['jpeg', 'png', 'webp'],
+  maxFileBytes: 20_000_000,
+  maxPixels: 50_000_000,
+  timeoutSeconds: 5,
+};
 const decode = (bytes: Buffer, changes: Partial<Decoding> = {}) => decodeImage(bytes, 'encoded', {...decoding, ...changes});
 const raw = (pixels: Buffer, width: number, height: number, channels: 1 | 2 | 3 | 4 = 3) => sharp(pixels, {raw: {width, height, channels}});
 const flat = (red: number, green: number, blue: number) => Buffer.concat(Array.from({length: 1024}, () => Buffer.from([red, green, blue])));
 /** The mean colour of 32 x 32 pixels. */
-const meanOf = (pixels: Buffer) => [0, 1, 2].map(channel => Math.round(pixels.filter((_, i) => i % 3 === channel).reduce((sum, value) => sum + value, 0) / 1024));
+const meanOf = (pixels: Buffer) =>
+  [0, 1, 2].map(channel => Math.round(pixels.filter((_, i) => i % 3 === channel).reduce((sum, value) => sum + value, 0) / 1024));
 
 describe('the decoder', () => {
   const fixtures = new URL('../fixtures/decode/', import.meta.url);
@@ -60,21 +68,35 @@ describe('the decoder', () => {
     expect(meanOf((await decode(await raw(grey, 32, 32, 1).png().toBuffer())).pixels!)).toEqual([200, 200, 200]);
     const greyAlpha = Buffer.concat(Array.from({length: 1024}, () => Buffer.from([200, 255])));
     expect(meanOf((await decode(await raw(greyAlpha, 32, 32, 2).png().toBuffer())).pixels!)).toEqual([200, 200, 200]);
-    const deep = await raw(flat(10, 100, 200), 32, 32).toColourspace('rgb16').png().toBuffer();
+    const deep = await raw(flat(10, 100, 200), 32, 32)
+      .toColourspace('rgb16')
+      .png()
+      .toBuffer();
     expect((await sharp(deep).metadata()).depth).toBe('ushort');
     expect(meanOf((await decode(deep)).pixels!)).toEqual([10, 100, 200]);
     const deepGrey = await raw(grey, 32, 32, 1).toColourspace('grey16').png().toBuffer();
     expect(meanOf((await decode(deepGrey)).pixels!)).toEqual([200, 200, 200]);
-    const palette = await raw(flat(10, 100, 200), 32, 32).png({palette: true}).toBuffer();
+    const palette = await raw(flat(10, 100, 200), 32, 32)
+      .png({palette: true})
+      .toBuffer();
     expect(meanOf((await decode(palette)).pixels!)).toEqual([10, 100, 200]);
-    const cmyk = await raw(flat(250, 250, 250), 32, 32).toColourspace('cmyk').jpeg({quality: 100}).toBuffer();
+    const cmyk = await raw(flat(250, 250, 250), 32, 32)
+      .toColourspace('cmyk')
+      .jpeg({quality: 100})
+      .toBuffer();
     expect((await sharp(cmyk).metadata()).channels).toBe(4);
     expect(Math.min(...meanOf((await decode(cmyk)).pixels!))).toBeGreaterThan(235);
   });
 
   it('turns pictures upright before it resizes them', async () => {
-    const tall = await raw(pixelsOf(3, 48, 80), 48, 80).jpeg({quality: 100}).toBuffer();
-    const sideways = await raw(pixelsOf(3, 48, 80), 48, 80).rotate(270).jpeg({quality: 100}).withMetadata({orientation: 6}).toBuffer();
+    const tall = await raw(pixelsOf(3, 48, 80), 48, 80)
+      .jpeg({quality: 100})
+      .toBuffer();
+    const sideways = await raw(pixelsOf(3, 48, 80), 48, 80)
+      .rotate(270)
+      .jpeg({quality: 100})
+      .withMetadata({orientation: 6})
+      .toBuffer();
     expect((await sharp(sideways).metadata()).width).toBe(80);
     const [upright, turned] = [(await decode(tall)).pixels!, (await decode(sideways)).pixels!];
     const difference = upright.reduce((sum, value, i) => sum + Math.abs(value - (turned[i] ?? 0)), 0) / upright.length;
@@ -83,14 +105,20 @@ describe('the decoder', () => {
 
   it('takes the first frame of an animation', async () => {
     const frames = [flat(255, 0, 0), flat(0, 0, 255)].map(pixels => ({input: pixels, raw: {width: 32, height: 32, channels: 3 as const}}));
-    const webp = await sharp(await Promise.all(frames.map(({input, raw}) => sharp(input, {raw}).png().toBuffer())), {join: {animated: true}}).webp({lossless: true}).toBuffer();
+    const webp = await sharp(await Promise.all(frames.map(({input, raw}) => sharp(input, {raw}).png().toBuffer())), {join: {animated: true}})
+      .webp({lossless: true})
+      .toBuffer();
     expect((await sharp(webp).metadata()).pages).toBe(2);
     expect(meanOf((await decode(webp)).pixels!)).toEqual([255, 0, 0]);
   });
 
   it('reads more formats where they are asked for', async () => {
     const picture = raw(flat(10, 100, 200), 32, 32);
-    const files = {gif: await picture.gif().toBuffer(), tiff: await picture.tiff({compression: 'lzw'}).toBuffer(), avif: await picture.avif({lossless: true}).toBuffer()};
+    const files = {
+      gif: await picture.gif().toBuffer(),
+      tiff: await picture.tiff({compression: 'lzw'}).toBuffer(),
+      avif: await picture.avif({lossless: true}).toBuffer(),
+    };
     for (const [format, bytes] of Object.entries(files)) {
       expect(meanOf((await decode(bytes, {formats: [format as keyof typeof files]})).pixels!), format).toEqual([10, 100, 200]);
       expect((await decode(bytes)).problem?.code, format).toBe('FORMAT_BLOCKED');
@@ -119,7 +147,12 @@ function pngHeader(width: number, height: number): Buffer {
   header.writeUInt32BE(width, 0);
   header.writeUInt32BE(height, 4);
   header.set([8, 2, 0, 0, 0], 8);
-  return Buffer.concat([Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'), chunk('IHDR', header), chunk('IDAT', Buffer.from('x')), chunk('IEND', Buffer.alloc(0))]);
+  return Buffer.concat([
+    Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'),
+    chunk('IHDR', header),
+    chunk('IDAT', Buffer.from('x')),
+    chunk('IEND', Buffer.alloc(0)),
+  ]);
 }
 
 describe('what is no picture, or not a whole one, is set aside with a reason', () => {
@@ -138,13 +171,36 @@ describe('what is no picture, or not a whole one, is set aside with a reason', (
     ['a JPEG without its end', async () => (await jpeg(1, 200, 200)).subarray(0, 2500), 'TRUNCATED'],
     ['a JPEG of its first 20 bytes', async () => (await jpeg(1, 200, 200)).subarray(0, 20), 'TRUNCATED'],
     ['a PNG without its end', async () => (await png(1, 200, 200)).subarray(0, 2000), 'TRUNCATED'],
-    ['a WebP without its end', async () => (await raw(pixelsOf(1, 200, 200), 200, 200).webp().toBuffer()).subarray(0, 500), 'TRUNCATED'],
-    ['a GIF without its end', async () => (await raw(pixelsOf(1, 200, 200), 200, 200).gif().toBuffer()).subarray(0, 500), 'TRUNCATED', {formats: ['gif']}],
-    ['a PNG with a byte changed', async () => {
-      const bytes = await png(1, 200, 200);
-      bytes[Math.floor(bytes.length / 2)]! ^= 0xff;
-      return bytes;
-    }, 'CORRUPT'],
+    [
+      'a WebP without its end',
+      async () =>
+        (
+          await raw(pixelsOf(1, 200, 200), 200, 200)
+            .webp()
+            .toBuffer()
+        ).subarray(0, 500),
+      'TRUNCATED',
+    ],
+    [
+      'a GIF without its end',
+      async () =>
+        (
+          await raw(pixelsOf(1, 200, 200), 200, 200)
+            .gif()
+            .toBuffer()
+        ).subarray(0, 500),
+      'TRUNCATED',
+      {formats: ['gif']},
+    ],
+    [
+      'a PNG with a byte changed',
+      async () => {
+        const bytes = await png(1, 200, 200);
+        bytes[Math.floor(bytes.length / 2)]! ^= 0xff;
+        return bytes;
+      },
+      'CORRUPT',
+    ],
     ['a picture of too many pixels', () => png(1, 200, 200), 'TOO_MANY_PIXELS', {maxPixels: 39_999}],
     ['a bomb: 60000 x 60000 in a few bytes', () => pngHeader(60_000, 60_000), 'TOO_MANY_PIXELS'],
     ['a file of too many bytes', () => png(1), 'FILE_TOO_LARGE', {maxFileBytes: 100}],
@@ -160,13 +216,25 @@ describe('what is no picture, or not a whole one, is set aside with a reason', (
   });
 
   it('tells what a file that is no image begins with', async () => {
-    expect((await decode(Buffer.from('<html>\x00rest of it'))).problem).toEqual({code: 'NOT_AN_IMAGE', detail: 'begins with "<html>\\u0000rest of i"'});
+    expect((await decode(Buffer.from('<html>\x00rest of it'))).problem).toEqual({
+      code: 'NOT_AN_IMAGE',
+      detail: 'begins with "<html>\\u0000rest of i"',
+    });
   });
 });
 
 describe('mutated pictures', () => {
   it('never crash the decoder: 2,000 of them are decoded or set aside, and memory stays flat', async () => {
-    const originals = [await jpeg(1, 60, 40), await png(2, 60, 40), await raw(pixelsOf(3, 60, 40), 60, 40).webp().toBuffer(), await raw(pixelsOf(4, 60, 40), 60, 40).jpeg({progressive: true}).toBuffer()];
+    const originals = [
+      await jpeg(1, 60, 40),
+      await png(2, 60, 40),
+      await raw(pixelsOf(3, 60, 40), 60, 40)
+        .webp()
+        .toBuffer(),
+      await raw(pixelsOf(4, 60, 40), 60, 40)
+        .jpeg({progressive: true})
+        .toBuffer(),
+    ];
     let seed = 1;
     const random = (below: number) => (seed = (seed * 48271) % 2147483647) % below;
     const outcomes = new Map<string, number>();

@@ -37,7 +37,18 @@ describe('a labelled folder', () => {
 describe('an unlabelled folder', () => {
   it('lists every file at any depth without labels, and leaves out hidden and side files', async () => {
     const root = await temporaryFolder();
-    for (const file of ['1.png', 'a/2.jpg', 'a/b/c/3.webp', 'html.jpg', 'no-extension', '.hidden.png', '.git/4.png', 'a/Thumbs.db', 'README.md', 'labels.csv']) {
+    for (const file of [
+      '1.png',
+      'a/2.jpg',
+      'a/b/c/3.webp',
+      'html.jpg',
+      'no-extension',
+      '.hidden.png',
+      '.git/4.png',
+      'a/Thumbs.db',
+      'README.md',
+      'labels.csv',
+    ]) {
       await put(`${root}/${file}`, file);
     }
     const source = await openFolder(root, {labelled: false});
@@ -101,7 +112,10 @@ describe('an unlabelled folder', () => {
     await put(`${root}/2.png`, 'four');
     const source = await openFolder(root, {labelled: false});
     const before = await filesOf(source);
-    expect(before.map(({file, size}) => [file, size])).toEqual([['2.png', 4], ['a/1.png', 3]]);
+    expect(before.map(({file, size}) => [file, size])).toEqual([
+      ['2.png', 4],
+      ['a/1.png', 3],
+    ]);
     await put(`${root}/a/1.png`, 'two');
     const after = await filesOf(source);
     expect(after[0]).toEqual(before[0]);

@@ -13,7 +13,10 @@ async function images(): Promise<string> {
   return root;
 }
 
-const expected = [['a/1.png', 'cat'], ['a/2, too.png', '7']];
+const expected = [
+  ['a/1.png', 'cat'],
+  ['a/2, too.png', '7'],
+];
 
 describe('a manifest', () => {
   it('may be CSV, with a byte order mark, quotes and other columns', async () => {
@@ -32,7 +35,14 @@ describe('a manifest', () => {
 
   it('may be Parquet', async () => {
     const root = await images();
-    parquetWriteFile({filename: `${root}/list.parquet`, columnData: [{name: 'path', data: ['a/1.png', 'a/2, too.png'], type: 'STRING'}, {name: 'label', data: ['cat', '7'], type: 'STRING'}, {name: 'junk', data: [1, 2], type: 'INT32'}]});
+    parquetWriteFile({
+      filename: `${root}/list.parquet`,
+      columnData: [
+        {name: 'path', data: ['a/1.png', 'a/2, too.png'], type: 'STRING'},
+        {name: 'label', data: ['cat', '7'], type: 'STRING'},
+        {name: 'junk', data: [1, 2], type: 'INT32'},
+      ],
+    });
     expect((await entriesOf(openManifest(`${root}/list.parquet`, {labelled: true}))).map(({file, label}) => [file, label])).toEqual(expected);
   });
 
@@ -42,10 +52,23 @@ describe('a manifest', () => {
     await put(`${outside}/secret.png`, 'x');
     await symlink(`${outside}/secret.png`, `${root}/link.png`);
     await mkdir(`${root}/folder.png`);
-    await put(`${root}/list.csv`, `path,label\na/1.png,\ngone.png,cat\n../up.png,cat\n${outside}/secret.png,cat\n${root}/a/1.png,cat\nlink.png,cat\nfolder.png,cat\n`);
+    await put(
+      `${root}/list.csv`,
+      `path,label\na/1.png,\ngone.png,cat\n../up.png,cat\n${outside}/secret.png,cat\n${root}/a/1.png,cat\nlink.png,cat\nfolder.png,cat\n`,
+    );
     const entries = await entriesOf(openManifest(`${root}/list.csv`, {labelled: true}));
     const codes = entries.map(({file, problem}) => `${file.replace(outside, 'OUTSIDE')} ${problem?.code}`);
-    expect(codes.sort()).toEqual(['../up.png OUTSIDE_ROOT', 'OUTSIDE/secret.png OUTSIDE_ROOT', 'a/1.png NO_LABEL', 'a/1.png undefined', 'folder.png NOT_A_FILE', 'gone.png UNREADABLE', 'link.png OUTSIDE_ROOT'].sort());
+    expect(codes.sort()).toEqual(
+      [
+        '../up.png OUTSIDE_ROOT',
+        'OUTSIDE/secret.png OUTSIDE_ROOT',
+        'a/1.png NO_LABEL',
+        'a/1.png undefined',
+        'folder.png NOT_A_FILE',
+        'gone.png UNREADABLE',
+        'link.png OUTSIDE_ROOT',
+      ].sort(),
+    );
   });
 
   it.each([

@@ -17,10 +17,14 @@ export function pixelsOf(number: number, width = 32, height = 32): Buffer {
 }
 
 export const png = (number: number, width = 32, height = 32): Promise<Buffer> =>
-  sharp(pixelsOf(number, width, height), {raw: {width, height, channels: 3}}).png().toBuffer();
+  sharp(pixelsOf(number, width, height), {raw: {width, height, channels: 3}})
+    .png()
+    .toBuffer();
 
 export const jpeg = (number: number, width = 32, height = 32): Promise<Buffer> =>
-  sharp(pixelsOf(number, width, height), {raw: {width, height, channels: 3}}).jpeg().toBuffer();
+  sharp(pixelsOf(number, width, height), {raw: {width, height, channels: 3}})
+    .jpeg()
+    .toBuffer();
 
 /** Writes a file and the folders above it. */
 export async function put(path: string, bytes: string | Uint8Array): Promise<void> {

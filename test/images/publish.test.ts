@@ -11,10 +11,12 @@ describe('publishing', () => {
   it('leaves the old version where writing the new one fails', async () => {
     const folder = await temporaryFolder();
     await publishFile(`${folder}/file`, temporary => writeFile(temporary, 'old'));
-    await expect(publishFile(`${folder}/file`, async temporary => {
-      await writeFile(temporary, 'half');
-      throw new Error('disk full');
-    })).rejects.toThrow('disk full');
+    await expect(
+      publishFile(`${folder}/file`, async temporary => {
+        await writeFile(temporary, 'half');
+        throw new Error('disk full');
+      }),
+    ).rejects.toThrow('disk full');
     expect(await readFile(`${folder}/file`, 'utf8')).toBe('old');
     expect(await readdir(folder)).toEqual(['file']);
   });

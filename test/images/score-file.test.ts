@@ -17,11 +17,19 @@ function scores(images: number, kept: number): Scores {
 const places = (images: number) => Array.from({length: images}, (_, i) => `/pool/a b/${i}.png#ü`);
 
 describe('a score file', () => {
-  it.each([[0, 4], [1, 1], [2500, 10]])('of %i images and %i classes gives back what was put in', async (images, kept) => {
+  it.each([
+    [0, 4],
+    [1, 1],
+    [2500, 10],
+  ])('of %i images and %i classes gives back what was put in', async (images, kept) => {
     const file = `${await temporaryFolder()}/scores/shard-00003.parquet`;
     const written = scores(images, kept);
     const sha256 = await writeScores(file, written, places(images));
-    expect(sha256).toBe(createHash('sha256').update(await readFile(file)).digest('hex'));
+    expect(sha256).toBe(
+      createHash('sha256')
+        .update(await readFile(file))
+        .digest('hex'),
+    );
     expect(await readScores(file, kept)).toEqual(written);
   });
 
@@ -41,10 +49,19 @@ describe('a score file', () => {
     const file = await asyncBufferFromFile(path);
     const {schema, row_groups, key_value_metadata} = await parquetMetadataAsync(file);
     expect(schema.slice(1).map(({name, type, repetition_type}) => `${name} ${type} ${repetition_type}`)).toEqual([
-      'image BYTE_ARRAY REQUIRED', 'place BYTE_ARRAY REQUIRED', 'class_1 INT32 REQUIRED', 'class_2 INT32 REQUIRED', 'log_prob_1 FLOAT REQUIRED', 'log_prob_2 FLOAT REQUIRED',
+      'image BYTE_ARRAY REQUIRED',
+      'place BYTE_ARRAY REQUIRED',
+      'class_1 INT32 REQUIRED',
+      'class_2 INT32 REQUIRED',
+      'log_prob_1 FLOAT REQUIRED',
+      'log_prob_2 FLOAT REQUIRED',
     ]);
     expect(row_groups.flatMap(group => group.columns.map(column => column.meta_data?.codec))).toEqual(Array(6).fill('UNCOMPRESSED'));
-    expect(Object.fromEntries(key_value_metadata!.map(({key, value}) => [key, value]))).toMatchObject({classes: '["naïve","b \\"quoted\\"","日本"]', shard: '3', fingerprint: 'f00d'});
+    expect(Object.fromEntries(key_value_metadata!.map(({key, value}) => [key, value]))).toMatchObject({
+      classes: '["naïve","b \\"quoted\\"","日本"]',
+      shard: '3',
+      fingerprint: 'f00d',
+    });
     expect(await parquetReadObjects({file})).toMatchObject([{image: '0'.repeat(24), place: '/pool/a b/0.png#ü', class_1: 0, log_prob_2: -1}, {}, {}]);
   });
 
@@ -60,7 +77,9 @@ describe('a score file', () => {
     await writeFile(`${folder}/text.parquet`, 'no parquet');
     for (const name of ['cut', 'text']) {
       await expect(readScores(`${folder}/${name}.parquet`, 3)).rejects.toThrow(new RegExp(`${name}\\.parquet is damaged`));
-      await expect(readScores(`${folder}/${name}.parquet`, 3)).rejects.toSatisfy(error => error instanceof UserError && error.exitCode === exitCodes.data);
+      await expect(readScores(`${folder}/${name}.parquet`, 3)).rejects.toSatisfy(
+        error => error instanceof UserError && error.exitCode === exitCodes.data,
+      );
     }
   });
 });

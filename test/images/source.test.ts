@@ -29,7 +29,10 @@ describe('a source is recognised', () => {
 
   it('by the first member of an archive, whatever its name', async () => {
     const base = await temporaryFolder();
-    await put(`${base}/download.tar.gz`, gzipSync(tarOf({name: 'cifar-10-batches-bin/', type: '5'}, {name: 'cifar-10-batches-bin/data_batch_1.bin', content: cifarRecord([1], 1)})));
+    await put(
+      `${base}/download.tar.gz`,
+      gzipSync(tarOf({name: 'cifar-10-batches-bin/', type: '5'}, {name: 'cifar-10-batches-bin/data_batch_1.bin', content: cifarRecord([1], 1)})),
+    );
     expect(await parseSource('download.tar.gz?split=train', base)).toEqual({kind: 'cifar10', path: `${base}/download.tar.gz`, split: 'train'});
   });
 

@@ -10,12 +10,21 @@ describe('WebDataset shards', () => {
   it('join the members of a sample: an image, and its label as .cls or in .json', async () => {
     const root = await temporaryFolder();
     const [first, second] = [await png(1), await jpeg(2)];
-    await put(`${root}/000000.tar`, tarOf(
-      {name: 'a/0001.png', content: first}, {name: 'a/0001.cls', content: '7\n'}, {name: 'a/0001.txt', content: 'a caption'},
-      {name: './0002.json', content: '{"label": "tabby cat", "width": 3}'}, {name: './0002.JPG', content: second},
-      {name: '0003.jpeg', content: second}, {name: '0003.seg.png', content: first}, {name: '0003.json', content: '{"class": 12}'},
-      {name: '0004.webp', content: first}, {name: '0004.json', content: 'no json'},
-    ));
+    await put(
+      `${root}/000000.tar`,
+      tarOf(
+        {name: 'a/0001.png', content: first},
+        {name: 'a/0001.cls', content: '7\n'},
+        {name: 'a/0001.txt', content: 'a caption'},
+        {name: './0002.json', content: '{"label": "tabby cat", "width": 3}'},
+        {name: './0002.JPG', content: second},
+        {name: '0003.jpeg', content: second},
+        {name: '0003.seg.png', content: first},
+        {name: '0003.json', content: '{"class": 12}'},
+        {name: '0004.webp', content: first},
+        {name: '0004.json', content: 'no json'},
+      ),
+    );
     const source = await openWebDataset(`${root}/000000.tar`, {labelled: true});
     const entries = await entriesOf(source);
     expect(entries.map(({file, member, label, problem}) => [file, member, label, problem?.code])).toEqual([
@@ -48,7 +57,11 @@ describe('WebDataset shards', () => {
     const byFolder = await openWebDataset(root, {labelled: false});
     expect(await entriesOf(byFolder)).toHaveLength(3);
     expect(byFolder.notes).toEqual([missing]);
-    expect((await filesOf(byFolder)).map(({file, size}) => [file, size])).toEqual([['000000.tar', 2048], ['000001.tar', 2048], ['000004.tar', 2048]]);
+    expect((await filesOf(byFolder)).map(({file, size}) => [file, size])).toEqual([
+      ['000000.tar', 2048],
+      ['000001.tar', 2048],
+      ['000004.tar', 2048],
+    ]);
 
     await expect(openWebDataset(`${root}/{10..12}.tar`, {labelled: false})).rejects.toThrow(/No \.tar shard found/);
   });
@@ -68,8 +81,17 @@ describe('WebDataset shards', () => {
     await put(`${root}/no-end.tar`, whole.subarray(0, whole.length - END_MARK.length));
     await put(`${root}/cut-header.tar`, whole.subarray(0, 512 + 1024 + 100));
     const source = await openWebDataset(root, {labelled: false});
-    expect((await entriesOf(source)).map(({file, member}) => `${file} ${member}`)).toEqual(['cut-header.tar 1.png', 'cut-member.tar 1.png', 'no-end.tar 1.png', 'no-end.tar 2.png']);
-    expect(source.notes.map(note => note.replace(/: .*/, ''))).toEqual(['cut-header.tar is partial', 'cut-member.tar is partial', 'no-end.tar is partial']);
+    expect((await entriesOf(source)).map(({file, member}) => `${file} ${member}`)).toEqual([
+      'cut-header.tar 1.png',
+      'cut-member.tar 1.png',
+      'no-end.tar 1.png',
+      'no-end.tar 2.png',
+    ]);
+    expect(source.notes.map(note => note.replace(/: .*/, ''))).toEqual([
+      'cut-header.tar is partial',
+      'cut-member.tar is partial',
+      'no-end.tar is partial',
+    ]);
   });
 
   it('stop at a damaged header and say where', async () => {
@@ -84,16 +106,32 @@ describe('WebDataset shards', () => {
 
   it('never lead out: names with .., absolute names, links, devices and sparse files are set aside', async () => {
     const root = await temporaryFolder();
-    await put(`${root}/0.tar`, tarOf(
-      {name: '../escape.png', content: 'a'}, {name: '/etc/absolute.png', content: 'b'}, {name: 'a/../../b.png', content: 'c'},
-      {name: 'link.png', type: '2', linkname: '/etc/passwd'}, {name: 'hard.png', type: '1', linkname: '/etc/passwd'},
-      {name: 'device.png', type: '3'}, {name: 'pipe.png', type: '6'}, {name: 'sparse.png', type: 'S', size: 0}, {name: 'folder.png', type: '5'},
-      {name: 'good.png', content: 'd'},
-    ));
+    await put(
+      `${root}/0.tar`,
+      tarOf(
+        {name: '../escape.png', content: 'a'},
+        {name: '/etc/absolute.png', content: 'b'},
+        {name: 'a/../../b.png', content: 'c'},
+        {name: 'link.png', type: '2', linkname: '/etc/passwd'},
+        {name: 'hard.png', type: '1', linkname: '/etc/passwd'},
+        {name: 'device.png', type: '3'},
+        {name: 'pipe.png', type: '6'},
+        {name: 'sparse.png', type: 'S', size: 0},
+        {name: 'folder.png', type: '5'},
+        {name: 'good.png', content: 'd'},
+      ),
+    );
     const entries = await entriesOf(await openWebDataset(root, {labelled: false}));
     expect(Object.fromEntries(entries.map(({member, problem}) => [member, problem?.code]))).toEqual({
-      '../escape.png': 'OUTSIDE_ROOT', '/etc/absolute.png': 'OUTSIDE_ROOT', 'a/../../b.png': 'OUTSIDE_ROOT',
-      'link.png': 'NOT_A_FILE', 'hard.png': 'NOT_A_FILE', 'device.png': 'NOT_A_FILE', 'pipe.png': 'NOT_A_FILE', 'sparse.png': 'NOT_A_FILE', 'folder.png': 'NOT_A_FILE',
+      '../escape.png': 'OUTSIDE_ROOT',
+      '/etc/absolute.png': 'OUTSIDE_ROOT',
+      'a/../../b.png': 'OUTSIDE_ROOT',
+      'link.png': 'NOT_A_FILE',
+      'hard.png': 'NOT_A_FILE',
+      'device.png': 'NOT_A_FILE',
+      'pipe.png': 'NOT_A_FILE',
+      'sparse.png': 'NOT_A_FILE',
+      'folder.png': 'NOT_A_FILE',
       'good.png': undefined,
     });
   });
@@ -101,16 +139,26 @@ describe('WebDataset shards', () => {
   it('may have long names in the GNU and the pax way, and sizes in pax', async () => {
     const root = await temporaryFolder();
     const long = `${'folder/'.repeat(30)}picture`;
-    await put(`${root}/0.tar`, tarOf(
-      {name: '././@LongLink', type: 'L', content: `${long}-gnu.png\0`}, {name: long.slice(0, 99), content: 'gnu'},
-      {name: 'PaxHeaders/x', type: 'x', content: paxRecord('path', `${long}-päx.png`) + paxRecord('size', '3') + paxRecord('mtime', '1.5')}, {name: 'short', content: 'pax'},
-      {name: 'pax_global_header', type: 'g', content: paxRecord('comment', 'none')}, {name: 'after.png', content: 'plain'},
-      {name: 'PaxHeaders/y', type: 'x', content: paxRecord('GNU.sparse.major', '1')}, {name: 'sparse.png', content: 'holes'},
-    ));
+    await put(
+      `${root}/0.tar`,
+      tarOf(
+        {name: '././@LongLink', type: 'L', content: `${long}-gnu.png\0`},
+        {name: long.slice(0, 99), content: 'gnu'},
+        {name: 'PaxHeaders/x', type: 'x', content: paxRecord('path', `${long}-päx.png`) + paxRecord('size', '3') + paxRecord('mtime', '1.5')},
+        {name: 'short', content: 'pax'},
+        {name: 'pax_global_header', type: 'g', content: paxRecord('comment', 'none')},
+        {name: 'after.png', content: 'plain'},
+        {name: 'PaxHeaders/y', type: 'x', content: paxRecord('GNU.sparse.major', '1')},
+        {name: 'sparse.png', content: 'holes'},
+      ),
+    );
     const source = await openWebDataset(root, {labelled: false});
     const entries = await entriesOf(source);
     expect(entries.map(({member, problem}) => [member, problem?.code])).toEqual([
-      ['after.png', undefined], [`${long}-gnu.png`, undefined], [`${long}-päx.png`, undefined], ['sparse.png', 'NOT_A_FILE'],
+      ['after.png', undefined],
+      [`${long}-gnu.png`, undefined],
+      [`${long}-päx.png`, undefined],
+      ['sparse.png', 'NOT_A_FILE'],
     ]);
     expect((await bytesOf(source, entries[2]!)).toString()).toBe('pax');
   });
@@ -122,7 +170,14 @@ describe('WebDataset shards', () => {
     huge.fill(0, 125, 136);
     huge.writeUInt32BE(3, 128); // 3 * 2^32 bytes in base 256
     huge.write('        ', 148);
-    huge.write(`${huge.subarray(0, 512).reduce((sum, byte) => sum + byte, 0).toString(8).padStart(6, '0')}\0 `, 148);
+    huge.write(
+      `${huge
+        .subarray(0, 512)
+        .reduce((sum, byte) => sum + byte, 0)
+        .toString(8)
+        .padStart(6, '0')}\0 `,
+      148,
+    );
     await put(`${root}/0.tar`, Buffer.concat([tarMember({name: '1.png', content: 'a'}), huge, END_MARK]));
     const source = await openWebDataset(root, {labelled: false});
     expect(await entriesOf(source)).toHaveLength(1);

@@ -1,5 +1,7 @@
 """The learning rate and the epochs of validation."""
 
+from itertools import pairwise
+
 import pytest
 
 from trainer.schedule import evaluation_epochs, learning_rate
@@ -10,7 +12,7 @@ def test_the_rate_rises_to_its_peak_and_falls_towards_zero(schedule):
     rates = [learning_rate(step, 100, 2.0, 0.2, schedule) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[19] == rates[20] == max(rates) == 2.0
-    assert all(later < earlier for earlier, later in zip(rates[20:], rates[21:], strict=False))
+    assert all(later < earlier for earlier, later in pairwise(rates[20:]))
     assert 0 < rates[-1] < 0.03
 
 

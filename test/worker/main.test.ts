@@ -12,7 +12,18 @@ import {decoding, eventsOf, resultOf, runWorker, startWorker} from './worker-pro
 
 const program = fileURLToPath(new URL('../../dist/worker/main.js', import.meta.url));
 const model = fileURLToPath(new URL('../fixtures/onnx/classifier-32.onnx', import.meta.url));
-const score = {task: 'score', model, device: 'cpu', batchSize: 4, kept: 4, classes: ['ant', 'bee', 'cat', 'dog', 'elk', 'fox'], decoding, decodeThreads: 2, fingerprint: 'f', careful: false};
+const score = {
+  task: 'score',
+  model,
+  device: 'cpu',
+  batchSize: 4,
+  kept: 4,
+  classes: ['ant', 'bee', 'cat', 'dog', 'elk', 'fox'],
+  decoding,
+  decodeThreads: 2,
+  fingerprint: 'f',
+  careful: false,
+};
 const namespace = ['--map-root-user', '--mount'];
 const canMount = spawnSync('unshare', [...namespace, 'sh', '-c', 'mount -t tmpfs tmpfs /mnt']).status === 0;
 if (!canMount) console.warn('SKIPPED: a full disk needs a namespace of its own, which this machine does not give.');
@@ -74,12 +85,20 @@ describe('the worker', () => {
     const folder = await temporaryFolder();
     await writeFile(`${folder}/config.json`, toWire({protocol: 1, ...score}));
     // A parent that is killed, and a grandparent (this test) that holds the other end of stdin and so keeps it open.
-    const parent = spawn(process.execPath, ['--input-type=module', '--eval', `
+    const parent = spawn(
+      process.execPath,
+      [
+        '--input-type=module',
+        '--eval',
+        `
       import {spawn} from 'node:child_process';
       const child = spawn(process.execPath, [${JSON.stringify(program)}, ${JSON.stringify(`${folder}/config.json`)}], {stdio: ['inherit', 'inherit', 'inherit', 'inherit']});
       console.log(child.pid);
       setInterval(() => {}, 1000);
-    `], {stdio: ['pipe', 'pipe', 'inherit', 'pipe']});
+    `,
+      ],
+      {stdio: ['pipe', 'pipe', 'inherit', 'pipe']},
+    );
     const [line] = await once(parent.stdout!, 'data');
     const pid = Number(String(line));
     await sleep(700);
@@ -100,19 +119,41 @@ describe('the worker', () => {
   it('reports progress at most once a second', async () => {
     const root = await temporaryFolder();
     for (let i = 0; i < 400; i++) await put(`${root}/pool/${i}.png`, await png(i));
-    const ended = await resultOf('index', {sources: [{kind: 'folder', path: `${root}/pool`, split: null, labelled: false}], cache: root, maxFileBytes: 1_000_000, readThreads: 1});
+    const ended = await resultOf('index', {
+      sources: [{kind: 'folder', path: `${root}/pool`, split: null, labelled: false}],
+      cache: root,
+      maxFileBytes: 1_000_000,
+      readThreads: 1,
+    });
     expect(eventsOf(ended, 'progress').length).toBeLessThanOrEqual(2);
   });
 
   it.skipIf(!canMount)('names a full disk, and leaves no half file', async () => {
     const root = await temporaryFolder();
     await mkdir(`${root}/full`);
-    await put(`${root}/config.json`, toWire({protocol: 1, task: 'pack', output: `${root}/full/pack`, decoding: {...decoding, size: 512, resize: 512}, decodeThreads: 2, classes: ['a']}));
+    await put(
+      `${root}/config.json`,
+      toWire({
+        protocol: 1,
+        task: 'pack',
+        output: `${root}/full/pack`,
+        decoding: {...decoding, size: 512, resize: 512},
+        decodeThreads: 2,
+        classes: ['a'],
+      }),
+    );
     await put(`${root}/1.png`, await png(1));
-    const id = createHash('sha256').update(await png(1)).digest('hex').slice(0, 24);
+    const id = createHash('sha256')
+      .update(await png(1))
+      .digest('hex')
+      .slice(0, 24);
     const item = {id, place: 'x', file: `${root}/1.png`, offset: null, length: null, encoding: 'encoded', labels: [0]};
     const inSmallDisk = `mount -t tmpfs -o size=1m tmpfs ${root}/full && node ${program} ${root}/config.json 3>&1 >&2; ls -A ${root}/full`;
-    const out = execFileSync('unshare', [...namespace, 'sh', '-c', inSmallDisk], {input: `${toWire(item)}\n`.repeat(20), encoding: 'utf8', stdio: ['pipe', 'pipe', 'ignore']});
+    const out = execFileSync('unshare', [...namespace, 'sh', '-c', inSmallDisk], {
+      input: `${toWire(item)}\n`.repeat(20),
+      encoding: 'utf8',
+      stdio: ['pipe', 'pipe', 'ignore'],
+    });
     const last = out.trim().split('\n').at(-1);
     expect(last).toMatch(/"reason":"disk-full","message":".*full\/pack cannot be written: the disk is full \(0 MB free\)/);
   });

@@ -21,13 +21,15 @@ async function packAndAnswers(root: string, labelOf: (image: number, best: Int32
   const answers = {logProbs: logProbs!.data as Float32Array, classes: found!.data as Int32Array};
   await session.release();
   async function* rows() {
-    for (let i = 0; i < IMAGES; i++) yield {id: String(i).padStart(24, '0'), pixels: pixelsOf(i), labels: labelOf(i, answers.classes.subarray(i * KEPT, (i + 1) * KEPT))};
+    for (let i = 0; i < IMAGES; i++)
+      yield {id: String(i).padStart(24, '0'), pixels: pixelsOf(i), labels: labelOf(i, answers.classes.subarray(i * KEPT, (i + 1) * KEPT))};
   }
   await writePack(`${root}/pack`, 32, classes, rows());
   return answers;
 }
 
-const reference = ({logProbs, classes: found}: {logProbs: Float32Array; classes: Int32Array}) => Buffer.concat([Buffer.from(logProbs.slice().buffer), Buffer.from(found.slice().buffer)]);
+const reference = ({logProbs, classes: found}: {logProbs: Float32Array; classes: Int32Array}) =>
+  Buffer.concat([Buffer.from(logProbs.slice().buffer), Buffer.from(found.slice().buffer)]);
 
 describe('measuring an ONNX model', () => {
   it('gives top-1 and top-5 over the samples of a pack, whatever the batch size', async () => {
@@ -66,11 +68,27 @@ describe('measuring an ONNX model', () => {
     await packAndAnswers(root, () => [0]);
     const task = {task: 'measure', model, device: 'cpu', batchSize: 4, pack: `${root}/pack`, reference: null};
     await writeFile(`${root}/reference`, Buffer.alloc(100));
-    expect((await runWorker({...task, reference: `${root}/reference`})).events.at(-1)).toMatchObject({type: 'failed', reason: 'data', message: expect.stringMatching(/has 100 bytes; expected 352/)});
+    expect((await runWorker({...task, reference: `${root}/reference`})).events.at(-1)).toMatchObject({
+      type: 'failed',
+      reason: 'data',
+      message: expect.stringMatching(/has 100 bytes; expected 352/),
+    });
     const other = (name: string) => fileURLToPath(new URL(`../fixtures/onnx/${name}.onnx`, import.meta.url));
-    expect((await runWorker({...task, model: other('other-classes-32')})).events.at(-1)).toMatchObject({type: 'failed', reason: 'model', message: expect.stringMatching(/lacks fox/)});
-    expect((await runWorker({...task, model: other('classifier-16')})).events.at(-1)).toMatchObject({type: 'failed', reason: 'model', message: expect.stringMatching(/takes 16 px.*holds 32 px/)});
-    expect((await runWorker({...task, pack: `${root}/nowhere`})).events.at(-1)).toMatchObject({type: 'failed', reason: 'data', message: expect.stringMatching(/no pack/)});
+    expect((await runWorker({...task, model: other('other-classes-32')})).events.at(-1)).toMatchObject({
+      type: 'failed',
+      reason: 'model',
+      message: expect.stringMatching(/lacks fox/),
+    });
+    expect((await runWorker({...task, model: other('classifier-16')})).events.at(-1)).toMatchObject({
+      type: 'failed',
+      reason: 'model',
+      message: expect.stringMatching(/takes 16 px.*holds 32 px/),
+    });
+    expect((await runWorker({...task, pack: `${root}/nowhere`})).events.at(-1)).toMatchObject({
+      type: 'failed',
+      reason: 'data',
+      message: expect.stringMatching(/no pack/),
+    });
   });
 });
 

@@ -23,9 +23,17 @@ describe('packing', () => {
     expect(ids).toEqual(items.map(({id}) => id));
     expect([...pack.samplePairs]).toEqual(items.flatMap(({labels}, row) => labels.flatMap(label => [row, label])));
     const row = Buffer.alloc(3072);
-    await pack.readRows(items.findIndex(({place}) => place.endsWith('#3.png')), 1, row);
+    await pack.readRows(
+      items.findIndex(({place}) => place.endsWith('#3.png')),
+      1,
+      row,
+    );
     expect(row).toEqual(pixelsOf(1003));
-    await pack.readRows(items.findIndex(({place}) => place.endsWith('train.bin#4')), 1, row);
+    await pack.readRows(
+      items.findIndex(({place}) => place.endsWith('train.bin#4')),
+      1,
+      row,
+    );
     expect(row).toEqual(pixelsOf(2004));
     await pack.close();
   });
@@ -39,7 +47,10 @@ describe('packing', () => {
     await put(changed.file, 'changed');
     const ended = await resultOf('pack', {...base, output: `${root}/pack`}, items);
     expect(ended.result).toEqual({images: 16, samples: 16, quarantined: 2});
-    expect(eventsOf(ended, 'quarantined').flatMap(({images}) => images.map(({id, problem}) => [id, problem.code]))).toEqual([[gone.id, 'UNREADABLE'], [changed.id, 'CHANGED']]);
+    expect(eventsOf(ended, 'quarantined').flatMap(({images}) => images.map(({id, problem}) => [id, problem.code]))).toEqual([
+      [gone.id, 'UNREADABLE'],
+      [changed.id, 'CHANGED'],
+    ]);
   });
 
   it('may be empty', async () => {
@@ -50,7 +61,11 @@ describe('packing', () => {
   it('refuses a label without a class, and a line that is no descriptor', async () => {
     const root = await temporaryFolder();
     const item = {id: '0'.repeat(24), place: 'x', file: '/x', offset: null, length: null, encoding: 'encoded', labels: [3]};
-    for (const [line, message] of [[item, /label 3, but there are 3 classes/], [{...item, labels: 'none'}, /refused/], [{...item, more: 1}, /more/]] as const) {
+    for (const [line, message] of [
+      [item, /label 3, but there are 3 classes/],
+      [{...item, labels: 'none'}, /refused/],
+      [{...item, more: 1}, /more/],
+    ] as const) {
       const ended = await runWorker({task: 'pack', ...base, output: `${root}/pack`}, [line]);
       expect(ended.events.at(-1)).toMatchObject({type: 'failed', reason: 'config', message: expect.stringMatching(message)});
       expect(ended.exitCode).toBe(64);

@@ -6,8 +6,12 @@ import {eventsOf, resultOf} from './worker-process.js';
 
 /** A folder, a tar and a CIFAR file with `count` different pictures each. */
 export async function mixedPool(root: string, count: number): Promise<void> {
-  for (let i = 0; i < count; i++) await put(`${root}/folder/${i}.${i % 2 === 0 ? 'png' : 'jpg'}`, i % 2 === 0 ? await png(i, 40, 36) : await jpeg(i, 60, 33));
-  await put(`${root}/shards/0.tar`, tarOf(...(await Promise.all(Array.from({length: count}, async (_, i) => ({name: `${i}.png`, content: await png(1000 + i)}))))));
+  for (let i = 0; i < count; i++)
+    await put(`${root}/folder/${i}.${i % 2 === 0 ? 'png' : 'jpg'}`, i % 2 === 0 ? await png(i, 40, 36) : await jpeg(i, 60, 33));
+  await put(
+    `${root}/shards/0.tar`,
+    tarOf(...(await Promise.all(Array.from({length: count}, async (_, i) => ({name: `${i}.png`, content: await png(1000 + i)}))))),
+  );
   await put(`${root}/cifar/train.bin`, Buffer.concat(Array.from({length: count}, (_, i) => cifarRecord([0, i % 100], 2000 + i))));
 }
 

@@ -15,10 +15,19 @@ describe('predicting', () => {
     await put(`${root}/a.png`, await png(1));
     await put(`${root}/b.jpg`, (await jpeg(2, 100, 100)).subarray(0, 900));
     await put(`${root}/c.jpg`, await jpeg(3, 60, 90));
-    const ended = await resultOf('predict', task, ['a.png', 'b.jpg', 'gone.png', 'c.jpg'].map(name => ({image: name, file: `${root}/${name}`})));
+    const ended = await resultOf(
+      'predict',
+      task,
+      ['a.png', 'b.jpg', 'gone.png', 'c.jpg'].map(name => ({image: name, file: `${root}/${name}`})),
+    );
     expect(ended.result).toEqual({images: 4});
     const predicted = eventsOf(ended, 'predicted');
-    expect(predicted.map(({image, error}) => [image, error?.code])).toEqual([['a.png', undefined], ['b.jpg', 'TRUNCATED'], ['gone.png', 'UNREADABLE'], ['c.jpg', undefined]]);
+    expect(predicted.map(({image, error}) => [image, error?.code])).toEqual([
+      ['a.png', undefined],
+      ['b.jpg', 'TRUNCATED'],
+      ['gone.png', 'UNREADABLE'],
+      ['c.jpg', undefined],
+    ]);
     for (const {classes: best, error} of predicted) {
       expect(best).toHaveLength(error === null ? 3 : 0);
       expect(best.map(({probability}) => probability)).toEqual(best.map(({probability}) => probability).sort((a, b) => b - a));
@@ -32,9 +41,15 @@ describe('predicting', () => {
     const sources = [{kind: 'folder', path: root, split: null, labelled: false}];
     const index = eventsOf(await resultOf('index', {sources, cache: root, maxFileBytes: 100_000, readThreads: 1}), 'indexed')[0]!.entries[0]!;
     await resultOf('score', {...task, top: undefined, batchSize: 8, kept: 4, classes, fingerprint: 'f', careful: false}, [
-      {shard: 0, output: `${root}/0.parquet`, images: [{id: index.id, place: 'a', file: `${root}/a.png`, offset: null, length: null, encoding: 'encoded'}]},
+      {
+        shard: 0,
+        output: `${root}/0.parquet`,
+        images: [{id: index.id, place: 'a', file: `${root}/a.png`, offset: null, length: null, encoding: 'encoded'}],
+      },
     ]);
-    const [{classes: best}] = eventsOf(await resultOf('predict', task, [{image: 'a', file: `${root}/a.png`}]), 'predicted') as [ReturnType<typeof eventsOf<'predicted'>>[number]];
+    const [{classes: best}] = eventsOf(await resultOf('predict', task, [{image: 'a', file: `${root}/a.png`}]), 'predicted') as [
+      ReturnType<typeof eventsOf<'predicted'>>[number],
+    ];
     const scores = await readScores(`${root}/0.parquet`, 3);
     expect(best.map(({class: name}) => name)).toEqual(scores.classes.map(column => classes[column[0]!]));
     best.forEach(({probability}, k) => expect(probability).toBeCloseTo(Math.exp(scores.logProbs[k]![0]!), 6));

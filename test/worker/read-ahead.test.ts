@@ -20,9 +20,25 @@ describe('reading ahead', () => {
     await put(`${root}/a`, content);
     await put(`${root}/b`, content);
     const range = (file: string, offset: number, length: number) => ({file: `${root}/${file}`, offset, length});
-    const reads = await readAll([range('a', 0, 100), range('a', 612, 50), range('a', 15_000, 10), range('b', 15_010, 10), range('a', 15_020, 10), range('a', 3, 5)]);
+    const reads = await readAll([
+      range('a', 0, 100),
+      range('a', 612, 50),
+      range('a', 15_000, 10),
+      range('b', 15_010, 10),
+      range('a', 15_020, 10),
+      range('a', 3, 5),
+    ]);
     expect(reads.map(run => run.length)).toEqual([2, 1, 1, 1, 1]);
-    expect(reads.flat().map(({bytes}) => bytes)).toEqual([[0, 100], [612, 662], [15_000, 15_010], [15_010, 15_020], [15_020, 15_030], [3, 8]].map(([start, end]) => content.subarray(start, end)));
+    expect(reads.flat().map(({bytes}) => bytes)).toEqual(
+      [
+        [0, 100],
+        [612, 662],
+        [15_000, 15_010],
+        [15_010, 15_020],
+        [15_020, 15_030],
+        [3, 8],
+      ].map(([start, end]) => content.subarray(start, end)),
+    );
   });
 
   it('mixes whole files, ranges and what cannot be read in the order of its input', async () => {
@@ -31,8 +47,33 @@ describe('reading ahead', () => {
     await put(`${root}/large`, Buffer.alloc(2000));
     await put(`${root}/empty`, '');
     const whole = (name: string) => ({file: `${root}/${name}`, offset: null, length: null});
-    const reads = (await readAll([whole('whole'), {file: `${root}/large`, offset: 0, length: 10}, whole('gone'), {file: `${root}/large`, offset: 1995, length: 10}, whole('empty'), whole('large'), {file: `${root}/large`, offset: 0, length: 1500}, {file: `${root}/large`, offset: 0, length: 0}, whole('.')], {maxFileBytes: 1000})).flat();
-    expect(reads.map(({bytes, problem}) => problem?.code ?? bytes?.length)).toEqual([5, 10, 'UNREADABLE', 'UNREADABLE', 'EMPTY_FILE', 'FILE_TOO_LARGE', 'FILE_TOO_LARGE', 'EMPTY_FILE', 'NOT_A_FILE']);
+    const reads = (
+      await readAll(
+        [
+          whole('whole'),
+          {file: `${root}/large`, offset: 0, length: 10},
+          whole('gone'),
+          {file: `${root}/large`, offset: 1995, length: 10},
+          whole('empty'),
+          whole('large'),
+          {file: `${root}/large`, offset: 0, length: 1500},
+          {file: `${root}/large`, offset: 0, length: 0},
+          whole('.'),
+        ],
+        {maxFileBytes: 1000},
+      )
+    ).flat();
+    expect(reads.map(({bytes, problem}) => problem?.code ?? bytes?.length)).toEqual([
+      5,
+      10,
+      'UNREADABLE',
+      'UNREADABLE',
+      'EMPTY_FILE',
+      'FILE_TOO_LARGE',
+      'FILE_TOO_LARGE',
+      'EMPTY_FILE',
+      'NOT_A_FILE',
+    ]);
   });
 
   it('takes no more from its input than it reads', async () => {

@@ -11,11 +11,25 @@ import {decoding, eventsOf, resultOf, runWorker, startWorker} from './worker-pro
 
 const model = (name: string) => fileURLToPath(new URL(`../fixtures/onnx/${name}.onnx`, import.meta.url));
 const classes = ['ant', 'bee', 'cat', 'dog', 'elk', 'fox'];
-const base = {model: model('classifier-32'), device: 'cpu', batchSize: 4, kept: 4, classes, decoding, decodeThreads: 2, fingerprint: 'f00d', careful: false};
+const base = {
+  model: model('classifier-32'),
+  device: 'cpu',
+  batchSize: 4,
+  kept: 4,
+  classes,
+  decoding,
+  decodeThreads: 2,
+  fingerprint: 'f00d',
+  careful: false,
+};
 
 /** Shards of `size` images each. */
 const shardsOf = (images: ImageReference[], size: number, folder: string): ScoreShard[] =>
-  Array.from({length: Math.ceil(images.length / size)}, (_, shard) => ({shard, output: `${folder}/shard-${shard}.parquet`, images: images.slice(shard * size, (shard + 1) * size)}));
+  Array.from({length: Math.ceil(images.length / size)}, (_, shard) => ({
+    shard,
+    output: `${folder}/shard-${shard}.parquet`,
+    images: images.slice(shard * size, (shard + 1) * size),
+  }));
 
 const failure = async (changes: object, lines: object[] = []) => {
   const ended = await runWorker({task: 'score', ...base, ...changes}, lines);
@@ -30,7 +44,11 @@ describe('scoring', () => {
     expect(images).toHaveLength(15);
     const ended = await resultOf('score', base, shardsOf(images, 6, root));
     expect(ended.result).toMatchObject({shards: 3, images: 15});
-    expect(eventsOf(ended, 'shard').map(({shard, rows, quarantined}) => [shard, rows, quarantined])).toEqual([[0, 6, []], [1, 6, []], [2, 3, []]]);
+    expect(eventsOf(ended, 'shard').map(({shard, rows, quarantined}) => [shard, rows, quarantined])).toEqual([
+      [0, 6, []],
+      [1, 6, []],
+      [2, 3, []],
+    ]);
 
     const scores = await readScores(`${root}/shard-1.parquet`, 4);
     expect(scores.images).toEqual(images.slice(6, 12).map(({id}) => id));
@@ -50,9 +68,21 @@ describe('scoring', () => {
     // Broken ones among them, so that batches and images do not fall in step.
     await put(`${root}/folder/2.png`, 'no image');
     const files = new Map<string, string>();
-    for (const [name, changes] of Object.entries({one: {decodeThreads: 1}, two: {decodeThreads: 2}, eight: {decodeThreads: 8}, careful: {careful: true}, wide: {batchSize: 64}, single: {batchSize: 1}})) {
+    for (const [name, changes] of Object.entries({
+      one: {decodeThreads: 1},
+      two: {decodeThreads: 2},
+      eight: {decodeThreads: 8},
+      careful: {careful: true},
+      wide: {batchSize: 64},
+      single: {batchSize: 1},
+    })) {
       const ended = await resultOf('score', {...base, batchSize: 7, ...changes}, shardsOf(images, 50, `${root}/${name}`));
-      files.set(name, eventsOf(ended, 'shard').map(({sha256}) => sha256).join());
+      files.set(
+        name,
+        eventsOf(ended, 'shard')
+          .map(({sha256}) => sha256)
+          .join(),
+      );
     }
     expect(new Set(files.values()).size).toBe(1);
   });
@@ -61,7 +91,11 @@ describe('scoring', () => {
     const root = await temporaryFolder();
     await mixedPool(root, 20);
     const images = await indexed(root);
-    await resultOf('score', base, [{shard: 0, output: `${root}/all.parquet`, images}, {shard: 1, output: `${root}/reversed.parquet`, images: [...images].reverse()}, {shard: 2, output: `${root}/one.parquet`, images: images.slice(33, 34)}]);
+    await resultOf('score', base, [
+      {shard: 0, output: `${root}/all.parquet`, images},
+      {shard: 1, output: `${root}/reversed.parquet`, images: [...images].reverse()},
+      {shard: 2, output: `${root}/one.parquet`, images: images.slice(33, 34)},
+    ]);
     const [all, reversed, one] = await Promise.all(['all', 'reversed', 'one'].map(name => readScores(`${root}/${name}.parquet`, 4)));
     expect([...reversed!.logProbs[0]!].reverse()).toEqual([...all!.logProbs[0]!]);
     expect([...one!.logProbs[3]!]).toEqual([all!.logProbs[3]![33]]);
@@ -77,22 +111,41 @@ describe('scoring', () => {
     await put(changed!.file, await png(77, 40, 36));
     const beyond = {...image('#3.png'), offset: 10_000_000};
     const broken = {...cut!, id: images[3]!.id};
-    const ended = await resultOf('score', base, [{shard: 0, output: `${root}/0.parquet`, images: [...images.filter(one => ![gone, changed, cut, image('#3.png')].includes(one)), gone!, changed!, broken, beyond]}]);
+    const ended = await resultOf('score', base, [
+      {
+        shard: 0,
+        output: `${root}/0.parquet`,
+        images: [...images.filter(one => ![gone, changed, cut, image('#3.png')].includes(one)), gone!, changed!, broken, beyond],
+      },
+    ]);
     const [{rows, quarantined}] = eventsOf(ended, 'shard') as [ReturnType<typeof eventsOf<'shard'>>[number]];
     expect(rows).toBe(20);
-    expect(quarantined.map(({id, problem}) => [id, problem.code])).toEqual([[gone!.id, 'UNREADABLE'], [changed!.id, 'CHANGED'], [broken.id, 'CHANGED'], [beyond.id, 'UNREADABLE']]);
+    expect(quarantined.map(({id, problem}) => [id, problem.code])).toEqual([
+      [gone!.id, 'UNREADABLE'],
+      [changed!.id, 'CHANGED'],
+      [broken.id, 'CHANGED'],
+      [beyond.id, 'UNREADABLE'],
+    ]);
   });
 
   it('quarantines a score that is no number', async () => {
     const root = await temporaryFolder();
-    await put(`${root}/folder/black.png`, await sharp({create: {width: 32, height: 32, channels: 3, background: '#000'}}).png().toBuffer());
+    await put(
+      `${root}/folder/black.png`,
+      await sharp({create: {width: 32, height: 32, channels: 3, background: '#000'}})
+        .png()
+        .toBuffer(),
+    );
     await put(`${root}/folder/other.png`, await png(5));
     await put(`${root}/shards/0.tar`, Buffer.alloc(1024));
     await put(`${root}/cifar/train.bin`, '');
     const images = await indexed(root);
     const ended = await resultOf('score', {...base, model: model('nan-32')}, shardsOf(images, 10, root));
     const [shard] = eventsOf(ended, 'shard');
-    expect(shard).toMatchObject({rows: 1, quarantined: [{id: images.find(({place}) => place.includes('black'))!.id, problem: {code: 'BAD_SCORE', detail: 'the network answered NaN'}}]});
+    expect(shard).toMatchObject({
+      rows: 1,
+      quarantined: [{id: images.find(({place}) => place.includes('black'))!.id, problem: {code: 'BAD_SCORE', detail: 'the network answered NaN'}}],
+    });
     expect((await readScores(`${root}/shard-0.parquet`, 4)).images).toEqual([images.find(({place}) => place.includes('other'))!.id]);
   });
 
@@ -162,7 +215,11 @@ describe('a model that does not fit ends scoring before the first shard', () => 
     expect(await readdir(root)).toEqual([]);
   });
 
-  it.each([['garbage', 'garbage '.repeat(100)], ['an empty file', ''], ['a cut-off model', null]])('%s', async (_, content) => {
+  it.each([
+    ['garbage', 'garbage '.repeat(100)],
+    ['an empty file', ''],
+    ['a cut-off model', null],
+  ])('%s', async (_, content) => {
     const root = await temporaryFolder();
     await writeFile(`${root}/bad.onnx`, content ?? (await readFile(model('classifier-32'))).subarray(0, 500));
     const {last} = await failure({model: `${root}/bad.onnx`});

@@ -5,12 +5,28 @@ import {writeFile} from 'node:fs/promises';
 import {createInterface} from 'node:readline';
 import {Readable} from 'node:stream';
 import {fileURLToPath} from 'node:url';
-import {childEvent, fromWire, taskResults, toWire, type ChildEvent, type Decoding, type TaskName, type TaskResult} from '../../src/children/protocol.js';
+import {
+  childEvent,
+  fromWire,
+  taskResults,
+  toWire,
+  type ChildEvent,
+  type Decoding,
+  type TaskName,
+  type TaskResult,
+} from '../../src/children/protocol.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
 
 const program = fileURLToPath(new URL('../../dist/worker/main.js', import.meta.url));
 
-export const decoding: Decoding = {size: 32, resize: 32, formats: ['jpeg', 'png', 'webp'], maxFileBytes: 20_000_000, maxPixels: 50_000_000, timeoutSeconds: 5};
+export const decoding: Decoding = {
+  size: 32,
+  resize: 32,
+  formats: ['jpeg', 'png', 'webp'],
+  maxFileBytes: 20_000_000,
+  maxPixels: 50_000_000,
+  timeoutSeconds: 5,
+};
 
 export interface Ended {
   events: ChildEvent[];
@@ -31,7 +47,10 @@ export interface Running {
 export async function startWorker(task: object, lines: readonly object[] | null = []): Promise<Running> {
   const config = `${await temporaryFolder()}/config.json`;
   await writeFile(config, toWire({protocol: 1, ...task}));
-  const child = spawn(process.execPath, [program, config], {stdio: ['pipe', 'ignore', 'pipe', 'pipe'], env: {...process.env, UV_THREADPOOL_SIZE: '12'}});
+  const child = spawn(process.execPath, [program, config], {
+    stdio: ['pipe', 'ignore', 'pipe', 'pipe'],
+    env: {...process.env, UV_THREADPOOL_SIZE: '12'},
+  });
   child.stdin?.on('error', () => {}); // A worker that refuses its task reads no more.
   if (lines !== null) child.stdin?.end(lines.map(line => `${toWire(line)}\n`).join(''));
 
@@ -65,10 +84,15 @@ export async function startWorker(task: object, lines: readonly object[] | null 
 export const runWorker = async (task: object, lines: readonly object[] = []): Promise<Ended> => await (await startWorker(task, lines)).ended;
 
 /** The result of a task that must succeed. */
-export async function resultOf<Name extends TaskName>(name: Name, task: object, lines: readonly object[] = []): Promise<Ended & {result: TaskResult<Name>}> {
+export async function resultOf<Name extends TaskName>(
+  name: Name,
+  task: object,
+  lines: readonly object[] = [],
+): Promise<Ended & {result: TaskResult<Name>}> {
   const ended = await runWorker({task: name, ...task}, lines);
   const last = ended.events.at(-1);
-  if (last?.type !== 'finished' || ended.exitCode !== 0) throw new Error(`${name} ended with ${ended.exitCode} ${JSON.stringify(last)}\n${ended.stderr}`);
+  if (last?.type !== 'finished' || ended.exitCode !== 0)
+    throw new Error(`${name} ended with ${ended.exitCode} ${JSON.stringify(last)}\n${ended.stderr}`);
   return {...ended, result: taskResults[name].parse(last.result) as TaskResult<Name>};
 }
 
