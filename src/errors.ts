@@ -67,3 +67,6 @@ export function exitCodeFor(error: unknown): ExitCode {
   if (error instanceof Interrupted) return error.signal === 'SIGTERM' ? exitCodes.terminated : exitCodes.interrupted;
   return exitCodes.bug;
 }
+
+/** What the system called a failure of the file system, such as `ENOENT`; null for any other error, which is a bug of ours. */
+export const systemCode = (error: unknown): string | null =>

@@ -11,7 +11,7 @@ import {dataError} from '../errors.js';
 import type {Entry, Source, SourceFile, SourceOptions} from './listing.js';
 import {statFiles, statOrNull} from './listing.js';
 import {fromPrintable} from './printable-path.js';
-import {publishFile} from './publish.js';
+import {publishFile} from '../publish.js';
 import {readTar} from './tar.js';
 
 export const CIFAR_PIXEL_BYTES = 32 * 32 * 3;

@@ -1,8 +1,8 @@
 /** Images as files in folders: one folder a class when labelled, any nesting when not. */
 import {lstat, opendir, realpath, stat} from 'node:fs/promises';
-import {dataError} from '../errors.js';
+import {dataError, systemCode} from '../errors.js';
 import type {Entry, Source, SourceOptions} from './listing.js';
-import {fileEntry, refusedFile, statFiles, systemCode} from './listing.js';
+import {fileEntry, refusedFile, statFiles} from './listing.js';
 import {fromPrintable, toPrintable} from './printable-path.js';
 
 /** Files that data sets carry beside their images. Anything else that is no image is listed, and quarantined by the decoder. */

@@ -6,9 +6,9 @@ import {createInterface} from 'node:readline';
 import {parse} from 'csv-parse';
 import {asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects} from 'hyparquet';
 import {z} from 'zod';
-import {dataError} from '../errors.js';
+import {dataError, systemCode} from '../errors.js';
 import type {Entry, Source, SourceOptions} from './listing.js';
-import {fileEntry, refusedFile, statFiles, systemCode} from './listing.js';
+import {fileEntry, refusedFile, statFiles} from './listing.js';
 import {fromPrintable, toPrintable} from './printable-path.js';
 
 const formats = ['.csv', '.jsonl', '.parquet'] as const;

@@ -9,7 +9,7 @@ import type {AsyncBuffer, FileMetaData} from 'hyparquet';
 import {parquetMetadataAsync, parquetRead} from 'hyparquet';
 import {parquetWriteBuffer, type ColumnSource} from 'hyparquet-writer';
 import {dataError} from '../errors.js';
-import {publishFile} from './publish.js';
+import {publishFile} from '../publish.js';
 
 export interface ScoreMetadata {
   /** Names of the classes that the class columns index. */

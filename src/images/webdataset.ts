@@ -2,10 +2,10 @@
 import type {FileHandle} from 'node:fs/promises';
 import {open, readdir, stat} from 'node:fs/promises';
 import {basename, dirname} from 'node:path';
-import {dataError} from '../errors.js';
+import {dataError, systemCode} from '../errors.js';
 import type {QuarantineCode} from '../children/protocol.js';
 import type {Entry, Source, SourceOptions} from './listing.js';
-import {refusedFile, statFiles, statOrNull, systemCode} from './listing.js';
+import {refusedFile, statFiles, statOrNull} from './listing.js';
 import {fromPrintable, toPrintable} from './printable-path.js';
 import type {TarMember} from './tar.js';
 import {readTar, TarDamage} from './tar.js';

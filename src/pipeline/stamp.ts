@@ -2,6 +2,7 @@
 import {createHash} from 'node:crypto';
 import {createReadStream} from 'node:fs';
 import {stat} from 'node:fs/promises';
+import {systemCode} from '../errors.js';
 
 /** SHA-256 of a file, in hex. */
 export async function hashFile(file: string, signal?: AbortSignal): Promise<string> {
@@ -16,7 +17,7 @@ export async function stampOf(file: string): Promise<string | null> {
     const {size, mtimeNs, ctimeNs, ino} = await stat(file, {bigint: true});
     return `${size} ${mtimeNs} ${ctimeNs} ${ino}`;
   } catch (error) {
-    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')) return null;
+    if (['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) return null;
     throw error;
   }
 }

@@ -1,7 +1,7 @@
 /** The verdict: the test set is read here and nowhere else, once, for the teacher, both students and the equal-step baseline. */
 import {PROTOCOL} from '../children/protocol.js';
 import type {Accuracy, Results} from '../events.js';
-import {publishFile} from '../images/publish.js';
+import {publishFile} from '../publish.js';
 import {writeFile} from 'node:fs/promises';
 import type {Stage, StageResult} from '../pipeline/stage.js';
 import {percent} from '../words.js';

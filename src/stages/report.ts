@@ -6,7 +6,7 @@ import {z} from 'zod';
 import {PROTOCOL} from '../children/protocol.js';
 import {packageFolder} from '../children/python-env.js';
 import {stageNames, type SelectionCounts, type StageName} from '../events.js';
-import {publishFile} from '../images/publish.js';
+import {publishFile} from '../publish.js';
 import type {Stage, StageResult} from '../pipeline/stage.js';
 import {renderReport} from '../report/html.js';
 import type {Curve, ReportClass, ReportData, ReportStage} from '../report/report-data.js';

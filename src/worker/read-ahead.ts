@@ -1,8 +1,8 @@
 /** Reads the bytes of images ahead of their use: in order, a bounded number of reads at a time, neighbours in one file with one read. */
 import {constants, type Stats} from 'node:fs';
+import {systemCode} from '../errors.js';
 import {open, type FileHandle} from 'node:fs/promises';
 import type {Problem, QuarantineCode} from '../children/protocol.js';
-import {systemCode} from '../images/listing.js';
 import {fromPrintable} from '../images/printable-path.js';
 
 /** Where bytes lie: a whole file, or a range of one. */

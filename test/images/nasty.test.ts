@@ -7,10 +7,10 @@ import type {Decoding} from '../../src/children/protocol.js';
 import {decodeImage} from '../../src/images/decode.js';
 
 /** A folder that holds nasty/ and nasty-index.json: odd files from the test collections of image libraries. */
-const collection = process.env['PUPIL_ODD_IMAGES'] ?? '';
+const collection = process.env['PUPIL_TEST_DATA'] ?? '';
 const index = join(collection, 'nasty-index.json');
 const isThere = collection !== '' && existsSync(index);
-if (!isThere) console.warn('SKIPPED: PUPIL_ODD_IMAGES names no folder with the collection of odd image files.');
+if (!isThere) console.warn('SKIPPED: PUPIL_TEST_DATA names no folder with the collection of odd image files.');
 
 const base: Decoding = {size: 32, resize: 36, formats: ['jpeg', 'png', 'webp'], maxFileBytes: 20_000_000, maxPixels: 50_000_000, timeoutSeconds: 5};
 

@@ -1,8 +1,7 @@
 /** Makes a file or folder appear whole or not at all, also after a power cut. */
 import {mkdir, open, readdir, rename, rm, statfs} from 'node:fs/promises';
 import {dirname, join} from 'node:path';
-import {environmentError} from '../errors.js';
-import {systemCode} from './listing.js';
+import {environmentError, systemCode} from './errors.js';
 
 async function sync(path: string): Promise<void> {
   const handle = await open(path, 'r');
