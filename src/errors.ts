@@ -70,3 +70,4 @@ export function exitCodeFor(error: unknown): ExitCode {
 
 /** What the system called a failure of the file system, such as `ENOENT`; null for any other error, which is a bug of ours. */
 export const systemCode = (error: unknown): string | null =>
+  error instanceof Error && 'syscall' in error && 'code' in error ? String(error.code) : null;

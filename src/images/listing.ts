@@ -43,8 +43,6 @@ export const fileEntry = (file: string, label: string | null): Entry => ({...who
 /** A file that is listed only to say why it is not read. */
 export const refusedFile = (file: string, code: QuarantineCode, detail: string): Entry => ({...whole, file, label: null, problem: {code, detail}});
 
-  error instanceof Error && 'syscall' in error && 'code' in error ? String(error.code) : null;
-
 /** What lies at a printable path, a link followed; null where nothing does, or where it may not be looked at. */
 export const statOrNull = (path: string): Promise<Stats | null> => stat(fromPrintable(path)).catch(() => null);
 
