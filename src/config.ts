@@ -307,12 +307,16 @@ export function jsonSchema(): object {
   return {...schema, properties: {...properties, ...orString('labelled'), ...orString('unlabelled'), ...orString('validation')}};
 }
 
+/** A known key that may be meant: one with the same last part, one spelt nearly so, or one whose last part is. */
 function nearestKey(key: string): string {
   const known = configKeys();
-  const last = key.split('.').at(-1) ?? key;
-  const elsewhere = known.find(candidate => candidate.split('.').at(-1) === last);
-  const nearest = elsewhere ?? closest(key, known);
-  return elsewhere !== undefined || distance(key, nearest) <= Math.max(2, key.length / 3) ? ` Did you mean ${nearest}?` : '';
+  const lastPart = (dotted: string): string => dotted.split('.').at(-1) ?? dotted;
+  const last = lastPart(key);
+  const nearest = closest(key, known);
+  const found =
+    known.find(candidate => lastPart(candidate) === last) ??
+    (distance(key, nearest) <= Math.max(2, key.length / 3) ? nearest : known.find(candidate => distance(last, lastPart(candidate)) <= last.length / 3));
+  return found === undefined ? '' : ` Did you mean ${found}?`;
 }
 
 /**

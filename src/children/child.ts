@@ -98,13 +98,13 @@ export async function runChild<Name extends TaskName>(
     try {
       message = fromWire(line);
     } catch {
-      protocolErrors.push(`not JSON: ${line.slice(0, 200)}`);
+      protocolErrors.push(`sent a line that is no JSON: ${line.slice(0, 200)}`);
       return;
     }
     const event = childEvent.safeParse(message);
     if (!event.success) {
       // Unknown event types are a newer child's; a known type of the wrong shape is a bug.
-      if (isKnownType(message)) protocolErrors.push(`malformed event: ${line.slice(0, 200)}`);
+      if (isKnownType(message)) protocolErrors.push(`sent a malformed event: ${line.slice(0, 200)}`);
       return;
     }
     if (event.data.type === 'hello' && event.data.protocol !== PROTOCOL) {

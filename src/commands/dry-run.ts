@@ -7,7 +7,7 @@ import type {Stop} from '../children/child.js';
 import {findPython} from '../children/python-env.js';
 import type {Config} from '../config.js';
 import type {RunPaths} from '../home.js';
-import {inspect} from '../pipeline/run.js';
+import {inspect, type Wanted} from '../pipeline/run.js';
 import {table} from '../report/table.js';
 import {painter} from '../report/terminal.js';
 import {contextFor, withDevice} from '../stages/context.js';
@@ -16,9 +16,15 @@ import {countImages, estimate, measureSpeeds} from '../stages/estimate.js';
 import {stages} from '../stages/index.js';
 import {openStore, openStoreToRead} from '../store/open.js';
 import {bytes, count, duration} from '../words.js';
-import type {OrchestrateFlags} from './orchestrate.js';
 
-export async function dryRun(config: Config, paths: RunPaths, flags: OrchestrateFlags, stop: Stop): Promise<void> {
+interface DryRunFlags extends Wanted {
+  readonly home: string;
+  readonly preset?: string | undefined;
+  readonly python?: string | undefined;
+  readonly json: boolean;
+}
+
+export async function dryRun(config: Config, paths: RunPaths, flags: DryRunFlags, stop: Stop): Promise<void> {
   if (flags.preset === 'demo' && !existsSync(demoPicturesFolder(flags.home))) {
     process.stdout.write(`The demo would draw its pictures into ${demoPicturesFolder(flags.home)} first, and then run every stage: ${stages.map(stage => stage.name).join(', ')}.\n`);
     return;

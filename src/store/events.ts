@@ -1,6 +1,6 @@
 /** The event log: what happened, in order; its sequence numbers, not its times, are the truth. */
 import type {Event} from '../events.js';
-import type {Connection} from './open.js';
+import type {Connection} from './connection.js';
 
 interface Row {
   body: string;

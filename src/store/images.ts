@@ -1,7 +1,7 @@
 /** The images of a run: sources, classes, distinct images with every place they lie in, and how they are split. */
 import {createHash} from 'node:crypto';
 import type {IndexEntry, SourceSpec} from '../children/protocol.js';
-import type {Connection} from './open.js';
+import type {Connection} from './connection.js';
 
 export type Role = 'labelled' | 'validation' | 'test' | 'unlabelled';
 export type Split = 'train' | 'validation' | 'test';
@@ -222,8 +222,9 @@ export function imageTables(connection: Connection) {
       for (const {root} of sources.all()) {
         if (!printablePath.startsWith(`${root}/`)) continue;
         const rest = printablePath.slice(root.length + 1);
-        const hash = rest.lastIndexOf('#');
-        const row = byFile.get(rest, root, null) ?? (hash > 0 ? byFile.get(rest.slice(0, hash), root, rest.slice(hash + 1)) : undefined);
+        let row = byFile.get(rest, root, null);
+        // Names of files and of members may hold the separator, too.
+        for (let hash = rest.indexOf('#'); !row && hash > 0; hash = rest.indexOf('#', hash + 1)) row = byFile.get(rest.slice(0, hash), root, rest.slice(hash + 1));
         if (row) return row.id;
       }
       return null;

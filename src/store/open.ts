@@ -4,6 +4,7 @@ import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import Database from 'better-sqlite3';
 import {environmentError} from '../errors.js';
+import type {Connection} from './connection.js';
 import {eventTable} from './events.js';
 import {imageTables} from './images.js';
 import {quarantineTable} from './quarantine.js';
@@ -11,8 +12,6 @@ import {rankingTables} from './rankings.js';
 import {runTable} from './run.js';
 import {shardTable} from './shards.js';
 import {stageTables} from './stages.js';
-
-export type Connection = Database.Database;
 
 const migrationsFolder = fileURLToPath(new URL('../../db/migrations/', import.meta.url));
 const migrations = (): string[] =>

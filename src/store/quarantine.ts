@@ -1,5 +1,5 @@
 /** The images that were set aside, each with its reason. */
-import type {Connection} from './open.js';
+import type {Connection} from './connection.js';
 
 export interface QuarantineRow {
   readonly image: string | null;

@@ -1,5 +1,5 @@
 /** The per-class rankings: written once by select, read by everyone who asks what was chosen and why. */
-import type {Connection} from './open.js';
+import type {Connection} from './connection.js';
 
 export interface ClassSummary {
   readonly class: string;

@@ -1,5 +1,5 @@
 /** The row about the run itself: its config, and who works on it. */
-import type {Connection} from './open.js';
+import type {Connection} from './connection.js';
 
 export interface Holder {
   readonly pid: number;

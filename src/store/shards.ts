@@ -1,5 +1,5 @@
 /** The shards of the pool: which images each holds, and under which fingerprint it was scored. */
-import type {Connection} from './open.js';
+import type {Connection} from './connection.js';
 
 export interface Shard {
   readonly number: number;

@@ -1,5 +1,5 @@
 /** What is recorded of each stage: its status, what its result depended on, and the outputs it vouches for. */
-import type {Connection} from './open.js';
+import type {Connection} from './connection.js';
 
 export type RecordedStatus = 'running' | 'interrupted' | 'failed' | 'done' | 'skipped';
 

@@ -1,0 +1,261 @@
+import {existsSync, mkdirSync, readFileSync} from 'node:fs';
+import path from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {describe, expect, it} from 'vitest';
+import {runChild, type ChildCommand, type ChildOptions, type Stop} from '../../src/children/child.js';
+import {PROTOCOL, type ChildEvent} from '../../src/children/protocol.js';
+import {ChildError, exitCodeFor, gateError, Interrupted} from '../../src/errors.js';
+import {temporaryFolder} from '../images/temporary-folder.js';
+
+const fakeTrainer = fileURLToPath(new URL('../fixtures/fake-trainer.mjs', import.meta.url));
+type Step = Record<string, unknown>;
+
+const scripted = (script: Step[]): ChildCommand => ({
+  name: 'trainer',
+  file: process.execPath,
+  args: [fakeTrainer],
+  env: {FAKE_TRAINER_SCRIPT: JSON.stringify(script)},
+  cwd: process.cwd(),
+});
+
+const probed = {runtime: 'torch 2.13.0', device: 'cpu', device_name: 'a CPU', bf16: false};
+const hello: Step = {emit: {type: 'hello', protocol: PROTOCOL, runtime: 'torch 2.13.0', device: 'cpu'}};
+const finished: Step = {emit: {type: 'finished', result: probed}};
+const note = (message: string): Step => ({emit: {type: 'note', message}});
+
+function stopSwitch(): {stop: Stop; requested: AbortController; forced: AbortController} {
+  const [requested, forced] = [new AbortController(), new AbortController()];
+  return {stop: {requested: requested.signal, forced: forced.signal}, requested, forced};
+}
+
+/** Runs a scripted child on a probe, and gathers its events. */
+async function probe(script: Step[], options: Partial<ChildOptions> & {command?: Partial<ChildCommand>} = {}) {
+  const attempt = options.attempt ?? (await temporaryFolder());
+  const events: ChildEvent[] = [];
+  const {command, ...others} = options;
+  const outcome = runChild<'probe'>({...scripted(script), ...command}, {protocol: PROTOCOL, task: 'probe', device: 'cpu'}, {
+    attempt,
+    stop: stopSwitch().stop,
+    onEvent: event => events.push(event),
+    ...others,
+  });
+  return {attempt, events, outcome};
+}
+
+/** The error that a promise ends with. */
+const failureOf = async (script: Step[], options: Parameters<typeof probe>[1] = {}): Promise<unknown> => {
+  const {outcome} = await probe(script, options);
+  return await outcome.then(
+    result => {
+      throw new Error(`It succeeded with ${JSON.stringify(result)}.`);
+    },
+    (error: unknown) => error,
+  );
+};
+
+async function childErrorOf(script: Step[], options: Parameters<typeof probe>[1] = {}): Promise<ChildError> {
+  const error = await failureOf(script, options);
+  if (error instanceof ChildError) return error;
+  throw error;
+}
+
+describe('a child that does its work', () => {
+  it('gives its result and its events, with camelCase keys, in order', async () => {
+    const {events, outcome} = await probe([hello, {emit: {type: 'progress', done: 1, total: 2, images_per_second: 3}}, finished]);
+    expect(await outcome).toEqual({runtime: 'torch 2.13.0', device: 'cpu', deviceName: 'a CPU', bf16: false});
+    expect(events.map(event => event.type)).toEqual(['hello', 'progress', 'finished']);
+    expect(events[1]).toMatchObject({imagesPerSecond: 3});
+  });
+
+  it('finds its task in a file of its own folder, in snake_case', async () => {
+    const {attempt, outcome} = await probe([hello, finished], {attempt: path.join(await temporaryFolder(), 'deep', 'probe')});
+    await outcome;
+    expect(JSON.parse(readFileSync(path.join(attempt, 'probe.json'), 'utf8'))).toEqual({protocol: PROTOCOL, task: 'probe', device: 'cpu'});
+  });
+
+  it('may say more than is known: unknown events are ignored', async () => {
+    const {events, outcome} = await probe([hello, {emit: {type: 'telepathy', thought: 1}}, {raw: '\n'}, finished]);
+    await outcome;
+    expect(events.map(event => event.type)).toEqual(['hello', 'finished']);
+  });
+
+  it('has all it prints kept in its log, beside that of earlier attempts', async () => {
+    const {attempt, outcome} = await probe([hello, {print: 'first'}, {complain: 'a warning'}, finished]);
+    await outcome;
+    await (await probe([hello, {print: 'second'}, finished], {attempt})).outcome;
+    expect(readFileSync(path.join(attempt, 'trainer.log'), 'utf8').split('\n').sort()).toEqual(['', 'a warning', 'first', 'second']);
+  });
+});
+
+describe('a child that fails', () => {
+  it.each([
+    ['data', 65, 3],
+    ['model', 65, 3],
+    ['out-of-memory', 70, 4],
+    ['device', 70, 4],
+    ['disk-full', 70, 4],
+    ['diverged', 70, 5],
+    ['gate', 65, 5],
+    ['config', 64, 1],
+    ['bug', 70, 1],
+  ])('for the reason %s ends the command with that reason\'s exit code, in its own words', async (reason, code, exitCode) => {
+    const error = await childErrorOf([hello, {complain: 'Traceback'}, {emit: {type: 'failed', reason, message: 'In its own words.'}}, {exit: code}]);
+    expect(error.message).toBe('In its own words.');
+    expect(exitCodeFor(error)).toBe(exitCode);
+    // A stack is of use for a bug only.
+    expect(error.logTail).toEqual(reason === 'bug' ? ['Traceback'] : []);
+  });
+
+  it('killed by SIGKILL was probably out of memory, and the keys to lower are named', async () => {
+    const error = await childErrorOf([hello, {kill: 'SIGKILL'}]);
+    expect(error.message).toBe('The trainer was killed by SIGKILL, probably because memory ran out. Lower train.batch_size or score.batch_size, or close other programs.');
+    expect(error).toMatchObject({exitCode: 4, killedBy: 'SIGKILL'});
+  });
+
+  it('that crashes is told by its signal', async () => {
+    const error = await childErrorOf([hello, {complain: 'free(): invalid pointer'}, {kill: 'SIGSEGV'}]);
+    expect(error).toMatchObject({message: 'The trainer was killed by SIGSEGV.', exitCode: 1, killedBy: 'SIGSEGV', logTail: ['free(): invalid pointer']});
+  });
+
+  it('without a word is shown by the last 20 lines of its log', async () => {
+    const error = await childErrorOf([hello, ...Array.from({length: 30}, (_, line) => ({print: `line ${line}`})), {exit: 1}]);
+    expect(error.message).toBe('The trainer ended with exit code 1 and without a result.');
+    expect(error.logTail).toEqual(Array.from({length: 20}, (_, line) => `line ${line + 10}`));
+    expect(exitCodeFor(error)).toBe(1);
+  });
+
+  it('has not succeeded with exit code 0 alone, nor with `finished` alone', async () => {
+    expect((await childErrorOf([hello])).message).toBe('The trainer ended with exit code 0 and without a result.');
+    expect((await childErrorOf([hello, finished, {exit: 3}])).message).toBe('The trainer ended with exit code 3 and without a result.');
+  });
+
+  it('has not succeeded with a result of another shape', async () => {
+    const error = await childErrorOf([hello, {emit: {type: 'finished', result: {images: 3}}}]);
+    expect(error.message).toContain('The trainer gave a result of the wrong shape for probe');
+    expect(error.exitCode).toBe(1);
+  });
+
+  it('speaking another protocol is stopped at its hello', async () => {
+    const {events, outcome} = await probe([{emit: {...(hello['emit'] as object), protocol: 2}}, {hang: true}]);
+    await expect(outcome).rejects.toMatchObject({message: 'The trainer speaks protocol 2; expected 1.', exitCode: 1});
+    expect(events).toEqual([]);
+  });
+
+  it.each([
+    ['text among its events', {raw: 'Loading weights: 100%\n'}, 'The trainer sent a line that is no JSON: Loading weights: 100%.'],
+    ['a known event of the wrong shape', {emit: {type: 'step', step: 1}}, 'The trainer sent a malformed event: {"type":"step","step":1}.'],
+  ])('with %s has a bug', async (_, step, message) => {
+    const error = await childErrorOf([hello, step, finished]);
+    expect(error).toMatchObject({message, exitCode: 1});
+  });
+
+  it('that is not there is told as such', async () => {
+    const error = await childErrorOf([], {command: {file: '/nowhere/python'}});
+    expect(error.message).toMatch(/^The trainer could not be started: .*\/nowhere\/python/);
+    expect(error.exitCode).toBe(4);
+  });
+});
+
+describe('a stop', () => {
+  it('asks the child to save, and is told as an interruption', async () => {
+    const {stop, requested} = stopSwitch();
+    const saved = note('saved');
+    const {events, outcome} = await probe([hello, {untilTerminated: true}, saved, {emit: {type: 'interrupted', message: 'Saved.'}}, {exit: 75}], {
+      stop,
+      onEvent: event => {
+        events.push(event);
+        if (event.type === 'hello') requested.abort(new Interrupted('SIGTERM'));
+      },
+    });
+    await expect(outcome).rejects.toMatchObject({name: 'Interrupted', signal: 'SIGTERM'});
+    expect(events.map(event => event.type)).toEqual(['hello', 'note', 'interrupted']);
+  });
+
+  it('kills at once where it is forced, also a child that ignores SIGTERM', async () => {
+    const {stop, requested, forced} = stopSwitch();
+    const begun = performance.now();
+    const error = await failureOf([{ignoreTerminate: true}, hello, {hang: true}], {
+      stop,
+      onEvent: () => {
+        requested.abort(new Interrupted());
+        setTimeout(() => forced.abort(), 200);
+      },
+    });
+    expect(error).toBeInstanceOf(Interrupted);
+    expect(performance.now() - begun).toBeLessThan(10_000);
+  });
+
+  it('that came before leaves the child unstarted', async () => {
+    const {stop, requested} = stopSwitch();
+    requested.abort(new Interrupted());
+    const attempt = path.join(await temporaryFolder(), 'attempt');
+    expect(await failureOf([hello, finished], {stop, attempt})).toBeInstanceOf(Interrupted);
+    expect(existsSync(attempt)).toBe(false);
+  });
+
+  it('from outside, which reached the child alone, is an interruption as well', async () => {
+    const error = await failureOf([hello, {emit: {type: 'interrupted', message: 'Saved.'}}, {exit: 75}]);
+    expect(error).toMatchObject({name: 'Interrupted', signal: 'SIGTERM'});
+  });
+});
+
+describe('lines for a child', () => {
+  const lines = function* (count: number, produced: {lines: number}) {
+    for (let number = 0; number < count; number++) {
+      produced.lines++;
+      yield {number, place: `/a/folder/of/the/pool/${number}.png`};
+    }
+  };
+  const predict = async (script: Step[], options: Pick<ChildOptions, 'lines'> & Partial<ChildOptions>) =>
+    await runChild<'predict'>(
+      scripted(script),
+      {protocol: PROTOCOL, task: 'predict', model: '/m', device: 'cpu', decodeThreads: 1, top: 1, decoding: {size: 8, resize: 8, formats: ['png'], maxFileBytes: 1, maxPixels: 1, timeoutSeconds: 1}},
+      {attempt: await temporaryFolder(), stop: stopSwitch().stop, onEvent: () => {}, ...options},
+    );
+
+  it('are made no faster than it reads: of 100,000 only what the pipe holds is ahead', async () => {
+    const produced = {lines: 0};
+    let ahead = 0;
+    const result = await predict([hello, {sleep: 300}, note('now'), {readLines: true}], {
+      lines: lines(100_000, produced),
+      onEvent: event => event.type === 'note' && (ahead = produced.lines),
+    });
+    expect(result).toEqual({images: 100_000});
+    expect(ahead).toBeGreaterThan(100);
+    expect(ahead).toBeLessThan(5000);
+  });
+
+  it('are no longer made once it has ended, and its own reason is told', async () => {
+    const produced = {lines: 0};
+    const failing = predict([hello, {emit: {type: 'failed', reason: 'data', message: 'No.'}}, {exit: 65}], {lines: lines(Infinity, produced)});
+    await expect(failing).rejects.toMatchObject({message: 'No.', exitCode: 3});
+  });
+
+  it('that cannot be made stop it, and their error comes out', async () => {
+    const broken = function* () {
+      yield {number: 0};
+      throw new Error('the database is gone');
+    };
+    await expect(predict([hello, {hang: true}], {lines: broken()})).rejects.toThrow('the database is gone');
+  });
+});
+
+it('stops the child where whoever listens throws, and that error comes out', async () => {
+  const gate = gateError('too many pictures failed');
+  const {events, outcome} = await probe([hello, note('one'), {untilTerminated: true}, note('two'), {exit: 75}], {
+    onEvent: event => {
+      events.push(event);
+      if (event.type === 'note') throw gate;
+    },
+  });
+  await expect(outcome).rejects.toBe(gate);
+  // It is not asked again.
+  expect(events.map(event => event.type)).toEqual(['hello', 'note']);
+});
+
+it('stops the child where its log cannot be written (exit 4)', async () => {
+  const attempt = await temporaryFolder();
+  mkdirSync(path.join(attempt, 'trainer.log'));
+  const error = await failureOf([hello, {hang: true}], {attempt});
+  expect(error).toMatchObject({name: 'UserError', exitCode: 4, message: expect.stringContaining(`Cannot write ${attempt}/trainer.log (EISDIR`) as string});
+});

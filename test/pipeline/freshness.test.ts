@@ -1,0 +1,57 @@
+import {describe, expect, it} from 'vitest';
+import {verdict, type Recorded} from '../../src/pipeline/freshness.js';
+
+const ingredients = {version: '1', 'select.top_k': '1000', 'score.scores': 'a'.repeat(64)};
+const done: Recorded = {status: 'done', ingredients, message: null};
+const reasonFor = (recorded: Recorded | null, now = {}, damage: Parameters<typeof verdict>[2] = [], pending: readonly string[] = []) =>
+  verdict(recorded, {...ingredients, ...now}, damage, pending);
+const stale = (reason: string) => ({fresh: false, reason});
+
+describe('a stage is fresh', () => {
+  it('while nothing that it depends on has changed', () => {
+    expect(reasonFor(done)).toEqual({fresh: true, reason: 'nothing changed'});
+  });
+
+  it('after it was skipped as asked', () => {
+    expect(reasonFor({...done, status: 'skipped'})).toEqual({fresh: true, reason: 'skipped as asked, nothing changed'});
+  });
+});
+
+describe('a stage is stale', () => {
+  it.each<[string, Recorded | null, string]>([
+    ['before it ever ran', null, 'never ran'],
+    ['after its process died in the middle', {status: 'running', ingredients: null, message: null}, 'was cut short: goes on where it stopped'],
+    ['after an interruption', {status: 'interrupted', ingredients: null, message: 'Interrupted'}, 'was interrupted: goes on where it stopped'],
+    ['after a failure, whose first line it tells', {status: 'failed', ingredients: null, message: 'The disk is full.\nmore'}, 'failed: The disk is full.'],
+    ['after a failure without a message', {status: 'failed', ingredients: null, message: null}, 'failed: unknown reason'],
+  ])('%s', (_, recorded, reason) => expect(reasonFor(recorded)).toEqual(stale(reason)));
+
+  it('when a setting changed, with both values', () => {
+    expect(reasonFor(done, {'select.top_k': '2000'})).toEqual(stale('select.top_k changed from 1000 to 2000'));
+  });
+
+  it('when what it reads changed, without the hashes', () => {
+    expect(reasonFor(done, {'score.scores': 'b'.repeat(64)})).toEqual(stale('score.scores changed'));
+  });
+
+  it('when several things changed, naming the first two or counting the others', () => {
+    expect(reasonFor(done, {version: '2', 'select.top_k': '1'})).toEqual(stale('version changed from 1 to 2, and select.top_k too'));
+    expect(reasonFor(done, {version: '2', 'select.top_k': '1', 'score.scores': 'c'})).toEqual(stale('version changed from 1 to 2, and 2 other things too'));
+  });
+
+  it('when an ingredient came or went', () => {
+    expect(verdict(done, {...ingredients, seed: '1'}, [], [])).toEqual(stale('seed changed'));
+    expect(verdict({...done, ingredients: {...ingredients, seed: '1'}}, ingredients, [], [])).toEqual(stale('seed changed'));
+  });
+
+  it('when an output is missing or was altered, before any other reason', () => {
+    expect(reasonFor(done, {version: '2'}, [{path: 'data/run/a', kind: 'missing'}])).toEqual(stale('data/run/a is missing'));
+    expect(reasonFor(done, {}, [{path: 'b', kind: 'changed'}, {path: 'c', kind: 'missing'}])).toEqual(stale('b is not what was written, and 1 more'));
+  });
+
+  it('when it follows stages that will run, whose outputs are not known yet', () => {
+    expect(reasonFor(done, {}, [], ['score.scores'])).toEqual(stale('follows score'));
+    const recorded = {...done, ingredients: {...ingredients, 'prepare.pool': 'p', 'prepare.classes': 'c'}};
+    expect(verdict(recorded, ingredients, [], ['score.scores', 'prepare.pool', 'prepare.classes'])).toEqual(stale('follows score and prepare'));
+  });
+});

@@ -1,0 +1,278 @@
+import {existsSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync} from 'node:fs';
+import {mkdir, writeFile} from 'node:fs/promises';
+import path from 'node:path';
+import {describe, expect, it, onTestFinished} from 'vitest';
+import {dataError, Interrupted} from '../../src/errors.js';
+import type {Event, StageName} from '../../src/events.js';
+import {inspect, runStages, type EngineContext, type Wanted} from '../../src/pipeline/run.js';
+import type {Stage} from '../../src/pipeline/stage.js';
+import {openStore, openStoreToRead} from '../../src/store/open.js';
+import {temporaryFolder} from '../images/temporary-folder.js';
+
+interface Kitchen extends EngineContext {
+  /** What the stages depend on and do; a test changes it between runs. */
+  readonly recipe: {flour: string; oven: string; beforeOutput: () => void};
+}
+
+/**
+ * Three stages that read each other: `prepare` makes dough of the first letter of the flour, `teacher` bakes it (two files, and a
+ * digest of rows), `export` serves the bread.
+ */
+const stage = (name: StageName, reads: string[], ingredients: Stage<Kitchen>['ingredients'], run: Stage<Kitchen>['run']): Stage<Kitchen> => ({name, version: 1, reads, ingredients, run});
+const file = ({home}: Kitchen, name: string) => path.join(home, 'data', name);
+const stages = [
+  stage('prepare', [], ({recipe}) => ({flour: recipe.flour}), async context => {
+    context.recipe.beforeOutput();
+    await writeFile(file(context, 'dough'), `dough of ${context.recipe.flour.charAt(0)}`);
+    return {outputs: [{name: 'dough', files: [file(context, 'dough')]}], summary: {weight: 3}, headline: 'kneaded'};
+  }),
+  stage('teacher', ['prepare.dough'], ({recipe}) => ({oven: recipe.oven}), async context => {
+    const dough = readFileSync(file(context, 'dough'), 'utf8');
+    for (const name of ['crust', 'crumb']) await writeFile(file(context, name), `${name} of ${dough} at ${context.recipe.oven}`);
+    return {
+      outputs: [{name: 'bread', files: [file(context, 'crust'), file(context, 'crumb')]}, {name: 'smell', digest: context.recipe.oven}],
+      summary: {},
+      headline: 'baked',
+    };
+  }),
+  stage('export', ['teacher.bread', 'teacher.smell'], () => ({}), async context => {
+    await writeFile(file(context, 'plate'), readFileSync(file(context, 'crust')));
+    return {outputs: [{name: 'plate', files: [file(context, 'plate')]}], summary: {}, headline: 'served'};
+  }),
+];
+
+async function kitchen() {
+  const home = await temporaryFolder();
+  await mkdir(path.join(home, 'data'));
+  const database = path.join(home, 'db', 'run.sqlite');
+  const store = openStore(database);
+  onTestFinished(() => store.close());
+  const events: Event[] = [];
+  const abort = new AbortController();
+  const recipe = {flour: 'rye', oven: '200', beforeOutput: () => {}};
+  const context: Kitchen = {home, store, signal: abort.signal, emit: event => events.push(event), recipe};
+  return {
+    home, context, abort, recipe, database,
+    /** Runs what is stale, and tells what each stage did and why. */
+    async run(wanted: Wanted = {}, signal = new AbortController().signal) {
+      events.length = 0;
+      const outcome = await runStages(stages, {...context, signal}, wanted);
+      const did = events.flatMap(event => {
+        if (event.type === 'stage_fresh') return [`${event.stage} fresh: ${event.reason}`];
+        return event.type === 'stage_started' ? [`${event.stage} ran: ${event.reason}`] : [];
+      });
+      return {did, outcome};
+    },
+  };
+}
+
+const allFresh = ['prepare fresh: nothing changed', 'teacher fresh: nothing changed', 'export fresh: nothing changed'];
+
+describe('the engine', () => {
+  it('runs what never ran, in order, and nothing the second time', async () => {
+    const {run, context} = await kitchen();
+    expect((await run()).did).toEqual(['prepare ran: never ran', 'teacher ran: never ran', 'export ran: never ran']);
+    const again = await run();
+    expect(again.did).toEqual(allFresh);
+    expect(again.outcome).toEqual({prepare: {status: 'fresh', seconds: 0}, teacher: {status: 'fresh', seconds: 0}, export: {status: 'fresh', seconds: 0}});
+    expect(context.store.stages.read('teacher')).toMatchObject({status: 'done', summary: {headline: 'baked'}});
+  });
+
+  it('runs a stage whose setting changed, with both values as the reason, and what follows from it', async () => {
+    const {run, recipe} = await kitchen();
+    await run();
+    recipe.oven = '250';
+    expect((await run()).did).toEqual([
+      'prepare fresh: nothing changed',
+      'teacher ran: oven changed from 200 to 250',
+      'export ran: teacher.bread changed, and teacher.smell too',
+    ]);
+    expect((await run()).did).toEqual(allFresh);
+  });
+
+  it('stops going on where a stage that ran again made the same', async () => {
+    const {run, recipe} = await kitchen();
+    await run();
+    recipe.flour = 'rice';
+    expect((await run()).did).toEqual(['prepare ran: flour changed from rye to rice', 'teacher fresh: nothing changed', 'export fresh: nothing changed']);
+  });
+
+  it('follows a change of rows as it follows one of files', async () => {
+    const {run, context} = await kitchen();
+    await run();
+    const bread = context.store.stages.read('teacher')!;
+    context.store.stages.finish({...bread, status: 'done', outputs: bread.outputs.map(output => (output.name === 'smell' ? {...output, sha256: 'burnt'} : output))});
+    expect((await run()).did.at(-1)).toBe('export ran: teacher.smell changed');
+  });
+});
+
+describe('an output', () => {
+  it('that is missing is made again, and only what differs follows', async () => {
+    const {run, home} = await kitchen();
+    await run();
+    rmSync(path.join(home, 'data/crumb'));
+    expect((await run()).did).toEqual(['prepare fresh: nothing changed', 'teacher ran: data/crumb is missing', 'export fresh: nothing changed']);
+    expect(existsSync(path.join(home, 'data/crumb'))).toBe(true);
+  });
+
+  it('that was garbled is made again, also where its size and time are as they were', async () => {
+    const {run, home} = await kitchen();
+    await run();
+    const crust = path.join(home, 'data/crust');
+    const {atime, mtime, size} = statSync(crust);
+    writeFileSync(crust, readFileSync(crust, 'utf8').replace('crust', 'dirt.'));
+    utimesSync(crust, atime, mtime);
+    expect(statSync(crust)).toMatchObject({size, mtime});
+    expect((await run()).did).toEqual(['prepare fresh: nothing changed', 'teacher ran: data/crust is not what was written', 'export fresh: nothing changed']);
+    expect(readFileSync(crust, 'utf8')).toMatch(/^crust/);
+  });
+
+  it('that was only touched or copied is read once and then trusted by its new stamp', async () => {
+    const {run, home, context} = await kitchen();
+    await run();
+    const crust = path.join(home, 'data/crust');
+    const stamp = () => context.store.stages.read('teacher')?.outputs.find(output => output.path === 'data/crust')?.stamp;
+    const before = stamp();
+    utimesSync(crust, new Date(), new Date(0));
+    expect((await run()).did).toEqual(allFresh);
+    expect(stamp()).not.toBe(before);
+  });
+
+  it('that a stage names but did not make is a bug, and the stage has failed', async () => {
+    const {context} = await kitchen();
+    const liar = stage('prepare', [], () => ({}), async () => ({outputs: [{name: 'air', files: ['/nowhere/air']}], summary: {}, headline: ''}));
+    await expect(runStages([liar], context, {})).rejects.toThrow('A stage reported the output /nowhere/air, which is not there.');
+    expect(context.store.stages.read('prepare')).toMatchObject({status: 'failed', outputs: []});
+  });
+});
+
+describe('asked for a part', () => {
+  it('--only runs that stage though it is fresh, and leaves what follows for the next run', async () => {
+    const {run, recipe} = await kitchen();
+    await run();
+    expect((await run({only: 'teacher'})).did).toEqual(['teacher ran: asked for with --only']);
+    recipe.oven = '250';
+    expect((await run({only: 'teacher'})).did).toEqual(['teacher ran: oven changed from 200 to 250']);
+    expect((await run()).did).toEqual(['prepare fresh: nothing changed', 'teacher fresh: nothing changed', 'export ran: teacher.bread changed, and teacher.smell too']);
+  });
+
+  it('--from runs that stage and all after it', async () => {
+    const {run} = await kitchen();
+    await run();
+    expect((await run({from: 'teacher'})).did).toEqual(['teacher ran: asked for with --from', 'export ran: asked for with --from']);
+  });
+
+  it('--until stops after that stage', async () => {
+    const {run} = await kitchen();
+    expect((await run({until: 'teacher'})).did).toEqual(['prepare ran: never ran', 'teacher ran: never ran']);
+    expect((await run({from: 'teacher', until: 'teacher'})).did).toEqual(['teacher ran: asked for with --from']);
+  });
+
+  it('whose foundation was never made it refuses (exit 2), and says what to do', async () => {
+    const {run} = await kitchen();
+    await expect(run({only: 'export'})).rejects.toMatchObject({
+      exitCode: 2,
+      message: 'export reads what teacher makes, and teacher has not run yet. Run pupil orchestrate without --from and --only first.',
+    });
+  });
+});
+
+describe('a stage that does not come to its end', () => {
+  it('has failed with its message, vouches for nothing, and is run again', async () => {
+    const {run, recipe, context} = await kitchen();
+    await run();
+    recipe.flour = 'oat';
+    recipe.beforeOutput = () => {
+      throw dataError('There is no oat.\nBuy some.');
+    };
+    await expect(run()).rejects.toMatchObject({exitCode: 3});
+    expect(context.store.stages.read('prepare')).toMatchObject({status: 'failed', message: 'There is no oat.\nBuy some.', outputs: [], ingredients: null});
+    recipe.beforeOutput = () => {};
+    expect((await run()).did).toEqual(['prepare ran: failed: There is no oat.', 'teacher ran: prepare.dough changed', 'export ran: teacher.bread changed']);
+  });
+
+  it('because it was stopped is interrupted, and goes on', async () => {
+    const {run, recipe, context, abort} = await kitchen();
+    recipe.beforeOutput = () => {
+      abort.abort(new Interrupted('SIGTERM'));
+      abort.signal.throwIfAborted();
+    };
+    await expect(run({}, abort.signal)).rejects.toMatchObject({name: 'Interrupted', signal: 'SIGTERM'});
+    expect(context.store.stages.read('prepare')?.status).toBe('interrupted');
+    recipe.beforeOutput = () => {};
+    expect((await run()).did[0]).toBe('prepare ran: was interrupted: goes on where it stopped');
+  });
+
+  it('with another error while a stop was asked for is an interruption all the same', async () => {
+    const {run, recipe, context, abort} = await kitchen();
+    recipe.beforeOutput = () => {
+      abort.abort(new Interrupted());
+      throw new Error('AbortError');
+    };
+    await expect(run({}, abort.signal)).rejects.toBeInstanceOf(Interrupted);
+    expect(context.store.stages.read('prepare')?.status).toBe('interrupted');
+  });
+
+  it('because its process died goes on, and what it had vouched for is taken back before anything is touched', async () => {
+    const {run, context, recipe} = await kitchen();
+    await run();
+    recipe.flour = 'oat';
+    recipe.beforeOutput = () => expect(context.store.stages.read('prepare')).toMatchObject({status: 'running', outputs: []});
+    await run();
+    context.store.stages.begin('prepare');
+    expect((await run()).did).toEqual(['prepare ran: was cut short: goes on where it stopped', ...allFresh.slice(1)]);
+  });
+
+  it('stops the run before the next stage begins', async () => {
+    const {run, abort, recipe, context} = await kitchen();
+    recipe.beforeOutput = () => abort.abort(new Interrupted());
+    await expect(run({}, abort.signal)).rejects.toBeInstanceOf(Interrupted);
+    // What it had made by then is whole and kept.
+    expect(context.store.stages.read('prepare')?.status).toBe('done');
+    expect(context.store.stages.read('teacher')).toBe(null);
+  });
+});
+
+describe('looking without running', () => {
+  it('tells of every stage whether it would run and why', async () => {
+    const {run, context, recipe} = await kitchen();
+    await run();
+    recipe.flour = 'oat';
+    const plan = await inspect(stages, context, {restamp: false});
+    expect(plan.map(({stage: {name}, verdict}) => [name, verdict.fresh, verdict.reason])).toEqual([
+      ['prepare', false, 'flour changed from rye to oat'],
+      ['teacher', false, 'follows prepare'],
+      ['export', false, 'follows teacher'],
+    ]);
+  });
+
+  it('tells what was asked for from what was not', async () => {
+    const {run, context} = await kitchen();
+    await run();
+    const plan = await inspect(stages, context, {restamp: false, wanted: {only: 'teacher'}});
+    expect(plan.map(({stage: {name}, wanted, verdict}) => [name, wanted, verdict.reason])).toEqual([
+      ['prepare', false, 'nothing changed'],
+      ['teacher', true, 'asked for with --only'],
+      ['export', false, 'follows teacher'],
+    ]);
+  });
+
+  it('writes nothing, not even a new stamp', async () => {
+    const {run, context, home, database} = await kitchen();
+    await run();
+    utimesSync(path.join(home, 'data/crust'), new Date(), new Date(0));
+    const store = openStoreToRead(database)!;
+    onTestFinished(() => store.close());
+    const plan = await inspect(stages, {...context, store}, {restamp: false});
+    expect(plan.every(({verdict}) => verdict.fresh)).toBe(true);
+    expect(store.stages.read('teacher')).toEqual(context.store.stages.read('teacher'));
+  });
+});
+
+it('records what was skipped as asked, and does not ask again', async () => {
+  const {context} = await kitchen();
+  const skipping = stage('teacher', [], () => ({}), async () => ({outputs: [], summary: {}, headline: 't.pt stands in', status: 'skipped'}));
+  expect((await runStages([skipping], context, {})).teacher?.status).toBe('skipped');
+  expect((await runStages([skipping], context, {})).teacher?.status).toBe('skipped');
+  expect(context.store.stages.read('teacher')?.status).toBe('skipped');
+});

@@ -1,0 +1,121 @@
+import {PassThrough} from 'node:stream';
+import {stripVTControlCharacters} from 'node:util';
+import {afterEach, describe, expect, it, vi} from 'vitest';
+import type {Event} from '../../src/events.js';
+import {jsonView, lasting, moving, painter, plainView, terminalView, viewFor, type View} from '../../src/report/terminal.js';
+
+const plain = (_: string, text: string) => text;
+const step = (changes: Partial<Extract<Event, {type: 'step'}>> = {}): Event => ({
+  type: 'step', stage: 'teacher', part: '', step: 1200, totalSteps: 9000, epoch: 3, loss: 2.10449, lr: 0.1, imagesPerSecond: 9123, ...changes,
+});
+const progress: Event = {type: 'progress', stage: 'score', part: '', done: 25_000, total: 100_000, imagesPerSecond: 500};
+const evaluated: Event = {type: 'evaluated', stage: 'teacher', part: '', epoch: 3, top1: 0.6123, top5: 0.84, loss: 1.2};
+
+/** A stream that a view can take for a terminal (or a pipe), and what was written to it. */
+function stream(isTTY: boolean, columns = 80): {stream: NodeJS.WriteStream; written: () => string} {
+  const chunks: string[] = [];
+  const through = new PassThrough();
+  through.on('data', chunk => chunks.push(String(chunk)));
+  const fake = Object.assign(through, {isTTY, columns, rows: 24});
+  return {stream: fake as unknown as NodeJS.WriteStream, written: () => chunks.join('')};
+}
+
+function show(view: View, ...events: Event[]): void {
+  for (const event of events) view.emit(event);
+  view.close();
+}
+
+afterEach(() => vi.unstubAllEnvs());
+
+describe('words of events that stay', () => {
+  it.each<[Event, string | null]>([
+    [{type: 'started', run: 'demo', home: '/home/a', device: 'cpu'}, 'pupil demo in /home/a on cpu'],
+    [{type: 'stage_fresh', stage: 'score', reason: 'nothing changed'}, '= score     fresh: nothing changed'],
+    [{type: 'stage_skipped', stage: 'teacher', reason: 't.pt stands in for it'}, '- teacher   skipped: t.pt stands in for it'],
+    [{type: 'stage_started', stage: 'select', reason: 'select.top_k changed from 5 to 6'}, '> select    select.top_k changed from 5 to 6'],
+    [{type: 'stage_finished', stage: 'score', seconds: 8.12, summary: '100 images scored'}, '+ score     100 images scored (8.1 s)'],
+    [{type: 'note', stage: 'score', message: '3 of 5 shards are scored already'}, '  score     3 of 5 shards are scored already'],
+    [{type: 'note', stage: null, message: 'drawing'}, '  drawing'],
+    [{type: 'warning', stage: 'select', message: '3 classes are short'}, '! select    3 classes are short'],
+    [{type: 'failed', exitCode: 3, message: 'POOL_EMPTY'}, 'x POOL_EMPTY'],
+    [progress, null],
+    [step(), null],
+  ])('%o', (event, words) => expect(lasting(event, plain)).toBe(words));
+});
+
+describe('words of events that a newer one replaces', () => {
+  it.each<[Event, string | null]>([
+    [progress, 'score     25,000 of 100,000 (25 %) images, 500/s, 2 min 30 s left'],
+    [{...progress, total: null}, 'score     25,000 images, 500/s'],
+    [{...progress, stage: 'prepare', part: 'packing test', imagesPerSecond: 0}, 'prepare   packing test: 25,000 of 100,000 (25 %) images, 0/s'],
+    [step(), 'teacher   epoch 3, step 1,200 of 9,000 (13 %), loss 2.104, 9,120 images/s'],
+    [evaluated, 'teacher   epoch 3, validation top-1 61.2 %'],
+    [{type: 'stage_fresh', stage: 'score', reason: 'nothing changed'}, null],
+  ])('%o', (event, words) => expect(moving(event)).toBe(words));
+});
+
+describe('the view on a terminal', () => {
+  it('cuts what moves to the width of the terminal, so that it can be redrawn in place', () => {
+    for (const columns of [80, 40]) {
+      const {stream: terminal, written} = stream(true, columns);
+      const long = step({stage: 'evaluate', part: 'baseline', step: 123_456, totalSteps: 9_000_000, imagesPerSecond: 9123});
+      show(terminalView(terminal), evaluated, long, {...long, step: 123_457} as Event);
+      const lines = stripVTControlCharacters(written()).split(/[\r\n]+/);
+      expect(lines.find(line => line.startsWith('~ evaluate'))).toMatch(/\.\.\.$/);
+      expect(Math.max(...lines.map(line => line.length))).toBeLessThan(columns);
+    }
+  });
+
+  it('keeps what is done above, and adds the last validation accuracy to the steps', () => {
+    const {stream: terminal, written} = stream(true, 120);
+    show(terminalView(terminal), {type: 'stage_started', stage: 'teacher', reason: 'never ran'}, evaluated, step(), {type: 'stage_finished', stage: 'teacher', seconds: 60, summary: 'learnt'});
+    const text = stripVTControlCharacters(written());
+    expect(text).toContain('> teacher   never ran\n');
+    expect(text).toContain('9,120 images/s, validation 61.2 %');
+    expect(text).toContain('+ teacher   learnt (60 s)\n');
+  });
+
+  it('has colours there and nowhere else, and none under NO_COLOR', () => {
+    const red = (isTTY: boolean) => painter(stream(isTTY).stream)('red', 'x');
+    vi.stubEnv('NO_COLOR', '');
+    vi.stubEnv('TERM', 'xterm');
+    expect(red(true)).toBe('\u001b[31mx\u001b[39m');
+    expect(red(false)).toBe('x');
+    vi.stubEnv('NO_COLOR', '1');
+    expect(red(true)).toBe('x');
+  });
+});
+
+describe('the view in a pipe', () => {
+  it('is lines of plain text without any escape code', () => {
+    const {stream: pipe, written} = stream(false);
+    show(viewFor(pipe), {type: 'started', run: 'demo', home: '/h', device: 'cpu'}, progress, step(), evaluated, {type: 'warning', stage: null, message: 'mind \u001b[31mthis\u001b[39m'});
+    expect(written()).toMatch(/^pupil demo in \/h on cpu\n/);
+    expect(written()).toMatch(/! mind this\n$/);
+    expect(written()).not.toContain('\u001b');
+  });
+
+  it('tells every validation accuracy, but progress only now and then', () => {
+    const {stream: pipe, written} = stream(false);
+    show(plainView(pipe), step({step: 1}), step({step: 2}), step({step: 3}), evaluated, {...evaluated, epoch: 4} as Event, step({step: 4}));
+    const lines = written().trimEnd().split('\n');
+    expect(lines).toHaveLength(3);
+    expect(lines[0]).toContain('step 1 of');
+    expect(lines.slice(1)).toEqual(['~ teacher   epoch 3, validation top-1 61.2 %', '~ teacher   epoch 4, validation top-1 61.2 %']);
+  });
+
+  it('is what a dumb terminal gets, too', () => {
+    vi.stubEnv('TERM', 'dumb');
+    const {stream: terminal, written} = stream(true);
+    show(viewFor(terminal), {type: 'stage_fresh', stage: 'score', reason: 'nothing changed'});
+    expect(written()).toBe('= score     fresh: nothing changed\n');
+  });
+});
+
+it('gives scripts one line of JSON an event, keys in snake_case', () => {
+  const {stream: pipe, written} = stream(false);
+  show(jsonView(pipe), step(), {type: 'done', run: 'demo', seconds: 1, stages: {score: {status: 'ran', seconds: 1}}, results: null, selection: null});
+  const [first = '', last = ''] = written().trimEnd().split('\n');
+  expect(JSON.parse(first)).toMatchObject({type: 'step', total_steps: 9000, images_per_second: 9123});
+  expect(JSON.parse(last)).toEqual({type: 'done', run: 'demo', seconds: 1, stages: {score: {status: 'ran', seconds: 1}}, results: null, selection: null});
+});

@@ -1,0 +1,170 @@
+import {describe, expect, it} from 'vitest';
+import type {IndexEntry} from '../../src/children/protocol.js';
+import type {DrawOptions, Split} from '../../src/store/images.js';
+import type {Store} from '../../src/store/open.js';
+import {addSource, entry, imageId, labelled, newStore} from './new-store.js';
+
+const classes = ['apple', 'pear', 'plum'];
+const draw: DrawOptions = {seed: 0, labelledPerClass: null, validation: {share: 0.1, atLeast: 5}, restIsPool: false};
+
+const split = (store: Store, options: Partial<DrawOptions> = {}) => store.atomically(() => store.images.split({...draw, ...options}));
+const idsOf = (store: Store, of: Split): string[] => [...store.images.ofSplit(of)].map(image => image.id);
+const poolOf = (store: Store): string[] => store.images.ofPool(0, Number.MAX_SAFE_INTEGER).map(image => image.id);
+const countsOf = (store: Store) => ({
+  train: store.images.splitCounts('train', classes.length),
+  validation: store.images.splitCounts('validation', classes.length),
+  test: store.images.splitCounts('test', classes.length),
+  pool: store.images.poolSize(),
+});
+
+/** A store with 40 labelled images a class, in the order that `order` gives them. */
+async function drawn(options: Partial<DrawOptions> = {}, order = (entries: IndexEntry[]) => entries): Promise<Store> {
+  const {store} = await newStore();
+  addSource(store, 'labelled', order(labelled(classes, 40)));
+  store.atomically(() => store.images.setClasses(classes));
+  split(store, options);
+  return store;
+}
+
+describe('the draw', () => {
+  it('is the same for the same seed, whatever the order in which the images were listed', async () => {
+    const options = {labelledPerClass: 10, restIsPool: true};
+    const [one, other] = [await drawn(options), await drawn(options, entries => entries.toReversed())];
+    for (const of of ['train', 'validation'] as const) expect(idsOf(other, of)).toEqual(idsOf(one, of));
+    expect(poolOf(other).sort()).toEqual(poolOf(one).sort());
+    expect(other.images.splitDigest('train')).toBe(one.images.splitDigest('train'));
+  });
+
+  it('is another for another seed', async () => {
+    const digests = await Promise.all([0, 1, 2].map(async seed => (await drawn({seed, labelledPerClass: 10})).images.splitDigest('train')));
+    expect(new Set(digests).size).toBe(3);
+  });
+
+  it('takes as many of each class', async () => {
+    expect(countsOf(await drawn({labelledPerClass: 20, validation: {share: 0.3, atLeast: 5}}))).toMatchObject({train: [14, 14, 14], validation: [6, 6, 6]});
+  });
+
+  it('splits off the share for validation, rounded up, at least five a class', async () => {
+    expect(countsOf(await drawn())).toMatchObject({train: [35, 35, 35], validation: [5, 5, 5]});
+    expect(countsOf(await drawn({validation: {share: 0.16, atLeast: 5}}))).toMatchObject({train: [33, 33, 33], validation: [7, 7, 7]});
+  });
+
+  it('never splits off more than half of a class, and never what the labelled draw left over', async () => {
+    expect(countsOf(await drawn({labelledPerClass: 6}))).toMatchObject({train: [3, 3, 3], validation: [3, 3, 3]});
+    expect(countsOf(await drawn({labelledPerClass: 3}))).toMatchObject({train: [2, 2, 2], validation: [1, 1, 1]});
+    expect(countsOf(await drawn({labelledPerClass: 1}))).toMatchObject({train: [1, 1, 1], validation: [0, 0, 0]});
+  });
+
+  it('takes validation.per_class beside the labelled ones, not off them', async () => {
+    const store = await drawn({labelledPerClass: 10, validation: {perClass: 7}, restIsPool: true});
+    expect(countsOf(store)).toEqual({train: [10, 10, 10], validation: [7, 7, 7], test: [0, 0, 0], pool: 3 * 23});
+  });
+
+  it('keeps the validation images when more labelled ones are drawn', async () => {
+    const [few, many] = [await drawn({labelledPerClass: 5, validation: {perClass: 7}}), await drawn({labelledPerClass: 20, validation: {perClass: 7}})];
+    expect(idsOf(many, 'validation')).toEqual(idsOf(few, 'validation'));
+    expect(idsOf(many, 'train')).toEqual(expect.arrayContaining(idsOf(few, 'train')));
+  });
+
+  it('makes the rest a pool with its labels hidden, where it is asked to', async () => {
+    const store = await drawn({labelledPerClass: 10, restIsPool: true});
+    expect(store.images.poolSize()).toBe(3 * 30);
+    expect(new Set(poolOf(store).map(id => store.images.byId(id)?.label))).toEqual(new Set([null]));
+    expect((await drawn({labelledPerClass: 10})).images.poolSize()).toBe(0);
+  });
+});
+
+describe('sets that share images', () => {
+  it('keep a shared image in the test set, then in the validation set, and out of training and of the pool', async () => {
+    const {store} = await newStore();
+    const twice = (role: string, label: string | null) => [entry('in all', `${role}/a.png`, label), entry(`in ${role} and pool`, `${role}/b.png`, label)];
+    addSource(store, 'labelled', [...labelled(['apple', 'pear'], 12), ...twice('labelled', 'apple'), entry('in labelled and validation', 'v.png', 'apple')]);
+    addSource(store, 'validation', [...twice('validation', 'apple'), entry('in labelled and validation', 'w.png', 'apple')]);
+    addSource(store, 'test', twice('test', 'apple'));
+    addSource(store, 'unlabelled', [entry('in all', 'a.png'), entry('in test and pool', 'x/1.png'), entry('in test and pool', 'x/2.png'), entry('in labelled and pool', 'l.png'), entry('only here', 'o.png')]);
+    store.atomically(() => store.images.setClasses(['apple', 'pear']));
+    const {leaks, conflicts} = split(store, {validation: null});
+
+    expect(idsOf(store, 'test').sort()).toEqual([imageId('in all'), imageId('in test and pool')].sort());
+    expect(idsOf(store, 'validation').sort()).toEqual([imageId('in labelled and validation'), imageId('in validation and pool')].sort());
+    expect(idsOf(store, 'train')).toContain(imageId('in labelled and pool'));
+    // The teacher may score what it was trained on; it must not score what others are judged by.
+    expect(poolOf(store).sort()).toEqual([imageId('in labelled and pool'), imageId('only here')].sort());
+    const found = leaks.map(({id, detail}) => `${['in all', 'in labelled and validation', 'in test and pool'].find(content => imageId(content) === id)}: ${detail}`);
+    expect(found.sort()).toEqual([
+      'in all: in the labelled set and in the test set: kept in the test set only',
+      'in all: in the labelled set and in the validation set: not trained on',
+      'in all: in the pool and in the test set: not scored',
+      'in all: in the validation set and in the test set: kept in the test set only',
+      'in labelled and validation: in the labelled set and in the validation set: not trained on',
+      'in test and pool: in the pool and in the test set: not scored',
+    ]);
+    expect(conflicts).toEqual([]);
+  });
+
+  it('leave out bytes that are labelled with two classes, and name both', async () => {
+    const {store} = await newStore();
+    addSource(store, 'labelled', [...labelled(['a,b', 'c'], 12), entry('both', 'a,b/x.png', 'a,b'), entry('both', 'c/x.png', 'c')]);
+    store.atomically(() => store.images.setClasses(['a,b', 'c']));
+    const {conflicts} = split(store, {restIsPool: true, labelledPerClass: 8});
+    expect(conflicts).toEqual([{id: imageId('both'), place: '/labelled/a,b/x.png', detail: 'the same bytes are labelled a,b and c'}]);
+    expect([...idsOf(store, 'train'), ...idsOf(store, 'validation'), ...poolOf(store)]).not.toContain(imageId('both'));
+  });
+});
+
+describe('an image', () => {
+  it('that lies in several places is one image with all its places, the first one first', async () => {
+    const {store} = await newStore();
+    addSource(store, 'unlabelled', [entry('same', 'z.png'), entry('same', 'a.png'), {...entry('same', 'train.bin'), member: '7'}]);
+    split(store);
+    expect(store.images.poolSize()).toBe(1);
+    expect(store.images.placesOf(imageId('same'))).toEqual(['/unlabelled/z.png', '/unlabelled/a.png', '/unlabelled/train.bin#7']);
+    expect(store.images.byId(imageId('same'))).toMatchObject({file: '/unlabelled/z.png', place: '/unlabelled/z.png'});
+  });
+
+  it('is found by its place and by the beginning of its id', async () => {
+    const {store} = await newStore();
+    addSource(store, 'unlabelled', [entry(1, 'a#b.png'), {...entry(2, 'shard.tar'), member: 'x#1.png'}]);
+    expect(store.images.idAt('/unlabelled/a#b.png')).toBe(imageId(1));
+    expect(store.images.idAt('/unlabelled/shard.tar#x#1.png')).toBe(imageId(2));
+    expect(store.images.idAt('/unlabelled/shard.tar#1.png')).toBe(null);
+    expect(store.images.idAt('/elsewhere/a#b.png')).toBe(null);
+    expect(store.images.idsWithPrefix(imageId(1).slice(0, 6))).toEqual([imageId(1)]);
+    expect(store.images.idsWithPrefix('')).toHaveLength(2);
+    expect(store.images.idsWithPrefix('ffffffffffffffff')).toEqual([]);
+  });
+});
+
+it('gives a split page by page while rows are written in between', async () => {
+  const {store} = await newStore();
+  addSource(store, 'test', Array.from({length: 2500}, (_, number) => entry(number, `a/${number}.png`, 'a')));
+  store.atomically(() => store.images.setClasses(['a', 'b']));
+  split(store);
+  const seen: string[] = [];
+  for (const image of store.images.ofSplit('test')) {
+    if (seen.push(image.id) % 1000 === 0) store.quarantine.add('prepare', 'test', {image: image.id, place: image.place, code: 'CORRUPT', detail: ''});
+  }
+  expect(seen).toEqual(Array.from({length: 2500}, (_, number) => imageId(number)).sort());
+});
+
+it('keeps rankings while the class list stays, and drops those of another list', async () => {
+  const {store} = await newStore();
+  const rank = () => store.atomically(() => store.rankings.replace(2, () => ({candidates: 1, ranked: [{score: -1, image: imageId(1)}]})));
+  store.atomically(() => store.images.setClasses(['apple', 'pear']));
+  rank();
+  store.images.clear();
+  store.atomically(() => store.images.setClasses(['apple', 'pear']));
+  expect(store.rankings.summaries()).toHaveLength(2);
+  store.atomically(() => store.images.setClasses(['pear', 'apple']));
+  expect(store.rankings.summaries()).toEqual([]);
+  expect(store.images.classes()).toEqual(['pear', 'apple']);
+});
+
+it('lists what lay at each place of a source, with the label it had', async () => {
+  const {store} = await newStore();
+  const source = addSource(store, 'labelled', [entry(1, 'a/1.png', 'a'), entry(1, 'b/1.png', 'b')]);
+  expect([...store.images.listed(source)]).toEqual([
+    {id: imageId(1), file: 'a/1.png', member: null, label: 'a'},
+    {id: imageId(1), file: 'b/1.png', member: null, label: 'b'},
+  ]);
+});

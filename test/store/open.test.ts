@@ -1,0 +1,131 @@
+import {existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
+import path from 'node:path';
+import Database from 'better-sqlite3';
+import {describe, expect, it, vi} from 'vitest';
+import {UserError} from '../../src/errors.js';
+import {openStore, openStoreToRead} from '../../src/store/open.js';
+import {temporaryFolder} from '../images/temporary-folder.js';
+
+const aFile = async () => path.join(await temporaryFolder(), 'run.sqlite');
+
+function refusal(open: () => unknown): UserError {
+  try {
+    open();
+  } catch (error) {
+    if (error instanceof UserError) return error;
+    throw error;
+  }
+  throw new Error('It was opened.');
+}
+
+function sql(file: string, statement: string): void {
+  const connection = new Database(file);
+  connection.exec(statement);
+  connection.close();
+}
+
+describe('opening the state of a run', () => {
+  it('creates it, with the folders above it, in the newest version', async () => {
+    const file = path.join(await temporaryFolder(), 'a', 'b', 'run.sqlite');
+    openStore(file).close();
+    const connection = new Database(file, {readonly: true});
+    expect(connection.pragma('user_version', {simple: true})).toBe(readdirSync(new URL('../../db/migrations/', import.meta.url)).filter(name => name.endsWith('.sql')).length);
+    expect(connection.pragma('journal_mode', {simple: true})).toBe('wal');
+    connection.close();
+  });
+
+  it('finds what an earlier opening left', async () => {
+    const file = await aFile();
+    const store = openStore(file);
+    store.run.take('birds', {pid: 1, host: 'here', since: 'now'});
+    store.run.setConfig('{"seed":1}');
+    store.close();
+    const again = openStoreToRead(file);
+    expect(again?.run.config()).toBe('{"seed":1}');
+    expect(again?.run.holder()).toEqual({pid: 1, host: 'here', since: 'now'});
+    again?.close();
+  });
+
+  it('survives a power loss after each commit: synchronous is FULL on every opening', async () => {
+    const file = await aFile();
+    const pragma = vi.spyOn(Database.prototype, 'pragma');
+    const [first, second] = [openStore(file), openStore(file)];
+    const third = openStoreToRead(file);
+    const connections = [...new Set(pragma.mock.contexts as Database.Database[])];
+    pragma.mockRestore();
+    expect(connections.map(connection => connection.pragma('synchronous', {simple: true}))).toEqual([2, 2, 2]);
+    for (const store of [first, second, third]) store?.close();
+  });
+
+  it('to read one that is not there gives null and creates nothing', async () => {
+    const file = await aFile();
+    expect(openStoreToRead(file)).toBe(null);
+    expect(existsSync(file)).toBe(false);
+  });
+
+  it('to read one that is open for writing sees each commit', async () => {
+    const file = await aFile();
+    const writer = openStore(file);
+    const reader = openStoreToRead(file);
+    writer.stages.begin('score');
+    expect(reader?.stages.read('score')?.status).toBe('running');
+    writer.close();
+    reader?.close();
+  });
+});
+
+describe('a database that this pupil cannot use', () => {
+  it.each([
+    ['in its own journal mode', 'PRAGMA journal_mode = DELETE; PRAGMA user_version = 99'],
+    ['left open by a crash', 'PRAGMA user_version = 99'],
+  ])('of a newer version, %s, is refused with both versions (exit 4), and not a byte of it changes', async (_, statement) => {
+    const file = await aFile();
+    openStore(file).close();
+    sql(file, statement);
+    const before = readFileSync(file);
+    for (const open of [openStore, openStoreToRead]) {
+      const error = refusal(() => open(file));
+      expect(error.exitCode).toBe(4);
+      expect(error.message).toMatch(/^\/.*run\.sqlite was made by a newer pupil \(database version 99; this pupil knows up to \d+\)\. Update pupil; nothing was changed\.$/);
+    }
+    expect(readFileSync(file).equals(before)).toBe(true);
+  });
+
+  it('of an older version is brought up to date by orchestrate only', async () => {
+    const file = await aFile();
+    writeFileSync(file, '');
+    const error = refusal(() => openStoreToRead(file));
+    expect(error).toMatchObject({exitCode: 4, message: expect.stringContaining('Run pupil orchestrate once') as string});
+    openStore(file).close();
+    openStoreToRead(file)?.close();
+  });
+
+  it('that is garbage is refused (exit 4) and left as it is', async () => {
+    const file = await aFile();
+    const garbage = Buffer.alloc(8192, 'not a database ');
+    writeFileSync(file, garbage);
+    for (const open of [openStore, openStoreToRead]) {
+      const error = refusal(() => open(file));
+      expect(error.exitCode).toBe(4);
+      expect(error.message).toContain(`${file} is damaged and was left as it is`);
+    }
+    expect(readFileSync(file).equals(garbage)).toBe(true);
+  });
+
+  it('whose first page was overwritten is refused (exit 4) and left as it is', async () => {
+    const file = await aFile();
+    openStore(file).close();
+    const damaged = readFileSync(file);
+    damaged.fill(0xee, 100, 3000);
+    writeFileSync(file, damaged);
+    const error = refusal(() => openStore(file));
+    expect(error).toMatchObject({exitCode: 4, message: expect.stringContaining('is damaged and was left as it is') as string});
+    expect(readFileSync(file).equals(damaged)).toBe(true);
+  });
+
+  it('where a folder lies is refused (exit 4)', async () => {
+    const file = await aFile();
+    mkdirSync(file);
+    expect(refusal(() => openStore(file))).toMatchObject({exitCode: 4, message: expect.stringContaining(`Cannot write ${file}`) as string});
+  });
+});

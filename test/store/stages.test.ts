@@ -1,0 +1,68 @@
+import {describe, expect, it} from 'vitest';
+import type {OutputRecord} from '../../src/store/stages.js';
+import {newStore} from './new-store.js';
+
+const outputs: OutputRecord[] = [
+  {name: 'scores', path: 'data/run/scores/shard-00000.parquet', sha256: 'aa', stamp: '1 2 3 4'},
+  {name: 'ranking', path: null, sha256: 'bb', stamp: null},
+];
+const finished = {name: 'score', status: 'done' as const, ingredients: {version: '1'}, seconds: 2, summary: {images: 3}, outputs};
+
+describe('the record of a stage', () => {
+  it('is null before it ever began', async () => expect((await newStore()).store.stages.read('score')).toBe(null));
+
+  it('holds what it vouches for, and what that depended on', async () => {
+    const {store} = await newStore();
+    store.stages.begin('score');
+    store.stages.finish(finished);
+    expect(store.stages.read('score')).toMatchObject({...finished, message: null});
+  });
+
+  it('vouches for nothing while the stage runs again', async () => {
+    const {store} = await newStore();
+    store.stages.finish(finished);
+    store.stages.begin('score');
+    expect(store.stages.read('score')).toMatchObject({status: 'running', ingredients: null, outputs: [], summary: null});
+  });
+
+  it('adds up the seconds of attempts that went on from each other, and begins anew after a whole one', async () => {
+    const {store} = await newStore();
+    store.stages.begin('score');
+    store.stages.stop('score', 'interrupted', 'Interrupted', 5);
+    store.stages.begin('score');
+    store.stages.finish(finished);
+    expect(store.stages.read('score')?.seconds).toBe(7);
+    store.stages.begin('score');
+    store.stages.finish(finished);
+    expect(store.stages.read('score')?.seconds).toBe(2);
+  });
+
+  it('trusts a file by a new stamp', async () => {
+    const {store} = await newStore();
+    store.stages.finish(finished);
+    store.stages.restamp('score', outputs[0]!.path!, '9 9 9 9');
+    expect(store.stages.read('score')?.outputs.map(output => output.stamp)).toEqual(['9 9 9 9', null]);
+  });
+});
+
+it('keeps a finished stage\'s curves until it runs anew, and everything else for good', async () => {
+  const {store} = await newStore();
+  store.events.add({type: 'evaluated', stage: 'teacher', part: '', epoch: 1, top1: 0.5, top5: 1, loss: 1});
+  store.events.add({type: 'note', stage: 'teacher', message: 'kept'});
+  expect(store.events.of('teacher', 'evaluated')).toMatchObject([{epoch: 1, top1: 0.5}]);
+  store.events.forgetCurves('teacher');
+  expect(store.events.of('teacher', 'evaluated')).toEqual([]);
+  expect(store.events.of('teacher', 'note')).toMatchObject([{message: 'kept'}]);
+});
+
+it('counts quarantined images by stage and part, without the leaks', async () => {
+  const {store} = await newStore();
+  const row = (code: string) => ({image: null, place: '/a.png', code, detail: 'd'});
+  store.quarantine.add('score', '1', row('CORRUPT'));
+  store.quarantine.add('score', '12', row('CORRUPT'));
+  store.quarantine.add('prepare', 'split', row('LEAK'));
+  expect([store.quarantine.failures('score'), store.quarantine.failures('score', '1'), store.quarantine.failures('prepare')]).toEqual([2, 1, 0]);
+  expect(store.quarantine.counts()).toEqual([{stage: 'score', code: 'CORRUPT', images: 2}, {stage: 'prepare', code: 'LEAK', images: 1}]);
+  store.quarantine.forget('score', '1');
+  expect(store.quarantine.ofPlace('/a.png').map(({code}) => code)).toEqual(['CORRUPT', 'LEAK']);
+});
