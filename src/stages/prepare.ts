@@ -1,14 +1,14 @@
 /** Step 0: lists every source, settles what each image is for, and packs the labelled sets. */
 import {createHash} from 'node:crypto';
-import {readdir} from 'node:fs/promises';
-import path from 'node:path';
-import {PROTOCOL, type ChildEvent, type PackItem, type TaskResult} from '../children/protocol.js';
-import {dataError, gateError} from '../errors.js';
+import {PROTOCOL, type ChildEvent, type TaskResult} from '../children/protocol.js';
+import {dataError} from '../errors.js';
 import {openSource} from '../images/source.js';
-import {count, plural} from '../words.js';
 import type {Output, Stage, StageResult} from '../pipeline/stage.js';
-import type {LocatedImage, Role, Split} from '../store/images.js';
-import {decodingOf, runWorker, type RunContext} from './context.js';
+import type {Role, Split} from '../store/images.js';
+import {count, plural} from '../words.js';
+import {runWorker, type RunContext} from './context.js';
+import {gateFailures} from './failures.js';
+import {packFiles, packImages, packItem} from './pack-images.js';
 import {REST, snapshotOf} from './sources.js';
 
 /** A validation set of fewer images a class would make every choice a matter of luck. */
@@ -144,16 +144,6 @@ async function index(context: RunContext): Promise<TaskResult<'index'>> {
   return result;
 }
 
-/** Stops the run once more images of `of` were set aside than `limits.max_failures` allows. */
-export function gateFailures({store, config}: RunContext, {stage, part, of, example}: {stage: string; part: string; of: number; example: string}): void {
-  const failures = store.quarantine.failures(stage, part);
-  if (failures === 0 || failures <= config.limits.max_failures * of) return;
-  throw gateError(
-    `${count(failures)} of ${count(of)} images could not be used (${((100 * failures) / of).toFixed(1)} %), more than --max-failures ${config.limits.max_failures} allows.\n` +
-      `The last one: ${example}\nSee them all with pupil status; mend them, or raise --max-failures and run the same command to go on from here.`,
-  );
-}
-
 const list = (names: readonly string[]): string =>
   names.slice(0, NAMES_SHOWN).join(', ') + (names.length > NAMES_SHOWN ? ` and ${names.length - NAMES_SHOWN} more` : '');
 
@@ -239,46 +229,3 @@ async function pack(context: RunContext, split: Split): Promise<TaskResult<'pack
 }
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
-
-export const packItem = ({id, place, file, offset, length, encoding}: LocatedImage, labels: readonly number[]): PackItem => ({id, place, file, offset, length, encoding, labels: [...labels]});
-
-/**
- * Packs images for the trainer. Training packs hold the picture at its resized side, so that crops can move in it; validation
- * and test packs hold just what the network sees. What cannot be decoded is set aside under the stage and part.
- */
-export async function packImages(
-  context: RunContext,
-  {stage, part, output, square, items, of}: {stage: 'prepare' | 'select'; part: string; output: string; square: 'resize' | 'size'; items: Iterable<PackItem>; of: number},
-): Promise<TaskResult<'pack'>> {
-  const {store} = context;
-  const decoding = decodingOf(context);
-  return await runWorker(
-    context,
-    {
-      protocol: PROTOCOL,
-      task: 'pack',
-      output,
-      decoding: {...decoding, size: square === 'resize' ? decoding.resize : decoding.size},
-      decodeThreads: context.threads,
-      classes: store.images.classes(),
-    },
-    {
-      stage,
-      part: `packing ${part}`,
-      lines: items,
-      onEvent(event) {
-        if (event.type !== 'quarantined') return;
-        let example = '';
-        for (const {id, problem} of event.images) {
-          const place = store.images.byId(id)?.place ?? id;
-          example = `${place}: ${problem.detail}`;
-          store.quarantine.add(stage, part, {image: id, place, ...problem});
-        }
-        gateFailures(context, {stage, part, of, example});
-      },
-    },
-  );
-}
-
-/** Every file of a pack, in order of name. */
-export const packFiles = async (folder: string): Promise<string[]> => (await readdir(folder)).sort().map(name => path.join(folder, name));

@@ -14,7 +14,7 @@ import type {Shard} from '../store/shards.js';
 import {count, rate} from '../words.js';
 import {decodingOf, runWorker, type RunContext} from './context.js';
 import {teacherOnnx} from './export.js';
-import {gateFailures} from './prepare.js';
+import {gateFailures} from './failures.js';
 
 /** Another version of a library may round another way. Both are pinned to the digit in our own package.json. */
 const libraryVersions = (): {onnxruntime: string; sharp: string} => {

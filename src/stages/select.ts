@@ -8,7 +8,7 @@ import type {SelectionCounts} from '../events.js';
 import type {PackItem} from '../children/protocol.js';
 import {count, plural} from '../words.js';
 import type {RunContext} from './context.js';
-import {packFiles, packImages, packItem} from './prepare.js';
+import {packFiles, packImages, packItem} from './pack-images.js';
 import {shardFile} from './score.js';
 
 export const select: Stage<RunContext> = {

@@ -1,10 +1,11 @@
 /** Draws the demo's data set: folders of PNG pictures, labelled, unlabelled and test, every byte of them decided by the seed. */
-import {mkdir, rename, rm, writeFile} from 'node:fs/promises';
+import {mkdir, writeFile} from 'node:fs/promises';
 import {availableParallelism} from 'node:os';
 import {dirname, join} from 'node:path';
 import pLimit from 'p-limit';
 import sharp from 'sharp';
 import type {ChildEvent, WorkerTask} from '../children/protocol.js';
+import {publishFolder} from '../publish.js';
 import {kinds, others} from './demo/kinds.js';
 import type {Draw} from './demo/kinds.js';
 import {randomFor} from './demo/random.js';
@@ -26,19 +27,18 @@ const otherShare = 1 / 6;
 const progressIntervalMs = 1000;
 
 /**
- * Draws `labelled/CLASS/NNNN.png`, `unlabelled/NNNNN.png` and `test/CLASS/NNNN.png` into the folder `task.output`, which appears whole or not at all and
+ * Draws `labelled/CLASS/NNN.png`, `unlabelled/NNNNN.png` and `test/CLASS/NNN.png` into the folder `task.output`, which appears whole or not at all and
  * takes the place of an earlier one. Throws the signal's reason when aborted, and then leaves nothing behind.
  */
 export async function drawDemo(task: DrawTask, signal: AbortSignal, emit: (event: Progress) => void): Promise<{images: number}> {
   const pictures = plan(task);
-  const draft = `${task.output}.drawing`;
   const started = performance.now();
   let [done, reported] = [0, started];
 
-  const drawOne = async ({file, draw}: Picture) => {
+  const drawInto = async (folder: string, {file, draw}: Picture) => {
     signal.throwIfAborted();
     const random = randomFor(`${task.seed}/${file}`);
-    await writeFile(join(draft, file), await render(random, task.size, draw ?? anything(random)));
+    await writeFile(join(folder, file), await render(random, task.size, draw ?? anything(random)));
     done += 1;
     const now = performance.now();
     if (now - reported < progressIntervalMs && done < pictures.length) return;
@@ -46,19 +46,13 @@ export async function drawDemo(task: DrawTask, signal: AbortSignal, emit: (event
     emit({type: 'progress', done, total: pictures.length, imagesPerSecond: (1000 * done) / (now - started)});
   };
 
-  await rm(draft, {recursive: true, force: true});
-  try {
-    for (const folder of new Set(pictures.map(({file}) => dirname(file)))) await mkdir(join(draft, folder), {recursive: true});
-    // Two a core: one is in libvips while the other waits for the disk.
+  await publishFolder(task.output, async folder => {
+    for (const parent of new Set(pictures.map(({file}) => dirname(file)))) await mkdir(join(folder, parent), {recursive: true});
+    // Two a core: one is in libvips while the other waits for the disk. All are awaited, so that none still writes when the folder is cleared away.
     const limit = pLimit(2 * availableParallelism());
-    const settled = await Promise.allSettled(pictures.map(picture => limit(drawOne, picture)));
+    const settled = await Promise.allSettled(pictures.map(picture => limit(drawInto, folder, picture)));
     for (const outcome of settled) if (outcome.status === 'rejected') throw outcome.reason;
-    await rm(task.output, {recursive: true, force: true});
-    await rename(draft, task.output);
-  } catch (error) {
-    await rm(draft, {recursive: true, force: true});
-    throw error;
-  }
+  });
   return {images: pictures.length};
 }
 
@@ -74,7 +68,7 @@ const anything = (random: Random): Draw => random.pick(Object.values<Draw>(rando
 /** The PNG of one picture: its scene, grainy as if a cheap camera had taken it. */
 async function render(random: Random, size: number, draw: Draw): Promise<Buffer> {
   const pixels = await sharp(Buffer.from(scene(random, size, draw))).removeAlpha().raw().toBuffer();
-  const grain = random.between(0, 14);
+  const grain = random.between(0, 18);
   // The sum of three uniform numbers is close enough to a normal distribution; its standard deviation is a half.
   for (let index = 0; index < pixels.length; index += 1) {
     const noise = random.between(-1, 1) + random.between(-1, 1) + random.between(-1, 1);

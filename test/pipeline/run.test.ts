@@ -224,10 +224,9 @@ describe('a stage that does not come to its end', () => {
   });
 
   it('stops the run before the next stage begins', async () => {
-    const {run, abort, recipe, context} = await kitchen();
-    recipe.beforeOutput = () => abort.abort(new Interrupted());
-    await expect(run({}, abort.signal)).rejects.toBeInstanceOf(Interrupted);
-    // What it had made by then is whole and kept.
+    const {context, abort} = await kitchen();
+    const emit = (event: Event) => event.type === 'stage_finished' && abort.abort(new Interrupted());
+    await expect(runStages(stages, {...context, emit, signal: abort.signal}, {})).rejects.toBeInstanceOf(Interrupted);
     expect(context.store.stages.read('prepare')?.status).toBe('done');
     expect(context.store.stages.read('teacher')).toBe(null);
   });

@@ -25,7 +25,7 @@ function contrasting(random: Random, from: Colour, distance: number): Colour {
 /** The background's fill, and a colour that stands for it when other colours are chosen. */
 function background(random: Random): {ground: Colour; fragment: string} {
   const ground = anyColour(random);
-  const near = {...ground, hue: ground.hue + random.between(-60, 60), lightness: Math.min(95, Math.max(5, ground.lightness + random.between(-15, 15)))};
+  const near = {...ground, hue: ground.hue + random.between(-60, 60), lightness: Math.min(95, Math.max(5, ground.lightness + random.between(-18, 18)))};
   const plain = box(fill(ground), -80, -80, 160, 160);
   const turned = (fragments: string[]) => placed(`rotate(${random.between(0, 180)})`, ...fragments);
   const patterns = {
@@ -80,9 +80,9 @@ function scrap(random: Random, reach: number): string {
 
 /** Where a thing stands in the picture, how large, and how far turned, mirrored and stretched. */
 function pose(random: Random): string {
-  const scale = random.between(0.65, 1.05);
+  const scale = random.between(0.55, 1.05);
   const slack = 50 * (1.12 - scale);
-  const angle = random.chance(0.1) ? random.between(-70, 70) : random.between(-18, 18);
+  const angle = random.chance(0.15) ? random.between(-90, 90) : random.between(-22, 22);
   return [
     `translate(${random.between(-slack, slack)} ${random.between(-slack, slack)})`,
     `rotate(${angle})`,
@@ -94,8 +94,8 @@ function pose(random: Random): string {
 /** The SVG document of one picture, `size` pixels a side, that shows the given thing. */
 export function scene(random: Random, size: number, draw: Draw): string {
   const {ground, fragment} = background(random);
-  const clutter = random.several(random.whole(0, 3), () => scrap(random, 10));
+  const clutter = random.several(random.whole(0, 4), () => scrap(random, 12));
   const thing = placed(pose(random), draw(random, inksAgainst(random, ground)));
-  const occluders = random.chance(0.3) ? random.several(random.whole(1, 2), () => scrap(random, 14)) : [];
+  const occluders = random.chance(0.35) ? random.several(random.whole(1, 3), () => scrap(random, 15)) : [];
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${size}" height="${size}" viewBox="-50 -50 100 100">${[fragment, ...clutter, thing, ...occluders].join('')}</svg>`;
 }

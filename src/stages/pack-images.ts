@@ -1,0 +1,50 @@
+/** Packs images for the trainer, in prepare the labelled sets and in select what the student learns from. */
+import {readdir} from 'node:fs/promises';
+import path from 'node:path';
+import {PROTOCOL, type PackItem, type TaskResult} from '../children/protocol.js';
+import type {LocatedImage} from '../store/images.js';
+import {decodingOf, runWorker, type RunContext} from './context.js';
+import {gateFailures} from './failures.js';
+
+export const packItem = ({id, place, file, offset, length, encoding}: LocatedImage, labels: readonly number[]): PackItem => ({id, place, file, offset, length, encoding, labels: [...labels]});
+
+/**
+ * Packs images for the trainer. Training packs hold the picture at its resized side, so that crops can move in it; validation
+ * and test packs hold just what the network sees. What cannot be decoded is set aside under the stage and part.
+ */
+export async function packImages(
+  context: RunContext,
+  {stage, part, output, square, items, of}: {stage: 'prepare' | 'select'; part: string; output: string; square: 'resize' | 'size'; items: Iterable<PackItem>; of: number},
+): Promise<TaskResult<'pack'>> {
+  const {store} = context;
+  const decoding = decodingOf(context);
+  return await runWorker(
+    context,
+    {
+      protocol: PROTOCOL,
+      task: 'pack',
+      output,
+      decoding: {...decoding, size: square === 'resize' ? decoding.resize : decoding.size},
+      decodeThreads: context.threads,
+      classes: store.images.classes(),
+    },
+    {
+      stage,
+      part: `packing ${part}`,
+      lines: items,
+      onEvent(event) {
+        if (event.type !== 'quarantined') return;
+        let example = '';
+        for (const {id, problem} of event.images) {
+          const place = store.images.byId(id)?.place ?? id;
+          example = `${place}: ${problem.detail}`;
+          store.quarantine.add(stage, part, {image: id, place, ...problem});
+        }
+        gateFailures(context, {stage, part, of, example});
+      },
+    },
+  );
+}
+
+/** Every file of a pack, in order of name. */
+export const packFiles = async (folder: string): Promise<string[]> => (await readdir(folder)).sort().map(name => path.join(folder, name));
