@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The process edge: signals become AbortSignals, anything thrown becomes a message and an exit code. */
 import {runCommandLine} from './cli.js';
+import {explainFault} from './commands/machine-fault.js';
 import {ChildError, exitCodeFor, exitCodes, Interrupted, UserError} from './errors.js';
 
 const requested = new AbortController();
@@ -28,7 +29,8 @@ for (const stream of [process.stdout, process.stderr]) {
 
 try {
   await runCommandLine(process.argv.slice(2), {requested: requested.signal, forced: forced.signal});
-} catch (error) {
+} catch (thrown) {
+  const error = explainFault(thrown);
   process.exitCode = exitCodeFor(error);
   process.stderr.write(describe(error));
 }

@@ -1,31 +1,27 @@
 """The process's edge: `python -m trainer CONFIG.json` runs one task and turns its outcome into a last event and an exit code."""
 
+import os
 import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
 
-from . import stop
-
-# Before anything slow is imported: a stop that comes during start-up must not kill the process without a word. The terminal sends
-# SIGINT to the whole group, and the parent decides what it means.
-signal.signal(signal.SIGTERM, stop.request)
-signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-import os  # noqa: E402
-import sys  # noqa: E402
-import threading  # noqa: E402
-import time  # noqa: E402
-import traceback  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
-
-from . import events  # noqa: E402
-from .config import EvaluateTask, ExportTask, ImportTask, SpeedTask, Task, TrainTask, parse_task, read_message  # noqa: E402
-from .errors import EXIT_CONFIG, EXIT_FINISHED, EXIT_INTERRUPTED, Failure, Interrupted, exit_code, explain  # noqa: E402
+from . import events, stop
+from .config import EvaluateTask, ExportTask, ImportTask, SpeedTask, Task, TrainTask, parse_task, read_message
+from .errors import EXIT_CONFIG, EXIT_FINISHED, EXIT_INTERRUPTED, Failure, Interrupted, exit_code, explain
 
 
 def main(arguments: list[str]) -> int:
     if len(arguments) != 1 or not events.is_connected():
         print('usage: python -m trainer CONFIG.json 3>EVENTS.ndjson   (events go to file descriptor 3)', file=sys.stderr)
         return EXIT_CONFIG
+    # Before torch is imported, which takes seconds: a stop in that time must not kill the process without a word. The terminal sends
+    # SIGINT to parent and child alike, and what it means is the parent's to say.
+    signal.signal(signal.SIGTERM, stop.request)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=die_with_parent, args=(os.getppid(),), daemon=True).start()
     try:
         message = read_message(Path(arguments[0]))

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -53,17 +55,17 @@ def open_pack(folder: Path, size: int, classes: Sequence[str], device: torch.dev
         raise Failure('data', f'The pictures in {folder} have {found_size} pixels a side where {size} were expected.')
     if list(found_classes) != list(classes):
         raise Failure('data', f'The pack {folder} has other classes than the model: {_class_difference(found_classes, classes)}.')
-    if samples == 0:
+    if images == 0 or samples == 0:
         raise Failure('data', f'The pack {folder} holds no sample.')
 
-    pixels = torch.from_file(str(folder / 'images.u8'), shared=False, size=expected_bytes['images.u8'], dtype=torch.uint8)
-    pairs = torch.from_file(str(folder / 'samples.i32'), shared=False, size=samples * 2, dtype=torch.int32).view(samples, 2)
+    pixels = _mapped(folder / 'images.u8', 'u1').view(images, size, size, 3)
+    pairs = _mapped(folder / 'samples.i32', '<i4').view(samples, 2)
     if pairs.min() < 0 or pairs[:, 0].max() >= images or pairs[:, 1].max() >= len(classes):
         raise Failure('data', f'{folder / "samples.i32"} names an image or a label that is not there. Run the stage that packs it again.')
-    pack = Pack(pixels.view(images, size, size, 3), pairs, size, device)
+    pack = Pack(pixels, pairs, size, device)
     # Half of the free memory is left to activations; a larger pack is read from the disk batch by batch.
     if device.type == 'cuda' and pixels.nbytes + pairs.nbytes < torch.cuda.mem_get_info(device)[0] // 2:
-        return replace(pack, images=pack.images.to(device), samples=pairs.to(device))
+        return replace(pack, images=pixels.to(device), samples=pairs.to(device))
     return pack
 
 
@@ -116,6 +118,14 @@ def spread(pack: Pack, pixels: int) -> Tensor:
 def seed_of(*parts: object) -> int:
     """63 well-mixed bits from what names a stream of random numbers."""
     return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), 'little') >> 1
+
+
+def _mapped(file: Path, kind: str) -> Tensor:
+    # Read-only: torch.from_file maps privately, which Linux refuses for files larger than the memory. PyTorch has no tensors that
+    # cannot be written and warns of it; nothing here writes.
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', message='The given NumPy array is not writable')
+        return torch.from_numpy(np.memmap(file, kind, mode='r'))
 
 
 def _class_difference(found: Sequence[str], expected: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 import errno
 import shutil
 import sys
+from pathlib import Path
 from typing import Literal
 
 Reason = Literal['config', 'data', 'model', 'out-of-memory', 'diverged', 'device', 'disk-full', 'gate', 'bug']
@@ -37,30 +38,19 @@ def explain(error: Exception) -> Failure:
     """Names the cause of anything that was raised: full memory and full disks by what to do about them, the rest as a bug."""
     if isinstance(error, Failure):
         return error
-    for cause in _causes(error):
-        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
-            return Failure('disk-full', f'The disk is full{_place_and_space(cause)}. Free some space and run the same command again.')
-        if _is_out_of_memory(cause):
-            first_line = (str(cause) or type(cause).__name__).splitlines()[0]
-            return Failure('out-of-memory', f'Out of memory: {first_line} Lower train.batch_size; half of it is a good try.')
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Failure('disk-full', f'No room left on the disk{_place_and_space(error)}. Free some space and run the same command again.')
+    if _is_out_of_memory(error):
+        first_line = (str(error) or type(error).__name__).splitlines()[0]
+        return Failure('out-of-memory', f'Out of memory: {first_line} Lower train.batch_size; half of it is a good try.')
     return Failure('bug', f'{type(error).__name__}: {error}')
-
-
-def _causes(error: BaseException | None):
-    # torch.save answers a failed write with an error of its own, raised while the OSError is handled.
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _place_and_space(error: OSError) -> str:
     if error.filename is None:
         return ''
-    try:
-        free = shutil.disk_usage(error.filename2 or error.filename).free
-    except OSError:
-        return f': {error.filename}'
-    return f': {error.filename} ({free / 1e6:.0f} MB free)'
+    free = shutil.disk_usage(Path(error.filename).parent).free
+    return f' for {error.filename}, where {free / 1e6:.0f} MB are free'
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -9,7 +9,8 @@ from typing import BinaryIO
 def publish(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """
     Lets `write` fill a temporary file beside `path`, then renames it over `path`: temporary, fsync, rename, fsync of the folder.
-    Whatever fails on the way, or a kill at any moment, leaves the older file as it was.
+    Whatever fails on the way, or a kill at any moment, leaves the older file as it was. Where it cannot be
+    written the OSError names the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + '.tmp')
@@ -19,9 +20,12 @@ def publish(path: Path, write: Callable[[BinaryIO], object]) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
-        error.filename = error.filename or str(path)
-        raise
+    except (OSError, RuntimeError) as error:
+        # torch.save answers a failed write with an error of its own, raised while the OSError is handled.
+        cause = error.__context__ if isinstance(error.__context__, OSError) else error
+        if isinstance(cause, OSError):
+            cause.filename = cause.filename or str(path)
+        raise cause from None
     finally:
         temporary.unlink(missing_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)

@@ -84,6 +84,7 @@ export async function runChild<Name extends TaskName>(
   const kill = () => child.kill('SIGKILL');
   stop.forced.addEventListener('abort', kill, {once: true});
 
+  let greeted = false;
   let last: ChildEvent | undefined;
   // Whoever listens or feeds may refuse to go on, as where too many pictures fail; the child is then stopped as by a signal.
   const refusals: unknown[] = [];
@@ -107,6 +108,7 @@ export async function runChild<Name extends TaskName>(
       if (isKnownType(message)) protocolErrors.push(`sent a malformed event: ${line.slice(0, 200)}`);
       return;
     }
+    greeted ||= event.data.type === 'hello';
     if (event.data.type === 'hello' && event.data.protocol !== PROTOCOL) {
       refuse(new ChildError(`The ${command.name} speaks protocol ${event.data.protocol}; expected ${PROTOCOL}.`, exitCodes.bug, logTail));
     }
@@ -140,6 +142,13 @@ export async function runChild<Name extends TaskName>(
     }
     if (protocolErrors.length > 0) throw new ChildError(`The ${command.name} ${protocolErrors[0]}.`, exitCodes.bug, logTail);
     if (ended.exitCode === undefined) throw new ChildError(`The ${command.name} could not be started: ${ended.originalMessage ?? command.file}.`, exitCodes.environment, logTail);
+    if (!greeted) {
+      throw new ChildError(
+        `${command.file} does not run the ${command.name}: it ended with exit code ${ended.exitCode} before a word. See pupil doctor, and mend it with npm run setup.`,
+        exitCodes.environment,
+        logTail,
+      );
+    }
     if (ended.exitCode !== 0 || last?.type !== 'finished') {
       throw new ChildError(`The ${command.name} ended with exit code ${ended.exitCode} and without a result.`, exitCodes.bug, logTail);
     }

@@ -54,7 +54,7 @@ async function kitchen() {
   return {
     home, context, abort, recipe, database,
     /** Runs what is stale, and tells what each stage did and why. */
-    async run(wanted: Wanted = {}, signal = new AbortController().signal) {
+    run: async (wanted: Wanted = {}, signal = new AbortController().signal) => {
       events.length = 0;
       const outcome = await runStages(stages, {...context, signal}, wanted);
       const did = events.flatMap(event => {

@@ -97,7 +97,7 @@ describe('the view in a pipe', () => {
 
   it('tells every validation accuracy, but progress only now and then', () => {
     const {stream: pipe, written} = stream(false);
-    show(plainView(pipe), step({step: 1}), step({step: 2}), step({step: 3}), evaluated, {...evaluated, epoch: 4} as Event, step({step: 4}));
+    show(plainView(pipe), step({step: 1}), step({step: 2}), step({step: 3}), evaluated, {...evaluated, epoch: 4}, step({step: 4}));
     const lines = written().trimEnd().split('\n');
     expect(lines).toHaveLength(3);
     expect(lines[0]).toContain('step 1 of');

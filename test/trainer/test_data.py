@@ -1,6 +1,7 @@
 """Packs: what is refused, what a batch holds, and the order of an epoch."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -59,6 +60,17 @@ def test_a_sample_of_pictures_is_spread_over_the_whole_pack(packs):
     pack = open_pack(packs / 'train', 32, CLASSES, CPU)
     assert torch.equal(spread(pack, pixels=4 * 32**2), pack.images[[0, 100, 200, 300]])
     assert torch.equal(spread(pack, pixels=10**9), pack.images)
+
+
+@pytest.mark.skipif(not hasattr(os, 'sysconf'), reason='does not know how much memory there is')
+def test_a_pack_larger_than_the_memory_is_read_from_the_disk(tmp_path):
+    folder = write_pack(tmp_path / 'pack', *draw(8, 256, seed=0))
+    images = 2 * os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // (256 * 256 * 3)
+    os.truncate(folder / 'images.u8', images * 256 * 256 * 3)
+    about = json.loads((folder / 'pack.json').read_text())
+    (folder / 'pack.json').write_text(json.dumps({**about, 'images': images}))
+    batch, _ = gather(open_pack(folder, 256, CLASSES, CPU), torch.tensor([7, 0]))
+    assert batch.float().mean() > 0
 
 
 def test_refuses_a_pack_that_is_not_there(tmp_path):

@@ -1,0 +1,83 @@
+import {spawnSync} from 'node:child_process';
+import {readFileSync} from 'node:fs';
+import {describe, expect, it} from 'vitest';
+import {z} from 'zod';
+import {runCommandLine} from '../../src/cli.js';
+import {temporaryFolder} from '../images/temporary-folder.js';
+import {outputOf, program, pupil} from './pupil.js';
+
+const commands = ['orchestrate', 'status', 'rankings', 'why', 'report', 'predict', 'doctor', 'runs', 'compare'];
+const stop = {requested: new AbortController().signal, forced: new AbortController().signal};
+const {version} = z.object({version: z.string()}).parse(JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')));
+
+describe('help', () => {
+  it('lists every command and fits in 80 columns', async () => {
+    const help = await outputOf(['--help']);
+    for (const command of commands) expect(help).toMatch(new RegExp(`^  pupil ${command}\\b`, 'm'));
+    expect(Math.max(...help.split('\n').map(line => line.length))).toBeLessThanOrEqual(80);
+  });
+
+  it('of orchestrate names the presets and fits, too', async () => {
+    const help = await outputOf(['orchestrate', '--help']);
+    expect(help).toContain('cifar100, cifar100-cpu, demo, imagenet');
+    expect(Math.max(...help.split('\n').map(line => line.length))).toBeLessThanOrEqual(80);
+  });
+
+  it('tells the version', async () => expect(await outputOf(['--version'])).toBe(`${version}\n`));
+});
+
+describe('arguments that make no sense are refused (exit 2)', () => {
+
+  it.each([
+    ['no command', [], 'Name a command. See pupil --help.'],
+    ['an unknown command', ['orchestra'], 'Unknown argument: orchestra. See pupil --help.'],
+    ['an unknown flag', ['status', '--jsn'], 'Unknown argument: jsn. See pupil --help.'],
+    ['an unknown stage', ['orchestrate', '--from', 'scoring'], /^Invalid values:\n {2}Argument: from, Given: "scoring", Choices: "prepare", /],
+    ['--only with --from', ['orchestrate', '--only', 'score', '--from', 'score'], 'Arguments only and from are mutually exclusive. See pupil --help.'],
+    ['a flag without its value', ['status', '--home'], 'Not enough arguments following: home. See pupil --help.'],
+    ['--set without its value', ['orchestrate', '--set'], 'Not enough arguments following: set. See pupil --help.'],
+    ['a flag given twice', ['status', '--run', 'a', '--run', 'b'], '--run was given more than once.'],
+    ['--home given twice', ['status', '--home', 'a', '--home', 'b'], '--home was given more than once.'],
+    ['a number that is none', ['rankings', '-n', 'ten'], '-n is NaN; expected a whole number.'],
+    ['a negative offset', ['rankings', '--offset', '-1'], '--offset is -1; expected a whole number.'],
+    ['--csv with --json', ['rankings', '--csv', '--json'], 'Give --csv or --json, not both.'],
+    ['a missing argument', ['why'], 'Not enough non-option arguments: got 0, need at least 1. See pupil --help.'],
+    ['a preset that is not there', ['orchestrate', '--preset', 'cifar'], 'There is no preset "cifar". Presets: cifar100, cifar100-cpu, demo, imagenet.'],
+    ['no pictures', ['orchestrate'], /^2 mistakes in the configuration:\n {2}No labelled pictures/],
+    ['pictures that are not there', ['orchestrate', '--labelled', '/nowhere/a', '--unlabelled', '/nowhere/b'], /^"\/nowhere\/a" cannot be opened: there is nothing at \/nowhere\/a\./],
+  ])('%s', async (_, args, message) => {
+    const refused: unknown = await runCommandLine(args, stop).catch((error: unknown) => error);
+    expect(refused).toMatchObject({name: 'UserError', exitCode: 2, message: typeof message === 'string' ? message : expect.stringMatching(message) as string});
+  });
+
+  it('with nothing but the message on stderr', async () => {
+    expect(await pupil(['orchestra'])).toEqual({code: 2, signal: null, stdout: '', stderr: 'Unknown argument: orchestra. See pupil --help.\n'});
+  });
+});
+
+describe('a home without runs', () => {
+  it.each([['status'], ['rankings'], ['why', 'abc'], ['report'], ['predict', 'a.png']])('has nothing for %s, and says how to start (exit 2)', async (...args) => {
+    const home = await temporaryFolder();
+    await expect(runCommandLine([...args, '--home', home], stop)).rejects.toMatchObject({
+      exitCode: 2,
+      message: `There is no run in ${home}. Start one with pupil orchestrate, or name its home with --home DIR.`,
+    });
+  });
+
+  it('lists none', async () => {
+    const home = await temporaryFolder();
+    expect(await outputOf(['runs', '--home', home])).toBe(`No runs in ${home} yet. Start one with pupil orchestrate.\n`);
+    expect(JSON.parse(await outputOf(['runs', '--home', home, '--json']))).toEqual({home, runs: []});
+  });
+});
+
+describe('a reader that closes the pipe', () => {
+  it.each([
+    ['stdout', '"$0" "$1" --help | true; echo "${PIPESTATUS[0]}"'],
+    ['stdout and stderr', '"$0" "$1" orchestra 2>&1 | true; echo "${PIPESTATUS[0]}"'],
+  ])('of %s ends the command quietly', (_, script) => {
+    const {stdout, stderr} = spawnSync('bash', ['-c', script, process.execPath, program], {encoding: 'utf8'});
+    expect(stderr).toBe('');
+    expect(['0\n', '2\n']).toContain(stdout);
+  });
+});

@@ -1,0 +1,278 @@
+import {createHash} from 'node:crypto';
+import {readFileSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync} from 'node:fs';
+import path from 'node:path';
+import Database from 'better-sqlite3';
+import {afterAll, beforeAll, describe, expect, it} from 'vitest';
+import {openRun} from '../../src/commands/find-run.js';
+import {stageNames, type StageName} from '../../src/events.js';
+import {readScores} from '../../src/images/score-file.js';
+import {inspect} from '../../src/pipeline/run.js';
+import {contextFor} from '../../src/stages/context.js';
+import {stages} from '../../src/stages/index.js';
+import {openStoreToRead} from '../../src/store/open.js';
+import type {StageRecord} from '../../src/store/stages.js';
+import {temporaryFolder} from '../images/temporary-folder.js';
+import {colours, colourTrainer, copyOf, doneOf, LABELLED, lastingFolder, orchestrate, outputOf, pupil, rankingRows, statusOf, TEST, writeData, type Data} from './pupil.js';
+
+const POOL = 60;
+const {folder, remove} = lastingFolder();
+/** A finished run; tests that change it take a copy. */
+const finished = path.join(folder, 'a home, finished');
+let data: Data;
+let firstRun: string;
+
+beforeAll(async () => {
+  data = await writeData(path.join(folder, 'data'), POOL);
+  firstRun = await outputOf(['orchestrate', data.config, '--home', finished, '--json']);
+});
+afterAll(remove);
+
+const aCopy = async () => copyOf(finished, path.join(await temporaryFolder(), 'home'));
+const all = (status: string) => Object.fromEntries(stageNames.map(name => [name, status]));
+
+/** What is recorded of a stage. */
+function recordOf(home: string, name: StageName): StageRecord | null {
+  const store = openStoreToRead(path.join(home, 'db/colours.sqlite'));
+  try {
+    return store?.stages.read(name) ?? null;
+  } finally {
+    store?.close();
+  }
+}
+
+/** Of each stage whether it would run and why, as `status` and `--dry-run` tell it. */
+async function reasons(home: string): Promise<Record<string, string>> {
+  const {store, config, paths} = openRun({home});
+  try {
+    const stop = {requested: new AbortController().signal, forced: new AbortController().signal};
+    const context = await contextFor(config, {paths, store, stop, emit: () => {}, python: ''});
+    const plan = await inspect(stages, context, {restamp: false});
+    return Object.fromEntries(plan.map(({stage, verdict}) => [stage.name, verdict.reason]));
+  } finally {
+    store.close();
+  }
+}
+
+describe('a run from pictures to report', () => {
+  it('runs all nine stages and ends with what came out', () => {
+    const done = doneOf(firstRun);
+    expect(done).toMatchObject({type: 'done', run: 'colours'});
+    expect(Object.fromEntries(Object.entries(done.stages).map(([name, {status}]) => [name, status]))).toEqual(all('ran'));
+    expect(Object.keys(done.stages)).toEqual([...stageNames]);
+    const perfect = {top1: 1, top5: 1};
+    expect(done.results).toEqual({teacher: perfect, supervised: perfect, student_pretrained: perfect, student: perfect});
+    expect(done.selection).toEqual({classes: 3, top_p: 2, top_k: 5, scored: POOL, candidates: 2 * POOL, selected: 15, short_classes: 0});
+  });
+
+  it('tells scripts every event as a line of JSON, first that it started', () => {
+    const events = firstRun.trimEnd().split('\n').map(line => JSON.parse(line) as {type: string});
+    expect(events[0]).toEqual({type: 'started', run: 'colours', home: finished, device: 'auto'});
+    expect(events.filter(({type}) => type === 'stage_finished')).toHaveLength(9);
+    expect(events.find(({type}) => type === 'step')).toMatchObject({stage: 'teacher', total_steps: 2, images_per_second: 1000});
+  });
+
+  it('is fresh in all stages, and vouches for each file by its hash', async () => {
+    const {run, stages: listed} = await statusOf(finished);
+    expect(run).toBe('colours');
+    expect(Object.fromEntries(listed.map(({name, status}) => [name, status]))).toEqual(all('fresh'));
+    expect(listed.map(({reason}) => reason)).toEqual(listed.map(() => 'nothing changed'));
+    const outputs = listed.flatMap(stage => stage.outputs);
+    expect(outputs.length).toBeGreaterThan(25);
+    for (const {path: relative, sha256} of outputs) expect(createHash('sha256').update(readFileSync(path.join(finished, relative))).digest('hex')).toBe(sha256);
+  });
+
+  it('has split, counted and published what it was told to', async () => {
+    const pack = (name: string) => JSON.parse(readFileSync(path.join(finished, 'data/colours/packs', name, 'pack.json'), 'utf8')) as {images: number};
+    expect(['train', 'validation', 'test', 'selected'].map(name => pack(name).images)).toEqual([3 * (LABELLED - 5), 15, 3 * TEST, 15]);
+    expect(readdirSync(path.join(finished, 'data/colours/scores'))).toHaveLength(Math.ceil(POOL / 8));
+    expect(readFileSync(path.join(finished, 'models/colours/report.html'), 'utf8')).toContain('pictures of three colours');
+  });
+
+  it('ranks as a plain sort of all its score files does', async () => {
+    const scores = path.join(finished, 'data/colours/scores');
+    const candidates = colours.map((): {score: number; image: string}[] => []);
+    for (const file of readdirSync(scores)) {
+      const {images, classes, logProbs} = await readScores(path.join(scores, file), 2);
+      images.forEach((image, row) => [0, 1].forEach(position => candidates[classes[position]![row]!]!.push({score: logProbs[position]![row]!, image})));
+    }
+    const expected = candidates.flatMap((rows, position) =>
+      rows
+        .sort((a, b) => b.score - a.score || (a.image < b.image ? -1 : 1))
+        .slice(0, 5)
+        .map(({score, image}, index) => ({class: colours[position], rank: index + 1, score, image, selected: 1})),
+    );
+    expect(rankingRows(finished)).toMatchObject(expected);
+  });
+});
+
+describe('a second orchestrate', () => {
+  it('has nothing to do, starts no Python, and says so within two seconds', async () => {
+    const {code, stdout, stderr} = await pupil(['orchestrate', data.config, '--home', finished], {env: {PUPIL_PYTHON: '/nowhere/python'}});
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^colours: nothing to do in 0\.\d s\n/);
+    expect(stdout).toContain(`Report: ${finished}/models/colours/report.html`);
+    expect(stderr.match(/^= .* fresh: nothing changed$/gm)).toHaveLength(9);
+    expect(stderr).not.toContain('\u001b');
+  });
+
+  it('with another K selects anew and goes on from there, without scoring', async () => {
+    const home = await aCopy();
+    const ran = await orchestrate(data, home, '--set', 'select.top_k=7');
+    expect(ran).toEqual({prepare: 'fresh', teacher: 'fresh', export: 'fresh', score: 'fresh', select: 'ran', pretrain: 'ran', finetune: 'ran', evaluate: 'ran', report: 'ran'});
+    expect(rankingRows(home)).toHaveLength(21);
+    expect(rankingRows(home)).toEqual(expect.arrayContaining(rankingRows(finished)));
+  });
+
+  it('with another shard size scores anew, comes to the same ranking, and leaves no score file of the old cut', async () => {
+    const home = await aCopy();
+    const ran = await orchestrate(data, home, '--set', 'score.shard_size=40', '--until', 'pretrain');
+    expect(ran).toEqual({prepare: 'fresh', teacher: 'fresh', export: 'fresh', score: 'ran', select: 'ran', pretrain: 'fresh'});
+    expect(readdirSync(path.join(home, 'data/colours/scores')).sort()).toEqual(['shard-00000.parquet', 'shard-00001.parquet']);
+    expect(rankingRows(home)).toEqual(rankingRows(finished));
+  });
+});
+
+describe('an output that is lost or altered', () => {
+  it('makes its stage stale, each of them, with its name as the reason', async () => {
+    const home = await aCopy();
+    for (const name of stageNames) {
+      for (const relative of recordOf(home, name)?.outputs.flatMap(output => output.path ?? []) ?? []) {
+        const file = path.join(home, relative);
+        renameSync(file, `${file}.away`);
+        expect((await reasons(home))[name]).toBe(`${relative} is missing`);
+        renameSync(`${file}.away`, file);
+      }
+    }
+    expect(new Set(Object.values(await reasons(home)))).toEqual(new Set(['nothing changed']));
+  });
+
+  it('is noticed though its size and its time are as they were', async () => {
+    const home = await aCopy();
+    const relative = 'data/colours/scores/shard-00003.parquet';
+    const file = path.join(home, relative);
+    const {atime, mtime} = statSync(file);
+    const bytes = readFileSync(file);
+    bytes[40]! ^= 1;
+    writeFileSync(file, bytes);
+    utimesSync(file, atime, mtime);
+    expect(await reasons(home)).toMatchObject({export: 'nothing changed', score: `${relative} is not what was written`, select: 'follows score'});
+  });
+
+  it('of score costs scoring that one shard again', async () => {
+    const home = await aCopy();
+    const before = rankingRows(home);
+    rmSync(path.join(home, 'data/colours/scores/shard-00003.parquet'));
+    const {code, stderr} = await pupil(['orchestrate', data.config, '--home', home]);
+    expect(code).toBe(0);
+    expect(stderr).toContain('  score     7 of 8 shards are scored already\n');
+    expect(stderr.match(/^= .*/gm)).toHaveLength(8);
+    expect(rankingRows(home)).toEqual(before);
+  });
+
+  it('of prepare costs preparing again, and nothing after it: scores and rankings stay', async () => {
+    const home = await aCopy();
+    rmSync(path.join(home, 'data/colours/packs/train/images.u8'));
+    expect(await orchestrate(data, home)).toEqual({...all('fresh'), prepare: 'ran'});
+    expect(rankingRows(home)).toEqual(rankingRows(finished));
+    expect(JSON.parse(await outputOf(['rankings', 'red', '--home', home, '--json']))).toMatchObject({selected: 5});
+    expect(await orchestrate(data, home, '--set', 'select.top_k=6', '--until', 'select')).toMatchObject({score: 'fresh', select: 'ran'});
+  });
+});
+
+describe('a part', () => {
+  it('--until stops there, and the same command without it goes on', async () => {
+    const home = path.join(await temporaryFolder(), 'home');
+    const until = await orchestrate(data, home, '--until', 'teacher');
+    expect(until).toEqual({prepare: 'ran', teacher: 'ran'});
+    expect(stageNames.map(name => recordOf(home, name)?.status)).toEqual(['done', 'done', ...Array.from({length: 7}, () => undefined)]);
+    const {code, stderr} = await pupil(['orchestrate', data.config, '--home', home, '--only', 'select']);
+    expect([code, stderr.trimEnd().split('\n').at(-1)]).toEqual([2, 'select reads what score makes, and score has not run yet. Run pupil orchestrate without --from and --only first.']);
+  });
+
+  it('--only runs that stage though it is fresh', async () => {
+    expect(await orchestrate(data, await aCopy(), '--only', 'select')).toEqual({select: 'ran'});
+  });
+});
+
+describe('a dry run', () => {
+  it('of a new run tells what would run and how much it is, and writes nothing', async () => {
+    const home = path.join(await temporaryFolder(), 'home');
+    const {stages: listed} = JSON.parse(await outputOf(['orchestrate', data.config, '--home', home, '--dry-run', '--json', '--until', 'score'])) as {stages: {name: string}[]};
+    expect(listed).toMatchObject([
+      {name: 'prepare', status: 'stale', wanted: true, reason: 'never ran', images: 3 * LABELLED + 3 * TEST + POOL},
+      {name: 'teacher', status: 'stale', wanted: true, steps: 2, seconds: 0.042},
+      {name: 'export', wanted: true, images: 15},
+      {name: 'score', wanted: true, images: POOL, seconds: 0.06},
+      {name: 'select', wanted: false},
+      ...Array.from({length: 4}, () => ({wanted: false})),
+    ]);
+    expect(() => readdirSync(home)).toThrow('ENOENT');
+  });
+
+  it('of a finished run changes no byte of it', async () => {
+    const home = await aCopy();
+    const files = () => readdirSync(home, {recursive: true, encoding: 'utf8'}).sort().filter(name => !/-(shm|wal)$/.test(name)).map(name => [name, statSync(path.join(home, name)).mtimeMs]);
+    const before = files();
+    const text = await outputOf(['orchestrate', data.config, '--home', home, '--dry-run', '--set', 'select.top_k=7']);
+    expect(text).toMatch(/^select +would run .* select\.top_k changed from 5 to 7$/m);
+    expect(text).toMatch(/^score +fresh +nothing changed$/m);
+    expect(files()).toEqual(before);
+  });
+});
+
+describe('what is wrong with the machine is told before any work (exit 4)', () => {
+  it.each([
+    ['a Python that is not there', [], {PUPIL_PYTHON: '/nowhere/python'}, 'There is no Python at /nowhere/python (from PUPIL_PYTHON). Give the path of an interpreter that has torch 2.11 or newer.'],
+    ['a torch that is too old', [], {COLOUR_TRAINER_RUNTIME: 'torch 2.10.1'}, `${colourTrainer} has torch 2.10.1; torch 2.11 or newer is needed. Run npm run setup for an environment of pupil's own, or name another with --python.`],
+    ['a GPU that was asked for', ['--device', 'cuda'], {}, 'There is no cuda:0: this trainer knows colours only. Use --device cpu.'],
+  ])('%s', async (_, args, env, message) => {
+    const home = path.join(await temporaryFolder(), 'home');
+    const {code, stderr} = await pupil(['orchestrate', data.config, '--home', home, ...args], {env});
+    expect(stderr.trimEnd().split('\n').at(-1)).toBe(message);
+    expect(stderr).not.toContain('    at ');
+    expect(code).toBe(4);
+    expect(stageNames.map(name => recordOf(home, name))).toEqual(stageNames.map(() => null));
+  });
+
+  it('a database of a newer pupil, which stays as it is', async () => {
+    const home = await aCopy();
+    const file = path.join(home, 'db/colours.sqlite');
+    const connection = new Database(file);
+    connection.pragma('user_version = 99');
+    connection.close();
+    const before = readFileSync(file);
+    const {code, stderr} = await pupil(['orchestrate', data.config, '--home', home]);
+    expect([code, stderr]).toEqual([4, expect.stringContaining('was made by a newer pupil (database version 99;')]);
+    expect(readFileSync(file).equals(before)).toBe(true);
+  });
+
+  it('a damaged database, which is never deleted', async () => {
+    const home = await aCopy();
+    const file = path.join(home, 'db/colours.sqlite');
+    const damaged = readFileSync(file);
+    damaged.fill(0xee, 4096);
+    writeFileSync(file, damaged);
+    for (const command of [['orchestrate', data.config], ['status']]) {
+      const {code, stderr} = await pupil([...command, '--home', home]);
+      expect([code, stderr]).toEqual([4, expect.stringMatching(/is damaged and was left as it is/)]);
+    }
+    expect(readFileSync(file).equals(damaged)).toBe(true);
+  });
+});
+
+describe('a gate', () => {
+  it('stops the run before scoring where PyTorch and onnxruntime disagree (exit 5)', async () => {
+    const home = await aCopy();
+    const {code, stderr} = await pupil(['orchestrate', data.config, '--home', home, '--from', 'export'], {env: {COLOUR_TRAINER_ERROR: '0.5'}});
+    expect(code).toBe(5);
+    expect(stderr).toContain('PyTorch and onnxruntime disagree on the validation images: log-probabilities differ by up to 0.50 (allowed 0.02)');
+    expect(recordOf(home, 'export')).toMatchObject({status: 'failed', outputs: []});
+    expect(recordOf(home, 'score')).toEqual(recordOf(finished, 'score'));
+  });
+});
+
+it('ends a failed run with a line for scripts, too', async () => {
+  const {code, stdout} = await pupil(['orchestrate', data.config, '--home', finished, '--json', '--labelled', path.join(data.folder, 'pool')]);
+  expect(code).toBe(3);
+  expect(JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '')).toMatchObject({type: 'failed', exit_code: 3, message: expect.stringContaining('Run colours was made from other data') as string});
+});

@@ -1,0 +1,135 @@
+import {spawnSync} from 'node:child_process';
+import {existsSync, readdirSync, readFileSync, rmSync} from 'node:fs';
+import path from 'node:path';
+import {setTimeout as sleep} from 'node:timers/promises';
+import {afterAll, beforeAll, describe, expect, it} from 'vitest';
+import {openStoreToRead} from '../../src/store/open.js';
+import {temporaryFolder} from '../images/temporary-folder.js';
+import {colourTrainer, copyOf, lastingFolder, outputOf, program, pupil, rankingRows, startPupil, statusOf, writeData, type Data} from './pupil.js';
+
+const POOL = 40;
+const {folder, remove} = lastingFolder();
+/** A run up to its rankings; tests take a copy. */
+const selected = path.join(folder, 'selected');
+let data: Data;
+
+beforeAll(async () => {
+  data = await writeData(path.join(folder, 'data'), POOL);
+  await outputOf(['orchestrate', data.config, '--home', selected, '--json', '--until', 'select']);
+});
+afterAll(remove);
+
+const aCopy = async () => copyOf(selected, path.join(await temporaryFolder(), 'home'));
+const slowly = {COLOUR_TRAINER_EPOCH_MS: '100'};
+const training = ['--set', 'teacher.epochs=40', '--until', 'teacher'];
+
+/** Whether a process works for this home: both children have a path of it among their arguments. */
+const isWorkedFor = (home: string): boolean =>
+  readdirSync('/proc').some(pid => {
+    try {
+      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(path.join(home, 'data'));
+    } catch {
+      return false; // Gone meanwhile.
+    }
+  });
+
+async function until(condition: () => boolean, withinMs: number): Promise<void> {
+  const deadline = performance.now() + withinMs;
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error(`Not within ${withinMs} ms: ${String(condition)}`);
+    await sleep(5);
+  }
+}
+
+describe('while a run is worked on', () => {
+  it('a second orchestrate ends within a second with exit 75 and names the holder; looking is free', async () => {
+    const home = await aCopy();
+    const first = startPupil(['orchestrate', data.config, '--home', home, ...training], {env: slowly});
+    await first.said('> teacher');
+    const begun = performance.now();
+    const second = await pupil(['orchestrate', data.config, '--home', home]);
+    expect(performance.now() - begun).toBeLessThan(2000); // Node's own start included.
+    expect(second.code).toBe(75);
+    expect(second.stderr).toMatch(new RegExp(`^Run colours is being worked on by process ${first.child.pid} on \\S+, since \\S+\\. Wait for it, or use another name \\(--run NAME\\)\\.\n$`));
+    expect((await statusOf(home)).stages.slice(0, 3)).toMatchObject([{status: 'fresh'}, {status: 'running', reason: 'being worked on'}, {status: 'stale'}]);
+    first.child.kill('SIGTERM');
+    expect(await first.ended).toMatchObject({code: 143});
+  });
+});
+
+describe('Ctrl-C', () => {
+  it('once saves and ends with exit 130, and the same command goes on', async () => {
+    const home = await aCopy();
+    const run = startPupil(['orchestrate', data.config, '--home', home, ...training], {env: slowly});
+    await run.said('> teacher');
+    await sleep(350);
+    run.child.kill('SIGINT');
+    const {code, stderr} = await run.ended;
+    expect(code).toBe(130);
+    expect(stderr).toContain('\nStopping after this step; press Ctrl-C again to stop at once.\n');
+    expect(stderr).toMatch(/\nStopped\. What was done is saved; the same command goes on from here\.\n$/);
+    expect((await statusOf(home)).stages[1]).toMatchObject({status: 'interrupted', reason: 'was interrupted: goes on where it stopped'});
+
+    const again = await pupil(['orchestrate', data.config, '--home', home, ...training]);
+    expect(again.code).toBe(0);
+    expect(again.stderr).toMatch(/^ {2}teacher {3}going on after epoch [1-9]\d*$/m);
+    // The curve is whole: no epoch is missing, none came twice.
+    const store = openStoreToRead(path.join(home, 'db/colours.sqlite'))!;
+    expect(store.events.of('teacher', 'evaluated').map(({epoch}) => epoch)).toEqual(Array.from({length: 40}, (_, epoch) => epoch + 1));
+    store.close();
+  });
+
+  it('twice stops at once, and leaves no process behind', async () => {
+    const home = await aCopy();
+    const run = startPupil(['orchestrate', data.config, '--home', home, ...training], {env: {COLOUR_TRAINER_EPOCH_MS: '30000'}});
+    await run.said('> teacher');
+    await until(() => isWorkedFor(home), 2000);
+    run.child.kill('SIGINT');
+    await run.said('press Ctrl-C again');
+    run.child.kill('SIGINT');
+    const begun = performance.now();
+    expect(await run.ended).toMatchObject({code: 130});
+    expect(performance.now() - begun).toBeLessThan(2000);
+    await until(() => !isWorkedFor(home), 2000);
+  });
+});
+
+describe('kill -9 of the orchestrator', () => {
+  it('in the middle of scoring ends the worker, too; the same command goes on and comes to the same ranking', async () => {
+    const home = await aCopy();
+    const command = ['orchestrate', data.config, '--home', home, '--until', 'select', '--set', 'score.shard_size=1'];
+    const scores = path.join(home, 'data/colours/scores');
+    rmSync(scores, {recursive: true});
+    const run = startPupil(command);
+    const published = () => (existsSync(scores) ? readdirSync(scores).filter(name => name.endsWith('.parquet')).length : 0);
+    await until(() => published() >= 3, 20_000);
+    run.child.kill('SIGKILL');
+    expect(await run.ended).toMatchObject({signal: 'SIGKILL'});
+    await until(() => !isWorkedFor(home), 2500);
+    expect(published()).toBeLessThan(POOL);
+    expect((await statusOf(home)).stages[3]).toMatchObject({status: 'interrupted', reason: 'was cut short: goes on where it stopped'});
+
+    const again = await pupil(command);
+    expect(again.code).toBe(0);
+    expect(again.stderr).toMatch(/^ {2}score {5}[1-9]\d* of 40 shards are scored already$/m);
+    expect(JSON.stringify(rankingRows(home))).toBe(JSON.stringify(rankingRows(selected)));
+  });
+});
+
+const canMount = spawnSync('unshare', ['--map-root-user', '--mount', 'sh', '-c', 'mount -t tmpfs tmpfs /mnt']).status === 0;
+if (!canMount) console.warn('SKIPPED: a full disk needs a namespace of its own, which this machine does not give.');
+
+it.skipIf(!canMount)('a full disk ends a run with exit 4 and the free space; it goes on once there is room', async () => {
+  const home = await temporaryFolder();
+  const script = `
+    mount -t tmpfs -o size=300k tmpfs "$HOME_FOLDER" || exit 99
+    "$@" 2>&1; echo "exit $?"
+    mount -o remount,size=20m "$HOME_FOLDER"
+    "$@" 2>&1; echo "exit $?"`;
+  const command = [process.execPath, program, 'orchestrate', data.config, '--home', home, '--until', 'prepare'];
+  const {stdout} = spawnSync('unshare', ['--map-root-user', '--mount', 'sh', '-c', script, 'sh', ...command], {encoding: 'utf8', env: {...process.env, HOME_FOLDER: home, PUPIL_PYTHON: colourTrainer}});
+  const [full = '', room = ''] = stdout.split(/^exit 4$/m);
+  expect(full).toMatch(/The disk is full/);
+  expect(full).not.toContain('This is a bug');
+  expect(room).toMatch(/exit 0\n$/);
+});
