@@ -15,7 +15,9 @@ export interface RunFlags {
 export function runsOf(home: string): string[] {
   const folder = databaseFolder(home);
   if (!existsSync(folder)) return [];
-  const written = (name: string) => Math.max(...['', '-wal'].map(suffix => statSync(path.join(folder, name + suffix), {throwIfNoEntry: false})?.mtimeMs ?? 0));
+  // Whoever only looks leaves an empty WAL behind, which is no sign of work.
+  const written = (name: string) =>
+    Math.max(...['', '-wal'].map(suffix => statSync(path.join(folder, name + suffix), {throwIfNoEntry: false})).map(found => (found && found.size > 0 ? found.mtimeMs : 0)));
   return readdirSync(folder)
     .filter(name => name.endsWith('.sqlite'))
     .sort((a, b) => written(b) - written(a))

@@ -29,7 +29,7 @@ export const report: Stage<RunContext> = {
     const {paths} = context;
     const data = await gather(context);
     await publishFile(paths.report, temporary => writeFile(temporary, renderReport(data)));
-    return {outputs: [{name: 'report', files: [paths.report]}], summary: {}, headline: path.relative(process.cwd(), paths.report) || paths.report};
+    return {outputs: [{name: 'report', files: [paths.report]}], summary: {}, headline: paths.report};
   },
 };
 

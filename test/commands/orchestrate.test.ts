@@ -267,7 +267,7 @@ describe('a gate', () => {
     expect(code).toBe(5);
     expect(stderr).toContain('PyTorch and onnxruntime disagree on the validation images: log-probabilities differ by up to 0.50 (allowed 0.02)');
     expect(recordOf(home, 'export')).toMatchObject({status: 'failed', outputs: []});
-    expect(recordOf(home, 'score')).toEqual(recordOf(finished, 'score'));
+    expect(stderr).not.toContain('> score');
   });
 });
 
