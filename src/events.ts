@@ -57,7 +57,6 @@ export type Event =
   | ({readonly type: 'checkpoint'; readonly epoch: number; readonly path: string} & OfStage)
   | {readonly type: 'note'; readonly stage: StageName | null; readonly message: string}
   | {readonly type: 'warning'; readonly stage: StageName | null; readonly message: string}
-  | {readonly type: 'stopping'; readonly message: string}
   | {
       readonly type: 'done';
       readonly run: string;

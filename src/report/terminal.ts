@@ -43,8 +43,6 @@ export function lasting(event: Event, paint: Paint): string | null {
       return paint('dim', `  ${event.stage === null ? '' : `${name(event.stage)} `}${event.message}`);
     case 'warning':
       return `${paint('yellow', '!')} ${event.stage === null ? '' : `${name(event.stage)} `}${event.message}`;
-    case 'stopping':
-      return paint('yellow', event.message);
     case 'failed':
       return `${paint('red', 'x')} ${event.message}`;
     case 'device':
@@ -78,7 +76,6 @@ export function moving(event: Event): string | null {
     case 'checkpoint':
     case 'note':
     case 'warning':
-    case 'stopping':
     case 'done':
     case 'failed':
       return null;

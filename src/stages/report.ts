@@ -70,13 +70,24 @@ function stageRow(store: Store, name: StageName): ReportStage {
   return {name, status: record?.status ?? 'never', seconds: record?.seconds ?? 0, headline: facts.headline ?? '', imagesPerSecond: facts.imagesPerSecond ?? trained};
 }
 
+/** A training that was cut short and goes on, or begins anew, tells again what it told before: what it said last stands. */
+export function lastAccount<Event>(events: readonly Event[], position: (event: Event) => number): Event[] {
+  const standing: Event[] = [];
+  for (const event of events) {
+    while (standing.length > 0 && position(standing.at(-1)!) >= position(event)) standing.pop();
+    standing.push(event);
+  }
+  return standing;
+}
+
 function curves(store: Store): Curve[] {
   const curve = (stage: StageName, part: string, title: string): Curve | null => {
-    const evaluations = store.events.of(stage, 'evaluated').filter(event => event.part === part);
+    const evaluations = lastAccount(store.events.of(stage, 'evaluated').filter(event => event.part === part), event => event.epoch);
     const [first] = evaluations;
     if (!first) return null;
     const best = evaluations.reduce((best, event) => (event.top1 > best.top1 ? event : best), first);
-    return {title, steps: store.events.of(stage, 'step').filter(event => event.part === part), evaluations, bestEpoch: best.epoch};
+    const steps = lastAccount(store.events.of(stage, 'step').filter(event => event.part === part), event => event.step);
+    return {title, steps, evaluations, bestEpoch: best.epoch};
   };
   return [
     curve('teacher', '', 'Teacher'),

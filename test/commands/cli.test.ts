@@ -4,7 +4,7 @@ import {describe, expect, it} from 'vitest';
 import {z} from 'zod';
 import {runCommandLine} from '../../src/cli.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
-import {outputOf, program, pupil} from './pupil.js';
+import {colourTrainer, outputOf, program, pupil} from './pupil.js';
 
 const commands = ['orchestrate', 'status', 'rankings', 'why', 'report', 'predict', 'doctor', 'runs', 'compare'];
 const stop = {requested: new AbortController().signal, forced: new AbortController().signal};
@@ -68,6 +68,26 @@ describe('a home without runs', () => {
     const home = await temporaryFolder();
     expect(await outputOf(['runs', '--home', home])).toBe(`No runs in ${home} yet. Start one with pupil orchestrate.\n`);
     expect(JSON.parse(await outputOf(['runs', '--home', home, '--json']))).toEqual({home, runs: []});
+  });
+});
+
+describe('pupil doctor', () => {
+  const checked = z.object({ok: z.boolean(), checks: z.array(z.object({name: z.string(), ok: z.boolean(), found: z.string(), fix: z.string()}))});
+
+  it('proves Node, SQLite, onnxruntime, Python, training, the disk and the memory', async () => {
+    const home = await temporaryFolder();
+    const {checks} = checked.parse(JSON.parse((await pupil(['doctor', '--home', home, '--json'])).stdout));
+    expect(checks.map(({name}) => name)).toEqual(['node', 'sqlite', 'onnxruntime', 'python', 'training', 'disk', 'memory']);
+    expect(checks.filter(({name}) => name !== 'disk').every(({ok}) => ok)).toBe(true);
+    expect(checks.find(({name}) => name === 'python')?.found).toBe(`torch 2.13.0, no python at ${colourTrainer}`);
+  });
+
+  it('ends with exit 4 where it found a fault, and names the command that mends it', async () => {
+    const home = await temporaryFolder();
+    const {code, stdout, stderr} = await pupil(['doctor', '--home', home], {env: {PUPIL_PYTHON: '/nowhere/python'}});
+    expect(code).toBe(4);
+    expect(stdout).toMatch(/^FAULT python +There is no Python at \/nowhere\/python .*\n +mend it with: cd \S+ && npm run setup$/m);
+    expect(stderr).toMatch(/ of \d checks found a fault\.\n$/);
   });
 });
 

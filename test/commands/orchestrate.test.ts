@@ -1,7 +1,8 @@
 import {createHash} from 'node:crypto';
-import {readFileSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync} from 'node:fs';
+import {mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync} from 'node:fs';
 import path from 'node:path';
 import Database from 'better-sqlite3';
+import sharp from 'sharp';
 import {afterAll, beforeAll, describe, expect, it} from 'vitest';
 import {openRun} from '../../src/commands/find-run.js';
 import {stageNames, type StageName} from '../../src/events.js';
@@ -268,6 +269,40 @@ describe('a gate', () => {
     expect(stderr).toContain('PyTorch and onnxruntime disagree on the validation images: log-probabilities differ by up to 0.50 (allowed 0.02)');
     expect(recordOf(home, 'export')).toMatchObject({status: 'failed', outputs: []});
     expect(stderr).not.toContain('> score');
+  });
+
+  it('stops the run before selecting where the teacher tells nothing apart (exit 5)', async () => {
+    const {folder: same} = data;
+    const original = sharp(path.join(same, 'pool/0.png'));
+    mkdirSync(path.join(same, 'alike'));
+    for (const compressionLevel of [1, 6, 9]) await original.clone().png({compressionLevel, adaptiveFiltering: compressionLevel === 6}).toFile(path.join(same, 'alike', `${compressionLevel}.png`));
+    const home = path.join(await temporaryFolder(), 'home');
+    const {code, stderr} = await pupil(['orchestrate', data.config, '--home', home, '--unlabelled', path.join(same, 'alike')]);
+    expect(code).toBe(5);
+    expect(stderr).toMatch(/\nAll 3 images have the same best score \(-\S+\): the teacher tells nothing apart\./);
+  });
+});
+
+describe('a ready-made teacher', () => {
+  it('in ONNX stands in for training and export, and is scored with as it is', async () => {
+    const home = path.join(await temporaryFolder(), 'home');
+    const given = ['--teacher', path.join(path.dirname(colourTrainer), 'colours/colours-16.onnx')];
+    expect(await orchestrate(data, home, ...given, '--until', 'score')).toEqual({prepare: 'ran', teacher: 'skipped', export: 'skipped', score: 'ran'});
+    expect(await orchestrate(data, home, ...given, '--until', 'score')).toEqual({prepare: 'fresh', teacher: 'skipped', export: 'skipped', score: 'fresh'});
+    expect(readFileSync(path.join(home, 'data/colours/scores/shard-00000.parquet')).length).toBeGreaterThan(1000);
+  });
+
+  it('that is none is refused by its name (exit 3)', async () => {
+    const home = await aCopy();
+    const garbage = path.join(await temporaryFolder(), 'teacher.onnx');
+    writeFileSync(garbage, 'garbage');
+    const run = async (teacher: string) => {
+      const {code, stderr} = await pupil(['orchestrate', data.config, '--home', home, '--teacher', teacher]);
+      return [code, stderr.trimEnd().split('\n').at(-1)];
+    };
+    expect(await run(garbage)).toEqual([3, expect.stringMatching(/given\.onnx .*no ONNX file/)]);
+    expect(await run('/nowhere/t.pt')).toEqual([3, expect.stringContaining('Cannot read the teacher /nowhere/t.pt: ENOENT')]);
+    expect(await run(data.config)).toEqual([3, `${data.config} is no model that can stand in for the teacher. Expected .safetensors, .pt, .pth or .onnx.`]);
   });
 });
 

@@ -104,10 +104,10 @@ describe('the stable views', () => {
   it('event: sequence, at, stage, type, body', async () => {
     const {store, file} = await newStore();
     store.events.add({type: 'note', stage: 'score', message: 'hm'});
-    store.events.add({type: 'stopping', message: 'bye'});
+    store.events.add({type: 'note', stage: null, message: 'bye'});
     expect(query(file, 'SELECT sequence, stage, type, body FROM event')).toEqual([
       {sequence: 1, stage: 'score', type: 'note', body: '{"type":"note","stage":"score","message":"hm"}'},
-      {sequence: 2, stage: null, type: 'stopping', body: '{"type":"stopping","message":"bye"}'},
+      {sequence: 2, stage: null, type: 'note', body: '{"type":"note","stage":null,"message":"bye"}'},
     ]);
     expect(Object.keys(query(file, 'SELECT * FROM event')[0] ?? {})).toEqual(['sequence', 'at', 'stage', 'type', 'body']);
   });
