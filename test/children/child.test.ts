@@ -149,6 +149,12 @@ describe('a child that fails', () => {
     expect(error).toMatchObject({message, exitCode: 1});
   });
 
+  it('that ends before a word is an interpreter that cannot run it, and set-up mends it', async () => {
+    const error = await childErrorOf([{complain: 'No module named trainer'}, {exit: 1}]);
+    expect(error.message).toMatch(/does not run the trainer: it ended with exit code 1 before a word\. See pupil doctor, and mend it with npm run setup\.$/);
+    expect(error).toMatchObject({exitCode: 4, logTail: ['No module named trainer']});
+  });
+
   it('that is not there is told as such', async () => {
     const error = await childErrorOf([], {command: {file: '/nowhere/python'}});
     expect(error.message).toMatch(/^The trainer could not be started: .*\/nowhere\/python/);

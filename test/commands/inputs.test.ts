@@ -3,7 +3,7 @@ import path from 'node:path';
 import {afterAll, beforeAll, beforeEach, describe, expect, it} from 'vitest';
 import {openStoreToRead} from '../../src/store/open.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
-import {colours, copyOf, lastingFolder, orchestrate, outputOf, picture, pupil, writeData, type Data} from './pupil.js';
+import {colours, copyOf, doneOf, lastingFolder, look, orchestrate, picture, pupil, writeData, type Data} from './pupil.js';
 
 const {folder, remove} = lastingFolder();
 const pristine = path.join(folder, 'pristine');
@@ -26,21 +26,28 @@ afterAll(remove);
 const newHome = async () => path.join(await temporaryFolder(), 'home');
 
 /** A run that was prepared from the data as they were, and the command that made it. */
-async function aRun() {
-  const home = copyOf(prepared, await newHome());
-  return {home, again: async (...args: string[]) => await pupil(['orchestrate', data.config, '--home', home, '--until', 'prepare', ...args])};
+function runOf(home: string) {
+  const command = ['orchestrate', data.config, '--home', home, '--until', 'prepare'];
+  return {home, command, again: async (...args: string[]) => await look([...command, '--json', ...args])};
 }
+const aRun = async () => runOf(copyOf(prepared, await newHome()));
+/** What became of the prepare stage. */
+const outcomeOf = (stdout: string): string | undefined => doneOf(stdout).stages['prepare']?.status;
 
-const statusIn = (home: string, run = 'colours') => {
+function statusIn(home: string, run = 'colours'): string | undefined {
   const store = openStoreToRead(path.join(home, `db/${run}.sqlite`));
   const status = store?.stages.read('prepare')?.status;
   store?.close();
   return status;
-};
+}
+
+const otherData = (differences: string[]): string =>
+  `Run colours was made from other data:\n${differences.map(line => `  ${line}\n`).join('')}` +
+  'Nothing was touched. Put the data back, use another name (--run NAME), or start a new version with --accept-change (the old one is kept under colours@1 or the next free number).';
 
 describe('inputs that changed since a run was made', () => {
   it('by one byte, with size and time put back, are refused by name (exit 3), and nothing is touched', async () => {
-    const {again, home} = await aRun();
+    const {command, home} = await aRun();
     const changed = file('pool/7.png');
     const {atime, mtime, size} = statSync(changed);
     const bytes = readFileSync(changed);
@@ -48,13 +55,7 @@ describe('inputs that changed since a run was made', () => {
     writeFileSync(changed, bytes);
     utimesSync(changed, atime, mtime);
     expect(statSync(changed)).toMatchObject({size, mtime});
-
-    const {code, stderr} = await again();
-    expect(code).toBe(3);
-    expect(stderr).toBe(
-      `Run colours was made from other data:\n  ${changed} has other contents\n` +
-        'Nothing was touched. Put the data back, use another name (--run NAME), or start a new version with --accept-change (the old one is kept under colours@1 or the next free number).\n',
-    );
+    expect(await pupil(command)).toEqual({code: 3, signal: null, stdout: '', stderr: `${otherData([`${changed} has other contents`])}\n`});
     expect(statusIn(home)).toBe('done');
   });
 
@@ -63,80 +64,81 @@ describe('inputs that changed since a run was made', () => {
     cpSync(file('pool/0.png'), file('pool/copy.png'));
     unlinkSync(file('test/red/1.png'));
     renameSync(file('train/red/2.png'), file('train/blue/from-red.png'));
-    const {code, stderr} = await again();
-    expect(code).toBe(3);
-    expect(stderr.split('\n').slice(1, 5).sort()).toEqual([
-      `  ${file('pool/copy.png')} is new`,
-      `  ${file('test/red/1.png')} is gone`,
-      `  ${file('train/blue/from-red.png')} is new`,
-      `  ${file('train/red/2.png')} is gone`,
-    ].sort());
+    await expect(again()).rejects.toMatchObject({
+      exitCode: 3,
+      message: otherData([`${file('train/blue/from-red.png')} is new`, `${file('pool/copy.png')} is new`, `${file('train/red/2.png')} is gone`, `${file('test/red/1.png')} is gone`]),
+    });
   });
 
   it('by a label alone, in a list, are refused with the new label', async () => {
-    const home = await newHome();
+    const {again} = runOf(await newHome());
     const rows = colours.flatMap(colour => Array.from({length: 12}, (_, number) => `train/${colour}/${number}.png,${colour}`));
     const write = (lines: string[]) => writeFileSync(file('train.csv'), `path,label\n${lines.join('\n')}\n`);
     write(rows);
-    await orchestrate(data, home, '--until', 'prepare', '--labelled', file('train.csv'));
+    await again('--labelled', file('train.csv'));
     write(rows.map(row => (row === 'train/red/3.png,red' ? 'train/red/3.png,blue' : row)));
-    const {code, stderr} = await pupil(['orchestrate', data.config, '--home', home, '--labelled', file('train.csv')]);
-    expect([code, stderr.split('\n')[1]]).toEqual([3, `  ${file('train/red/3.png')} has another label (blue)`]);
+    await expect(again('--labelled', file('train.csv'))).rejects.toMatchObject({exitCode: 3, message: otherData([`${file('train/red/3.png')} has another label (blue)`])});
   });
 
   it('by another source are refused with both', async () => {
     const {again} = await aRun();
-    const {code, stderr} = await again('--test', file('train'));
-    expect([code, stderr.split('\n')[1]]).toEqual([3, `  test: was folder:${file('test')}, is folder:${file('train')}`]);
+    await expect(again('--test', file('train'))).rejects.toMatchObject({exitCode: 3, message: otherData([`test: was folder:${file('test')}, is folder:${file('train')}`])});
   });
 
   it('and were put back are the same again', async () => {
     const {again} = await aRun();
     renameSync(file('pool/7.png'), file('elsewhere.png'));
-    expect(await again()).toMatchObject({code: 3});
+    await expect(again()).rejects.toMatchObject({exitCode: 3});
     renameSync(file('elsewhere.png'), file('pool/7.png'));
-    expect(await again()).toMatchObject({code: 0, stderr: expect.stringContaining('= prepare   fresh: nothing changed') as string});
+    expect(outcomeOf(await again())).toBe('fresh');
   });
 
   it('only in their times are looked into once, found the same, and trusted', async () => {
-    const {again} = await aRun();
+    const {again, home} = await aRun();
+    const ingredients = () => {
+      const store = openStoreToRead(path.join(home, 'db/colours.sqlite'));
+      const recorded = store?.stages.read('prepare')?.ingredients;
+      store?.close();
+      return recorded;
+    };
+    const before = ingredients();
     for (const name of ['pool/1.png', 'train/red/0.png', 'test/blue/0.png']) utimesSync(file(name), new Date(), new Date(0));
-    for (let time = 0; time < 2; time++) expect(await again()).toMatchObject({code: 0, stderr: expect.stringContaining('= prepare   fresh: nothing changed') as string});
+    expect(outcomeOf(await again())).toBe('fresh');
+    const trusted = ingredients();
+    expect(trusted).not.toEqual(before);
+    expect(outcomeOf(await again())).toBe('fresh');
+    expect(ingredients()).toEqual(trusted);
   });
 
-  it('are accepted with --accept-change, which keeps the old run under another name', async () => {
+  it('are accepted with --accept-change, which keeps the old run under the next free name', async () => {
     const {again, home} = await aRun();
     const oldPack = readFileSync(path.join(home, 'data/colours/packs/train/ids.txt'), 'utf8');
+    cpSync(path.join(home, 'db/colours.sqlite'), path.join(home, 'db/colours@1.sqlite'));
     writeFileSync(file('train/red/0.png'), await picture('red', 1000));
-    const {code, stderr} = await again('--accept-change');
-    expect(code).toBe(0);
-    expect(stderr).toContain('the data changed; the earlier run is kept as colours@1');
-    expect(readFileSync(path.join(home, 'data/colours@1/packs/train/ids.txt'), 'utf8')).toBe(oldPack);
-    expect([statusIn(home), statusIn(home, 'colours@1')]).toEqual(['done', 'done']);
-
-    writeFileSync(file('train/red/0.png'), await picture('red', 1001));
-    expect((await again('--accept-change')).stderr).toContain('kept as colours@2');
-    expect((JSON.parse(await outputOf(['runs', '--home', home, '--json'])) as {runs: {run: string}[]}).runs.map(({run}) => run).sort()).toEqual(['colours', 'colours@1', 'colours@2']);
+    const told = await again('--accept-change');
+    expect(told).toContain('"the data changed; the earlier run is kept as colours@2"');
+    expect(outcomeOf(told)).toBe('ran');
+    expect(readFileSync(path.join(home, 'data/colours@2/packs/train/ids.txt'), 'utf8')).toBe(oldPack);
+    expect([statusIn(home), statusIn(home, 'colours@1'), statusIn(home, 'colours@2')]).toEqual(['done', 'done', 'done']);
   });
 
   it('are accepted again after a kill in the middle of moving the old run aside', async () => {
     const {again, home} = await aRun();
     unlinkSync(file('pool/7.png'));
     renameSync(path.join(home, 'data/colours'), path.join(home, 'data/colours@1'));
-    expect(await again('--accept-change')).toMatchObject({code: 0, stderr: expect.stringContaining('kept as colours@1') as string});
+    expect(await again('--accept-change')).toContain('kept as colours@1');
     expect(existsSync(path.join(home, 'data/colours@1/packs/train/pack.json'))).toBe(true);
     expect(statusIn(home, 'colours@1')).toBe('done');
   });
 });
 
 describe('data that do not fit together are refused (exit 3)', () => {
-  type Change = () => void;
-  it.each<[string, Change, string[], string | RegExp]>([
-    ['an empty pool', () => mkdirSync(file('empty')), ['--unlabelled', 'empty'], /^POOL_EMPTY: no unlabelled pictures to score in .*\/empty\. Give --unlabelled a folder with pictures/],
-    ['a pool of images that are all in the test set', () => {}, ['--unlabelled', 'test'], /^POOL_EMPTY: /],
+  it.each<[string, () => void, string[], RegExp]>([
+    ['an empty pool', () => mkdirSync(file('empty')), ['--unlabelled', file('empty')], /^POOL_EMPTY: no unlabelled pictures to score in .*\/empty\. Give --unlabelled a folder with pictures/],
+    ['a pool of images that are all in the test set', () => {}, ['--unlabelled', file('test')], /^POOL_EMPTY: /],
     ['one class only', () => colours.slice(1).forEach(colour => rmSync(file(`train/${colour}`), {recursive: true})), [], /\/train has one class only \(blue\)\. Expected at least two\.$/],
     ['an empty class folder', () => mkdirSync(file('train/yellow')), [], /^No usable pictures in 1 class of .*\/train: yellow\. Add pictures or remove the class\.$/],
-    ['no class folders', () => {}, ['--labelled', 'pool', '--max-failures', '1'], /^No labelled pictures in .*\/pool\. Expected one folder a class/],
+    ['no class folders', () => {}, ['--labelled', file('pool'), '--max-failures', '1'], /^No labelled pictures in .*\/pool\. Expected one folder a class/],
     [
       'class names that differ',
       () => renameSync(file('test/red'), file('test/crimson')),
@@ -146,13 +148,9 @@ describe('data that do not fit together are refused (exit 3)', () => {
     ['classes that differ by case', () => cpSync(file('train/red'), file('train/Red'), {recursive: true}), [], /^The classes Red and red of .*\/train differ by case only\. Rename or merge them\.$/],
     ['a class with one picture', () => Array.from({length: 11}, (_, n) => unlinkSync(file(`train/red/${n}.png`))), [], /^1 class has no validation picture: red\. A class needs at least two labelled pictures/],
   ])('%s', async (_, change, args, message) => {
-    const home = await newHome();
     change();
-    const {code, stderr} = await pupil(['orchestrate', data.config, '--home', home, ...args], {cwd: data.folder});
-    const told = stderr.split('\n').filter(line => line !== '' && !/^([>=!] | {2}(prepare|only in|missing)|pupil colours)/.test(line));
-    expect(stderr.slice(stderr.indexOf(told[0] ?? '')).trimEnd()).toMatch(message);
-    expect(stderr).not.toContain('    at ');
-    expect(code).toBe(3);
+    const {again} = runOf(await newHome());
+    await expect(again(...args)).rejects.toMatchObject({name: 'UserError', exitCode: 3, message: expect.stringMatching(message) as string});
   });
 });
 
@@ -168,9 +166,8 @@ describe('pictures that cannot be used', () => {
     expect(refused.code).toBe(5);
     expect(refused.stderr).toMatch(/\d of \d+ images could not be used \(\d+\.\d %\), more than --max-failures 0\.01 allows\.\nThe last one: \S+: .*\nSee them all with pupil status; mend them, or raise --max-failures and run the same command to go on from here\.\n$/);
 
-    const allowed = await pupil([...command, '--max-failures', '0.2']);
-    expect(allowed).toMatchObject({code: 0, stderr: expect.stringContaining('20 images scored') as string});
-    const status = await outputOf(['status', '--home', home]);
+    expect(await look([...command, '--json', '--max-failures', '0.2'])).toContain('20 images scored');
+    const status = await look(['status', '--home', home]);
     for (const line of [/EMPTY_FILE +\S+pool\/empty\.png: /, /NOT_AN_IMAGE +\S+pool\/page\.jpg: /, /OUTSIDE_ROOT +\S+pool\/link\.png: a link to \/etc\/hostname/, /(TRUNCATED|CORRUPT) +\S+train\/red\/cut\.png: /]) expect(status).toMatch(line);
   });
 });
