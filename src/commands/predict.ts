@@ -8,7 +8,7 @@ import {imageSizes} from '../config.js';
 import {dataError, usageError} from '../errors.js';
 import {toPrintable} from '../images/printable-path.js';
 import {table} from '../report/table.js';
-import {threadsOf} from '../stages/context.js';
+import {decodingOf, threadsOf} from '../stages/context.js';
 import {percent} from '../words.js';
 import {openRun, type RunFlags} from './find-run.js';
 
@@ -30,7 +30,6 @@ export async function predict(flags: PredictFlags, stop: Stop): Promise<void> {
 
   let failed = 0;
   const items = flags.images.map((image): PredictItem => ({image, file: toPrintable(Buffer.from(path.resolve(image)))}));
-  const {limits} = config;
   await runChild<'predict'>(
     workerCommand({decodeThreads: threadsOf(config), device: 'cpu', python: null}),
     {
@@ -38,13 +37,7 @@ export async function predict(flags: PredictFlags, stop: Stop): Promise<void> {
       task: 'predict',
       model,
       device: 'cpu',
-      decoding: {
-        ...imageSizes(config, cifar),
-        formats: limits.formats,
-        maxFileBytes: limits.max_file_mb * 1_000_000,
-        maxPixels: limits.max_megapixels * 1_000_000,
-        timeoutSeconds: limits.decode_seconds,
-      },
+      decoding: decodingOf({config, ...imageSizes(config, cifar)}),
       decodeThreads: threadsOf(config),
       top: Math.min(flags.top, classes),
     },

@@ -34,7 +34,7 @@ export interface RunContext {
 export const threadsOf = (config: Config): number => (config.limits.threads === 'auto' ? availableParallelism() : config.limits.threads);
 
 /** How bytes become pixels in this run. */
-export function decodingOf({config: {limits}, size, resize}: RunContext): Decoding {
+export function decodingOf({config: {limits}, size, resize}: Pick<RunContext, 'config' | 'size' | 'resize'>): Decoding {
   return {
     size,
     resize,
