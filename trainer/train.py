@@ -148,7 +148,7 @@ def train(task: TrainTask) -> dict[str, Any]:
                     raise diverged(f'The validation loss became {accuracy.loss} after epoch {epoch + 1}', task.learning_rate)
                 events.emit('evaluated', epoch=epoch + 1, **asdict(accuracy))
                 history.append({'epoch': epoch + 1, **asdict(accuracy)})
-                if best_of(history) is history[-1]:
+                if best_of(history, len(validation)) is history[-1]:
                     best_weights = {name: tensor.detach().to('cpu', copy=True) for name, tensor in network.state_dict().items()}
             epoch, batch = epoch + 1, 0
 
@@ -166,7 +166,7 @@ def train(task: TrainTask) -> dict[str, Any]:
         raise Interrupted(f'Stopped after step {step} of {total_steps}; the same command goes on from there.') from interrupted
 
     save_model(task.output, classifier, best_weights)
-    best = best_of(history)
+    best = best_of(history, len(validation))
     return {
         'epochs': task.epochs,
         'best_epoch': best['epoch'],
@@ -188,11 +188,19 @@ def sgd(network: nn.Module, momentum: float, weight_decay: float) -> torch.optim
     return torch.optim.SGD([decayed, others], lr=0.0, momentum=momentum, nesterov=momentum > 0, fused=True)
 
 
-def best_of(history: list[dict[str, Any]]) -> dict[str, Any]:
-    """The evaluation with the highest top-1; among equals the one of least loss, then the earliest."""
-    return max(history, key=lambda entry: (entry['top1'], -entry['loss']))
+def best_of(history: list[dict[str, Any]], validation_images: int) -> dict[str, Any]:
+    """
+    The evaluation whose weights are kept: the latest one whose top-1 is within one standard error of the highest.
+
+    The rule of one standard error (Breiman et al., 1984; Hastie et al., The Elements of Statistical Learning, section 7.10), with
+    the longest training as the simplest model: the learning rate falls to 0, so of weights that validation cannot tell apart the
+    later are the better bet. With 50 validation images one error is 7 points, and the highest of many noisy readings is luck.
+    """
+    highest = max(entry['top1'] for entry in history)
+    standard_error = math.sqrt(highest * (1 - highest) / validation_images)
+    return [entry for entry in history if entry['top1'] >= highest - standard_error][-1]
 
 
 def diverged(what: str, learning_rate: float) -> Failure:
-    advice = 'Lower train.learning_rate (a third of it is a good try) or raise train.warmup. The checkpoint before it is kept.'
+    advice = 'Lower the learning_rate of the step (teacher, pretrain or finetune; a third of it is a good try) or raise train.warmup. The checkpoint before it is kept.'
     return Failure('diverged', f'{what}, with a learning rate of {learning_rate:.3g}. {advice}')

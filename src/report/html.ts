@@ -143,12 +143,12 @@ function training(curve: Curve): Markup {
   const best = evaluations.find(({epoch}) => epoch === bestEpoch);
   const last = steps.at(-1);
   const facts = [
-    ...(best ? [`best epoch ${best.epoch}: ${percent(best.top1)} top-1, ${percent(best.top5)} top-5`] : []),
+    ...(best ? [`epoch ${best.epoch} kept: ${percent(best.top1)} top-1, ${percent(best.top5)} top-5`] : []),
     ...(last ? [`${plural(last.step, 'step')}`] : []),
   ];
   return html`<article>
 <h3>${title} <small>${facts.join(' · ')}</small></h3>
-<figure>${accuracyPlot(curve)}<figcaption>${swatch('top1')} validation top-1 ${swatch('best')} best epoch, kept</figcaption></figure>
+<figure>${accuracyPlot(curve)}<figcaption>${swatch('top1')} validation top-1 ${swatch('best')} the epoch that was kept</figcaption></figure>
 ${
   steps.length === 0
     ? null

@@ -23,7 +23,7 @@ const DOTTED_UP_TO = 50;
 /** A smaller range of top-1 would show chance as mountains. */
 const SMALLEST_RANGE = 0.05;
 
-/** Validation top-1 by epoch, the best epoch marked. */
+/** Validation top-1 by epoch, the epoch that was kept marked. */
 export function accuracyPlot({title, evaluations, bestEpoch}: Curve): Markup {
   const points = inOrder(evaluations, evaluation => evaluation.epoch);
   const x = scaleLinear([0, Math.max(1, ...points.map(({epoch}) => epoch))], [LEFT, RIGHT]);

@@ -17,6 +17,8 @@ export interface EvaluateSummary {
   readonly images: number;
   /** Steps of the student in both its trainings, and of the baseline. */
   readonly steps: {readonly student: number; readonly supervised: number} | null;
+  /** The epoch of the baseline whose weights were kept; null without a baseline. */
+  readonly baselineEpoch: number | null;
 }
 
 export const evaluate: Stage<RunContext> = {
@@ -35,11 +37,11 @@ export const evaluate: Stage<RunContext> = {
     if (set === 'validation') {
       emit({type: 'warning', stage: 'evaluate', message: 'No test set was given (--test): these are validation accuracies, on which epochs were chosen, so they flatter.'});
     }
-    const steps = config.evaluate.baseline ? await trainBaseline(context, [ingredients['prepare.train']!, ingredients['prepare.validation']!]) : null;
+    const baseline = config.evaluate.baseline ? await trainBaseline(context, [ingredients['prepare.train']!, ingredients['prepare.validation']!]) : null;
     const model = (folder: string) => paths.model(folder, 'model.safetensors');
     const models = [
       ...(readyMadeOnnx(context) === null ? [{name: 'teacher', model: model('teacher')}] : []),
-      ...(steps === null ? [] : [{name: 'supervised', model: model('supervised')}]),
+      ...(baseline === null ? [] : [{name: 'supervised', model: model('supervised')}]),
       {name: 'student_pretrained', model: model('pretrained')},
       {name: 'student', model: model('student')},
     ];
@@ -58,7 +60,7 @@ export const evaluate: Stage<RunContext> = {
       studentPretrained: of('student_pretrained'),
       student: of('student'),
     };
-    const summary: EvaluateSummary = {results, set, images: evaluated.models[0]?.images ?? 0, steps};
+    const summary: EvaluateSummary = {results, set, images: evaluated.models[0]?.images ?? 0, steps: baseline?.steps ?? null, baselineEpoch: baseline?.epoch ?? null};
     const file = paths.model('.', 'results.json');
     const contents = `${JSON.stringify({...summary, classes: store.images.classes().length, seed: config.seed}, null, 2)}\n`;
     await publishFile(file, temporary => writeFile(temporary, contents));
@@ -81,7 +83,7 @@ async function evaluateGiven(context: RunContext, pack: string): Promise<Accurac
  * The fair baseline: the student's net, from scratch, on the labels alone, for at least as many steps as the student had in
  * both of its trainings. A gain over a teacher that was trained for less is no gain.
  */
-async function trainBaseline(context: RunContext, inputs: readonly string[]): Promise<NonNullable<EvaluateSummary['steps']>> {
+async function trainBaseline(context: RunContext, inputs: readonly string[]): Promise<{steps: NonNullable<EvaluateSummary['steps']>; epoch: number}> {
   const {config, store} = context;
   const stepsOf = (stage: 'pretrain' | 'finetune') => (store.stages.read(stage)?.summary as {steps: number}).steps;
   const student = stepsOf('pretrain') + stepsOf('finetune');
@@ -89,5 +91,5 @@ async function trainBaseline(context: RunContext, inputs: readonly string[]): Pr
   const stepsPerEpoch = Math.ceil(images / config.train.batch_size);
   const epochs = Math.ceil(student / stepsPerEpoch);
   const result = await train(context, {stage: 'evaluate', part: 'baseline', step: 'pretrain', folder: 'supervised', trainPack: 'train', init: null, epochs, inputs});
-  return {student, supervised: result.steps};
+  return {steps: {student, supervised: result.steps}, epoch: result.bestEpoch};
 }

@@ -55,7 +55,7 @@ async function gather(context: RunContext): Promise<ReportData> {
     counts: prepared,
     selection,
     stages: stageNames.filter(name => name !== 'report').map(name => stageRow(store, name)),
-    curves: curves(store),
+    curves: curves(store, evaluated.baselineEpoch),
     classes: await rankedClasses(context),
     quarantine: store.quarantine.counts(),
     config: stringify(config),
@@ -80,20 +80,18 @@ export function lastAccount<Event>(events: readonly Event[], position: (event: E
   return standing;
 }
 
-function curves(store: Store): Curve[] {
-  const curve = (stage: StageName, part: string, title: string): Curve | null => {
-    const evaluations = lastAccount(store.events.of(stage, 'evaluated').filter(event => event.part === part), event => event.epoch);
-    const [first] = evaluations;
-    if (!first) return null;
-    const best = evaluations.reduce((best, event) => (event.top1 > best.top1 ? event : best), first);
-    const steps = lastAccount(store.events.of(stage, 'step').filter(event => event.part === part), event => event.step);
-    return {title, steps, evaluations, bestEpoch: best.epoch};
+function curves(store: Store, baselineEpoch: number | null): Curve[] {
+  const keptEpoch = (stage: StageName) => z.object({bestEpoch: z.number()}).safeParse(store.stages.read(stage)?.summary).data?.bestEpoch ?? null;
+  const curve = (stage: StageName, part: string, title: string, kept: number | null): Curve | null => {
+    const evaluations = store.events.of(stage, 'evaluated').filter(event => event.part === part);
+    if (evaluations.length === 0 || kept === null) return null;
+    return {title, steps: store.events.of(stage, 'step').filter(event => event.part === part), evaluations, bestEpoch: kept};
   };
   return [
-    curve('teacher', '', 'Teacher'),
-    curve('evaluate', 'baseline', 'Supervised baseline'),
-    curve('pretrain', '', 'Student, pre-training'),
-    curve('finetune', '', 'Student, fine-tuning'),
+    curve('teacher', '', 'Teacher', keptEpoch('teacher')),
+    curve('evaluate', 'baseline', 'Supervised baseline', baselineEpoch),
+    curve('pretrain', '', 'Student, pre-training', keptEpoch('pretrain')),
+    curve('finetune', '', 'Student, fine-tuning', keptEpoch('finetune')),
   ].filter(found => found !== null);
 }
 

@@ -7,7 +7,7 @@ import {trainingSettings} from '../config.js';
 import {dataError} from '../errors.js';
 import {hashFile} from '../pipeline/stamp.js';
 import type {Ingredients, Stage, StageResult} from '../pipeline/stage.js';
-import {percent, plural} from '../words.js';
+import {percent} from '../words.js';
 import {runTrainer, type RunContext} from './context.js';
 import {architectureOf, train, trainingIngredients} from './train.js';
 
@@ -47,7 +47,7 @@ export const teacher: Stage<RunContext> = {
       return {
         outputs: [{name: 'model', files: [paths.model('teacher', 'model.safetensors')]}],
         summary: result,
-        headline: `${percent(result.top1)} top-1 on validation, best of ${plural(result.epochs, 'epoch')} at ${result.bestEpoch}`,
+        headline: `${percent(result.top1)} top-1 on validation, epoch ${result.bestEpoch} of ${result.epochs} kept`,
       };
     }
     const taken = paths.model('teacher', isOnnx(file) ? 'given.onnx' : 'model.safetensors');

@@ -134,9 +134,9 @@ describe('the report', () => {
 });
 
 describe('the curves of the report', () => {
-  it('mark the best epoch', () => {
+  it('mark the epoch that was kept', () => {
     const page = renderReport(sample());
-    expect(page).toContain('best epoch 2: 41.0 % top-1, 70.0 % top-5');
+    expect(page).toContain('epoch 2 kept: 41.0 % top-1, 70.0 % top-5');
     expect(count(page, '<text class="best-label"')).toBe(1);
   });
 
