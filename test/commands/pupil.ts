@@ -67,10 +67,12 @@ export async function look(args: readonly string[]): Promise<string> {
     stdout += String(chunk);
     return true;
   });
+  const progress = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
   try {
     await runCommandLine(args, {requested: new AbortController().signal, forced: new AbortController().signal});
   } finally {
     write.mockRestore();
+    progress.mockRestore();
     vi.unstubAllEnvs();
   }
   return stdout;
