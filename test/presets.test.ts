@@ -14,5 +14,5 @@ it('says of every preset in one line what it is, and asks for the sources that i
     expect(config.run).toBe(preset);
     expect(config.about).toMatch(/^[^\n]{20,160}$/);
   }
-  expect(() => readConfig({preset: 'imagenet'}, '/home')).toThrow(/no labelled pictures.*--labelled[^]*no unlabelled pictures.*--unlabelled/);
+  expect(() => readConfig({preset: 'imagenet'}, '/home')).toThrow(/No labelled pictures.*--labelled[^]*No unlabelled pictures.*--unlabelled/);
 });

@@ -10,6 +10,7 @@ import safetensors
 import torch
 from torch import Tensor
 
+from . import events
 from .config import ImportTask
 from .errors import Failure
 from .model import Classifier
@@ -33,6 +34,9 @@ def import_weights(task: ImportTask) -> dict[str, Any]:
         raise Failure(
             'model', f'{task.file} does not name the classes of its outputs. Name them, in its order, with the key teacher.classes.'
         )
+
+    if 'mean' not in metadata:
+        events.note(f"{task.file} does not say how its pictures were normalised: taking ImageNet's mean and deviation.")
 
     wanted = classifier.net.state_dict()
     for name, tensor in wanted.items():

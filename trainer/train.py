@@ -202,5 +202,5 @@ def best_of(history: list[dict[str, Any]], validation_images: int) -> dict[str, 
 
 
 def diverged(what: str, learning_rate: float) -> Failure:
-    advice = 'Lower the learning_rate of the step (teacher, pretrain or finetune; a third of it is a good try) or raise train.warmup. The checkpoint before it is kept.'
-    return Failure('diverged', f'{what}, with a learning rate of {learning_rate:.3g}. {advice}')
+    keys = 'Lower the learning_rate of the step (teacher, pretrain or finetune; a third of it is a good try) or raise train.warmup.'
+    return Failure('diverged', f'{what}, with a learning rate of {learning_rate:.3g}. {keys} The checkpoint before it is kept.')

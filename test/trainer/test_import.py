@@ -14,6 +14,9 @@ from trainer.import_weights import IMAGENET_MEAN, import_weights
 from trainer.model import build_network
 from trainer.model_file import load_model
 
+# A note on the normalisation is an event.
+pytestmark = pytest.mark.usefixtures('emitted')
+
 ELSEWHERE = ['grey', 'blue', 'green', 'red']
 architecture = {'name': 'resnet18', 'stem': 'imagenet', 'size': 64, 'resize': 72, 'classes': CLASSES}
 
