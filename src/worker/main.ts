@@ -41,7 +41,7 @@ async function runTask(task: WorkerTask, signal: AbortSignal, emit: Emit): Promi
     case 'thumbnails':
       return await (await import('./thumbnails.js')).drawThumbnails(task, signal);
     case 'draw':
-      return await (await import('./draw-demo.js')).drawDemo(task, signal, event => void emit(event));
+      return await (await import('./draw-demo.js')).drawDemo(task, signal, emit);
     case 'probe':
       return await (await import('./probe.js')).probe(task);
   }

@@ -121,6 +121,8 @@ def start(tmp_path: Path) -> Callable[[dict[str, Any]], subprocess.Popen[str]]:
     def start_trainer(message: dict[str, Any]) -> subprocess.Popen[str]:
         config = tmp_path / 'config.json'
         config.write_text(json.dumps(message))
+        # Or a test that waits for an event would see those of the trainer before.
+        (tmp_path / 'events.ndjson').unlink(missing_ok=True)
         command = ['bash', '-c', 'exec "$@" 3>"$0"', str(tmp_path / 'events.ndjson'), sys.executable, '-m', 'trainer', str(config)]
         return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 

@@ -31,7 +31,7 @@ function background(random: Random): {ground: Colour; fragment: string} {
   const patterns = {
     plain: () => plain,
     gradient: () =>
-      `<linearGradient id="sky" gradientTransform="rotate(${random.between(0, 90)})"><stop ${`stop-color="${css(ground)}"`}/><stop offset="1" stop-color="${css(near)}"/></linearGradient>` +
+      `<linearGradient id="sky" gradientTransform="rotate(${random.between(0, 90)})"><stop stop-color="${css(ground)}"/><stop offset="1" stop-color="${css(near)}"/></linearGradient>` +
       box('fill="url(#sky)"', -80, -80, 160, 160),
     stripes: () => {
       const width = random.between(5, 22);
