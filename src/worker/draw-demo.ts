@@ -56,7 +56,7 @@ function plan({labelledPerClass, unlabelled, testPerClass}: TaskOf<'draw'>): Pic
   return [...perClass(labelledPerClass, 'labelled'), ...numbered(unlabelled, 'unlabelled', 5, null), ...perClass(testPerClass, 'test')];
 }
 
-const anything = (random: Random): Draw => random.pick(Object.values<Draw>(random.chance(OTHER_SHARE) ? others : kinds));
+const anything = (random: Random): Draw => random.pick(random.chance(OTHER_SHARE) ? others : Object.values<Draw>(kinds));
 
 /** The PNG of one picture: its scene, grainy as if a cheap camera had taken it. */
 async function render(random: Random, size: number, draw: Draw): Promise<Buffer> {

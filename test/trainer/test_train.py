@@ -64,7 +64,7 @@ def test_equal_settings_make_equal_bytes_and_another_seed_does_not(train_task, e
 
 @pytest.mark.parametrize(('precision', 'threads'), [('fp32', 1), ('bf16', 2)])
 def test_killed_in_each_epoch_it_ends_with_the_weights_of_an_undisturbed_run(train_task, start, finish, tmp_path, precision, threads):
-    task = {**train_task, 'precision': precision, 'threads': threads, 'batch_size': 10, 'epochs': 4, 'evaluations': 2}
+    task = {**train_task, 'precision': precision, 'threads': threads, 'batch_size': 10, 'epochs': 6, 'evaluations': 2}
     undisturbed = {**task, 'checkpoint': str(tmp_path / 'whole' / 'checkpoint.pt'), 'output': str(tmp_path / 'whole' / 'model.safetensors')}
     whole = finish(start(undisturbed)).events[-1]['result']
     for _ in range(3):

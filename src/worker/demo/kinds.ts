@@ -1,7 +1,6 @@
 /** The kinds of things in the demo's pictures: a table of short functions, each of which draws one thing, never twice alike. */
 import type {Random} from './random.js';
-import {box, ellipse, path, placed, polygon} from './svg.js';
-import type {Ink} from './svg.js';
+import {box, ellipse, path, placed, polygon, type Ink} from './svg.js';
 
 /** What a thing is drawn with: three fills and a pen. */
 export interface Inks {
@@ -18,6 +17,9 @@ export type Draw = (random: Random, inks: Inks) => string;
 const around = (count: number, fragment: string) =>
   Array.from({length: count}, (_, index) => placed(`rotate(${(360 * index) / count})`, fragment)).join('');
 
+/** A fragment and its mirror image. */
+const mirrored = (fragment: string) => fragment + placed('scale(-1 1)', fragment);
+
 const boat: Draw = (random, {body, accent, detail, line}) => {
   const bow = random.between(34, 46);
   const stern = random.between(28, 42);
@@ -25,7 +27,8 @@ const boat: Draw = (random, {body, accent, detail, line}) => {
   const masthead = random.between(-46, -34);
   const boom = deck - random.between(4, 10);
   const hull = path(body, `M${-stern} ${deck} L${bow} ${deck} Q${bow - 12} ${deck + 24} ${bow - 24} ${deck + 22} L${8 - stern} ${deck + 22} Z`);
-  const mainsail = path(accent, `M-2 ${masthead} Q${-random.between(4, 24)} ${(masthead + boom) / 2} ${-random.between(24, 36)} ${boom} L-2 ${boom} Z`);
+  const [belly, clew] = [-random.between(4, 24), -random.between(24, 36)];
+  const mainsail = path(accent, `M-2 ${masthead} Q${belly} ${(masthead + boom) / 2} ${clew} ${boom} L-2 ${boom} Z`);
   const jib = random.chance(0.7) ? polygon(detail, [3, masthead + random.between(2, 18)], [random.between(20, 34), boom], [3, boom]) : '';
   const pennant = random.chance(0.3) ? polygon(body, [0, masthead - 4], [14, masthead], [0, masthead + 5]) : '';
   const waves = random.chance(0.5) ? path(line, 'M-48 42 q8 -8 16 0 t16 0 t16 0 t16 0 t16 0 t16 0') : '';
@@ -44,7 +47,9 @@ const car: Draw = (random, {body, accent, detail}) => {
   const axle = 18 + random.between(0, 3);
   const wheels = [-random.between(22, 28), random.between(22, 28)].map(x => ellipse(accent, x, axle, wheel) + ellipse(detail, x, axle, wheel / 2.4));
   const lamp = random.chance(0.6) ? ellipse(detail, 41, hood + 7, 3, 3.5) : '';
-  return cabin + window(tail + 6, middle - 1) + window(middle + 2, front + 2) + box(body, -46, hood, 92, 19 - hood, random.between(3, 9)) + lamp + wheels.join('');
+  const windows = window(tail + 6, middle - 1) + window(middle + 2, front + 2);
+  const chassis = box(body, -46, hood, 92, 19 - hood, random.between(3, 9));
+  return cabin + windows + chassis + lamp + wheels.join('');
 };
 
 const catFace: Draw = (random, {body, accent, detail, line}) => {
@@ -54,15 +59,17 @@ const catFace: Draw = (random, {body, accent, detail, line}) => {
   const inner = random.chance(0.6) ? polygon(accent, [-width + 7, -10], [-width * 0.82, tip + 10], [-14, -height + 14]) : '';
   const eye = ellipse(detail, -14, 2, random.between(3.5, 6.5), random.between(4, 8));
   const whiskers = path(line, `M-12 18 L-46 ${random.between(8, 16)} M-12 22 L-46 ${random.between(22, 30)}`);
-  const half = ear + inner;
-  const mirrored = (fragment: string) => fragment + placed('scale(-1 1)', fragment);
-  return mirrored(half) + ellipse(body, 0, 8, width, height) + mirrored(eye + whiskers) + polygon(accent, [-5, 14], [5, 14], [0, 20]) + path(line, 'M0 20 v4 m-8 0 q4 5 8 0 q4 5 8 0');
+  const nose = polygon(accent, [-5, 14], [5, 14], [0, 20]);
+  const mouth = path(line, 'M0 20 v4 m-8 0 q4 5 8 0 q4 5 8 0');
+  return mirrored(ear + inner) + ellipse(body, 0, 8, width, height) + mirrored(eye + whiskers) + nose + mouth;
 };
 
 const sittingCat: Draw = (random, {body, accent, detail, line}) => {
   const [hip, chest] = [random.between(20, 28), random.between(9, 14)];
-  const tail = path(line, `M${hip - 6} 40 C52 46 ${random.between(30, 50)} ${random.between(0, 20)} ${random.between(28, 46)} ${random.between(-20, 0)}`);
-  const trunk = path(body, `M${-chest} -12 C${-chest - 4} 10 ${-hip} 16 ${-hip} 34 Q${-hip} 46 0 46 Q${hip} 46 ${hip} 34 C${hip} 10 ${chest} 4 ${chest} -12 Z`);
+  const bend = `${random.between(30, 50)} ${random.between(0, 20)}`;
+  const tail = path(line, `M${hip - 6} 40 C52 46 ${bend} ${random.between(28, 46)} ${random.between(-20, 0)}`);
+  const haunches = `Q${-hip} 46 0 46 Q${hip} 46 ${hip} 34`;
+  const trunk = path(body, `M${-chest} -12 C${-chest - 4} 10 ${-hip} 16 ${-hip} 34 ${haunches} C${hip} 10 ${chest} 4 ${chest} -12 Z`);
   const head = random.between(14, 18);
   const ears = [-1, 1].map(side => polygon(body, [side * head, -24], [side * head * 0.9, random.between(-50, -45)], [side * 2, -38]));
   const face = [-1, 1].map(side => ellipse(detail, side * 6, -26, 2.6, 3.4)).join('') + polygon(accent, [-3, -20], [3, -20], [0, -16]);
@@ -100,7 +107,11 @@ const fish: Draw = (random, {body, accent, detail, line}) => {
 
 const stalk: Draw = (random, {accent, line}) => {
   const bend = random.between(-14, 14);
-  const leaf = (side: number) => (random.chance(0.6) ? path(accent, `M0 ${random.between(26, 38)} q${side * 10} -18 ${side * random.between(16, 28)} -10 q${-side * 4} 12 ${-side * 16} 14 Z`) : '');
+  const leaf = (side: number) => {
+    if (!random.chance(0.6)) return '';
+    const [foot, tip] = [random.between(26, 38), side * random.between(16, 28)];
+    return path(accent, `M0 ${foot} q${side * 10} -18 ${tip} -10 q${-side * 4} 12 ${-side * 16} 14 Z`);
+  };
   return path(line, `M0 -10 Q${bend} 20 0 48`) + leaf(-1) + leaf(1);
 };
 
@@ -112,7 +123,9 @@ const daisy: Draw = (random, {body, detail}) => {
 
 const tulip: Draw = (random, {body, accent}) => {
   const [width, tip] = [random.between(14, 20), random.between(-24, -16)];
-  return polygon(accent, [-width / 2, 4], [0, tip - 4], [width / 2, 4]) + path(body, `M${-width} ${tip} L${-width / 3} -6 L0 ${tip + 6} L${width / 3} -6 L${width} ${tip} Q${width + 4} 20 0 20 Q${-width - 4} 20 ${-width} ${tip} Z`);
+  const tips = `M${-width} ${tip} L${-width / 3} -6 L0 ${tip + 6} L${width / 3} -6 L${width} ${tip}`;
+  const petals = path(body, `${tips} Q${width + 4} 20 0 20 Q${-width - 4} 20 ${-width} ${tip} Z`);
+  return polygon(accent, [-width / 2, 4], [0, tip - 4], [width / 2, 4]) + petals;
 };
 
 const flower: Draw = (random, inks) => {
@@ -131,9 +144,11 @@ const house: Draw = (random, {body, accent, detail, line}) => {
   const chimney = random.chance(0.5) ? box(body, half * random.between(0.35, 0.65), ridge - 2, 8, eaves - ridge) : '';
   const door = random.between(-half + 5, half - 18);
   const pane = random.between(8, 13);
-  const windows = [-half + 5, -pane / 2, half - 5 - pane].filter(x => x + pane < door || x > door + 13).map(x => box(detail, x, eaves + 8, pane, pane));
+  const besideDoor = [-half + 5, -pane / 2, half - 5 - pane].filter(x => x + pane < door || x > door + 13);
+  const windows = besideDoor.map(x => box(detail, x, eaves + 8, pane, pane));
   const ground = random.chance(0.3) ? path(line, 'M-48 44 H48') : '';
-  return ground + chimney + box(body, -half, eaves, half * 2, 44 - eaves) + roof + box(detail, door, 44 - random.between(18, 26), 13, 26) + windows.join('');
+  const walls = box(body, -half, eaves, half * 2, 44 - eaves);
+  return ground + chimney + walls + roof + box(detail, door, 44 - random.between(18, 26), 13, 26) + windows.join('');
 };
 
 const mushroom: Draw = (random, {body, accent, detail}) => {
@@ -143,14 +158,21 @@ const mushroom: Draw = (random, {body, accent, detail}) => {
   const [neck, foot] = [random.between(6, 12), random.between(8, 17)];
   const stem = path(accent, `M${-neck} ${brim} Q${-neck} 24 ${-foot} 42 Q0 50 ${foot} 42 Q${neck} 24 ${neck} ${brim} Z`);
   const dome = path(body, `M${-cap} ${brim} C${-cap} ${crown} ${cap} ${crown} ${cap} ${brim} Q0 ${brim + random.between(-4, 14)} ${-cap} ${brim} Z`);
-  const spot = (index: number) => ellipse(detail, cap * (index * 0.45 - 0.45 + random.between(-0.1, 0.1)), brim - random.between(7, 17), random.between(3, 7), random.between(3, 5));
+  const spot = (index: number) => {
+    const x = cap * (index * 0.45 - 0.45 + random.between(-0.1, 0.1));
+    return ellipse(detail, x, brim - random.between(7, 17), random.between(3, 7), random.between(3, 5));
+  };
   return stem + dome + (random.chance(0.65) ? random.several(3, spot).join('') : '');
 };
 
 const conifer: Draw = (random, {body, accent}) => {
   const tiers = random.whole(2, 4);
   const width = random.between(20, 34);
-  const tier = (index: number) => polygon(body, [-width * (0.55 + (0.45 * index) / tiers), -48 + (80 / tiers) * (index + 1)], [0, -50 + (64 / tiers) * index], [width * (0.55 + (0.45 * index) / tiers), -48 + (80 / tiers) * (index + 1)]);
+  const tier = (index: number) => {
+    const half = width * (0.55 + (0.45 * index) / tiers);
+    const hem = -48 + (80 / tiers) * (index + 1);
+    return polygon(body, [-half, hem], [0, -50 + (64 / tiers) * index], [half, hem]);
+  };
   return box(accent, -4, 30, 8, 18) + random.several(tiers, tier).reverse().join('');
 };
 
@@ -158,12 +180,17 @@ const broadleaf: Draw = (random, {body, accent, detail}) => {
   const trunk = random.between(4, 8);
   const leaves = random.several(random.whole(3, 6), () => ellipse(body, random.between(-18, 18), random.between(-28, 0), random.between(14, 21)));
   const fruit = random.chance(0.35) ? random.several(4, () => ellipse(detail, random.between(-20, 20), random.between(-34, 2), 3.5)) : [];
-  return polygon(accent, [-trunk, 48], [-trunk * 0.6, -6], [trunk * 0.6, -6], [trunk, 48]) + ellipse(body, 0, -14, random.between(18, 26), random.between(18, 30)) + leaves.join('') + fruit.join('');
+  const wood = polygon(accent, [-trunk, 48], [-trunk * 0.6, -6], [trunk * 0.6, -6], [trunk, 48]);
+  const crown = ellipse(body, 0, -14, random.between(18, 26), random.between(18, 30));
+  return wood + crown + leaves.join('') + fruit.join('');
 };
 
 const palm: Draw = (random, {body, line}) => {
   const lean = random.between(-18, 18);
-  const frond = (index: number) => placed(`translate(${lean} -22) rotate(${-100 + index * 40 + random.between(-12, 12)})`, path(body, `M0 3 Q16 -22 ${random.between(30, 38)} 4 Q16 -8 0 3 Z`));
+  const frond = (index: number) => {
+    const angle = -100 + index * 40 + random.between(-12, 12);
+    return placed(`translate(${lean} -22) rotate(${angle})`, path(body, `M0 3 Q16 -22 ${random.between(30, 38)} 4 Q16 -8 0 3 Z`));
+  };
   return path(line, `M0 48 Q${-lean / 2} 10 ${lean} -22`) + random.several(7, frond).join('');
 };
 
@@ -174,7 +201,8 @@ const umbrella: Draw = (random, {body, accent, line}) => {
   const [scallop, rise] = [span / 2, random.between(6, 14)];
   const edge = (step: number, count: number) => `q${step / 2} ${-rise} ${step} 0 `.repeat(count);
   const canopy = path(body, `M${-span} ${brim} C${-span * 0.9} ${top - 8} ${span * 0.9} ${top - 8} ${span} ${brim} ${edge(-scallop, 4)} Z`);
-  const gore = random.chance(0.6) ? path(accent, `M0 ${top} Q${-scallop} ${top + 8} ${-scallop} ${brim} ${edge(scallop, 2)} Q${scallop} ${top + 8} 0 ${top} Z`) : '';
+  const middle = `M0 ${top} Q${-scallop} ${top + 8} ${-scallop} ${brim} ${edge(scallop, 2)} Q${scallop} ${top + 8} 0 ${top} Z`;
+  const gore = random.chance(0.6) ? path(accent, middle) : '';
   const crook = random.between(8, 14) * random.pick([-1, 1]);
   return path(line, `M0 ${top - 8} V38 q0 9 ${crook / 2} 9 t${crook / 2} -9`) + canopy + gore;
 };
@@ -201,7 +229,8 @@ const cloud: Draw = (random, {body}) =>
 
 const key: Draw = (random, {body, detail}) => {
   const bow = random.between(13, 19);
-  return box(body, 0, -4, 46, 8) + box(body, 28, 0, 6, random.between(10, 18)) + box(body, 38, 0, 6, random.between(8, 18)) + ellipse(body, -20, 0, bow) + ellipse(detail, -20, 0, bow / 2);
+  const bit = box(body, 28, 0, 6, random.between(10, 18)) + box(body, 38, 0, 6, random.between(8, 18));
+  return box(body, 0, -4, 46, 8) + bit + ellipse(body, -20, 0, bow) + ellipse(detail, -20, 0, bow / 2);
 };
 
 const bottle: Draw = (random, {body, accent, detail}) => {
@@ -210,8 +239,10 @@ const bottle: Draw = (random, {body, accent, detail}) => {
   return glass + box(accent, -half, 10, half * 2, random.between(10, 22)) + box(detail, -neck, -46, neck * 2, 10);
 };
 
-const balloon: Draw = (random, {body, line}) =>
-  path(line, `M0 16 q${random.between(-16, 16)} 14 0 32`) + ellipse(body, 0, -16, random.between(22, 32), 32) + polygon(body, [-5, 22], [5, 22], [0, 14]);
+const balloon: Draw = (random, {body, line}) => {
+  const string = path(line, `M0 16 q${random.between(-16, 16)} 14 0 32`);
+  return string + ellipse(body, 0, -16, random.between(22, 32), 32) + polygon(body, [-5, 22], [5, 22], [0, 14]);
+};
 
 const moon: Draw = (random, {body}) => path(body, `M14 -44 A45 45 0 1 0 14 44 A${random.between(46, 70)} ${random.between(46, 70)} 0 0 1 14 -44 Z`);
 
@@ -232,8 +263,9 @@ const ladder: Draw = (random, {line}) => {
 };
 
 const butterfly: Draw = (random, {body, accent, detail, line}) => {
-  const wing = ellipse(body, 20, -14, random.between(16, 24), random.between(14, 20)) + ellipse(accent, 15, 16, random.between(10, 17), random.between(10, 16));
-  return path(line, 'M0 -20 L-9 -42 M0 -20 L9 -42') + wing + placed('scale(-1 1)', wing) + ellipse(detail, 0, 0, 4, 24);
+  const forewing = ellipse(body, 20, -14, random.between(16, 24), random.between(14, 20));
+  const hindwing = ellipse(accent, 15, 16, random.between(10, 17), random.between(10, 16));
+  return path(line, 'M0 -20 L-9 -42 M0 -20 L9 -42') + mirrored(forewing + hindwing) + ellipse(detail, 0, 0, 4, 24);
 };
 
 const hourglass: Draw = (random, {body, accent}) => {
@@ -246,9 +278,12 @@ const scribble: Draw = (random, {line}) =>
   path(line, `M0 0 ${random.several(random.whole(3, 6), () => `S${random.several(4, () => random.between(-46, 46)).join(' ')}`).join(' ')}`);
 
 const shards: Draw = (random, {body, accent, detail}) => {
-  const shard = () => polygon(random.pick([body, accent, detail]), ...random.several(random.whole(3, 5), () => [random.between(-46, 46), random.between(-46, 46)] as const));
+  const corner = () => [random.between(-46, 46), random.between(-46, 46)] as const;
+  const shard = () => polygon(random.pick([body, accent, detail]), ...random.several(random.whole(3, 5), corner));
   return random.several(random.whole(2, 4), shard).join('');
 };
 
 /** Things of no class: a sixth of the unlabelled pictures shows one of these. */
-export const others = {star, heart, cloud, key, bottle, balloon, moon, arrow, envelope, ladder, butterfly, hourglass, scribble, shards} satisfies Record<string, Draw>;
+export const others: readonly Draw[] = [
+  star, heart, cloud, key, bottle, balloon, moon, arrow, envelope, ladder, butterfly, hourglass, scribble, shards,
+];

@@ -1,8 +1,7 @@
 /** One picture of the demo as an SVG document: a background, clutter, a thing somewhere, and perhaps something in front of it. */
 import type {Draw, Inks} from './kinds.js';
 import type {Random} from './random.js';
-import {box, ellipse, path, placed, polygon} from './svg.js';
-import type {Ink} from './svg.js';
+import {box, ellipse, path, placed, polygon, type Ink} from './svg.js';
 
 /** A colour as hue (degrees), saturation and lightness (percent). */
 interface Colour {
@@ -25,20 +24,27 @@ function contrasting(random: Random, from: Colour, distance: number): Colour {
 /** The background's fill, and a colour that stands for it when other colours are chosen. */
 function background(random: Random): {ground: Colour; fragment: string} {
   const ground = anyColour(random);
-  const near = {...ground, hue: ground.hue + random.between(-60, 60), lightness: Math.min(95, Math.max(5, ground.lightness + random.between(-18, 18)))};
-  const plain = box(fill(ground), -80, -80, 160, 160);
-  const turned = (fragments: string[]) => placed(`rotate(${random.between(0, 180)})`, ...fragments);
+  const hue = ground.hue + random.between(-60, 60);
+  const near = {...ground, hue, lightness: Math.min(95, Math.max(5, ground.lightness + random.between(-18, 18)))};
+  const everywhere = (ink: Ink) => box(ink, -80, -80, 160, 160);
+  const plain = everywhere(fill(ground));
   const patterns = {
     plain: () => plain,
-    gradient: () =>
-      `<linearGradient id="sky" gradientTransform="rotate(${random.between(0, 90)})"><stop stop-color="${css(ground)}"/><stop offset="1" stop-color="${css(near)}"/></linearGradient>` +
-      box('fill="url(#sky)"', -80, -80, 160, 160),
+    gradient: () => {
+      const stops = `<stop stop-color="${css(ground)}"/><stop offset="1" stop-color="${css(near)}"/>`;
+      const gradient = `<linearGradient id="sky" gradientTransform="rotate(${random.between(0, 90)})">${stops}</linearGradient>`;
+      return gradient + everywhere('fill="url(#sky)"');
+    },
     stripes: () => {
       const width = random.between(5, 22);
-      return plain + turned(random.several(Math.ceil(160 / width / 2), index => box(fill(near), -80, -80 + index * width * 2, 160, width)));
+      const stripes = random.several(Math.ceil(160 / width / 2), index => box(fill(near), -80, -80 + index * width * 2, 160, width));
+      return plain + placed(`rotate(${random.between(0, 180)})`, ...stripes);
     },
     horizon: () => plain + placed(`rotate(${random.between(-12, 12)})`, box(fill(near), -80, random.between(-10, 35), 160, 120)),
-    blotches: () => plain + random.several(random.whole(4, 9), () => ellipse(fill(near), random.between(-50, 50), random.between(-50, 50), random.between(6, 26), random.between(6, 26))).join(''),
+    blotches: () => {
+      const [place, radius] = [() => random.between(-50, 50), () => random.between(6, 26)];
+      return plain + random.several(random.whole(4, 9), () => ellipse(fill(near), place(), place(), radius(), radius())).join('');
+    },
   };
   return {ground, fragment: random.pick(Object.values(patterns))()};
 }
@@ -49,7 +55,8 @@ function inksAgainst(random: Random, ground: Colour): Inks {
   const accent = random.chance(0.25) ? body : contrasting(random, ground, 12);
   const detail = contrasting(random, body, 25);
   const width = random.between(3, 6);
-  const pen = (colour: Colour, thickness = width): Ink => `stroke="${css(colour)}" stroke-width="${thickness}" stroke-linejoin="round" stroke-linecap="round"`;
+  const pen = (colour: Colour, thickness = width): Ink =>
+    `stroke="${css(colour)}" stroke-width="${thickness}" stroke-linejoin="round" stroke-linecap="round"`;
   const line = `fill="none" ${pen(random.chance(0.5) ? body : contrasting(random, ground, 25))}`;
   const manners = {
     filled: () => ({body: fill(body), accent: fill(accent), detail: fill(detail), line}),
@@ -73,7 +80,10 @@ function scrap(random: Random, reach: number): string {
     () => ellipse(ink, 0, 0, size, size * random.between(0.3, 1)),
     () => box(ink, -size, -size / 3, size * 2, size * random.between(0.3, 1)),
     () => polygon(ink, [-size, size], [0, -size], [size, size * random.between(0, 1)]),
-    () => path(`fill="none" stroke="${css(anyColour(random))}" stroke-width="${random.between(2, 5)}"`, `M${-size * 2} 0 q${size} ${-size} ${size * 2} 0 t${size * 2} 0`),
+    () => {
+      const pen = `fill="none" stroke="${css(anyColour(random))}" stroke-width="${random.between(2, 5)}"`;
+      return path(pen, `M${-size * 2} 0 q${size} ${-size} ${size * 2} 0 t${size * 2} 0`);
+    },
   ];
   return placed(`translate(${random.between(-50, 50)} ${random.between(-50, 50)}) rotate(${random.between(0, 360)})`, random.pick(shapes)());
 }
@@ -97,5 +107,6 @@ export function scene(random: Random, size: number, draw: Draw): string {
   const clutter = random.several(random.whole(0, 4), () => scrap(random, 12));
   const thing = placed(pose(random), draw(random, inksAgainst(random, ground)));
   const occluders = random.chance(0.35) ? random.several(random.whole(1, 3), () => scrap(random, 15)) : [];
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${size}" height="${size}" viewBox="-50 -50 100 100">${[fragment, ...clutter, thing, ...occluders].join('')}</svg>`;
+  const content = [fragment, ...clutter, thing, ...occluders].join('');
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${size}" height="${size}" viewBox="-50 -50 100 100">${content}</svg>`;
 }
