@@ -3,7 +3,7 @@
 //   PUPIL_PYTHON=/path/to/python         uses that interpreter (torch 2.11 or newer) instead of making an environment
 import {spawnSync} from 'node:child_process';
 import {createHash} from 'node:crypto';
-import {copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync} from 'node:fs';
+import {chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
@@ -83,6 +83,8 @@ function build() {
   step(path.join(root, 'dist', '.pupil-setup'), key, 'build', () => {
     rmSync(path.join(root, 'dist'), {recursive: true, force: true});
     run(process.execPath, [path.join('node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.build.json'], {mend: 'npx tsc -p tsconfig.build.json, and read what it says'});
+    // npx runs it as a program; npm makes it one only the first time that it meets this folder.
+    chmodSync(path.join(root, 'dist', 'main.js'), 0o755);
   });
 }
 
