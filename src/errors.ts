@@ -46,6 +46,14 @@ export class Interrupted extends Error {
   }
 }
 
+/** Throws the Interrupted that a stop was asked for with, where one was. */
+export function throwIfStopped(signal: AbortSignal): void {
+  if (signal.aborted) throw interruptionOf(signal);
+}
+
+/** The Interrupted that a stop was asked for with. */
+export const interruptionOf = (signal: AbortSignal): Interrupted => (signal.reason instanceof Interrupted ? signal.reason : new Interrupted());
+
 /** A child process that ended without a `finished` event. `logTail` holds its last lines of human text. */
 export class ChildError extends Error {
   override readonly name = 'ChildError';

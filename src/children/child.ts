@@ -6,7 +6,7 @@ import {createInterface} from 'node:readline';
 import {finished} from 'node:stream/promises';
 import {Readable, type Writable} from 'node:stream';
 import {execa} from 'execa';
-import {ChildError, environmentError, exitCodes, Interrupted, type ExitCode} from '../errors.js';
+import {ChildError, environmentError, exitCodes, Interrupted, throwIfStopped, type ExitCode} from '../errors.js';
 import {childEvent, fromWire, PROTOCOL, taskResults, toWire, type ChildEvent, type FailureReason, type Json, type TaskName, type TaskOf, type TaskResult} from './protocol.js';
 
 /** The first signal asks a child to save and stop; the second ends it at once. */
@@ -61,7 +61,7 @@ export async function runChild<Name extends TaskName>(
   task: TaskOf<Name>,
   {attempt, stop, onEvent, lines}: ChildOptions,
 ): Promise<TaskResult<Name>> {
-  throwIfStopped(stop);
+  throwIfStopped(stop.requested);
   await mkdir(attempt, {recursive: true});
   const configFile = path.join(attempt, `${task.task}.json`);
   await writeFile(configFile, toWire(task));
@@ -129,7 +129,7 @@ export async function runChild<Name extends TaskName>(
     await feeding;
     if (refusals.length > 0) throw refusals[0];
     if (last?.type === 'failed') throw new ChildError(last.message, exitCodeOf[last.reason], last.reason === 'bug' ? logTail : []);
-    throwIfStopped(stop);
+    throwIfStopped(stop.requested);
     // Not by us: whoever stops a whole group of processes sends the signal to the child, too.
     if (last?.type === 'interrupted') throw new Interrupted('SIGTERM');
     if (ended.signal !== undefined && ended.signal !== null) {
@@ -159,10 +159,6 @@ export async function runChild<Name extends TaskName>(
     // A log that could not be written was told above, in place of the result.
     await finished(log).catch(() => {});
   }
-}
-
-function throwIfStopped({requested}: Stop): void {
-  if (requested.aborted) throw requested.reason instanceof Interrupted ? requested.reason : new Interrupted();
 }
 
 function resultOf<Name extends TaskName>(name: Name, result: Json, child: string, logTail: readonly string[]): TaskResult<Name> {

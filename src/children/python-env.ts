@@ -7,6 +7,9 @@ import {environmentError} from '../errors.js';
 /** The folder that holds `trainer/`: the package's own. */
 export const packageFolder = fileURLToPath(new URL('../../', import.meta.url));
 
+/** torch before this release lacks what the export needs. */
+export const OLDEST_TORCH = '2.11';
+
 const ownVenv = path.join(packageFolder, 'trainer', '.venv');
 
 /** The interpreter: `--python`, else PUPIL_PYTHON, else the virtual environment that set-up made. Throws (exit 4) where it is not there. */
@@ -15,15 +18,22 @@ export function findPython(flag: string | undefined): string {
   if (chosen !== undefined && chosen !== '') {
     // A bare name such as python3.12 is looked up on the PATH when it starts.
     if (chosen.includes(path.sep) && !existsSync(chosen)) {
-      throw environmentError(`There is no Python at ${chosen} (from ${flag === undefined ? 'PUPIL_PYTHON' : '--python'}). Give the path of an interpreter that has torch 2.11 or newer.`);
+      throw environmentError(`There is no Python at ${chosen} (from ${flag === undefined ? 'PUPIL_PYTHON' : '--python'}). Give the path of an interpreter that has torch ${OLDEST_TORCH} or newer.`);
     }
     return chosen;
   }
   const python = path.join(ownVenv, process.platform === 'win32' ? 'Scripts/python.exe' : 'bin/python');
   if (!existsSync(python)) {
-    throw environmentError(`The trainer's Python environment is missing (${python}). Run npm run setup in ${packageFolder}, or name an interpreter that has torch 2.11 or newer with --python or PUPIL_PYTHON.`);
+    throw environmentError(`The trainer's Python environment is missing (${python}). Run npm run setup in ${packageFolder}, or name an interpreter that has torch ${OLDEST_TORCH} or newer with --python or PUPIL_PYTHON.`);
   }
   return python;
+}
+
+/** Whether a trainer's `runtime`, such as `torch 2.13.0, python 3.11.7`, is recent enough. */
+export function isRecentTorch(runtime: string): boolean {
+  const [major = 0, minor = 0] = (/torch (\d+)\.(\d+)/.exec(runtime)?.slice(1) ?? []).map(Number);
+  const [oldestMajor = 0, oldestMinor = 0] = OLDEST_TORCH.split('.').map(Number);
+  return major > oldestMajor || (major === oldestMajor && minor >= oldestMinor);
 }
 
 /** Library folders of the CUDA wheels beside this interpreter's torch, for onnxruntime's CUDA provider; none where there are no such wheels. */

@@ -5,7 +5,7 @@ import path from 'node:path';
 import Database from 'better-sqlite3';
 import {runChild, type Stop} from '../children/child.js';
 import {PROTOCOL} from '../children/protocol.js';
-import {findPython, packageFolder} from '../children/python-env.js';
+import {findPython, isRecentTorch, OLDEST_TORCH, packageFolder} from '../children/python-env.js';
 import {trainerCommand} from '../children/trainer.js';
 import {workerCommand} from '../children/worker.js';
 import {UserError, environmentError} from '../errors.js';
@@ -84,10 +84,9 @@ async function pythonChecks(flag: string | undefined, attempt: string, stop: Sto
   }
   try {
     const result = await runChild<'probe'>(trainerCommand(python), {protocol: PROTOCOL, task: 'probe', device: 'auto'}, {attempt, stop, onEvent: () => {}});
-    const [, major = 0, minor = 0] = (/torch (\d+)\.(\d+)/.exec(result.runtime) ?? []).map(Number);
-    const recent = major > 2 || (major === 2 && minor >= 11);
+    const recent = isRecentTorch(result.runtime);
     const checks: Check[] = [
-      {name: 'python', ok: recent, found: `${result.runtime} at ${python}${recent ? '' : '; torch 2.11 or newer is needed'}`, fix: SETUP},
+      {name: 'python', ok: recent, found: `${result.runtime} at ${python}${recent ? '' : `; torch ${OLDEST_TORCH} or newer is needed`}`, fix: SETUP},
       {name: 'training', ok: true, found: `on ${result.deviceName}${result.bf16 ? ', bf16' : ''}`, fix: ''},
     ];
     return {checks, cuda: result.device.startsWith('cuda') ? result.device : null, python};

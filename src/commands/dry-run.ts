@@ -33,10 +33,10 @@ export async function dryRun(config: Config, paths: RunPaths, flags: DryRunFlags
   // The children's configs and logs go where nothing of the run lies.
   const attempts = await mkdtemp(path.join(tmpdir(), 'pupil-dry-run-'));
   try {
-    const context = await contextFor(config, {paths: {...paths, attempts}, store, stop, emit: () => {}, python: ''});
+    const context = await contextFor(config, {paths: {...paths, attempts}, store, stop, emit: () => {}});
     const plan = await inspect(stages, context, {restamp: false, wanted: flags});
     const nothingToDo = plan.every(({wanted, verdict}) => !wanted || verdict.fresh);
-    const measured = nothingToDo ? null : await withDevice({...context, python: findPython(flags.python)});
+    const measured = nothingToDo ? null : await withDevice(context, findPython(flags.python));
     const speeds = measured && (await measureSpeeds(measured));
     const amounts = estimate(context, await countImages(context), speeds);
     if (flags.json) {

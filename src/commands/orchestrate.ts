@@ -89,7 +89,7 @@ async function openContext(store: Store, config: Config, paths: RunPaths, flags:
     if (isKept(event)) store.events.add(event);
     emit(event);
   };
-  return await contextFor(config, {paths, store, stop, emit: emitAndKeep, python: ''});
+  return await contextFor(config, {paths, store, stop, emit: emitAndKeep});
 }
 
 function refuseUnlessAccepted(change: string, {acceptChange}: OrchestrateFlags, {run}: RunPaths): void {
@@ -108,7 +108,7 @@ async function runWhatIsStale(context: RunContext, flags: OrchestrateFlags, star
   emit({type: 'started', run: paths.run, home: paths.home, device: config.device});
   const plan = await inspect(stages, context, {restamp: true, wanted: flags});
   // Python and the device are proved before any work, and not at all where there is none.
-  const ready = plan.every(({wanted, verdict}) => !wanted || verdict.fresh) ? context : await withDevice({...context, python: findPython(flags.python)});
+  const ready = plan.every(({wanted, verdict}) => !wanted || verdict.fresh) ? context : await withDevice(context, findPython(flags.python));
   const outcome = await runStages(stages, ready, flags);
   const evaluated = store.stages.read('evaluate');
   const selected = store.stages.read('select');

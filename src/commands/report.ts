@@ -19,7 +19,7 @@ export async function report(flags: RunFlags, stop: Stop): Promise<void> {
   const view = viewFor(process.stderr);
   const store = openStore(paths.database);
   try {
-    const context = await contextFor(config, {paths, store, stop, emit: view.emit, python: ''});
+    const context = await contextFor(config, {paths, store, stop, emit: view.emit});
     await runStages(stages, context, {only: 'report'});
   } finally {
     view.close();

@@ -54,7 +54,7 @@ async function standings({store, config, paths}: OpenRun, stop: Stop): Promise<R
   const held = isLocked(paths.lock);
   const verdicts = new Map<StageName, {fresh: boolean; reason: string}>();
   try {
-    const context = await contextFor(config, {paths, store, stop, emit: () => {}, python: ''});
+    const context = await contextFor(config, {paths, store, stop, emit: () => {}});
     for (const {stage, verdict} of await inspect(stages, context, {restamp: false})) verdicts.set(stage.name, verdict);
   } catch (error) {
     // The run can be looked at where its pictures cannot.

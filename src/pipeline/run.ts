@@ -2,7 +2,7 @@
 import {createHash} from 'node:crypto';
 import path from 'node:path';
 import {stageNames, type Emit, type StageName, type StageStatus} from '../events.js';
-import {Interrupted, usageError} from '../errors.js';
+import {Interrupted, interruptionOf, throwIfStopped, usageError} from '../errors.js';
 import type {OutputRecord} from '../store/stages.js';
 import type {Store} from '../store/open.js';
 import {verdict, type Damage, type Verdict} from './freshness.js';
@@ -57,8 +57,7 @@ async function damageOf(outputs: readonly OutputRecord[], home: string, restamp:
 }
 
 /**
- * The verdict on every stage as things stand. `unfresh` holds stages that will run (or have run with another result), so that
- * what reads them is not known yet. `restamp` is false where the database may only be read.
+ * The verdict on every stage as things stand; what a stage will make anew is not known to those that read it. `restamp` is false where the database may only be read.
  */
 export async function inspect<Context extends EngineContext>(
   stages: readonly Stage<Context>[],
@@ -121,7 +120,7 @@ export async function runStages<Context extends EngineContext>(
   const outcome: Partial<Record<StageName, {status: StageStatus; seconds: number}>> = {};
   for (const stage of stages) {
     if (!isWanted(stage.name, wanted)) continue;
-    stopIfAsked(context.signal);
+    throwIfStopped(context.signal);
     const plan = await inspectOne(stage, context, {restamp: true, willRun: new Set(), wanted});
     const {fresh, reason} = plan.verdict;
     if (fresh) {
@@ -164,7 +163,7 @@ async function runOne<Context extends EngineContext>(
   } catch (error) {
     const interrupted = error instanceof Interrupted || context.signal.aborted;
     store.stages.stop(stage.name, interrupted ? 'interrupted' : 'failed', error instanceof Error ? error.message : String(error), elapsed());
-    if (interrupted && !(error instanceof Interrupted)) throw new Interrupted(context.signal.reason instanceof Interrupted ? context.signal.reason.signal : 'SIGINT');
+    if (interrupted && !(error instanceof Interrupted)) throw interruptionOf(context.signal);
     throw error;
   }
 }
@@ -182,8 +181,4 @@ async function recordOutputs(result: StageResult, home: string, signal: AbortSig
     }
   }
   return records;
-}
-
-function stopIfAsked(signal: AbortSignal): void {
-  if (signal.aborted) throw signal.reason instanceof Interrupted ? signal.reason : new Interrupted();
 }

@@ -3,6 +3,7 @@ import {availableParallelism} from 'node:os';
 import path from 'node:path';
 import {runChild, type Stop} from '../children/child.js';
 import {PROTOCOL, type ChildEvent, type Decoding, type TaskName, type TaskOf, type TaskResult} from '../children/protocol.js';
+import {isRecentTorch, OLDEST_TORCH} from '../children/python-env.js';
 import {trainerCommand} from '../children/trainer.js';
 import {workerCommand} from '../children/worker.js';
 import {imageSizes, type Config} from '../config.js';
@@ -20,7 +21,8 @@ export interface RunContext {
   readonly stop: Stop;
   readonly signal: AbortSignal;
   readonly emit: Emit;
-  readonly python: string;
+  /** The trainer's interpreter; null while only looking. */
+  readonly python: string | null;
   /** `cpu` or `cuda:N`, already proved. */
   readonly device: string;
   readonly threads: number;
@@ -56,6 +58,7 @@ interface Of {
 
 /** Gives the trainer a task and waits for its result. */
 export function runTrainer<Name extends TaskName>(context: RunContext, task: TaskOf<Name>, of: Of): Promise<TaskResult<Name>> {
+  if (context.python === null) throw new Error('The trainer was given a task in a context that only looks.');
   return runChild<Name>(trainerCommand(context.python), task, {attempt: attemptFolder(context, of), stop: context.stop, onEvent: translate(context, of)});
 }
 
@@ -104,28 +107,25 @@ function ofStage(event: ChildEvent, stage: StageName, part: string): Event | nul
 /** The context of a run before its device is proved; sources are recognised, nothing is started. */
 export async function contextFor(
   config: Config,
-  {paths, store, stop, emit, python}: Pick<RunContext, 'paths' | 'store' | 'stop' | 'emit' | 'python'>,
+  {paths, store, stop, emit}: Pick<RunContext, 'paths' | 'store' | 'stop' | 'emit'>,
 ): Promise<RunContext> {
-  const sources = await recogniseSources(config);
+  const sources = await recogniseSources(config, paths.cache, stop.requested);
   const labelled = sources.find(source => source.role === 'labelled');
   const {size, resize} = imageSizes(config, labelled?.spec.kind === 'cifar10' || labelled?.spec.kind === 'cifar100');
-  return {config, paths, home: paths.home, store, stop, signal: stop.requested, emit, python, device: config.device, threads: threadsOf(config), sources, size, resize};
+  return {config, paths, home: paths.home, store, stop, signal: stop.requested, emit, python: null, device: config.device, threads: threadsOf(config), sources, size, resize};
 }
-
-/** torch before this release lacks what the export needs. */
-const OLDEST_TORCH = [2, 11] as const;
 
 /**
  * The context with a device that both children were seen to work on. `auto` takes a GPU where both can use it, and says what
  * stood in the way where only one can. Throws (exit 4) where what was asked for is not there.
  */
-export async function withDevice(context: RunContext): Promise<RunContext> {
+export async function withDevice(looking: RunContext, python: string): Promise<RunContext> {
+  const context = {...looking, python};
   const {config, emit} = context;
   const asked = config.device === 'cuda' ? 'cuda:0' : config.device;
   const probe = await runTrainer<'probe'>(context, {protocol: PROTOCOL, task: 'probe', device: asked}, {stage: 'prepare', part: 'python'});
-  const [, major = '0', minor = '0'] = /torch (\d+)\.(\d+)/.exec(probe.runtime) ?? [];
-  if (Number(major) < OLDEST_TORCH[0] || (Number(major) === OLDEST_TORCH[0] && Number(minor) < OLDEST_TORCH[1])) {
-    throw environmentError(`${context.python} has ${probe.runtime}; torch ${OLDEST_TORCH.join('.')} or newer is needed. Run npm run setup for an environment of pupil's own, or name another with --python.`);
+  if (!isRecentTorch(probe.runtime)) {
+    throw environmentError(`${python} has ${probe.runtime}; torch ${OLDEST_TORCH} or newer is needed. Run npm run setup for an environment of pupil's own, or name another with --python.`);
   }
   if (!probe.device.startsWith('cuda')) return {...context, device: probe.device};
   try {

@@ -4,6 +4,7 @@ import {classesKept, trainingSettings, type Config} from '../config.js';
 import type {StageName} from '../events.js';
 import {openSource} from '../images/source.js';
 import {runTrainer, type RunContext} from './context.js';
+import {VALIDATION_AT_LEAST} from './prepare.js';
 import {REST, type RunSource} from './sources.js';
 import type {TrainingStep} from './train.js';
 
@@ -47,7 +48,7 @@ function splitCounts(config: Config, perClass: readonly number[], found: {valida
   const {per_class: beside, share} = config.validation;
   const own = sources.some(source => source.role === 'validation');
   const drawn = perClass.map(images => Math.min(wanted ?? Infinity, images - (own ? 0 : (beside ?? 0))));
-  const split = own || beside !== null ? drawn.map(() => 0) : drawn.map(images => Math.min(Math.max(5, Math.ceil(share * images)), Math.floor(images / 2)));
+  const split = own || beside !== null ? drawn.map(() => 0) : drawn.map(images => Math.min(Math.max(VALIDATION_AT_LEAST, Math.ceil(share * images)), Math.floor(images / 2)));
   const validation = own ? found.validation : beside !== null ? beside * perClass.length : sum(split);
   const rest = config.unlabelled.includes(REST) ? sum([...perClass]) - sum(drawn) - (own || beside === null ? 0 : validation) : 0;
   return {classes: perClass.length, train: sum(drawn) - sum(split), validation, test: found.test, pool: found.unlabelled + rest};

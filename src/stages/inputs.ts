@@ -4,14 +4,15 @@ import {mkdtemp, rename, rm} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import path from 'node:path';
 import {runChild} from '../children/child.js';
-import {PROTOCOL, type IndexEntry} from '../children/protocol.js';
+import type {IndexEntry} from '../children/protocol.js';
 import {workerCommand} from '../children/worker.js';
 import type {RunPaths} from '../home.js';
 import type {Ingredients} from '../pipeline/stage.js';
 import {count} from '../words.js';
 import type {ListedImage} from '../store/images.js';
 import type {RunContext} from './context.js';
-import {prepare} from './prepare.js';
+import {indexTask, prepare} from './prepare.js';
+import {placeOf} from './sources.js';
 
 /** Ingredients of prepare that name sources and their files; the others are settings, which may change. */
 const isSource = (name: string): boolean => /^(labelled|validation|test|unlabelled\[\d+\])$/.test(name);
@@ -42,13 +43,14 @@ export async function changedInputs(context: RunContext): Promise<string | null>
 const onlyFiles = (ingredients: Ingredients): Ingredients => Object.fromEntries(Object.entries(ingredients).filter(([name]) => isFiles(name)));
 
 /** Lists and hashes every source again and compares it with what the run was prepared from. */
-async function differingFiles({store, sources, config, threads, paths, stop}: RunContext): Promise<string[]> {
+async function differingFiles(context: RunContext): Promise<string[]> {
+  const {store, threads, stop} = context;
   const roots = store.images.sources();
   const before = roots.map(source => placesOf(store.images.listed(source.key)));
   const gone = before.map(places => new Set(places.keys()));
   const differences: string[] = [];
   const compare = (position: number, entry: IndexEntry) => {
-    const place = placeOf(entry.file, entry.member);
+    const place = placeOf(entry);
     const known = before[position]?.get(place);
     // What could not be read before and cannot be read now is no difference.
     if (entry.id === null) return;
@@ -61,14 +63,7 @@ async function differingFiles({store, sources, config, threads, paths, stop}: Ru
   try {
     await runChild<'index'>(
       workerCommand({decodeThreads: threads, device: 'cpu', python: null}),
-      {
-        protocol: PROTOCOL,
-        task: 'index',
-        sources: sources.map(({role, spec}) => ({...spec, labelled: role !== 'unlabelled'})),
-        maxFileBytes: config.limits.max_file_mb * 1_000_000,
-        readThreads: threads + 2,
-        cache: paths.cache,
-      },
+      indexTask(context),
       {attempt, stop, onEvent: event => event.type === 'indexed' && event.entries.forEach(entry => compare(event.source, entry))},
     );
   } finally {
@@ -83,16 +78,14 @@ async function differingFiles({store, sources, config, threads, paths, stop}: Ru
 /** What lay at each place. A list may name a file twice, even under two labels. */
 function placesOf(listed: Iterable<ListedImage>): Map<string, {readonly id: string; readonly labels: Set<string | null>}> {
   const places = new Map<string, {id: string; labels: Set<string | null>}>();
-  for (const {id, file, member, label} of listed) {
-    const place = placeOf(file, member);
+  for (const {id, label, ...lying} of listed) {
+    const place = placeOf(lying);
     const known = places.get(place);
     if (known) known.labels.add(label);
     else places.set(place, {id, labels: new Set([label])});
   }
   return places;
 }
-
-const placeOf = (file: string, member: string | null): string => (member === null ? file : `${file}#${member}`);
 
 /** Moves a run aside as NAME@1 (or the next free number), the database last, so that a kill in between is mended by doing it again. Returns the new name. */
 export async function archiveRun(paths: RunPaths): Promise<string> {

@@ -1,6 +1,6 @@
 /** Step 0: lists every source, settles what each image is for, and packs the labelled sets. */
 import {createHash} from 'node:crypto';
-import {PROTOCOL, type ChildEvent, type TaskResult} from '../children/protocol.js';
+import {PROTOCOL, type ChildEvent, type TaskOf, type TaskResult} from '../children/protocol.js';
 import {dataError} from '../errors.js';
 import {openSource} from '../images/source.js';
 import type {Output, Stage, StageResult} from '../pipeline/stage.js';
@@ -9,10 +9,10 @@ import {count, plural} from '../words.js';
 import {runWorker, type RunContext} from './context.js';
 import {gateFailures} from './failures.js';
 import {packFiles, packImages, packItem} from './pack-images.js';
-import {REST, snapshotOf} from './sources.js';
+import {placeOf, REST} from './sources.js';
 
 /** A validation set of fewer images a class would make every choice a matter of luck. */
-const VALIDATION_AT_LEAST = 5;
+export const VALIDATION_AT_LEAST = 5;
 /** Names shown in a message before the rest is counted. */
 const NAMES_SHOWN = 10;
 
@@ -29,13 +29,13 @@ export const prepare: Stage<RunContext> = {
   name: 'prepare',
   version: 1,
   reads: [],
-  async ingredients({config, paths, sources, size, resize, signal}) {
+  async ingredients({config, sources, size, resize}) {
     const {limits} = config;
     const listed: Record<string, string> = {};
     for (const [position, source] of sources.entries()) {
       const key = source.role === 'unlabelled' ? `unlabelled[${position}]` : source.role;
       listed[key] = `${source.spec.kind}:${source.spec.path}${source.spec.split === null ? '' : `?split=${source.spec.split}`}`;
-      listed[`files of ${key}`] = await snapshotOf(source, paths.cache, signal);
+      listed[`files of ${key}`] = await source.snapshot();
     }
     return {
       ...listed,
@@ -97,9 +97,19 @@ export const prepare: Stage<RunContext> = {
   },
 };
 
+/** The worker's task that lists and hashes every image of the sources. */
+export const indexTask = ({sources, config, threads, paths}: RunContext): TaskOf<'index'> => ({
+  protocol: PROTOCOL,
+  task: 'index',
+  sources: sources.map(({role, spec}) => ({...spec, labelled: role !== 'unlabelled'})),
+  maxFileBytes: config.limits.max_file_mb * 1_000_000,
+  readThreads: threads + 2,
+  cache: paths.cache,
+});
+
 /** Lists and hashes every image of every source into the database. */
 async function index(context: RunContext): Promise<TaskResult<'index'>> {
-  const {config, store, sources, paths, emit} = context;
+  const {store, sources, paths, emit} = context;
   const opened: {key: number; role: Role; root: string}[] = [];
   for (const {role, spec} of sources) {
     const {root} = await openSource(spec, {labelled: role !== 'unlabelled', cache: paths.cache});
@@ -117,7 +127,7 @@ async function index(context: RunContext): Promise<TaskResult<'index'>> {
         const problem = entry.problem ?? (unlabelled ? {code: 'NO_LABEL', detail: `in the ${role} set, but no class folder or label tells its class`} : null);
         if (problem === null) store.images.addEntry(key, entry);
         else {
-          const place = `${root}/${entry.file}${entry.member === null ? '' : `#${entry.member}`}`;
+          const place = `${root}/${placeOf(entry)}`;
           lastProblem = `${place}: ${problem.detail}`;
           store.quarantine.add('prepare', role, {image: entry.id, place, code: problem.code, detail: problem.detail});
         }
@@ -126,14 +136,7 @@ async function index(context: RunContext): Promise<TaskResult<'index'>> {
   };
   const result = await runWorker(
     context,
-    {
-      protocol: PROTOCOL,
-      task: 'index',
-      sources: sources.map(({role, spec}) => ({...spec, labelled: role !== 'unlabelled'})),
-      maxFileBytes: config.limits.max_file_mb * 1_000_000,
-      readThreads: context.threads + 2,
-      cache: paths.cache,
-    },
+    indexTask(context),
     {stage: 'prepare', part: 'listing images', onEvent},
   );
   for (const [position, source] of result.sources.entries()) {
@@ -207,8 +210,10 @@ function checkSplits({config, store, emit, sources}: RunContext): void {
   }
   const {per_class: wanted} = config.labelled;
   if (wanted !== null) {
-    const drawn = store.images.splitCounts('train', classes.length).map((n, position) => n + (config.validation.per_class === null ? store.images.splitCounts('validation', classes.length)[position]! : 0));
-    const short = classes.filter((_, position) => drawn[position]! < wanted);
+    const [trained, validated] = (['train', 'validation'] as const).map(split => store.images.splitCounts(split, classes.length));
+    // Validation images of its own were drawn beside the labelled ones, a share of them out of their number.
+    const drawn = (position: number) => trained![position]! + (config.validation.per_class === null ? validated![position]! : 0);
+    const short = classes.filter((_, position) => drawn(position) < wanted);
     if (short.length > 0 && config.validation.source === null) {
       emit({type: 'warning', stage: 'prepare', message: `${plural(short.length, 'class has', 'classes have')} fewer than labelled.per_class = ${wanted} pictures: ${list(short)}.`});
     }

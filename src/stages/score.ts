@@ -148,7 +148,6 @@ async function scoreOnce(context: RunContext, shards: readonly Shard[], {fingerp
   const {config, store, device, threads} = context;
   const classes = store.images.classes();
   const pool = store.images.poolSize();
-  const numbers = new Map(shards.map(shard => [shard.number, shard]));
   const descriptors = function* (): Generator<ScoreShard> {
     for (const shard of shards) {
       // Before anything of it is touched: what it vouched for no longer holds.
@@ -163,7 +162,7 @@ async function scoreOnce(context: RunContext, shards: readonly Shard[], {fingerp
   };
   const onEvent = (event: ChildEvent) => {
     if (event.type === 'opening') onOpening(event.id);
-    if (event.type !== 'shard' || !numbers.has(event.shard)) return;
+    if (event.type !== 'shard') return;
     let example = '';
     store.atomically(() => {
       store.quarantine.forget('score', String(event.shard));

@@ -1,6 +1,6 @@
 /** Step 2b of the paper: each class keeps its K best candidates; the rankings are written, and the chosen images packed for the student. */
 import {createHash} from 'node:crypto';
-import {gateError} from '../errors.js';
+import {gateError, throwIfStopped} from '../errors.js';
 import {readScores} from '../images/score-file.js';
 import type {Stage, StageResult} from '../pipeline/stage.js';
 import {Selection} from '../ranking/select.js';
@@ -67,7 +67,7 @@ async function rank(context: RunContext, classes: number, topP: number, topK: nu
   let lowest = Infinity;
   let highest = -Infinity;
   for (const shard of context.store.shards.all()) {
-    context.signal.throwIfAborted();
+    throwIfStopped(context.signal);
     if (shard.rows === 0) continue;
     const scores = await readScores(shardFile(context, shard.number), topP);
     selection.add(scores);

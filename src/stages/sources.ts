@@ -10,13 +10,18 @@ export interface RunSource {
   /** As the config gives it. */
   readonly given: string;
   readonly spec: SourceSpec;
+  /**
+   * A digest of the names, sizes and times of all its files, taken once a command: a pool may have millions of them. Nothing is
+   * opened; the change time tells of a write that put the size and the modification time back.
+   */
+  readonly snapshot: () => Promise<string>;
 }
 
 /** What `unlabelled` calls the pictures that the labelled draw left over. */
 export const REST = 'rest';
 
 /** Recognises every source of a config. Throws a UserError for one that is not there or is no source of pictures. */
-export async function recogniseSources(config: Config): Promise<RunSource[]> {
+export async function recogniseSources(config: Config, cache: string, signal: AbortSignal): Promise<RunSource[]> {
   const given: [Role, string | null][] = [
     ['labelled', config.labelled.source],
     ['validation', config.validation.source],
@@ -24,15 +29,19 @@ export async function recogniseSources(config: Config): Promise<RunSource[]> {
     ...config.unlabelled.filter(source => source !== REST).map((source): [Role, string] => ['unlabelled', source]),
   ];
   const sources: RunSource[] = [];
-  for (const [role, source] of given) if (source !== null) sources.push({role, given: source, spec: await parseSource(source, process.cwd())});
+  for (const [role, source] of given) {
+    if (source === null) continue;
+    const spec = await parseSource(source, process.cwd());
+    let snapshot: Promise<string> | undefined;
+    sources.push({role, given: source, spec, snapshot: () => (snapshot ??= snapshotOf(role, spec, cache, signal))});
+  }
   return sources;
 }
 
-/**
- * A digest of the names, sizes and times of all files of a source. Nothing is opened; the change time tells of a write that
- * put the size and the modification time back.
- */
-export async function snapshotOf({role, spec}: RunSource, cache: string, signal: AbortSignal): Promise<string> {
+/** Where an image lies in its source: the place that people see, less the source's root. */
+export const placeOf = ({file, member}: {readonly file: string; readonly member: string | null}): string => (member === null ? file : `${file}#${member}`);
+
+async function snapshotOf(role: Role, spec: SourceSpec, cache: string, signal: AbortSignal): Promise<string> {
   const source = await openSource(spec, {labelled: role !== 'unlabelled', cache});
   // Folders are listed in no certain order, so the files' hashes are summed: 64 bits of each, as integers.
   let sum = 0n;

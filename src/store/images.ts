@@ -84,7 +84,6 @@ export function imageTables(connection: Connection) {
   );
   const poolSize = connection.prepare<[], {images: number}>('SELECT count(*) AS images FROM images WHERE pool = 1');
   const poolIds = connection.prepare<[], {id: string}>('SELECT id FROM images WHERE pool = 1 ORDER BY key');
-  const splitIds = connection.prepare<[Split], {id: string; label: number}>('SELECT id, label FROM images WHERE split = ? ORDER BY id');
   const listed = connection.prepare<[number], ListedImage>(
     'SELECT i.id, p.file, p.member, p.label FROM places p JOIN images i ON i.key = p.image WHERE p.source = ? ORDER BY p.rowid',
   );
@@ -235,12 +234,6 @@ export function imageTables(connection: Connection) {
     poolDigest(): string {
       const hash = createHash('sha256');
       for (const {id} of poolIds.iterate()) hash.update(id);
-      return hash.digest('hex');
-    },
-    /** SHA-256 of a split's ids and labels. */
-    splitDigest(split: Split): string {
-      const hash = createHash('sha256');
-      for (const {id, label} of splitIds.iterate(split)) hash.update(`${id} ${label}\n`);
       return hash.digest('hex');
     },
     /** Every place of a source with what lay there. Read it to its end before writing. */
