@@ -22,6 +22,7 @@ export const configSchema = z.strictObject({
   run: runName.default('run').describe('Name of the run: db/NAME.sqlite, data/NAME/, models/NAME/'),
   about: z.string().optional().describe('One line on what this configuration is'),
   seed: z.int().nonnegative().default(0).describe('Settles every random draw'),
+  rounds: positive.default(1).describe('In round 2 and later the student of the round before is the teacher; they are the runs NAME.round2, NAME.round3, ...'),
   device: deviceName.default('auto').describe('auto, cpu, cuda or cuda:N; auto takes a GPU where both children can use one'),
 
   labelled: z

@@ -44,24 +44,24 @@ interface Training {
 export async function train(context: RunContext, {stage, part, step, folder, trainPack, init, epochs, inputs}: Training): Promise<TaskResult<'train'>> {
   const {config, paths, device, threads, size} = context;
   const {model, stem, ...numbers} = trainingSettings(config, step, size);
-  const task: Omit<TaskOf<'train'>, 'fingerprint'> = {
+  const settings = {seed: config.seed, architecture: architectureOf(context, {model, stem}), ...numbers, ...(epochs !== undefined && {epochs})};
+  // Of settings and data, not of paths: a run that is copied under another name takes its checkpoints with it.
+  const fingerprint = createHash('sha256')
+    .update(toWire({...settings, device: device.startsWith('cuda') ? 'cuda' : 'cpu'}))
+    .update(inputs.join('\n'))
+    .digest('hex');
+  const task: TaskOf<'train'> = {
     protocol: PROTOCOL,
     task: 'train',
     device,
     threads,
-    seed: config.seed,
-    architecture: architectureOf(context, {model, stem}),
+    fingerprint,
+    ...settings,
     trainPack: paths.pack(trainPack),
     validationPack: paths.pack('validation'),
     init,
-    ...numbers,
-    ...(epochs !== undefined && {epochs}),
     checkpoint: paths.model(folder, 'checkpoint.pt'),
     output: paths.model(folder, 'model.safetensors'),
   };
-  const fingerprint = createHash('sha256')
-    .update(toWire({...task, device: device.startsWith('cuda') ? 'cuda' : 'cpu', threads: 0}))
-    .update(inputs.join('\n'))
-    .digest('hex');
-  return await runTrainer<'train'>(context, {...task, fingerprint}, {stage, part});
+  return await runTrainer<'train'>(context, task, {stage, part});
 }
