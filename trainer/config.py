@@ -32,9 +32,21 @@ Classes = Annotated[tuple[str, ...], Rule('a list of at least 2 class names', la
 Protocol = Annotated[int, Rule(f'{PROTOCOL}, the only protocol that this trainer speaks', lambda value: value == PROTOCOL)]
 
 
+# The same list as modelNames in src/children/protocol.ts.
+# fmt: off
+ModelName = Literal[
+    'cifarnet',
+    'resnet18', 'resnet34', 'resnet50', 'resnet101', 'resnet152',
+    'resnext50_32x4d', 'resnext101_32x4d', 'resnext101_32x8d', 'resnext101_32x16d', 'resnext101_32x32d', 'resnext101_32x48d',
+    'wrn-28-2', 'wrn-28-8', 'wrn-28-10',
+    'resnet20', 'resnet32', 'resnet44', 'resnet56', 'resnet110',
+]
+# fmt: on
+
+
 @dataclass(frozen=True)
 class Architecture:
-    name: Literal['cifarnet', 'resnet18', 'resnet34', 'resnet50', 'resnet101', 'resnet152']
+    name: ModelName
     stem: Literal['small', 'imagenet']
     size: Positive
     resize: Positive

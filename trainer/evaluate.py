@@ -10,11 +10,11 @@ import torch
 from torch.nn import functional as F
 
 from . import events, stop
+from .classifier import Classifier
 from .config import EvaluateTask
 from .data import Pack, gather, open_pack
 from .device import open_device, use_full_float32
 from .errors import Failure
-from .model import Classifier
 from .model_file import load_model
 
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from . import stop
+from .classifier import Classifier
 from .config import ExportTask
 from .data import Pack, open_pack
 from .device import open_device, use_full_float32
 from .errors import Failure
-from .model import Classifier
 from .model_file import load_model
 from .publish import publish
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from . import events
+from .classifier import Classifier
 from .config import ImportTask
 from .errors import Failure
-from .model import Classifier
 from .model_file import save_model
 
 # What torchvision's checkpoints, and most others, were trained with.

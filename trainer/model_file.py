@@ -8,9 +8,9 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
+from .classifier import Classifier
 from .config import Architecture
 from .errors import Failure
-from .model import Classifier
 from .publish import publish
 
 

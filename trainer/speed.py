@@ -8,9 +8,9 @@ import torch
 from torch.nn import functional as F
 
 from . import stop
+from .classifier import Classifier
 from .config import SpeedTask
 from .device import open_device, trains_in_bf16
-from .model import Classifier
 from .train import sgd
 
 

@@ -11,13 +11,14 @@ from torch.nn import functional as F
 
 from . import checkpoint, events, stop
 from .augment import augment
+from .classifier import Classifier
 from .config import TrainTask
 from .data import channel_statistics, epoch_order, gather, open_pack, spread, steps_per_epoch
 from .device import open_device, trains_in_bf16
 from .errors import Failure, Interrupted
 from .evaluate import accuracies
-from .model import CifarNet, Classifier, whitening_filters
 from .model_file import load_model, save_model
+from .models.cifarnet import CifarNet, whitening_filters
 from .schedule import evaluation_epochs, learning_rate
 
 

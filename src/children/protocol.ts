@@ -112,10 +112,17 @@ export type ImageReference = ScoreShard['images'][number];
 export const predictItem = z.strictObject({image: z.string(), file: path});
 export type PredictItem = z.infer<typeof predictItem>;
 
-export const modelNames = ['cifarnet', 'resnet18', 'resnet34', 'resnet50', 'resnet101', 'resnet152'] as const;
+/** The same list as ModelName in trainer/config.py. */
+export const modelNames = [
+  'cifarnet',
+  'resnet18', 'resnet34', 'resnet50', 'resnet101', 'resnet152',
+  'resnext50_32x4d', 'resnext101_32x4d', 'resnext101_32x8d', 'resnext101_32x16d', 'resnext101_32x32d', 'resnext101_32x48d',
+  'wrn-28-2', 'wrn-28-8', 'wrn-28-10',
+  'resnet20', 'resnet32', 'resnet44', 'resnet56', 'resnet110',
+] as const;
 const architecture = z.strictObject({
   name: z.enum(modelNames),
-  /** `small`: 3x3 stride 1 and no max-pool, for 32 px; `imagenet`: 7x7 stride 2 and max-pool. cifarnet has its own. */
+  /** Of ResNets and ResNeXts; `small`: 3x3 stride 1 and no max-pool, for 32 px; `imagenet`: 7x7 stride 2 and max-pool. The others have their own. */
   stem: z.enum(['small', 'imagenet']),
   size: positive,
   resize: positive,

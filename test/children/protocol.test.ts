@@ -1,7 +1,7 @@
 import {readdirSync, readFileSync} from 'node:fs';
 import {describe, expect, it} from 'vitest';
 import {z} from 'zod';
-import {childEvent, fromWire, packItem, scoreShard, toWire, trainerTask, workerTask} from '../../src/children/protocol.js';
+import {childEvent, fromWire, modelNames, packItem, scoreShard, toWire, trainerTask, workerTask} from '../../src/children/protocol.js';
 
 const folder = new URL('../fixtures/protocol/', import.meta.url);
 const fixture = z.strictObject({
@@ -45,6 +45,8 @@ it('has a fixture for every task of both children and for every event', () => {
   expect(covered('trainer-task', 'task')).toEqual(new Set(trainerTask.options.map(option => option.shape.task.value)));
   expect(covered('event', 'type')).toEqual(new Set(childEvent.options.map(option => option.shape.type.value)));
 });
+
+it('names the same networks as the trainer', () => expect(JSON.parse(readFileSync(new URL('../model-names.json', folder), 'utf8'))).toEqual([...modelNames]));
 
 describe('the wire', () => {
   it('carries snake_case keys at every depth, and leaves values alone', () => {

@@ -11,8 +11,8 @@ from conftest import CLASSES
 from trainer.config import Architecture, parse_task
 from trainer.errors import Failure
 from trainer.import_weights import IMAGENET_MEAN, import_weights
-from trainer.model import build_network
 from trainer.model_file import load_model
+from trainer.models import build_network
 
 # A note on the normalisation is an event.
 pytestmark = pytest.mark.usefixtures('emitted')
