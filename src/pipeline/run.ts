@@ -32,12 +32,12 @@ export interface Planned<Context> {
   readonly ingredients: Ingredients;
 }
 
-/** SHA-256 of all that stands under one output name: the hashes of its files with their paths, or the digest of its rows. */
+/** SHA-256 of all that stands under one output name: the hashes of its files with their names, or the digest of its rows. It knows no folder, so that a copy of a run has the same. */
 function outputDigest(outputs: readonly OutputRecord[], name: string): string | null {
   const parts = outputs.filter(output => output.name === name);
   if (parts.length === 0) return null;
   const hash = createHash('sha256');
-  for (const part of parts) hash.update(`${part.path ?? ''} ${part.sha256}\n`);
+  for (const part of parts) hash.update(`${part.path === null ? '' : path.basename(part.path)} ${part.sha256}\n`);
   return hash.digest('hex');
 }
 

@@ -1,12 +1,12 @@
 /** Step 1 of the paper: a teacher learns from the labelled set, or a ready-made one is taken in its place. */
 import {createHash} from 'node:crypto';
-import {access, constants, copyFile, mkdir, readFile} from 'node:fs/promises';
-import path from 'node:path';
+import {access, constants, copyFile, readFile} from 'node:fs/promises';
 import {PROTOCOL} from '../children/protocol.js';
 import {trainingSettings} from '../config.js';
 import {dataError} from '../errors.js';
 import {hashFile} from '../pipeline/stamp.js';
 import type {Ingredients, Stage, StageResult} from '../pipeline/stage.js';
+import {publishFile} from '../publish.js';
 import {percent} from '../words.js';
 import {runTrainer, type RunContext} from './context.js';
 import {architectureOf, train, trainingIngredients} from './train.js';
@@ -51,8 +51,7 @@ export const teacher: Stage<RunContext> = {
       };
     }
     const taken = paths.model('teacher', isOnnx(file) ? 'given.onnx' : 'model.safetensors');
-    await mkdir(path.dirname(taken), {recursive: true});
-    if (isOnnx(file)) await copyFile(file, taken);
+    if (isOnnx(file)) await publishFile(taken, temporary => copyFile(file, temporary));
     else {
       await runTrainer<'import'>(
         context,
