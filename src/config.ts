@@ -5,7 +5,7 @@ import {fileURLToPath} from 'node:url';
 import {closest, distance} from 'fastest-levenshtein';
 import {isMap, isSeq, LineCounter, parseDocument, type Document, type YAMLError} from 'yaml';
 import {z} from 'zod';
-import {modelNames, type Architecture} from './children/protocol.js';
+import {inputLayouts, modelNames, outputKinds, type Architecture} from './children/protocol.js';
 import {usageError} from './errors.js';
 
 /** Keys read exactly as people write them, so they are snake_case here too. */
@@ -13,6 +13,7 @@ const positive = z.int().positive();
 const share = z.number().min(0).max(1);
 const rate = z.number().positive();
 const auto = z.literal('auto');
+const deviation = z.number().positive().max(1);
 /** A run names files and folders. */
 const runName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'letters, digits, dots, dashes and underscores, a letter or digit first');
 const deviceName = z.string().regex(/^(auto|cpu|cuda(:\d+)?)$/, 'auto, cpu, cuda or cuda:N');
@@ -61,6 +62,10 @@ export const configSchema = z.strictObject({
     .strictObject({
       file: z.string().nullable().default(null).describe('A ready-made teacher: .safetensors, .pt, .pth or .onnx'),
       classes: z.union([z.string(), z.array(z.string())]).nullable().default(null).describe("The file's class names in its own order (a list, or a text file with one a line)"),
+      mean: z.tuple([share, share, share]).nullable().default(null).describe("What the file's net subtracts from red, green and blue in 0..1; null: what the file says, else ImageNet's"),
+      std: z.tuple([deviation, deviation, deviation]).nullable().default(null).describe('What it divides them by then'),
+      input: z.enum([auto.value, ...inputLayouts]).default('auto').describe('What an ONNX file takes: type and order of its pixels; auto: what its graph tells'),
+      output: z.enum([auto.value, ...outputKinds]).default('auto').describe('What an ONNX file answers; auto: what its graph tells'),
       model: model.default('resnet50'),
       epochs: positive.default(100),
       learning_rate: z.union([rate, auto]).default('auto'),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from .errors import Failure
 
@@ -28,6 +28,8 @@ NonNegative = Annotated[float, Rule('a number of 0 or more', lambda value: value
 AboveZero = Annotated[float, Rule('a number above 0', lambda value: value > 0)]
 Text = Annotated[str, Rule('a text that is not empty', bool)]
 Device = Annotated[str, Rule("'cpu' or 'cuda:N'", re.compile(r'cpu|cuda:\d+').fullmatch)]
+Channels = Annotated[tuple[float, ...], Rule('a list of 3 numbers', lambda value: len(value) == 3)]
+Deviations = Annotated[tuple[AboveZero, ...], Rule('a list of 3 numbers above 0', lambda value: len(value) == 3)]
 Classes = Annotated[tuple[str, ...], Rule('a list of at least 2 class names', lambda value: len(value) >= 2)]
 Protocol = Annotated[int, Rule(f'{PROTOCOL}, the only protocol that this trainer speaks', lambda value: value == PROTOCOL)]
 
@@ -131,6 +133,28 @@ class ImportTask:
     file: Path
     architecture: Architecture
     file_classes: tuple[str, ...] | None
+    mean: Channels | None
+    std: Deviations | None
+    output: Path
+
+
+@dataclass(frozen=True)
+class WrapTask:
+    protocol: Protocol
+    task: Literal['wrap']
+    device: Device
+    threads: Positive
+    seed: Count
+    file: Path
+    size: Positive
+    resize: Positive
+    classes: Classes
+    file_classes: tuple[str, ...] | None
+    mean: Channels | None
+    std: Deviations | None
+    input: Literal['auto', 'uint8_nhwc', 'uint8_nchw', 'float_nhwc', 'float_nchw']
+    answer: Literal['auto', 'logits', 'probabilities', 'log_probabilities']
+    kept: Positive
     output: Path
 
 
@@ -153,12 +177,13 @@ class ProbeTask:
     device: str
 
 
-Task = TrainTask | ExportTask | EvaluateTask | ImportTask | SpeedTask | ProbeTask
+Task = TrainTask | ExportTask | EvaluateTask | ImportTask | WrapTask | SpeedTask | ProbeTask
 TASKS: dict[str, type] = {
     'train': TrainTask,
     'export': ExportTask,
     'evaluate': EvaluateTask,
     'import': ImportTask,
+    'wrap': WrapTask,
     'speed': SpeedTask,
     'probe': ProbeTask,
 }
@@ -194,13 +219,13 @@ def _parse(kind: Any, value: Any, key: str, problems: list[str]) -> Any:
     """`value` as `kind`; what does not fit is told in `problems`, and the result is then of no use."""
     if is_dataclass(kind):
         return _parse_object(kind, value, key, problems)
-    rule: Rule | None = None
-    if get_origin(kind) is Annotated:
-        kind, rule = get_args(kind)
-    if get_origin(kind) is UnionType:
+    if get_origin(kind) in (Union, UnionType):
         if value is None:
             return None
         (kind,) = (option for option in get_args(kind) if option is not NoneType)
+    rule: Rule | None = None
+    if get_origin(kind) is Annotated:
+        kind, rule = get_args(kind)
     found = len(problems)
     parsed = _parse_value(kind, value, key, problems, rule)
     if rule and len(problems) == found and not rule.holds(parsed):

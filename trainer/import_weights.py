@@ -25,7 +25,10 @@ def import_weights(task: ImportTask) -> dict[str, Any]:
     """The `import` task. Raises Failure('model') for whatever is wrong with the file."""
     weights, metadata = read_checkpoint(task.file)
     try:
-        mean, std = (json.loads(metadata[key]) for key in ('mean', 'std')) if 'mean' in metadata else (IMAGENET_MEAN, IMAGENET_STD)
+        mean, std = (
+            given or (json.loads(metadata[key]) if key in metadata else imagenet)
+            for key, given, imagenet in (('mean', task.mean, IMAGENET_MEAN), ('std', task.std, IMAGENET_STD))
+        )
         file_classes = task.file_classes if 'classes' not in metadata or task.file_classes is not None else json.loads(metadata['classes'])
         classifier = Classifier(task.architecture, mean, std)
     except (KeyError, ValueError, TypeError) as error:

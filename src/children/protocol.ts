@@ -130,6 +130,12 @@ const architecture = z.strictObject({
 });
 export type Architecture = z.infer<typeof architecture>;
 const trainerRun = {device, threads: positive, seed: z.int().nonnegative()};
+/** Pixels as an ONNX file from elsewhere takes them: bytes, or normalised floats. */
+export const inputLayouts = ['uint8_nhwc', 'uint8_nchw', 'float_nhwc', 'float_nchw'] as const;
+/** What such a file answers for each class. */
+export const outputKinds = ['logits', 'probabilities', 'log_probabilities'] as const;
+const channels = z.array(z.number()).length(3);
+const deviations = z.array(z.number().positive()).length(3);
 
 const trainTask = z.strictObject({
   ...task,
@@ -195,13 +201,33 @@ const importTask = z.strictObject({
   architecture,
   /** Names of the checkpoint's outputs, in its order; null: those in its metadata. */
   fileClasses: z.array(z.string()).nullable(),
+  /** Of red, green and blue in 0..1, as the checkpoint's net is used to; null: what its metadata say, else ImageNet's. */
+  mean: channels.nullable(),
+  std: deviations.nullable(),
+  output: path,
+});
+/** Puts an ONNX file from elsewhere behind the signature that `export` gives its own: raw pixels in, top-P classes out. */
+const wrapTask = z.strictObject({
+  ...task,
+  ...trainerRun,
+  task: z.literal('wrap'),
+  file: path,
+  size: positive,
+  resize: positive,
+  classes: z.array(z.string()).min(2),
+  fileClasses: z.array(z.string()).nullable(),
+  mean: channels.nullable(),
+  std: deviations.nullable(),
+  input: z.enum(['auto', ...inputLayouts]),
+  answer: z.enum(['auto', ...outputKinds]),
+  kept: positive,
   output: path,
 });
 /** A few real steps on random pixels: how fast this machine trains and scores with a network. */
 const speedTask = z.strictObject({...task, ...trainerRun, task: z.literal('speed'), architecture, batchSize: positive, precision: trainTask.shape.precision});
 const trainerProbeTask = z.strictObject({...task, task: z.literal('probe'), device: z.string()});
 
-export const trainerTask = z.discriminatedUnion('task', [trainTask, exportTask, evaluateTask, importTask, speedTask, trainerProbeTask]);
+export const trainerTask = z.discriminatedUnion('task', [trainTask, exportTask, evaluateTask, importTask, wrapTask, speedTask, trainerProbeTask]);
 export type TrainerTask = z.infer<typeof trainerTask>;
 
 /** The task of this name (`probe` is a task of both children). */
@@ -275,6 +301,8 @@ export const taskResults = {
   evaluate: z.strictObject({models: z.array(z.strictObject({name: z.string(), images: count, top1: fraction, top5: fraction}))}),
   speed: z.strictObject({trainImagesPerSecond: finite, scoreImagesPerSecond: finite}),
   import: z.strictObject({parameters: count}),
+  /** What it took the file for; null where the file is one that pupil exported. */
+  wrap: z.strictObject({input: z.enum(inputLayouts).nullable(), answer: z.enum(outputKinds).nullable()}),
   probe: z.strictObject({runtime: z.string(), device: z.string(), deviceName: z.string(), bf16: z.boolean()}),
 };
 

@@ -64,6 +64,8 @@ export const teacher: Stage<RunContext> = {
           file,
           architecture: architectureOf(context, trainingSettings(config, 'teacher', context.size)),
           fileClasses: await classNames(config.teacher.classes),
+          mean: config.teacher.mean,
+          std: config.teacher.std,
           output: taken,
         },
         {stage: 'teacher', part: ''},
