@@ -174,10 +174,10 @@ export const classesKept = (config: Config, classes: number): number => Math.min
 
 // ---------------------------------------------------------------- from file, preset and flags to a config
 
-type Plain = Record<string, unknown>;
+export type Plain = Record<string, unknown>;
 
 /** One layer of settings; a later layer wins. `locate` says where a key stands in it, for messages. */
-interface Layer {
+export interface Layer {
   readonly values: Plain;
   locate(keys: readonly PropertyKey[]): string | null;
 }
@@ -189,9 +189,10 @@ export const presetNames = (): string[] =>
     .map(name => name.slice(0, -'.yaml'.length))
     .sort();
 
-const isPlain = (value: unknown): value is Plain => typeof value === 'object' && value !== null && !Array.isArray(value);
+export const isPlain = (value: unknown): value is Plain => typeof value === 'object' && value !== null && !Array.isArray(value);
 
-function yamlLayer(file: string, shown: string): Layer {
+/** The keys of a YAML file, each at its line. */
+export function yamlLayer(file: string, shown: string): Layer {
   let text;
   try {
     text = readFileSync(file, 'utf8');
@@ -243,8 +244,14 @@ function setLayer(assignment: string): Layer {
 }
 
 /** A flag of its own, such as --labelled; undefined where it was not given. */
-function flagLayer(flag: string, values: Plain): Layer {
+export function flagLayer(flag: string, values: Plain): Layer {
   return {values, locate: wanted => (lookUp(values, wanted.slice(0, 1)) === undefined ? null : flag)};
+}
+
+/** What stands under some keys of a layer, as a layer of its own: there are config keys inside an experiment's file. */
+export function innerLayer(layer: Layer, keys: readonly string[]): Layer {
+  const values = lookUp(layer.values, keys);
+  return {values: isPlain(values) ? values : {}, locate: wanted => layer.locate([...keys, ...wanted])};
 }
 
 /** Later over earlier, key by key. */
@@ -314,8 +321,7 @@ export function jsonSchema(): object {
 }
 
 /** A known key that may be meant: one with the same last part, one spelt nearly so, or one whose last part is. */
-function nearestKey(key: string): string {
-  const known = configKeys();
+function nearestKey(key: string, known: readonly string[]): string {
   const lastPart = (dotted: string): string => dotted.split('.').at(-1) ?? dotted;
   const last = lastPart(key);
   const nearest = closest(key, known);
@@ -325,6 +331,15 @@ function nearestKey(key: string): string {
   return found === undefined ? '' : ` Did you mean ${found}?`;
 }
 
+/** A preset's keys, with its paths, which are relative to the home. Throws where there is no such preset. */
+export function presetLayer(preset: string, home: string): Layer {
+  if (!presetNames().includes(preset)) throw usageError(`There is no preset ${JSON.stringify(preset)}. Presets: ${presetNames().join(', ')}.`);
+  return placed(yamlLayer(path.join(presetsFolder, `${preset}.yaml`), `preset ${preset}`), home);
+}
+
+/** A layer whose paths were relative to `base`. */
+export const placed = (layer: Layer, base: string): Layer => ({...layer, values: absolutePaths(layer.values, base)});
+
 /**
  * The config of a run from preset, file and flags, in that order of strength, paths absolute. A home's paths in a preset are
  * relative to the home. Throws a UserError (exit 2) that lists every mistake with the place it was made.
@@ -332,18 +347,12 @@ function nearestKey(key: string): string {
 export function readConfig(flags: ConfigFlags, home: string): Config {
   const cwd = process.cwd();
   const layers: Layer[] = [];
-  const add = (layer: Layer, base: string) => layers.push({...layer, values: absolutePaths(layer.values, base)});
-  if (flags.preset !== undefined) {
-    if (!presetNames().includes(flags.preset)) {
-      throw usageError(`There is no preset ${JSON.stringify(flags.preset)}. Presets: ${presetNames().join(', ')}.`);
-    }
-    add({...yamlLayer(path.join(presetsFolder, `${flags.preset}.yaml`), `preset ${flags.preset}`)}, home);
-  }
+  if (flags.preset !== undefined) layers.push(presetLayer(flags.preset, home));
   if (flags.file !== undefined) {
     const file = path.resolve(cwd, flags.file);
     const layer = yamlLayer(file, flags.file);
     const named = {run: path.basename(file).replace(/\.ya?ml$/, ''), ...layer.values};
-    add({...layer, values: named}, path.dirname(file));
+    layers.push(placed({...layer, values: named}, path.dirname(file)));
   }
   const flagged: [string, Plain | undefined][] = [
     ['--labelled', flags.labelled === undefined ? undefined : {labelled: flags.labelled}],
@@ -355,12 +364,18 @@ export function readConfig(flags: ConfigFlags, home: string): Config {
     ['--max-failures', flags.maxFailures === undefined ? undefined : {limits: {max_failures: flags.maxFailures}}],
     ['--run', flags.run === undefined ? undefined : {run: flags.run}],
   ];
-  for (const [flag, values] of flagged) if (values) add(flagLayer(flag, values), cwd);
-  for (const assignment of flags.set ?? []) add(setLayer(assignment), cwd);
+  for (const [flag, values] of flagged) if (values) layers.push(placed(flagLayer(flag, values), cwd));
+  for (const assignment of flags.set ?? []) layers.push(placed(setLayer(assignment), cwd));
+  const {value, mistakes} = check(configSchema, layers, configKeys());
+  if (value === null) throw usageError(wordMistakes(mistakes));
+  return value;
+}
 
+/** Checks layers, the later over the earlier, against a schema. Null where there are mistakes: each in words, with the place it was made. */
+export function check<Value>(schema: z.ZodType<Value>, layers: readonly Layer[], keys: readonly string[]): {value: Value | null; mistakes: string[]} {
   const merged = layers.reduce<unknown>((values, layer) => merge(values, layer.values), {});
-  const parsed = configSchema.safeParse(merged);
-  if (parsed.success) return parsed.data;
+  const parsed = schema.safeParse(merged);
+  if (parsed.success) return {value: parsed.data, mistakes: []};
 
   const where = (keys: readonly PropertyKey[]): string => {
     for (const layer of layers.toReversed()) {
@@ -373,7 +388,7 @@ export function readConfig(flags: ConfigFlags, home: string): Config {
     if (issue.code === 'unrecognized_keys') {
       return issue.keys.map(key => {
         const dotted = [...issue.path, key].map(String).join('.');
-        return `${where([...issue.path, key])}unknown key ${dotted}.${nearestKey(dotted)}`;
+        return `${where([...issue.path, key])}unknown key ${dotted}.${nearestKey(dotted, keys)}`;
       });
     }
     const dotted = issue.path.map(String).join('.');
@@ -382,8 +397,12 @@ export function readConfig(flags: ConfigFlags, home: string): Config {
     if (found === undefined && dotted === 'unlabelled') return ['No unlabelled pictures: give --unlabelled DIR (or the key unlabelled).'];
     return [`${where(issue.path)}${dotted} is ${shown(found)}; expected ${expectation(issue)}.`];
   });
-  throw usageError(mistakes.length === 1 ? mistakes[0]! : `${mistakes.length} mistakes in the configuration:\n  ${mistakes.join('\n  ')}`);
+  return {value: null, mistakes};
 }
+
+/** One mistake as it is, several as a list. */
+export const wordMistakes = (mistakes: readonly string[]): string =>
+  mistakes.length === 1 ? mistakes[0]! : `${mistakes.length} mistakes in the configuration:\n  ${mistakes.join('\n  ')}`;
 
 /** A value as a message shows it. JSON has no NaN, which is what a flag that is no number comes as. */
 const shown = (value: unknown): string => (Number.isNaN(value) ? 'NaN' : JSON.stringify(value));
