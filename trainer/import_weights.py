@@ -1,74 +1,94 @@
 """Turns a checkpoint from elsewhere into a model file: safe to open, of the right network, its outputs matched to the classes by name."""
 
+import argparse
 import json
 import pickle
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
+import numpy as np
 import safetensors
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from . import events
+from .class_names import output_order
 from .classifier import Classifier
-from .config import ImportTask
+from .config import Architecture, ImportTask, ModelName
 from .errors import Failure
+from .foreign_names import to_our_names
 from .model_file import save_model
+from .models import build_network
+from .models.cifar_resnet import CifarResNet, padding_shortcuts
 
 # What torchvision's checkpoints, and most others, were trained with.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+# Under which keys of a checkpoint the weights lie. Where it has moving averages of them, too, its makers tested with those.
+AVERAGED = ('state_dict_ema', 'model_ema', 'ema_state_dict', 'ema_model')
+PLAIN = ('state_dict', 'model_state_dict', 'model', 'net', 'network')
+
+# Plain values that training programs keep beside the weights: their options, and accuracies that numpy computed.
+HARMLESS: list[Any] = [
+    argparse.Namespace,
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ('float16', 'float32', 'float64', 'int32', 'int64', 'bool')),
+    *((np.float64(0).__reduce__()[0], f'{module}.multiarray.scalar') for module in ('numpy.core', 'numpy._core')),
+]
+
+DIFFERENCES_SHOWN = 5
+
 
 def import_weights(task: ImportTask) -> dict[str, Any]:
     """The `import` task. Raises Failure('model') for whatever is wrong with the file."""
     weights, metadata = read_checkpoint(task.file)
+    if any('block1.layer.0.' in name for name in weights):
+        events.note(
+            f'{task.file} is taken for a wide ResNet with ReLU, as in its paper. Nets for semi-supervised learning bear the same names, '
+            'and some of those have leaky ReLUs: compare its accuracy on validation with the one you know.'
+        )
+    given = to_our_names(weights)
     try:
         mean, std = (
-            given or (json.loads(metadata[key]) if key in metadata else imagenet)
-            for key, given, imagenet in (('mean', task.mean, IMAGENET_MEAN), ('std', task.std, IMAGENET_STD))
+            told or (json.loads(metadata[key]) if key in metadata else imagenet)
+            for key, told, imagenet in (('mean', task.mean, IMAGENET_MEAN), ('std', task.std, IMAGENET_STD))
         )
         file_classes = task.file_classes if 'classes' not in metadata or task.file_classes is not None else json.loads(metadata['classes'])
         classifier = Classifier(task.architecture, mean, std)
     except (KeyError, ValueError, TypeError) as error:
         raise Failure('model', f'The metadata of {task.file} cannot be understood: {error!r}.') from error
-    if file_classes is None:
-        raise Failure(
-            'model', f'{task.file} does not name the classes of its outputs. Name them, in its order, with the key teacher.classes.'
+    if 'mean' not in metadata and task.mean is None:
+        events.note(
+            f"{task.file} does not say how its pictures were normalised: taking ImageNet's mean and deviation. "
+            'Set teacher.mean and teacher.std where it was trained with others.'
         )
 
-    if 'mean' not in metadata:
-        events.note(f"{task.file} does not say how its pictures were normalised: taking ImageNet's mean and deviation.")
-
-    wanted = classifier.net.state_dict()
-    for name, tensor in wanted.items():
-        # Checkpoints older than PyTorch 0.4.1 lack these counters, which nothing here reads.
-        if name.endswith('.num_batches_tracked'):
-            weights.setdefault(name, tensor)
-    rows = output_order(task.file, file_classes, task.architecture.classes)
-    for name in ('fc.weight', 'fc.bias'):
-        if name in weights and name in wanted:
-            if len(weights[name]) != len(file_classes):
-                raise Failure('model', f'{task.file} has {len(weights[name])} outputs, but names for {len(file_classes)} of them.')
-            weights[name] = weights[name][rows]
-    differences = [f'{name} is missing' for name in wanted if name not in weights]
-    differences += [f'{name} is unexpected' for name in weights if name not in wanted]
-    differences += [
-        f'{name} has the shape {list(weights[name].shape)} instead of {list(tensor.shape)}'
-        for name, tensor in wanted.items()
-        if name in weights and weights[name].shape != tensor.shape
-    ]
+    network = classifier.net
+    if isinstance(network, CifarResNet) and lacks_shortcuts(given):
+        events.note(f'{task.file} has no weights for its shortcuts: they pad with zeros on both sides, as in the original paper.')
+    weights = completed(given, network)
+    differences = differences_of(weights, network)
     if differences:
-        more = f', and {len(differences) - 5} more differences' if len(differences) > 5 else ''
-        network = f'{task.architecture.name} with the {task.architecture.stem} stem'
-        raise Failure('model', f'{task.file} does not fit a {network}: {"; ".join(differences[:5])}{more}.')
-    weights = {name: weights[name].to(tensor.dtype) for name, tensor in wanted.items()}
+        more = len(differences) - DIFFERENCES_SHOWN
+        shown = '; '.join(differences[:DIFFERENCES_SHOWN]) + (f', and {more} more differences' if more > 0 else '')
+        raise Failure('model', f'{task.file} does not fit a {named(task.architecture)}: {shown}. {advice(given, task.architecture)}')
+    order = output_order(task.file, len(weights['fc.weight']), file_classes, task.architecture.classes)
+    for name in ('fc.weight', 'fc.bias'):
+        if name in weights:
+            weights[name] = weights[name][order]
+    weights = {name: weights[name].to(tensor.dtype) for name, tensor in network.state_dict().items()}
     broken = [name for name, tensor in weights.items() if not tensor.isfinite().all()]
     if broken:
-        raise Failure('model', f'{task.file} holds NaN or infinity in {", ".join(broken[:5])}.')
+        raise Failure('model', f'{task.file} holds NaN or infinity in {", ".join(broken[:5])}. Take a checkpoint from before that.')
     save_model(task.output, classifier, weights)
-    return {'parameters': sum(parameter.numel() for parameter in classifier.net.parameters())}
+    return {'parameters': sum(parameter.numel() for parameter in network.parameters())}
+
+
+# ---------------------------------------------------------------- the file
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -77,34 +97,84 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         if path.suffix.lower() == '.safetensors':
             with safetensors.safe_open(path, 'pt') as file:
                 return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
-        content = torch.load(path, map_location='cpu', weights_only=True)
+        with torch.serialization.safe_globals(HARMLESS):
+            content = torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
+        code = re.search(r'GLOBAL (\S+)', str(error))
+        found = f' ({code[1]})' if code else ''
         raise Failure(
-            'model', f'{path} is no PyTorch checkpoint, or holds Python code, which is never run: expected a state dict.'
+            'model',
+            f'{path} is no PyTorch checkpoint, or holds Python code, which is never run{found}: expected a state dict. '
+            "Where it came from, save the weights alone: torch.save(model.state_dict(), 'weights.pt').",
         ) from error
     except Exception as error:
         # Damaged files make the readers raise nearly anything.
-        raise Failure('model', f'{path} cannot be read as a checkpoint: {(str(error) or repr(error)).splitlines()[0]}') from error
-    for key in ('state_dict', 'model'):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    named = isinstance(content, dict) and all(isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items())
-    if not named or not content:
-        raise Failure('model', f'{path} holds no state dict: expected names and tensors, alone or under the key state_dict or model.')
-    # DistributedDataParallel puts this in front of every name.
-    return {name.removeprefix('module.'): tensor for name, tensor in content.items()}, {}
+        reason = (str(error) or repr(error)).splitlines()[0]
+        raise Failure('model', f'{path} cannot be read as a checkpoint: {reason}. Fetch it again; expected a whole file.') from error
+    return state_dict_in(path, content), {}
 
 
-def output_order(path: Path, found: Sequence[str], expected: Sequence[str]) -> list[int]:
-    """For each expected class its row in the file's last layer. Raises where the names differ: outputs are never renumbered."""
-    if len(set(found)) < len(found):
-        repeated = sorted({name for name in found if list(found).count(name) > 1})
-        raise Failure('model', f'The class names of {path} repeat themselves: {", ".join(repeated[:10])}.')
-    missing = [name for name in expected if name not in set(found)]
-    extra = [name for name in found if name not in set(expected)]
-    if missing or extra:
-        lists = (('missing', missing), ('not among the labels', extra))
-        parts = [f'{len(names)} {word} ({", ".join(names[:10])})' for word, names in lists if names]
-        raise Failure('model', f'The classes of {path} are not those of the labelled pictures: {"; ".join(parts)}.')
-    position = {name: row for row, name in enumerate(found)}
-    return [position[name] for name in expected]
+def state_dict_in(path: Path, content: Any) -> dict[str, Tensor]:
+    """The names and tensors somewhere in a checkpoint."""
+    keys: list[str] = []
+    while isinstance(content, dict):
+        key = next((key for key in (*AVERAGED, *PLAIN) if isinstance(content.get(key), dict)), None)
+        if key is None:
+            break
+        if key in AVERAGED:
+            events.note(f'{path} has moving averages of its weights, too: taking those ({key}).')
+        content, keys = content[key], [*keys, key]
+    # How many weights were averaged: AveragedModel of PyTorch counts them among its weights.
+    named = {name: value for name, value in content.items() if name != 'n_averaged'} if isinstance(content, dict) else {}
+    if not named or not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in named.items()):
+        where = f' under {".".join(keys)}' if keys else ''
+        known = ', '.join((*PLAIN, *AVERAGED))
+        raise Failure('model', f'{path} holds no state dict{where}: expected names and tensors, alone or under one of {known}.')
+    return named
+
+
+# ---------------------------------------------------------------- the network
+
+
+def completed(weights: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """The weights, with what a checkpoint may leave out of `network`."""
+    # Checkpoints older than PyTorch 0.4.1 lack these counters, which nothing here reads.
+    counters = {name: tensor for name, tensor in network.state_dict().items() if name.endswith('.num_batches_tracked')}
+    shortcuts = padding_shortcuts() if isinstance(network, CifarResNet) and lacks_shortcuts(weights) else {}
+    return {**counters, **shortcuts, **weights}
+
+
+def lacks_shortcuts(weights: Mapping[str, Tensor]) -> bool:
+    return not any('.downsample.' in name for name in weights)
+
+
+def differences_of(weights: Mapping[str, Tensor], network: nn.Module) -> list[str]:
+    """How the weights differ from those of `network`, other than in the number of outputs."""
+    wanted = network.state_dict()
+    differences = [f'{name} is missing' for name in wanted if name not in weights]
+    differences += [f'{name} is unexpected' for name in weights if name not in wanted]
+    for name, tensor in wanted.items():
+        found = weights.get(name, tensor).shape
+        first = 1 if name.startswith('fc.') else 0
+        if found[first:] != tensor.shape[first:] or len(found) != tensor.ndim:
+            differences.append(f'{name} has the shape {list(found)} instead of {list(tensor.shape)}')
+    return differences
+
+
+def advice(weights: Mapping[str, Tensor], asked: Architecture) -> str:
+    """What to set where the weights are of another network that we have."""
+    stems: tuple[Literal['small', 'imagenet'], ...] = ('small', 'imagenet')
+    others = [replace(asked, name=name, stem=stem) for name in get_args(ModelName) for stem in stems]
+    with torch.device('meta'):
+        fitting = [other for other in others if not differences_of(completed(weights, network := build_network(other)), network)]
+    if not fitting:
+        return 'It fits none of the networks that teacher.model can name.'
+    found = fitting[0]
+    if any(other.stem == asked.stem for other in fitting):
+        return f'It fits a {found.name}: set teacher.model to that.'
+    size = 'to 64 or less' if found.stem == 'small' else 'above 64'
+    return f'It fits a {named(found)}: set teacher.model to that, and image.size {size}.'
+
+
+def named(architecture: Architecture) -> str:
+    return f'{architecture.name} with the {architecture.stem} stem'

@@ -1,8 +1,10 @@
 """Checkpoints from elsewhere: what is taken, how outputs find their classes, and what is refused without a stack."""
 
+import argparse
 import os
 import pickle
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -38,6 +40,8 @@ def task(tmp_path):
         'file': str(tmp_path / 'teacher.pth'),
         'architecture': architecture,
         'file_classes': ELSEWHERE,
+        'mean': None,
+        'std': None,
         'output': str(tmp_path / 'model.safetensors'),
     }
 
@@ -110,9 +114,50 @@ def test_refuses_more_outputs_than_names(task, weights):
 
 def test_refuses_another_network_and_names_what_differs(task, weights):
     torch.save(weights, task['file'])
-    assert 'layer1.0.conv3.weight is missing' in refusal({**task, 'architecture': {**architecture, 'name': 'resnet50'}})
+    message = refusal({**task, 'architecture': {**architecture, 'name': 'resnet50'}})
+    assert 'layer1.0.conv3.weight is missing' in message
+    assert 'It fits a resnet18: set teacher.model to that.' in message
     message = refusal({**task, 'architecture': {**architecture, 'stem': 'small'}})
     assert 'does not fit a resnet18 with the small stem: conv1.weight has the shape [64, 3, 7, 7] instead of [64, 3, 3, 3]' in message
+    assert 'It fits a resnet18 with the imagenet stem: set teacher.model to that, and image.size above 64.' in message
+    torch.save({'patch_embed.proj.weight': torch.zeros(768, 3, 16, 16), 'head.weight': torch.zeros(4, 768)}, task['file'])
+    assert 'It fits none of the networks that teacher.model can name.' in refusal(task)
+
+
+def test_a_classifier_for_more_classes_than_the_labels_is_refused_by_their_names(task, weights):
+    many = {**weights, 'fc.weight': torch.zeros(1000, 512), 'fc.bias': torch.zeros(1000)}
+    torch.save(many, task['file'])
+    message = refusal({**task, 'file_classes': CLASSES + [f'thing {number}' for number in range(996)]})
+    assert '996 not among the labels (thing 0, thing 1, ' in message
+    assert 'thing 9 and 986 more). A teacher must have exactly their classes' in message
+    message = refusal({**task, 'file_classes': None})
+    assert 'does not name the classes of its 1000 outputs; the labelled pictures have 4 classes' in message
+
+
+def test_what_is_told_of_the_normalisation_wins_over_the_file_and_that_over_imagenets(task, weights, tmp_path, emitted):
+    torch.save(weights, task['file'])
+    import_weights(parse_task({**task, 'mean': [0.1, 0.2, 0.3], 'std': [0.2, 0.2, 0.2]}))
+    assert (load_model(task['output']).mean, load_model(task['output']).std) == ((0.1, 0.2, 0.3), (0.2, 0.2, 0.2))
+    assert not [event for event in emitted() if event['type'] == 'note']
+    again = {**task, 'file': task['output'], 'file_classes': None, 'output': str(tmp_path / 'again.safetensors')}
+    import_weights(parse_task(again))
+    assert load_model(again['output']).mean == (0.1, 0.2, 0.3)
+    import_weights(parse_task(task))
+    assert load_model(task['output']).mean == IMAGENET_MEAN
+    assert "taking ImageNet's mean and deviation" in emitted()[-1]['message']
+
+
+def test_takes_what_training_programs_save_beside_the_weights_and_the_averaged_weights_where_there_are_any(task, weights, emitted):
+    averaged = {**weights, 'conv1.weight': weights['conv1.weight'] + 1}
+    beside = {'args': argparse.Namespace(lr=0.1, model='resnet18'), 'best': np.float64(71.2), 'metric': np.float32(71.2)}
+    for content in (
+        {'state_dict': weights, 'state_dict_ema': averaged, **beside},
+        {'model': weights, 'model_ema': {'n_averaged': torch.tensor(7), **{f'module.{k}': v for k, v in averaged.items()}}, **beside},
+    ):
+        torch.save(content, task['file'])
+        import_weights(parse_task(task))
+        assert torch.equal(load_model(task['output']).net.conv1.weight, averaged['conv1.weight'])
+        assert any('has moving averages of its weights' in event['message'] for event in emitted() if event['type'] == 'note')
 
 
 def test_refuses_weights_that_are_not_finite(task, weights):
@@ -128,7 +173,9 @@ class Malice:
 def test_never_runs_code_from_a_file(task, weights, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({'state_dict': weights, 'extra': Malice()}, task['file'])
-    assert 'holds Python code, which is never run' in refusal(task)
+    message = refusal(task)
+    assert 'holds Python code, which is never run (posix.mkdir)' in message
+    assert 'torch.save(model.state_dict(), ' in message
     (tmp_path / 'teacher.pth').write_bytes(pickle.dumps(Malice()))
     assert 'holds Python code, which is never run' in refusal(task)
     assert not (tmp_path / 'ran').exists()
