@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from . import events, stop
-from .config import EvaluateTask, ExportTask, ImportTask, SpeedTask, Task, TrainTask, parse_task, read_message
+from .config import EvaluateTask, ExportTask, ImportTask, SpeedTask, Task, TrainTask, WrapTask, parse_task, read_message
 from .errors import EXIT_CONFIG, EXIT_FINISHED, EXIT_INTERRUPTED, Failure, Interrupted, exit_code, explain
 
 
@@ -69,6 +69,10 @@ def run(task: Task) -> dict[str, Any]:
         from .import_weights import import_weights
 
         return import_weights(task)
+    if isinstance(task, WrapTask):
+        from .wrap_onnx import wrap
+
+        return wrap(task)
     if isinstance(task, SpeedTask):
         from .speed import speed
 

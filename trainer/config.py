@@ -154,6 +154,7 @@ class WrapTask:
     std: Deviations | None
     input: Literal['auto', 'uint8_nhwc', 'uint8_nchw', 'float_nhwc', 'float_nchw']
     answer: Literal['auto', 'logits', 'probabilities', 'log_probabilities']
+    temperature: AboveZero
     kept: Positive
     output: Path
 

@@ -220,6 +220,7 @@ const wrapTask = z.strictObject({
   std: deviations.nullable(),
   input: z.enum(['auto', ...inputLayouts]),
   answer: z.enum(['auto', ...outputKinds]),
+  temperature: z.number().positive(),
   kept: positive,
   output: path,
 });
