@@ -19,6 +19,40 @@ const runName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'letters, digit
 const deviceName = z.string().regex(/^(auto|cpu|cuda(:\d+)?)$/, 'auto, cpu, cuda or cuda:N');
 const model = z.enum(modelNames);
 
+/** What every training step shares. `train` sets it for all of them; a step that carries a key itself goes by its own. */
+const training = {
+  batch_size: z
+    .union([positive, auto])
+    .describe('Pictures a step; auto: the largest power of two that fits the GPU (128 or 32 on a CPU). Learning rates are then those of a batch of 256, and scale with it'),
+  momentum: share,
+  weight_decay: z.union([z.number().nonnegative(), auto]).describe('Not on norms and biases'),
+  label_smoothing: share,
+  warmup: z.union([share, auto]).describe('Share of all steps over which the learning rate rises'),
+  schedule: z.union([z.enum(['cosine', 'linear']), auto]),
+  precision: z.enum(['auto', 'fp32', 'bf16']).describe('auto: bf16 where the device multiplies it natively'),
+  evaluations: positive.describe('How often a training step looks at the validation set'),
+  flip: z.boolean(),
+  crop: z.union([z.enum(['none', 'shift', 'resized']), auto]).describe('auto: shift up to 64 px, RandomResizedCrop above'),
+  pad: z.union([z.int().nonnegative(), auto]).describe('Largest shift in pixels; auto: an eighth of the size, at most 4'),
+  min_area: share.describe('Smallest share of the picture that RandomResizedCrop keeps'),
+  augment: z.enum(['none', 'trivial', 'rand']).describe('trivial: one random change a picture (TrivialAugment, arXiv 2103.10158); rand: two of one strength (RandAugment, 1909.13719)'),
+  strength: z.number().min(0).max(30).describe("RandAugment's magnitude"),
+  cutout: share.describe('Side of the square that is blanked, as a share of the picture; 0: none (arXiv 1708.04552)'),
+  mix: z.enum(['none', 'mixup', 'cutmix']).describe('Blend two pictures and their labels (arXiv 1710.09412, 1905.04899)'),
+  mix_alpha: rate.describe('Both parameters of the Beta distribution that the share of mixing is drawn from'),
+  ema: z.number().min(0).lt(1).describe('Decay of the moving average of the weights, which is then what is measured and kept; 0: none'),
+};
+/** Keys of one step alone: how long it trains, how fast, and whatever it wants otherwise than `train`. */
+const step = (epochs: number) => ({
+  ...z.strictObject(training).partial().shape,
+  epochs: positive.default(epochs),
+  learning_rate: z.union([rate, auto]).default('auto'),
+});
+const temperature = z
+  .union([rate, z.literal('fit')])
+  .default(1)
+  .describe('Divides the logits before the softmax; fit: the one under which validation is likeliest (arXiv 1706.04599)');
+
 export const configSchema = z.strictObject({
   run: runName.default('run').describe('Name of the run: db/NAME.sqlite, data/NAME/, models/NAME/'),
   about: z.string().optional().describe('One line on what this configuration is'),
@@ -67,32 +101,51 @@ export const configSchema = z.strictObject({
       input: z.enum([auto.value, ...inputLayouts]).default('auto').describe('What an ONNX file takes: type and order of its pixels; auto: what its graph tells'),
       output: z.enum([auto.value, ...outputKinds]).default('auto').describe('What an ONNX file answers; auto: what its graph tells'),
       model: model.default('resnet50'),
-      epochs: positive.default(100),
-      learning_rate: z.union([rate, auto]).default('auto'),
+      temperature,
+      ...step(100),
     })
     .prefault({}),
-  student: z.strictObject({model: z.union([model, auto]).default('auto').describe("auto: the teacher's")}).prefault({}),
-  pretrain: z.strictObject({epochs: positive.default(30), learning_rate: z.union([rate, auto]).default('auto')}).prefault({}),
+  student: z.strictObject({model: z.union([model, auto]).default('auto').describe("auto: the teacher's"), temperature}).prefault({}),
+  pretrain: z
+    .strictObject({
+      targets: z.enum(['hard', 'soft']).default('hard').describe("hard: the class a picture was chosen for, as in the paper; soft: the teacher's probabilities of its P best classes"),
+      temperature: rate.default(1).describe('Of soft targets: above 1 evens them out'),
+      rest: z.enum(['spread', 'drop']).default('spread').describe('What soft targets do with the probability outside the P classes: spread it over the others, or drop it'),
+      balanced: z.boolean().default(false).describe('Repeat the pictures of short classes, so that every class is seen as often (as Noisy Student does, arXiv 1911.04252)'),
+      labelled_share: z.number().min(0).lt(1).default(0).describe('Share of each batch that is labelled pictures; the paper: 0'),
+      ...step(30),
+    })
+    .prefault({}),
   finetune: z
     .strictObject({
-      epochs: positive.default(20),
+      ...step(20),
       learning_rate: z.union([rate, auto]).default('auto').describe('auto: a tenth of the pre-training rate; the full rate would erase the pre-training'),
     })
     .prefault({}),
   train: z
     .strictObject({
-      batch_size: positive.default(128),
-      momentum: share.default(0.9),
-      weight_decay: z.union([z.number().nonnegative(), auto]).default('auto').describe('Not on norms and biases'),
-      label_smoothing: share.default(0.1),
-      warmup: z.union([share, auto]).default('auto').describe('Share of all steps over which the learning rate rises'),
-      schedule: z.union([z.enum(['cosine', 'linear']), auto]).default('auto'),
-      precision: z.enum(['auto', 'fp32', 'bf16']).default('auto').describe('auto: bf16 where the device multiplies it natively'),
-      evaluations: positive.default(20).describe('How often a training step looks at the validation set'),
-      flip: z.boolean().default(true),
-      crop: z.union([z.enum(['none', 'shift', 'resized']), auto]).default('auto').describe('auto: shift up to 64 px, RandomResizedCrop above'),
-      pad: z.union([z.int().nonnegative(), auto]).default('auto').describe('Largest shift in pixels; auto: an eighth of the size, at most 4'),
-      min_area: share.default(0.35).describe('Smallest share of the picture that RandomResizedCrop keeps'),
+      batch_size: training.batch_size.default(128),
+      momentum: training.momentum.default(0.9),
+      weight_decay: training.weight_decay.default('auto'),
+      label_smoothing: training.label_smoothing.default(0.1),
+      warmup: training.warmup.default('auto'),
+      schedule: training.schedule.default('auto'),
+      precision: training.precision.default('auto'),
+      evaluations: training.evaluations.default(20),
+      flip: training.flip.default(true),
+      crop: training.crop.default('auto'),
+      pad: training.pad.default('auto'),
+      min_area: training.min_area.default(0.35),
+      augment: training.augment.default('none'),
+      strength: training.strength.default(9),
+      cutout: training.cutout.default(0),
+      mix: training.mix.default('none'),
+      mix_alpha: training.mix_alpha.default(1),
+      ema: training.ema.default(0),
+      checkpoint_minutes: rate.default(10).describe('Save in the middle of an epoch after so long'),
+      compile: z.boolean().default(false).describe('torch.compile, with CUDA graphs on a GPU: a minute or two of start for faster steps'),
+      tensorboard: z.boolean().default(false).describe('Also log to data/RUN/tensorboard; needs the Python package tensorboard'),
+      processes: z.union([positive, auto]).default(1).describe('Processes that train together, one a GPU; auto: as many as there are GPUs'),
     })
     .prefault({}),
   score: z
@@ -105,11 +158,13 @@ export const configSchema = z.strictObject({
     .strictObject({
       top_p: positive.default(10).describe('P: classes an image is a candidate for'),
       top_k: positive.default(1000).describe('K: images a class keeps'),
+      min_score: z.number().max(0).nullable().default(null).describe('Natural log-probability below which an image is no candidate; null: no limit'),
     })
     .prefault({}),
   evaluate: z
     .strictObject({
       baseline: z.boolean().default(false).describe("Also train the student's net on the labels alone for as many steps as the student had"),
+      flip: z.boolean().default(false).describe('Also measure the mean over a picture and its mirror image: figures beside the headline ones, never in their place'),
     })
     .prefault({}),
   limits: z
@@ -125,6 +180,9 @@ export const configSchema = z.strictObject({
 });
 
 export type Config = z.infer<typeof configSchema>;
+type TrainingKeys = z.infer<z.ZodObject<typeof training>>;
+/** A step's own keys, over those that all share. */
+type OwnKeys = {readonly [Key in keyof TrainingKeys]?: TrainingKeys[Key] | undefined};
 type ModelName = Architecture['name'];
 
 // ---------------------------------------------------------------- what `auto` means
@@ -132,7 +190,7 @@ type ModelName = Architecture['name'];
 /** Training settings that depend on the net. cifarnet: cifar10-airbench's; ResNets: torchvision's reference recipe, its rate scaled with the batch. */
 function recipe(name: ModelName, batchSize: number) {
   return name === 'cifarnet'
-    ? {learningRate: 1, warmup: 0.2, schedule: 'linear' as const, weightDecay: 1e-3}
+    ? {learningRate: batchSize / 128, warmup: 0.2, schedule: 'linear' as const, weightDecay: 1e-3}
     : {learningRate: (0.1 * batchSize) / 256, warmup: 0.05, schedule: 'cosine' as const, weightDecay: 5e-4};
 }
 
@@ -145,29 +203,62 @@ export const imageSizes = (config: Config, labelledIsCifar: boolean): {size: num
 
 export const studentModel = (config: Config): ModelName => given(config.student.model, config.teacher.model);
 
-/** All numbers of one training step. `size` in pixels. */
+/** The batch that learning rates belong to where the trainer finds the batch size itself. */
+const REFERENCE_BATCH = 256;
+
+/** All that decides what one training step makes. `size` in pixels. */
 export function trainingSettings(config: Config, step: 'teacher' | 'pretrain' | 'finetune', size: number) {
   const name = step === 'teacher' ? config.teacher.model : studentModel(config);
-  const {train} = config;
-  const defaults = recipe(name, train.batch_size);
-  const base = given(step === 'teacher' ? config.teacher.learning_rate : config.pretrain.learning_rate, defaults.learningRate);
-  const crop = given(train.crop, size <= 64 ? 'shift' : 'resized');
+  const shared: TrainingKeys = config.train;
+  const own: OwnKeys = config[step];
+  const {epochs, learning_rate: learningRate} = config[step];
+  const of = <Key extends keyof TrainingKeys>(key: Key): TrainingKeys[Key] => {
+    const value: TrainingKeys[Key] | undefined = own[key];
+    return value === undefined ? shared[key] : value;
+  };
+  const batchSize = of('batch_size');
+  const defaults = recipe(name, given(batchSize, REFERENCE_BATCH));
+  const base = given(step === 'teacher' ? learningRate : config.pretrain.learning_rate, defaults.learningRate);
   return {
     model: name,
     stem: size <= 64 ? ('small' as const) : ('imagenet' as const),
-    epochs: config[step].epochs,
-    evaluations: train.evaluations,
-    batchSize: train.batch_size,
-    learningRate: step === 'finetune' ? given(config.finetune.learning_rate, base / 10) : base,
-    warmup: given(train.warmup, defaults.warmup),
-    schedule: given(train.schedule, defaults.schedule),
-    momentum: train.momentum,
-    weightDecay: given(train.weight_decay, defaults.weightDecay),
-    labelSmoothing: train.label_smoothing,
-    precision: train.precision,
-    augment: {flip: train.flip, crop, pad: given(train.pad, Math.min(4, Math.floor(size / 8))), minArea: train.min_area},
+    epochs,
+    evaluations: of('evaluations'),
+    /** Null: the trainer finds the largest that fits. */
+    batchSize: batchSize === 'auto' ? null : batchSize,
+    learningRate: step === 'finetune' ? given(learningRate, base / 10) : base,
+    warmup: given(of('warmup'), defaults.warmup),
+    schedule: given(of('schedule'), defaults.schedule),
+    momentum: of('momentum'),
+    weightDecay: given(of('weight_decay'), defaults.weightDecay),
+    labelSmoothing: of('label_smoothing'),
+    precision: of('precision'),
+    ema: of('ema'),
+    augment: {
+      flip: of('flip'),
+      crop: given(of('crop'), size <= 64 ? 'shift' : 'resized'),
+      pad: given(of('pad'), Math.min(4, Math.floor(size / 8))),
+      minArea: of('min_area'),
+      policy: of('augment'),
+      strength: of('strength'),
+      cutout: of('cutout'),
+      mix: of('mix'),
+      mixAlpha: of('mix_alpha'),
+    },
   };
 }
+
+/** What the student's pre-training makes of the teacher's answers. */
+export function pseudoLabels(config: Config) {
+  const {targets, temperature, rest, balanced, labelled_share: labelledShare} = config.pretrain;
+  return {targets, temperature, rest, balanced, labelledShare};
+}
+
+/** All other steps learn from plain labels. */
+export const plainLabels: ReturnType<typeof pseudoLabels> = {targets: 'hard', temperature: 1, rest: 'spread', balanced: false, labelledShare: 0};
+
+/** Images at once in evaluations, where no gradients take memory. */
+export const evaluationBatch = (config: Config): number => (config.train.batch_size === 'auto' ? REFERENCE_BATCH : config.train.batch_size);
 
 /** Classes kept an image in the score files: enough that P up to 10 can change without scoring again. */
 export const classesKept = (config: Config, classes: number): number => Math.min(classes, Math.max(10, config.select.top_p));

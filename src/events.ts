@@ -52,6 +52,8 @@ export type Event =
       readonly loss: number;
       readonly lr: number;
       readonly imagesPerSecond: number;
+      /** The most held so far on a GPU, or what the trainer holds in main memory now. */
+      readonly memoryBytes: number;
     } & OfStage)
   | ({readonly type: 'evaluated'; readonly epoch: number; readonly top1: number; readonly top5: number; readonly loss: number} & OfStage)
   | ({readonly type: 'checkpoint'; readonly epoch: number; readonly path: string} & OfStage)

@@ -2,6 +2,7 @@ import {readFileSync, readdirSync} from 'node:fs';
 import {writeFile} from 'node:fs/promises';
 import path from 'node:path';
 import {describe, expect, it} from 'vitest';
+import {modelNames} from '../src/children/protocol.js';
 import {classesKept, configKeys, configSchema, imageSizes, presetNames, readConfig, studentModel, trainingSettings, type ConfigFlags} from '../src/config.js';
 import {UserError} from '../src/errors.js';
 import {temporaryFolder} from './images/temporary-folder.js';
@@ -37,7 +38,7 @@ describe('a config', () => {
   it('takes the flag over --set of the file over the preset', async () => {
     const file = await yamlFile('select:', '  top_k: 50', '  top_p: 4', 'teacher:', '  model: resnet18');
     const config = readConfig({preset: 'demo', file, set: ['select.top_k=7']}, home);
-    expect(config.select).toEqual({top_k: 7, top_p: 4});
+    expect(config.select).toMatchObject({top_k: 7, top_p: 4});
     expect(config.teacher).toMatchObject({model: 'resnet18', epochs: readConfig({preset: 'demo'}, home).teacher.epochs});
     expect(readConfig({preset: 'demo', file, test: '/flag/test'}, home).test).toBe('/flag/test');
   });
@@ -84,7 +85,7 @@ describe('a config', () => {
   });
 
   it('takes the last of several --set of one key', () => {
-    expect(read({set: ['select.top_k=1', 'select.top_k=2', 'select.top_p=3']}).select).toEqual({top_k: 2, top_p: 3});
+    expect(read({set: ['select.top_k=1', 'select.top_k=2', 'select.top_p=3']}).select).toMatchObject({top_k: 2, top_p: 3});
   });
 });
 
@@ -96,7 +97,7 @@ describe('a wrong config', () => {
       '  --device device is "gpu"; expected auto, cpu, cuda or cuda:N.',
       '  No labelled pictures: give --labelled DIR (or the key labelled).',
       `  ${file}:1 unlabelled.1 is 3; expected text.`,
-      '  --set teacher.model=vgg teacher.model is "vgg"; expected one of cifarnet, resnet18, resnet34, resnet50, resnet101, resnet152.',
+      '  --set teacher.model=vgg teacher.model is "vgg"; expected one of ' + modelNames.join(', ') + '.',
       `  ${file}:9 train.flip is "yes"; expected true or false.`,
       `  ${file}:7 select.top_p is 0; expected more than 0.`,
       `  ${file}:6 unknown key select.topk. Did you mean select.top_k?`,
@@ -185,6 +186,16 @@ describe('what `auto` means', () => {
     const config = read({set: ['pretrain.learning_rate=0.2']});
     expect(trainingSettings(config, 'pretrain', 32).learningRate).toBe(0.2);
     expect(trainingSettings(config, 'finetune', 32).learningRate).toBeCloseTo(0.02);
+  });
+
+  it("lets a step's own key win over the one that all share", () => {
+    const config = read({set: ['train.cutout=0.25', 'train.augment=trivial', 'pretrain.cutout=0.5', 'finetune.augment=none', 'teacher.batch_size=auto']});
+    const of = (step: 'teacher' | 'pretrain' | 'finetune') => trainingSettings(config, step, 32);
+    expect([of('teacher').augment.cutout, of('pretrain').augment.cutout, of('finetune').augment.cutout]).toEqual([0.25, 0.5, 0.25]);
+    expect([of('teacher').augment.policy, of('finetune').augment.policy]).toEqual(['trivial', 'none']);
+    // The rate of a batch of 256 where the trainer finds the size.
+    expect(of('teacher')).toMatchObject({batchSize: null, learningRate: 0.1});
+    expect(of('pretrain')).toMatchObject({batchSize: 128, learningRate: 0.05});
   });
 
   it('scales the rate of a ResNet with the batch, and crops by the size', () => {

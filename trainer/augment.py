@@ -1,4 +1,4 @@
-"""Random crops and flips of a whole batch in a few tensor operations on its device, decided by (seed, epoch, sample) alone."""
+"""Random changes of a whole batch in a few tensor operations on its device, decided by (seed, epoch, draw) alone."""
 
 import torch
 from torch import Tensor
@@ -6,16 +6,38 @@ from torch.nn import functional as F
 
 from .config import Augment
 from .data import seed_of
+from .policies import CHANGES, RAND, WIDE, change
+
+# RandAugment's N: changes a picture, one after the other (arXiv 1909.13719, section 3.1).
+RAND_CHANGES = 2
 
 
-def augment(images: Tensor, samples: Tensor, size: int, settings: Augment, seed: int, epoch: int) -> Tensor:
+def augment(images: Tensor, draws: Tensor, size: int, settings: Augment, seed: int, epoch: int, fill: Tensor) -> Tensor:
     """
-    uint8 [batch, packed size, packed size, 3] to uint8 [batch, size, size, 3]. `samples` int64 [batch] are the samples' numbers in
-    their pack: a sample is altered in the same way whatever batch it is in, so interruptions change nothing.
+    uint8 [batch, packed size, packed size, 3] to uint8 [batch, size, size, 3]: crop and flip, then the policy's changes, then a blanked
+    square of the colour `fill` (uint8 [3]). `draws` int64 [batch] on the CPU name the pictures (see batches.py): one is altered in the same
+    way whatever batch it is in, so interruptions change nothing.
     """
+    # Made on the CPU: which picture gets which change can then be told without waiting for a GPU.
+    random = uniform(draws, 11, seed, epoch)
+    images = cropped(images, size, settings, random[:, :5])
+    if settings.policy == 'trivial':
+        # A strength of 31 steps, as published.
+        images = change(images, _choice(random[:, 5]), (random[:, 6] * 31).floor() / 30 * _sign(random[:, 7]), WIDE)
+    elif settings.policy == 'rand':
+        for turn in range(RAND_CHANGES):
+            strength = torch.full((len(draws),), settings.strength / 30) * _sign(random[:, 7 + turn])
+            images = change(images, _choice(random[:, 5 + turn]), strength, RAND)
+    if settings.cutout > 0:
+        images = blanked(images, round(settings.cutout * size), random[:, 9:11].to(images.device), fill)
+    return images
+
+
+def cropped(images: Tensor, size: int, settings: Augment, random: Tensor) -> Tensor:
+    """Crop and flip by `random` float32 [batch, 5] in 0..1."""
     if settings.crop == 'none' and not settings.flip:
         return centre(images, size)
-    random = uniform(samples.to(images.device), 5, seed, epoch)
+    random = random.to(images.device)
     flip = random[:, 0:1] < 0.5 if settings.flip else torch.zeros_like(random[:, 0:1], dtype=torch.bool)
     if settings.crop == 'resized':
         return resized_crop(images, size, settings.min_area, flip, random[:, 1:5])
@@ -26,6 +48,25 @@ def augment(images: Tensor, samples: Tensor, size: int, settings: Augment, seed:
     else:
         offsets = torch.full_like(random[:, 1:3], margin // 2, dtype=torch.int64)
     return shifted_crop(images, size, flip, offsets)
+
+
+def blanked(images: Tensor, side: int, random: Tensor, fill: Tensor) -> Tensor:
+    """
+    Cutout (DeVries and Taylor, arXiv 1708.04552): a square of `side` pixels, its centre anywhere in the picture by `random` float32
+    [batch, 2] in 0..1, takes the colour `fill` (uint8 [3]); part of it may lie outside.
+    """
+    line = torch.arange(images.shape[1], device=images.device)
+    first = (random * images.shape[1]).long() - side // 2
+    down, right = ((line >= first[:, axis : axis + 1]) & (line < first[:, axis : axis + 1] + side) for axis in (0, 1))
+    return torch.where((down.unsqueeze(2) & right.unsqueeze(1)).unsqueeze(3), fill, images)
+
+
+def _choice(random: Tensor) -> Tensor:
+    return (random * len(CHANGES)).long()
+
+
+def _sign(random: Tensor) -> Tensor:
+    return torch.where(random < 0.5, -1.0, 1.0)
 
 
 def centre(images: Tensor, size: int) -> Tensor:
@@ -67,14 +108,15 @@ def resized_crop(images: Tensor, size: int, min_area: float, flip: Tensor, rando
     return pixels.round_().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
-def uniform(samples: Tensor, draws: int, seed: int, epoch: int) -> Tensor:
+def uniform(draws: Tensor, numbers: int, seed: int, epoch: int) -> Tensor:
     """
-    Random numbers in [0, 1), float32 [batch, draws], each a hash of (seed, epoch, sample, draw) and so independent of everything else.
-    The hash is a 32-bit integer mixer applied twice; products stay within 64 bits, and only their low half is kept.
+    Random numbers in [0, 1), float32 [batch, numbers], each a hash of (seed, epoch, draw, number) and so independent of everything else.
+    The hash is a 32-bit integer mixer applied three times; products stay within 64 bits, and only their low half is kept.
     """
     key = seed_of('augment', seed, epoch)
-    draw = torch.arange(draws, device=samples.device) * 0x9E3779B9
-    mixed = _mixed(_mixed(samples.unsqueeze(1) ^ (key & 0xFFFFFFFF)) + draw ^ (key >> 32))
+    number = torch.arange(numbers, device=draws.device) * 0x9E3779B9
+    mixed = _mixed(_mixed(draws.unsqueeze(1) ^ (key & 0xFFFFFFFF)) ^ draws.unsqueeze(1) >> 32)
+    mixed = _mixed(mixed + number ^ (key >> 32))
     return (mixed >> 8).float() / (1 << 24)
 
 

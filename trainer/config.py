@@ -26,6 +26,7 @@ Positive = Annotated[int, Rule('a whole number of 1 or more', lambda value: valu
 Fraction = Annotated[float, Rule('a number from 0 to 1', lambda value: 0 <= value <= 1)]
 NonNegative = Annotated[float, Rule('a number of 0 or more', lambda value: value >= 0)]
 AboveZero = Annotated[float, Rule('a number above 0', lambda value: value > 0)]
+BelowOne = Annotated[float, Rule('a number of 0 or more, below 1', lambda value: 0 <= value < 1)]
 Text = Annotated[str, Rule('a text that is not empty', bool)]
 Device = Annotated[str, Rule("'cpu' or 'cuda:N'", re.compile(r'cpu|cuda:\d+').fullmatch)]
 Channels = Annotated[tuple[float, ...], Rule('a list of 3 numbers', lambda value: len(value) == 3)]
@@ -61,6 +62,11 @@ class Augment:
     crop: Literal['none', 'shift', 'resized']
     pad: Count
     min_area: Fraction
+    policy: Literal['none', 'trivial', 'rand']
+    strength: Annotated[float, Rule('a number from 0 to 30', lambda value: 0 <= value <= 30)]
+    cutout: Fraction
+    mix: Literal['none', 'mixup', 'cutmix']
+    mix_alpha: AboveZero
 
 
 @dataclass(frozen=True)
@@ -73,11 +79,17 @@ class TrainTask:
     fingerprint: Text
     architecture: Architecture
     train_pack: Path
+    targets: Literal['hard', 'soft']
+    temperature: AboveZero
+    rest: Literal['spread', 'drop']
+    balanced: bool
+    labelled_pack: Path | None
+    labelled_share: BelowOne
     validation_pack: Path
     init: Path | None
     epochs: Positive
     evaluations: Positive
-    batch_size: Positive
+    batch_size: Positive | None
     learning_rate: AboveZero
     warmup: Fraction
     schedule: Literal['cosine', 'linear']
@@ -85,8 +97,12 @@ class TrainTask:
     weight_decay: NonNegative
     label_smoothing: Fraction
     precision: Literal['auto', 'fp32', 'bf16']
+    ema: BelowOne
     augment: Augment
+    compile: bool
     checkpoint: Path
+    checkpoint_minutes: AboveZero
+    tensorboard: Path | None
     output: Path
 
 
@@ -98,6 +114,7 @@ class ExportTask:
     threads: Positive
     seed: Count
     model: Path
+    temperature: AboveZero | None
     kept: Positive
     batch_size: Positive
     validation_pack: Path
@@ -109,6 +126,7 @@ class ExportTask:
 class NamedModel:
     name: str
     model: Path
+    temperature: AboveZero
 
 
 @dataclass(frozen=True)
@@ -121,6 +139,7 @@ class EvaluateTask:
     models: Annotated[tuple[NamedModel, ...], Rule('a list of at least 1 model', bool)]
     pack: Path
     batch_size: Positive
+    flip: bool
 
 
 @dataclass(frozen=True)
@@ -167,7 +186,7 @@ class SpeedTask:
     threads: Positive
     seed: Count
     architecture: Architecture
-    batch_size: Positive
+    batch_size: Positive | None
     precision: Literal['auto', 'fp32', 'bf16']
 
 
@@ -289,8 +308,10 @@ def _contradictions(task: Task) -> list[str]:
         problems.append(f'augment.pad: expected less than architecture.resize, found {task.augment.pad}')
     if task.augment.crop == 'resized' and task.augment.min_area == 0:
         problems.append('augment.min_area: expected a number above 0, found 0')
-    if task.batch_size < 2:
+    if task.batch_size == 1:
         problems.append('batch_size: batch normalisation needs 2 images or more, found 1')
+    if (task.labelled_pack is None) != (task.labelled_share == 0):
+        problems.append('labelled_share: expected above 0 with a labelled_pack, and 0 without one')
     return problems
 
 

@@ -13,16 +13,21 @@ from torch import Tensor
 
 from .errors import Failure
 
+VERSION = 2
+
 
 @dataclass(frozen=True)
 class Pack:
     """
     `images` uint8 [images, size, size, 3]; `samples` int32 [samples, 2], each the row of an image and its label: an image may stand
-    under several labels. `device` is where batches are wanted; the pack itself may be too large for it and stay on the disk.
+    under several labels. `answers` are the teacher's where the pack has them: its best classes, int32 [images, kept], and their natural
+    log-probabilities, float32 [images, kept]. `device` is where batches are wanted; the pack may be too large for it and stay on the disk.
     """
 
     images: Tensor
     samples: Tensor
+    answers: tuple[Tensor, Tensor] | None
+    classes: int
     size: int
     device: torch.device
 
@@ -37,15 +42,19 @@ def open_pack(folder: Path, size: int, classes: Sequence[str], device: torch.dev
     """
     try:
         about = json.loads((folder / 'pack.json').read_bytes())
-        images, samples, found_size, found_classes = (about[key] for key in ('images', 'samples', 'size', 'classes'))
+        version, images, samples, kept, found_size, found_classes = (
+            about[key] for key in ('version', 'images', 'samples', 'kept', 'size', 'classes')
+        )
         expected_bytes = {'images.u8': images * found_size * found_size * 3, 'samples.i32': samples * 8}
+        if kept > 0:
+            expected_bytes |= {'classes.i32': images * kept * 4, 'log_prob.f32': images * kept * 4}
         found_bytes = {name: (folder / name).stat().st_size for name in expected_bytes}
     except OSError as error:
         raise Failure('data', f'The pack {folder} cannot be read: {error}. Run the stage that packs it again.') from error
     except (ValueError, KeyError, TypeError) as error:
         raise Failure('data', f'{folder / "pack.json"} does not describe a pack: {error!r}. Run the stage that packs it again.') from error
-    if about.get('version') != 1:
-        raise Failure('data', f'The pack {folder} has version {about.get("version")}; this trainer reads version 1.')
+    if version != VERSION:
+        raise Failure('data', f'The pack {folder} has version {version}; this trainer reads version {VERSION}.')
     for name, expected in expected_bytes.items():
         if found_bytes[name] != expected:
             raise Failure(
@@ -62,36 +71,35 @@ def open_pack(folder: Path, size: int, classes: Sequence[str], device: torch.dev
     pairs = _mapped(folder / 'samples.i32', '<i4').view(samples, 2)
     if pairs.min() < 0 or pairs[:, 0].max() >= images or pairs[:, 1].max() >= len(classes):
         raise Failure('data', f'{folder / "samples.i32"} names an image or a label that is not there. Run the stage that packs it again.')
-    pack = Pack(pixels, pairs, size, device)
+    answers = None
+    if kept > 0:
+        best, log_prob = (
+            _mapped(folder / name, kind).view(images, kept) for name, kind in (('classes.i32', '<i4'), ('log_prob.f32', '<f4'))
+        )
+        if best.min() < 0 or best.max() >= len(classes) or not log_prob.isfinite().all():
+            raise Failure('data', f"{folder} holds teacher's answers that are none. Run the stage that packs it again.")
+        answers = (best, log_prob)
+    pack = Pack(pixels, pairs, answers, len(classes), size, device)
     # Half of the free memory is left to activations; a larger pack is read from the disk batch by batch.
     if device.type == 'cuda' and pixels.nbytes + pairs.nbytes < torch.cuda.mem_get_info(device)[0] // 2:
-        return replace(pack, images=pixels.to(device), samples=pairs.to(device))
+        pack = replace(pack, images=pixels.to(device), samples=pairs.to(device))
+        if answers is not None:
+            pack = replace(pack, answers=(answers[0].to(device), answers[1].to(device)))
     return pack
 
 
-def gather(pack: Pack, index: Tensor) -> tuple[Tensor, Tensor]:
-    """The samples at `index` (int64 [batch]), on the pack's device: uint8 pictures [batch, size, size, 3] and int64 labels [batch]."""
-    rows, labels = pack.samples.index_select(0, index.to(pack.samples.device)).long().unbind(1)
+def gather(pack: Pack, samples: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """
+    The samples with these numbers (int64 [batch]): uint8 pictures [batch, size, size, 3] and int64 labels [batch] on the pack's
+    device, and the pictures' rows in the pack, int64 [batch], where the pack lies.
+    """
+    rows, labels = pack.samples.index_select(0, samples.to(pack.samples.device)).long().unbind(1)
     if pack.images.device == pack.device:
-        return pack.images.index_select(0, rows), labels
+        return pack.images.index_select(0, rows), labels, rows
     # Pinned memory lets the copy overlap with the GPU's work on the batch before.
-    images = torch.empty((len(index), *pack.images.shape[1:]), dtype=torch.uint8, pin_memory=True)
+    images = torch.empty((len(samples), *pack.images.shape[1:]), dtype=torch.uint8, pin_memory=True)
     torch.index_select(pack.images, 0, rows, out=images)
-    return images.to(pack.device, non_blocking=True), labels.to(pack.device, non_blocking=True)
-
-
-def epoch_order(pack: Pack, seed: int, epoch: int) -> Tensor:
-    """A permutation of all samples (int64), a function of the seed and the epoch alone, where the pack lies."""
-    generator = torch.Generator().manual_seed(seed_of('order', seed, epoch))
-    return torch.randperm(len(pack), generator=generator).to(pack.samples.device)
-
-
-def steps_per_epoch(samples: int, batch_size: int) -> int:
-    """
-    How many batches an epoch is split into. All samples are used and batches differ by at most one in size, instead of a small rest:
-    129 samples at a batch size of 128 make 65 and 64, so that no batch norm ever sees a single picture.
-    """
-    return max(1, min(-(-samples // batch_size), samples // 2))
+    return images.to(pack.device, non_blocking=True), labels.to(pack.device, non_blocking=True), rows
 
 
 def channel_statistics(pack: Pack) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -1,6 +1,7 @@
 """Opens the device that a task asks for, and decides in which precision it trains."""
 
 import platform
+import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,15 @@ def trains_in_bf16(precision: str, device: torch.device) -> bool:
     if precision == 'bf16' and device.type == 'cuda' and not has_bf16(device):
         raise Failure('device', f'precision bf16 was asked for, but {device_name(device)} lacks it. Set the precision to auto or fp32.')
     return precision == 'bf16' or (precision == 'auto' and has_bf16(device))
+
+
+def memory_used(device: torch.device) -> int:
+    """Bytes: the most that PyTorch held on a GPU so far, or what this process holds in main memory now."""
+    if device.type == 'cuda':
+        return torch.cuda.max_memory_allocated(device)
+    if sys.platform == 'linux':
+        return int(Path('/proc/self/statm').read_text().split()[1]) * resource.getpagesize()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def use_full_float32() -> None:

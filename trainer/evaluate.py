@@ -1,21 +1,23 @@
 """Measures classifiers on a pack."""
 
-import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from . import events, stop
+from .calibration import calibration_error
 from .classifier import Classifier
-from .config import EvaluateTask
+from .config import EvaluateTask, NamedModel
 from .data import Pack, gather, open_pack
 from .device import open_device, use_full_float32
 from .errors import Failure
 from .model_file import load_model
+from .processes import ALONE, Processes
 
 
 @dataclass(frozen=True)
@@ -28,27 +30,30 @@ class Accuracy:
 
 
 @torch.inference_mode()
-def accuracies(classifiers: list[Classifier], pack: Pack, batch_size: int, before_batch: Callable[[int], None]) -> list[Accuracy]:
-    """
-    The accuracy of each classifier, in evaluation mode, on all samples of a pack, which is read once for all of them.
-    `before_batch` hears how many samples are done, and may raise to stop.
-    """
+def accuracies(classifiers: list[Classifier], pack: Pack, batch_size: int, processes: Processes = ALONE) -> list[Accuracy]:
+    """The accuracy of each classifier, in evaluation mode, on all samples of a pack, which is read once for all of them."""
     # Sums stay on the device: asking a GPU for each batch's value would make it wait for Python.
     sums = torch.zeros(len(classifiers), 3, dtype=torch.float64, device=pack.device)
-    for index in torch.arange(len(pack)).split(batch_size):
-        before_batch(int(index[0]))
-        images, labels = gather(pack, index)
+    for samples in torch.arange(len(pack))[processes.part(len(pack))].split(batch_size):
+        stop.check()
+        images, labels, _ = gather(pack, samples)
         for row, classifier in zip(sums, classifiers, strict=True):
             logits = classifier(images)
-            hits = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels.unsqueeze(1)
+            hits = hits_of(logits, labels)
             row += torch.stack((hits[:, 0].sum(), hits.sum(), F.cross_entropy(logits, labels, reduction='sum'))).double()
-    return [Accuracy(*row) for row in (sums / len(pack)).tolist()]
+    return [Accuracy(*row) for row in (processes.total(sums) / len(pack)).tolist()]
 
 
+def hits_of(logits: Tensor, labels: Tensor) -> Tensor:
+    """bool [batch, 5 or fewer]: whether the label is the best class, the second best, and so on."""
+    return logits.topk(min(5, logits.shape[1]), dim=1).indices == labels.unsqueeze(1)
+
+
+@torch.inference_mode()
 def evaluate(task: EvaluateTask) -> dict[str, Any]:
     """
     The `evaluate` task: every model on the same pack, in float32 also where they were trained in bf16, since these are the
-    numbers that get reported.
+    numbers that get reported. With `flip` also the mean probability of a picture and its mirror image, as figures of their own.
     """
     device = open_device(task.device, task.threads)
     use_full_float32()
@@ -59,19 +64,44 @@ def evaluate(task: EvaluateTask) -> dict[str, Any]:
             raise Failure('model', f'{named.model} has another picture size or other classes than {task.models[0].model}.')
     pack = open_pack(task.pack, first.size, first.classes, device)
 
+    # Test sets and their logits fit in memory: 50,000 pictures of 1,000 classes take 200 MB a model.
+    logits: list[list[Tensor]] = [[] for _ in classifiers]
+    mirrored: list[list[Tensor]] = [[] for _ in classifiers]
     started = reported = time.monotonic()
-
-    def report(done: int) -> None:
-        nonlocal reported
+    for samples in torch.arange(len(pack)).split(task.batch_size):
         stop.check()
+        images, _, _ = gather(pack, samples)
+        for classifier, own, flipped in zip(classifiers, logits, mirrored, strict=True):
+            own.append(classifier(images).cpu())
+            if task.flip:
+                flipped.append(classifier(images.flip(2)).cpu())
         now = time.monotonic()
         if now - reported >= 1:
-            reported = now
+            reported, done = now, int(samples[-1]) + 1
             events.emit('progress', done=done, total=len(pack), images_per_second=done / (now - started))
 
-    results = []
-    for named, accuracy in zip(task.models, accuracies(classifiers, pack, task.batch_size, report), strict=True):
-        if not math.isfinite(accuracy.loss):
-            raise Failure('model', f'The model {named.model} answers NaN or infinity on pictures of {task.pack}.')
-        results.append({'name': named.name, 'images': len(pack), 'top1': accuracy.top1, 'top5': accuracy.top5})
-    return {'models': results}
+    labels = pack.samples[:, 1].long().cpu()
+    return {
+        'models': [
+            {'name': named.name, **figures(named, torch.cat(own), torch.cat(flipped) if flipped else None, labels, task.pack)}
+            for named, own, flipped in zip(task.models, logits, mirrored, strict=True)
+        ]
+    }
+
+
+def figures(named: NamedModel, logits: Tensor, mirrored: Tensor | None, labels: Tensor, pack: Path) -> dict[str, Any]:
+    """Accuracies of logits [images, classes], and their calibration errors as trained and at the model's temperature."""
+    if not logits.isfinite().all():
+        raise Failure('model', f'The model {named.model} answers NaN or infinity on pictures of {pack}.')
+
+    def accuracy(scores: Tensor) -> dict[str, float]:
+        hits = hits_of(scores, labels).double()
+        return {'top1': hits[:, 0].mean().item(), 'top5': hits.sum(1).mean().item()}
+
+    return {
+        'images': len(labels),
+        **accuracy(logits),
+        'ece_before': calibration_error(logits, labels),
+        'ece_after': calibration_error(logits / named.temperature, labels),
+        'flipped': None if mirrored is None else accuracy(logits.softmax(1) + mirrored.softmax(1)),
+    }

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from . import stop
+from .calibration import calibration_error, fitted_temperature
 from .classifier import Classifier
 from .config import ExportTask
-from .data import Pack, open_pack
+from .data import Pack, gather, open_pack
 from .device import open_device, use_full_float32
 from .errors import Failure
 from .model_file import load_model
@@ -19,15 +20,22 @@ from .publish import publish
 
 
 class Ranker(nn.Module):
-    """What is exported: uint8 [batch, size, size, 3] in, the `kept` best log-probabilities, descending, and their classes (int32) out."""
+    """
+    What is exported: uint8 [batch, size, size, 3] in, the `kept` best log-probabilities at `temperature`, descending, and their classes
+    (int32) out.
+    """
 
-    def __init__(self, classifier: Classifier, kept: int):
+    def __init__(self, classifier: Classifier, kept: int, temperature: float):
         super().__init__()
         self.classifier = classifier
         self.kept = kept
+        self.temperature = temperature
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        log_prob, classes = self.classifier(images).log_softmax(1).topk(self.kept, dim=1)
+        logits = self.classifier(images)
+        if self.temperature != 1:
+            logits = logits / self.temperature
+        log_prob, classes = logits.log_softmax(1).topk(self.kept, dim=1)
         return log_prob, classes.int()
 
 
@@ -40,12 +48,33 @@ def export(task: ExportTask) -> dict[str, Any]:
     if task.kept > len(architecture.classes):
         raise Failure('config', f'kept: expected at most the {len(architecture.classes)} classes of the model, found {task.kept}')
     pack = open_pack(task.validation_pack, architecture.size, architecture.classes, device)
-    ranker = Ranker(classifier, task.kept).eval()
+    logits = logits_of(classifier.to(device), pack, task.batch_size)
+    labels = pack.samples[:, 1].long().cpu()
+    temperature = fitted_temperature(logits, labels) if task.temperature is None else task.temperature
+    ranker = Ranker(classifier.cpu(), task.kept, temperature).eval()
 
     publish(task.output, lambda file: file.write(onnx_bytes(ranker)))
     stop.check()
     publish(task.reference, lambda file: write_reference(file, ranker.to(device), pack, task.batch_size))
-    return {'images': len(pack.images)}
+    return {
+        'images': len(pack.images),
+        'temperature': temperature,
+        'ece_before': calibration_error(logits, labels),
+        'ece_after': calibration_error(logits / temperature, labels),
+    }
+
+
+@torch.inference_mode()
+def logits_of(classifier: Classifier, pack: Pack, batch_size: int) -> Tensor:
+    """Those of every sample of a pack, float32 [samples, classes] on the CPU. Raises Failure('model') where one is not finite."""
+    batches = []
+    for samples in torch.arange(len(pack)).split(batch_size):
+        stop.check()
+        batches.append(classifier(gather(pack, samples)[0]).cpu())
+    logits = torch.cat(batches)
+    if not logits.isfinite().all():
+        raise Failure('model', 'The network answers NaN or infinity on validation pictures. Train it again, with a lower learning rate.')
+    return logits
 
 
 def onnx_bytes(ranker: Ranker) -> bytes:
@@ -78,6 +107,7 @@ def onnx_bytes(ranker: Ranker) -> bytes:
         'size': architecture.size,
         'resize': architecture.resize,
         'kept': ranker.kept,
+        'temperature': ranker.temperature,
         'classes': architecture.classes,
     }
     onnx.helper.set_model_props(model, {'pupil': json.dumps(about, ensure_ascii=False)})

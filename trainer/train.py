@@ -2,24 +2,32 @@
 
 import math
 import time
-from dataclasses import asdict
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel
 
-from . import checkpoint, events, stop
-from .augment import augment
+from . import checkpoint, events, stop, tensorboard
+from .batch_size import fitting_batch_size
+from .batches import draw_batch, epoch_order, plan_epoch, with_labelled
 from .classifier import Classifier
 from .config import TrainTask
-from .data import channel_statistics, epoch_order, gather, open_pack, spread, steps_per_epoch
-from .device import open_device, trains_in_bf16
+from .data import channel_statistics, open_pack, spread
+from .device import memory_used, open_device, trains_in_bf16
 from .errors import Failure, Interrupted
 from .evaluate import accuracies
 from .model_file import load_model, save_model
 from .models.cifarnet import CifarNet, whitening_filters
+from .processes import join_processes
 from .schedule import evaluation_epochs, learning_rate
+
+# Learning rates belong to a batch of this size where the batch size is found here.
+REFERENCE_BATCH = 256
+# Guessing among a million classes costs 14; a loss beyond this has exploded.
+LARGEST_LOSS = 1e4
 
 
 def train(task: TrainTask) -> dict[str, Any]:
@@ -28,12 +36,16 @@ def train(task: TrainTask) -> dict[str, Any]:
     goes on from `task.checkpoint`; on one CPU machine the weights then equal those of an uninterrupted run byte for byte.
     """
     started = time.monotonic()
-    device = open_device(task.device, task.threads)
+    processes = join_processes(task.device)
+    device = open_device(processes.device, task.threads)
     architecture = task.architecture
     training = open_pack(task.train_pack, architecture.resize, architecture.classes, device)
+    labelled = None if task.labelled_pack is None else open_pack(task.labelled_pack, architecture.resize, architecture.classes, device)
     validation = open_pack(task.validation_pack, architecture.size, architecture.classes, device)
     if len(training) < 2:
         raise Failure('data', f'The pack {task.train_pack} holds 1 sample; batch normalisation needs 2 or more.')
+    if task.targets == 'soft' and training.answers is None:
+        raise Failure('data', f"The pack {task.train_pack} holds no teacher's answers, which soft targets are made of.")
 
     # Weights: fresh ones, normalised by the training pictures' statistics, or those of `init` with the normalisation they know.
     torch.manual_seed(task.seed)
@@ -46,52 +58,77 @@ def train(task: TrainTask) -> dict[str, Any]:
         if classifier.architecture != architecture:
             raise Failure('model', f'The weights in {task.init} are of another network, or for other classes, than this training asks for.')
     classifier.to(device).train()
+    processes.synchronise_norms(classifier)
     network = classifier.net
+    # What is measured and kept: the weights as trained, or their moving average.
+    averaged = AveragedModel(classifier, multi_avg_fn=moving_average(task.ema), use_buffers=True) if task.ema > 0 else None
+    measured = classifier
+    if averaged is not None:
+        assert isinstance(averaged.module, Classifier)
+        measured = averaged.module
 
     optimizer = sgd(network, task.momentum, task.weight_decay)
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=trains_in_bf16(task.precision, device))
+    bf16 = trains_in_bf16(task.precision, device)
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+    forward: Callable[[torch.Tensor], torch.Tensor] = processes.averaging_gradients(classifier)
+    if task.compile:
+        # With CUDA graphs on a GPU: a step's kernels are then launched as one.
+        forward = torch.compile(forward, mode='reduce-overhead' if device.type == 'cuda' else 'default')
 
-    steps_an_epoch = steps_per_epoch(len(training), task.batch_size)
-    total_steps = steps_an_epoch * task.epochs
+    saved = checkpoint.load(task.checkpoint, task.fingerprint)
+    if saved is not None:
+        batch_size = saved['batch_size']
+    else:
+        batch_size = task.batch_size or fitting_batch_size(architecture, len(training), bf16, device)
+    peak_rate = task.learning_rate * (1 if task.batch_size else batch_size / REFERENCE_BATCH)
+    plan = plan_epoch(training, batch_size, task.labelled_share, task.balanced)
+    total_steps = plan.steps * task.epochs
     evaluated_epochs = evaluation_epochs(task.epochs, task.evaluations)
     # Without gradients four times the batch takes no more memory, and a GPU wants it; a CPU is faster while a batch fits its cache.
-    validation_batch = task.batch_size * (4 if device.type == 'cuda' else 1)
+    validation_batch = batch_size * (4 if device.type == 'cuda' else 1)
+    fill = torch.tensor(classifier.mean, device=device).mul(255).round().to(torch.uint8)
 
     def rate_at(step: int) -> float:
-        return learning_rate(step, total_steps, task.learning_rate, task.warmup, task.schedule)
+        return learning_rate(step, total_steps, peak_rate, task.warmup, task.schedule)
 
-    # The position: `batch` batches of epoch `epoch` (both from 0) are done. The order of samples and their augmentation are functions
-    # of seed, epoch and sample, so nothing else has to be remembered about the data.
+    # The position: `batch` batches of epoch `epoch` (both from 0) are done. What is drawn, and how it is altered, are functions of
+    # seed, epoch and step, so nothing else has to be remembered about the data.
     epoch, batch, seconds_before, history, best_weights = 0, 0, 0.0, [], {}
-    saved = checkpoint.load(task.checkpoint, task.fingerprint)
     if saved is not None:
         network.load_state_dict(saved['network'])
         optimizer.load_state_dict(saved['optimizer'])
+        if averaged is not None:
+            averaged.load_state_dict(saved['averaged'])
         torch.set_rng_state(saved['random'])
         epoch, batch, seconds_before = saved['epoch'], saved['batch'], saved['seconds']
         history, best_weights = saved['history'], saved['best_weights']
-        events.note(f'Going on after step {epoch * steps_an_epoch + batch} of {total_steps}.')
+        events.note(f'Going on after step {epoch * plan.steps + batch} of {total_steps}.')
 
     losses: list[torch.Tensor] = []
 
     def read_losses() -> list[float]:
-        """Those of the steps since the last call. Raises where one is not finite, naming the step."""
+        """Those of the steps since the last call. Raises where one exploded, naming the step."""
         values = torch.stack(losses).tolist() if losses else []
         losses.clear()
-        for step, value in enumerate(values, start=epoch * steps_an_epoch + batch - len(values)):
-            if not math.isfinite(value):
-                raise diverged(f'The loss became {value} at step {step + 1} of {total_steps}', rate_at(step))
+        for step, value in enumerate(values, start=epoch * plan.steps + batch - len(values)):
+            if not value < LARGEST_LOSS:
+                raise diverged(f'The loss became {value:.4g} at step {step + 1} of {total_steps}', rate_at(step))
         return values
 
     def save() -> None:
+        if not processes.is_first:
+            return
         if not all(parameter.isfinite().all() for parameter in network.parameters()):
-            raise diverged(f'A weight stopped being finite by step {epoch * steps_an_epoch + batch} of {total_steps}', task.learning_rate)
+            step = epoch * plan.steps + batch
+            raise diverged(f'A weight stopped being finite by step {step} of {total_steps}', rate_at(max(0, step - 1)))
         state = {
             'fingerprint': task.fingerprint,
+            'batch_size': batch_size,
             'epoch': epoch,
             'batch': batch,
             'seconds': seconds_before + time.monotonic() - started,
             'network': network.state_dict(),
+            'averaged': {} if averaged is None else averaged.state_dict(),
             'optimizer': optimizer.state_dict(),
             'random': torch.get_rng_state(),
             'history': history,
@@ -100,57 +137,66 @@ def train(task: TrainTask) -> dict[str, Any]:
         checkpoint.save(task.checkpoint, state)
         events.emit('checkpoint', epoch=epoch, path=str(task.checkpoint))
 
+    log = tensorboard.open_log(task.tensorboard)
     reported, images_seen = time.monotonic(), 0
-    saved_at, seconds_saving = -math.inf, 0.0
+    saved_at, seconds_saving = time.monotonic(), 0.0
     try:
         while epoch < task.epochs:
-            batches = epoch_order(training, task.seed, epoch).tensor_split(steps_an_epoch)
-            while batch < steps_an_epoch:
-                stop.check()
-                step = epoch * steps_an_epoch + batch
+            draws = epoch_order(training, plan, task.seed, epoch).tensor_split(plan.steps)
+            while batch < plan.steps:
+                if processes.any(stop.requested()):
+                    raise Interrupted
+                step = epoch * plan.steps + batch
                 for group in optimizer.param_groups:
                     group['lr'] = rate_at(step)
-                samples = batches[batch]
-                images, labels = gather(training, samples)
+                whole = with_labelled(draws[batch], labelled, plan.labelled, task.seed, step)
+                images, targets = draw_batch(whole, processes.part(len(whole)), training, labelled, task, epoch, fill)
                 with autocast:
-                    logits = classifier(augment(images, samples, architecture.size, task.augment, task.seed, epoch))
-                loss = F.cross_entropy(logits, labels, label_smoothing=task.label_smoothing)
+                    logits = forward(images)
+                loss = F.cross_entropy(logits, targets, label_smoothing=task.label_smoothing)
                 optimizer.zero_grad()
-                loss.backward()
+                (loss * processes.weight(len(images), len(whole))).backward()
                 optimizer.step()
+                if averaged is not None:
+                    averaged.update_parameters(classifier)
                 batch += 1
 
                 # Losses are read once a second: asking a GPU for each one would make it wait for Python.
                 losses.append(loss.detach())
-                images_seen += len(samples)
+                images_seen += len(whole)
                 elapsed = time.monotonic() - reported
                 if elapsed >= 1:
                     recent = read_losses()
-                    events.emit(
-                        'step',
-                        step=step + 1,
-                        total_steps=total_steps,
-                        epoch=epoch + 1,
-                        loss=sum(recent) / len(recent),
-                        lr=rate_at(step),
-                        images_per_second=images_seen / elapsed,
-                    )
+                    reading = {
+                        'loss': sum(recent) / len(recent),
+                        'lr': rate_at(step),
+                        'images_per_second': images_seen / elapsed,
+                        'memory_bytes': memory_used(device),
+                    }
+                    events.emit('step', step=step + 1, total_steps=total_steps, epoch=epoch + 1, **reading)
+                    log(step + 1, reading)
                     reported, images_seen = time.monotonic(), 0
+                if time.monotonic() - saved_at >= 60 * task.checkpoint_minutes:
+                    read_losses()
+                    save()
+                    saved_at = time.monotonic()
 
             # What diverged is neither measured nor saved.
             read_losses()
             trained = time.monotonic()
             if epoch + 1 in evaluated_epochs:
-                classifier.eval()
+                measured.eval()
                 with autocast:
-                    (accuracy,) = accuracies([classifier], validation, validation_batch, before_batch=lambda _: stop.check())
+                    (accuracy,) = accuracies([measured], validation, validation_batch, processes)
                 classifier.train()
                 if not math.isfinite(accuracy.loss):
-                    raise diverged(f'The validation loss became {accuracy.loss} after epoch {epoch + 1}', task.learning_rate)
-                events.emit('evaluated', epoch=epoch + 1, **asdict(accuracy))
-                history.append({'epoch': epoch + 1, **asdict(accuracy)})
+                    raise diverged(f'The validation loss became {accuracy.loss} after epoch {epoch + 1}', peak_rate)
+                reading = {'top1': accuracy.top1, 'top5': accuracy.top5, 'loss': accuracy.loss}
+                events.emit('evaluated', epoch=epoch + 1, **reading)
+                log((epoch + 1) * plan.steps, {f'validation/{name}': value for name, value in reading.items()})
+                history.append({'epoch': epoch + 1, **reading})
                 if best_of(history, len(validation)) is history[-1]:
-                    best_weights = {name: tensor.detach().to('cpu', copy=True) for name, tensor in network.state_dict().items()}
+                    best_weights = {name: tensor.detach().to('cpu', copy=True) for name, tensor in measured.net.state_dict().items()}
             epoch, batch = epoch + 1, 0
 
             # Epochs of a small set take less time than a checkpoint: saving is held to about a tenth of the time.
@@ -163,19 +209,40 @@ def train(task: TrainTask) -> dict[str, Any]:
     except Interrupted as interrupted:
         read_losses()
         save()
-        step = epoch * steps_an_epoch + batch
+        step = epoch * plan.steps + batch
         raise Interrupted(f'Stopped after step {step} of {total_steps}; the same command goes on from there.') from interrupted
 
-    save_model(task.output, classifier, best_weights)
+    if processes.is_first:
+        save_model(task.output, classifier, best_weights)
     best = best_of(history, len(validation))
     return {
         'epochs': task.epochs,
         'best_epoch': best['epoch'],
         'steps': total_steps,
+        'batch_size': batch_size,
         'top1': best['top1'],
         'top5': best['top5'],
         'seconds': seconds_before + time.monotonic() - started,
     }
+
+
+Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
+
+
+def moving_average(decay: float) -> Callable[[Tensors, Tensors, torch.Tensor | int], None]:
+    """
+    The update of averaged weights: each step they keep `decay` of themselves, less at the beginning (Polyak and Juditsky, 1992, with
+    the warm-up of TensorFlow's ExponentialMovingAverage), so that a short training is not held back by its random start.
+    """
+
+    def update(averages: Tensors, weights: Tensors, updates: torch.Tensor | int) -> None:
+        done = int(updates)
+        if averages[0].is_floating_point():
+            torch._foreach_lerp_(averages, weights, 1 - min(decay, (1 + done) / (10 + done)))
+        else:
+            torch._foreach_copy_(averages, weights)
+
+    return update
 
 
 def sgd(network: nn.Module, momentum: float, weight_decay: float) -> torch.optim.SGD:

@@ -63,7 +63,7 @@ const indexTask = z.strictObject({
   maxFileBytes: positive,
   readThreads: positive,
 });
-const packTask = z.strictObject({...task, task: z.literal('pack'), output: path, decoding, decodeThreads: positive, classes: z.array(z.string())});
+const packTask = z.strictObject({...task, task: z.literal('pack'), output: path, decoding, decodeThreads: positive, classes: z.array(z.string()), kept: count});
 const scoreTask = z.strictObject({
   ...task,
   task: z.literal('score'),
@@ -97,8 +97,17 @@ const workerProbeTask = z.strictObject({...task, task: z.literal('probe'), devic
 export const workerTask = z.discriminatedUnion('task', [indexTask, packTask, scoreTask, measureTask, predictTask, thumbnailsTask, drawTask, workerProbeTask]);
 export type WorkerTask = z.infer<typeof workerTask>;
 
-/** One line on the worker's stdin in `pack`: an image, and the labels (indices into `classes`) under which it stands in the pack. */
-export const packItem = z.strictObject({id: imageId, place: z.string(), ...location, labels: z.array(count)});
+/**
+ * One line on the worker's stdin in `pack`: an image, the labels (indices into `classes`) under which it stands in the pack, and the
+ * teacher's `kept` best classes of it with their natural log-probabilities, where the pack holds them.
+ */
+export const packItem = z.strictObject({
+  id: imageId,
+  place: z.string(),
+  ...location,
+  labels: z.array(count),
+  answers: z.strictObject({classes: z.array(count), logProbs: z.array(finite)}).nullable(),
+});
 export type PackItem = z.infer<typeof packItem>;
 /** One line on the worker's stdin in `score`: a shard of the pool. */
 export const scoreShard = z.strictObject({
@@ -145,13 +154,23 @@ const trainTask = z.strictObject({
   fingerprint: z.string().min(1),
   architecture,
   trainPack: path,
+  /** `soft`: the teacher's answers that the pack holds, evened out by `temperature`; what they leave out is spread over the other classes, or dropped. */
+  targets: z.enum(['hard', 'soft']),
+  temperature: z.number().positive(),
+  rest: z.enum(['spread', 'drop']),
+  /** Samples of short classes are repeated until every class has as many as the largest. */
+  balanced: z.boolean(),
+  /** Plain labelled pictures, of which each batch has so large a share. */
+  labelledPack: path.nullable(),
+  labelledShare: z.number().min(0).lt(1),
   validationPack: path,
   /** Weights to start from (the pre-trained student's); null: from scratch. */
   init: path.nullable(),
   epochs: positive,
   /** Validation is measured this many times, evenly spread over the epochs, the last one always. */
   evaluations: positive,
-  batchSize: positive,
+  /** Null: the largest that fits. The learning rate is then that of a batch of 256, and scales with it. */
+  batchSize: positive.nullable(),
   learningRate: z.number().positive(),
   /** Share of all steps over which the rate rises linearly from 0. */
   warmup: fraction,
@@ -167,8 +186,20 @@ const trainTask = z.strictObject({
     pad: count,
     /** Smallest share of the area that RandomResizedCrop may keep. */
     minArea: fraction,
+    policy: z.enum(['none', 'trivial', 'rand']),
+    strength: z.number().min(0).max(30),
+    /** Side of the blanked square, as a share of the picture's. */
+    cutout: fraction,
+    mix: z.enum(['none', 'mixup', 'cutmix']),
+    mixAlpha: z.number().positive(),
   }),
+  /** Decay of the moving average of the weights; 0: none. */
+  ema: z.number().min(0).lt(1),
+  compile: z.boolean(),
   checkpoint: path,
+  checkpointMinutes: z.number().positive(),
+  /** A folder for TensorBoard's event files. */
+  tensorboard: path.nullable(),
   output: path,
 });
 const exportTask = z.strictObject({
@@ -176,6 +207,8 @@ const exportTask = z.strictObject({
   ...trainerRun,
   task: z.literal('export'),
   model: path,
+  /** Divides the logits before the softmax; null: fitted on the validation pack. */
+  temperature: z.number().positive().nullable(),
   kept: positive,
   batchSize: positive,
   validationPack: path,
@@ -188,9 +221,11 @@ const evaluateTask = z.strictObject({
   ...task,
   ...trainerRun,
   task: z.literal('evaluate'),
-  models: z.array(z.strictObject({name: z.string(), model: path})).min(1),
+  models: z.array(z.strictObject({name: z.string(), model: path, temperature: z.number().positive()})).min(1),
   pack: path,
   batchSize: positive,
+  /** Also measure the mean answer to a picture and its mirror image. */
+  flip: z.boolean(),
 });
 const importTask = z.strictObject({
   ...task,
@@ -225,7 +260,7 @@ const wrapTask = z.strictObject({
   output: path,
 });
 /** A few real steps on random pixels: how fast this machine trains and scores with a network. */
-const speedTask = z.strictObject({...task, ...trainerRun, task: z.literal('speed'), architecture, batchSize: positive, precision: trainTask.shape.precision});
+const speedTask = z.strictObject({...task, ...trainerRun, task: z.literal('speed'), architecture, batchSize: positive.nullable(), precision: trainTask.shape.precision});
 const trainerProbeTask = z.strictObject({...task, task: z.literal('probe'), device: z.string()});
 
 export const trainerTask = z.discriminatedUnion('task', [trainTask, exportTask, evaluateTask, importTask, wrapTask, speedTask, trainerProbeTask]);
@@ -266,7 +301,7 @@ const events = [
   z.object({type: z.literal('hello'), protocol: z.int(), runtime: z.string(), device: z.string()}),
   z.object({type: z.literal('progress'), done: count, total: count.nullable(), imagesPerSecond: finite}),
   z.object({type: z.literal('note'), message: z.string()}),
-  z.object({type: z.literal('step'), step: count, totalSteps: positive, epoch: count, loss: finite, lr: finite, imagesPerSecond: finite}),
+  z.object({type: z.literal('step'), step: count, totalSteps: positive, epoch: count, loss: finite, lr: finite, imagesPerSecond: finite, memoryBytes: count}),
   z.object({type: z.literal('evaluated'), epoch: count, top1: fraction, top5: fraction, loss: finite}),
   z.object({type: z.literal('checkpoint'), epoch: count, path}),
   z.object({type: z.literal('indexed'), source: count, entries: z.array(indexEntry)}),
@@ -297,9 +332,12 @@ export const taskResults = {
   predict: z.strictObject({images: count}),
   thumbnails: z.strictObject({images: count}),
   draw: z.strictObject({images: count}),
-  train: z.strictObject({epochs: count, bestEpoch: count, steps: count, top1: fraction, top5: fraction, seconds: finite}),
-  export: z.strictObject({images: count}),
-  evaluate: z.strictObject({models: z.array(z.strictObject({name: z.string(), images: count, top1: fraction, top5: fraction}))}),
+  train: z.strictObject({epochs: count, bestEpoch: count, steps: count, batchSize: positive, top1: fraction, top5: fraction, seconds: finite}),
+  /** `ece` is the expected calibration error on validation, before and after the temperature. */
+  export: z.strictObject({images: count, temperature: finite, eceBefore: fraction, eceAfter: fraction}),
+  evaluate: z.strictObject({
+    models: z.array(z.strictObject({name: z.string(), images: count, top1: fraction, top5: fraction, eceBefore: fraction, eceAfter: fraction, flipped: z.strictObject({top1: fraction, top5: fraction}).nullable()})),
+  }),
   speed: z.strictObject({trainImagesPerSecond: finite, scoreImagesPerSecond: finite}),
   import: z.strictObject({parameters: count}),
   /** What it took the file for; null where the file is one that pupil exported. */

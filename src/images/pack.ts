@@ -3,7 +3,9 @@
  *   images.u8    N x S x S x 3 uint8, row-major RGB
  *   samples.i32  M x 2 little-endian int32: image row, label (an image may stand under several labels)
  *   ids.txt      N lines, the image ids in row order
- *   pack.json    {"version": 1, "images": N, "samples": M, "size": S, "classes": [...]}
+ *   classes.i32  N x P little-endian int32, and
+ *   log_prob.f32 N x P little-endian float32: the teacher's best classes of each image and their natural log-probabilities, where P > 0
+ *   pack.json    {"version": 2, "images": N, "samples": M, "kept": P, "size": S, "classes": [...]}
  */
 import {createReadStream} from 'node:fs';
 import {open, readFile, stat, writeFile} from 'node:fs/promises';
@@ -19,9 +21,10 @@ const SAMPLE_BYTES = 8;
 const WRITE_BYTES = 4 * 1024 * 1024;
 
 const header = z.strictObject({
-  version: z.literal(1),
+  version: z.literal(2),
   images: z.int().nonnegative(),
   samples: z.int().nonnegative(),
+  kept: z.int().nonnegative(),
   size: z.int().positive(),
   classes: z.array(z.string()),
 });
@@ -35,6 +38,14 @@ export interface PackRow {
   pixels: Uint8Array;
   /** Indices into the pack's classes. */
   labels: readonly number[];
+  /** The teacher's best classes and their log-probabilities, as many for every row of a pack; null in a pack without them. */
+  answers: Answers | null;
+}
+
+/** What the teacher said of an image: its best classes and their natural log-probabilities, best first. */
+export interface Answers {
+  readonly classes: readonly number[];
+  readonly logProbs: readonly number[];
 }
 
 /** A new file that takes small pieces and writes large ones. Not a stream: what fails here is thrown where it is awaited. */
@@ -68,19 +79,38 @@ function samplesOf(row: number, labels: readonly number[]): Buffer {
   return pairs;
 }
 
-/** Writes `rows` as a pack at `path`, whole or not at all, in their order. Returns its header. */
-export async function writePack(path: string, size: number, classes: readonly string[], rows: AsyncIterable<PackRow>): Promise<PackHeader> {
+const BYTES_OF_ANSWER = 4;
+
+/** One row of each of the two files of answers. */
+function answersOf({classes, logProbs}: Answers): {classes: Buffer; logProbs: Buffer} {
+  const rows = {classes: Buffer.allocUnsafe(classes.length * BYTES_OF_ANSWER), logProbs: Buffer.allocUnsafe(logProbs.length * BYTES_OF_ANSWER)};
+  classes.forEach((label, i) => rows.classes.writeInt32LE(label, i * BYTES_OF_ANSWER));
+  logProbs.forEach((value, i) => rows.logProbs.writeFloatLE(value, i * BYTES_OF_ANSWER));
+  return rows;
+}
+
+/** Writes `rows` as a pack at `path`, whole or not at all, in their order, with `kept` answers of the teacher for each. Returns its header. */
+export async function writePack(path: string, {size, classes, kept}: {size: number; classes: readonly string[]; kept: number}, rows: AsyncIterable<PackRow>): Promise<PackHeader> {
   return await publishFolder(path, async folder => {
     const images = await openAppender(`${folder}/images.u8`);
     const samples = await openAppender(`${folder}/samples.i32`);
     const ids = await openAppender(`${folder}/ids.txt`);
-    const files = [images, samples, ids];
+    const best = kept > 0 ? {classes: await openAppender(`${folder}/classes.i32`), logProbs: await openAppender(`${folder}/log_prob.f32`)} : null;
+    const files = [images, samples, ids, ...(best ? [best.classes, best.logProbs] : [])];
     const counts = {images: 0, samples: 0};
     try {
-      for await (const {id, pixels, labels} of rows) {
+      for await (const {id, pixels, labels, answers} of rows) {
+        if ((answers?.classes.length ?? 0) !== kept || (answers?.logProbs.length ?? 0) !== kept) {
+          throw new Error(`Image ${id} comes with ${answers?.classes.length ?? 0} answers of the teacher to a pack of ${kept} each.`);
+        }
         await images.append(pixels);
         await samples.append(samplesOf(counts.images, labels));
         await ids.append(Buffer.from(`${id}\n`));
+        if (best && answers) {
+          const row = answersOf(answers);
+          await best.classes.append(row.classes);
+          await best.logProbs.append(row.logProbs);
+        }
         counts.images++;
         counts.samples += labels.length;
       }
@@ -88,7 +118,7 @@ export async function writePack(path: string, size: number, classes: readonly st
     } finally {
       for (const file of files) await file.close();
     }
-    const written: PackHeader = {version: 1, ...counts, size, classes: [...classes]};
+    const written: PackHeader = {version: 2, ...counts, kept, size, classes: [...classes]};
     await writeFile(`${folder}/pack.json`, `${JSON.stringify(written)}\n`);
     return written;
   });

@@ -24,7 +24,7 @@ export interface ClassRanking {
 
 /**
  * Ranks a pool: each image a candidate for its `topP` best classes, each class keeping its `topK` best candidates,
- * by score descending and then image id ascending.
+ * by score descending and then image id ascending. An image with less than `minScore` for a class is no candidate for it.
  *
  * The parts may come in any order and of any size; the result is the same. An image must come once.
  * `ScoredImages` may hold more than `topP` classes an image, never fewer.
@@ -38,6 +38,7 @@ export class Selection {
     readonly classes: number,
     readonly topP: number,
     topK: number,
+    readonly minScore = -Infinity,
   ) {
     this.#heaps = new TopK(classes, topK);
     this.#candidates = new Uint32Array(classes);
@@ -53,9 +54,10 @@ export class Selection {
       const classes = scored.classes[position]!;
       const logProbs = scored.logProbs[position]!;
       for (let row = 0; row < scored.images.length; row++) {
+        const score = logProbs[row]!;
+        if (score < this.minScore) continue;
         const classIndex = classes[row]!;
         this.#candidates[classIndex]!++;
-        const score = logProbs[row]!;
         if (this.#heaps.admits(classIndex, score)) this.#heaps.offer(classIndex, score, scored.images[row]!);
       }
     }

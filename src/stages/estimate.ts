@@ -1,6 +1,6 @@
 /** How much work each stage would be: images, steps, bytes on disk, and seconds at a speed measured now. Reads file names, writes nothing. */
 import {PROTOCOL, type TaskResult} from '../children/protocol.js';
-import {classesKept, trainingSettings, type Config} from '../config.js';
+import {classesKept, type Config, evaluationBatch, trainingSettings} from '../config.js';
 import type {StageName} from '../events.js';
 import {openSource} from '../images/source.js';
 import {runTrainer, type RunContext} from './context.js';
@@ -60,14 +60,15 @@ export function estimate(context: RunContext, counts: Counts, speeds: {readonly 
   const pixels = (images: number, side: number) => images * side * side * 3;
   const kept = classesKept(config, counts.classes);
   const selected = Math.min(counts.classes * config.select.top_k, counts.pool * Math.min(config.select.top_p, counts.classes));
+  const batch = evaluationBatch(config);
   const training = (step: TrainingStep, images: number): Estimate => {
     const {epochs, batchSize} = trainingSettings(config, step, size);
     const speed = speeds === null ? null : step === 'teacher' ? speeds.teacher : speeds.student;
-    return {images: epochs * images, steps: epochs * Math.ceil(images / batchSize), bytes: null, seconds: speed && (epochs * images) / speed.trainImagesPerSecond};
+    return {images: epochs * images, steps: epochs * Math.ceil(images / (batchSize ?? batch)), bytes: null, seconds: speed && (epochs * images) / speed.trainImagesPerSecond};
   };
   const pretrain = training('pretrain', selected);
   const finetune = training('finetune', counts.train);
-  const baseline = config.evaluate.baseline ? (pretrain.steps! + finetune.steps!) * config.train.batch_size : 0;
+  const baseline = config.evaluate.baseline ? (pretrain.steps! + finetune.steps!) * batch : 0;
   const scoring = (images: number, speed: Speed | null) => speed && images / speed.scoreImagesPerSecond;
   const looking = (images: number): Estimate => ({images, steps: null, bytes: null, seconds: null});
   return {
@@ -78,7 +79,7 @@ export function estimate(context: RunContext, counts: Counts, speeds: {readonly 
     select: {...looking(selected), bytes: pixels(Math.min(selected, counts.pool), resize)},
     pretrain,
     finetune,
-    evaluate: {...looking(baseline + 3 * counts.test), steps: baseline === 0 ? null : baseline / config.train.batch_size, seconds: speeds && baseline / speeds.student.trainImagesPerSecond + scoring(3 * counts.test, speeds.student)!},
+    evaluate: {...looking(baseline + 3 * counts.test), steps: baseline === 0 ? null : baseline / batch, seconds: speeds && baseline / speeds.student.trainImagesPerSecond + scoring(3 * counts.test, speeds.student)!},
     report: looking(0),
   };
 }

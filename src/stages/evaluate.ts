@@ -1,17 +1,23 @@
 /** The verdict: the test set is read here and nowhere else, once, for the teacher, both students and the equal-step baseline. */
 import {PROTOCOL} from '../children/protocol.js';
+import {evaluationBatch} from '../config.js';
 import type {Accuracy, Results} from '../events.js';
 import {publishFile} from '../publish.js';
 import {writeFile} from 'node:fs/promises';
 import type {Stage, StageResult} from '../pipeline/stage.js';
 import {percent} from '../words.js';
 import {runTrainer, type RunContext} from './context.js';
-import {measureOnnx} from './onnx.js';
+import {measureOnnx, type Calibration, type Exported} from './onnx.js';
+import {teacherOnnx} from './export.js';
 import {readyMadeOnnx} from './teacher.js';
 import {train, trainingIngredients} from './train.js';
 
 export interface EvaluateSummary {
   readonly results: Results;
+  /** The same for the mean answer to a picture and its mirror image; null where that was not asked for. Never the headline. */
+  readonly flipped: Results | null;
+  /** Of each model on this set, at the temperature that its export took. */
+  readonly calibration: Readonly<Record<string, Calibration>>;
   /** Where the accuracies come from: the test set, or validation where none was given. */
   readonly set: 'test' | 'validation';
   readonly images: number;
@@ -24,11 +30,12 @@ export interface EvaluateSummary {
 export const evaluate: Stage<RunContext> = {
   name: 'evaluate',
   version: 1,
-  reads: ['prepare.train', 'prepare.validation', 'prepare.test', 'teacher.model', 'pretrain.model', 'finetune.model'],
+  reads: ['prepare.train', 'prepare.validation', 'prepare.test', 'teacher.model', 'export.onnx', 'pretrain.model', 'finetune.model', 'finetune.onnx'],
   ingredients(context) {
     const {config} = context;
-    if (!config.evaluate.baseline) return {'evaluate.baseline': 'false'};
-    return {'evaluate.baseline': 'true', ...trainingIngredients(context, 'pretrain'), 'finetune.epochs': String(config.finetune.epochs)};
+    const flip = {'evaluate.flip': String(config.evaluate.flip)};
+    if (!config.evaluate.baseline) return {...flip, 'evaluate.baseline': 'false'};
+    return {...flip, 'evaluate.baseline': 'true', ...trainingIngredients(context, 'pretrain'), 'finetune.epochs': String(config.finetune.epochs)};
   },
 
   async run(context, ingredients): Promise<StageResult> {
@@ -38,29 +45,40 @@ export const evaluate: Stage<RunContext> = {
       emit({type: 'warning', stage: 'evaluate', message: 'No test set was given (--test): these are validation accuracies, on which epochs were chosen, so they flatter.'});
     }
     const baseline = config.evaluate.baseline ? await trainBaseline(context, [ingredients['prepare.train']!, ingredients['prepare.validation']!]) : null;
-    const model = (folder: string) => paths.model(folder, 'model.safetensors');
+    const network = (name: string, folder: string, temperature: number) => ({name, model: paths.model(folder, 'model.safetensors'), temperature});
+    // Written by those stages in these shapes.
+    const temperatureOf = (stage: 'export' | 'finetune') => (store.stages.read(stage)?.summary as Pick<Exported, 'calibration'>).calibration.temperature;
     const models = [
-      ...(readyMadeOnnx(context) === null ? [{name: 'teacher', model: model('teacher')}] : []),
-      ...(baseline === null ? [] : [{name: 'supervised', model: model('supervised')}]),
-      {name: 'student_pretrained', model: model('pretrained')},
-      {name: 'student', model: model('student')},
+      ...(readyMadeOnnx(context) === null ? [network('teacher', 'teacher', temperatureOf('export'))] : []),
+      ...(baseline === null ? [] : [network('supervised', 'supervised', 1)]),
+      network('student_pretrained', 'pretrained', 1),
+      network('student', 'student', temperatureOf('finetune')),
     ];
     const evaluated = await runTrainer<'evaluate'>(
       context,
-      {protocol: PROTOCOL, task: 'evaluate', device, threads, seed: config.seed, models, pack: paths.pack(set), batchSize: config.train.batch_size},
+      {protocol: PROTOCOL, task: 'evaluate', device, threads, seed: config.seed, models, pack: paths.pack(set), batchSize: evaluationBatch(config), flip: config.evaluate.flip},
       {stage: 'evaluate', part: set},
     );
-    const of = (name: string): Accuracy | null => {
-      const found = evaluated.models.find(candidate => candidate.name === name);
-      return found ? {top1: found.top1, top5: found.top5} : null;
+    const resultsOf = (figure: (model: (typeof evaluated.models)[number]) => Accuracy | null): Results => {
+      const of = (name: string) => {
+        const found = evaluated.models.find(candidate => candidate.name === name);
+        return found ? figure(found) : null;
+      };
+      return {teacher: of('teacher'), supervised: of('supervised'), studentPretrained: of('student_pretrained'), student: of('student')};
     };
-    const results: Results = {
-      teacher: of('teacher') ?? (await evaluateGiven(context, set)),
-      supervised: of('supervised'),
-      studentPretrained: of('student_pretrained'),
-      student: of('student'),
+    const headline = resultsOf(({top1, top5}) => ({top1, top5}));
+    const results = {...headline, teacher: headline.teacher ?? (await evaluateGiven(context, set))};
+    const summary: EvaluateSummary = {
+      results,
+      flipped: config.evaluate.flip ? resultsOf(({flipped}) => flipped) : null,
+      calibration: Object.fromEntries(
+        evaluated.models.map(({name, eceBefore, eceAfter}, index) => [name, {temperature: models[index]!.temperature, eceBefore, eceAfter}]),
+      ),
+      set,
+      images: evaluated.models[0]?.images ?? 0,
+      steps: baseline?.steps ?? null,
+      baselineEpoch: baseline?.epoch ?? null,
     };
-    const summary: EvaluateSummary = {results, set, images: evaluated.models[0]?.images ?? 0, steps: baseline?.steps ?? null, baselineEpoch: baseline?.epoch ?? null};
     const file = paths.model('.', 'results.json');
     const contents = `${JSON.stringify({...summary, classes: store.images.classes().length, seed: config.seed}, null, 2)}\n`;
     await publishFile(file, temporary => writeFile(temporary, contents));
@@ -75,7 +93,7 @@ export const evaluate: Stage<RunContext> = {
 
 async function evaluateGiven(context: RunContext, pack: string): Promise<Accuracy | null> {
   if (readyMadeOnnx(context) === null) return null;
-  const {top1, top5} = await measureOnnx(context, {stage: 'evaluate', model: context.paths.model('teacher', 'given.onnx'), pack, reference: null});
+  const {top1, top5} = await measureOnnx(context, {stage: 'evaluate', model: teacherOnnx(context), pack, reference: null});
   return {top1, top5};
 }
 
@@ -84,11 +102,11 @@ async function evaluateGiven(context: RunContext, pack: string): Promise<Accurac
  * both of its trainings. A gain over a teacher that was trained for less is no gain.
  */
 async function trainBaseline(context: RunContext, inputs: readonly string[]): Promise<{steps: NonNullable<EvaluateSummary['steps']>; epoch: number}> {
-  const {config, store} = context;
-  const stepsOf = (stage: 'pretrain' | 'finetune') => (store.stages.read(stage)?.summary as {steps: number}).steps;
-  const student = stepsOf('pretrain') + stepsOf('finetune');
+  const {store} = context;
+  const trained = (stage: 'pretrain' | 'finetune') => store.stages.read(stage)?.summary as {steps: number; batchSize: number};
+  const student = trained('pretrain').steps + trained('finetune').steps;
   const images = store.images.splitCounts('train', store.images.classes().length).reduce((sum, images) => sum + images, 0);
-  const stepsPerEpoch = Math.ceil(images / config.train.batch_size);
+  const stepsPerEpoch = Math.ceil(images / trained('pretrain').batchSize);
   const epochs = Math.ceil(student / stepsPerEpoch);
   const result = await train(context, {stage: 'evaluate', part: 'baseline', step: 'pretrain', folder: 'supervised', trainPack: 'train', init: null, epochs, inputs});
   return {steps: {student, supervised: result.steps}, epoch: result.bestEpoch};

@@ -3,14 +3,14 @@ import type {Stage, StageResult} from '../pipeline/stage.js';
 import {percent} from '../words.js';
 import {classesKept} from '../config.js';
 import type {RunContext} from './context.js';
-import {exportOnnx} from './onnx.js';
+import {calibrationWords, exportOnnx} from './onnx.js';
 import {train, trainingIngredients} from './train.js';
 
 export const finetune: Stage<RunContext> = {
   name: 'finetune',
   version: 1,
   reads: ['pretrain.model', 'prepare.train', 'prepare.validation'],
-  ingredients: context => ({...trainingIngredients(context, 'finetune'), 'classes kept': String(classesKept(context.config, context.store.images.classes().length))}),
+  ingredients: context => ({...trainingIngredients(context, 'finetune'), 'classes kept': String(classesKept(context.config, context.store.images.classes().length)), 'student.temperature': String(context.config.student.temperature)}),
 
   async run(context, ingredients): Promise<StageResult> {
     const {paths} = context;
@@ -23,14 +23,14 @@ export const finetune: Stage<RunContext> = {
       init: paths.model('pretrained', 'model.safetensors'),
       inputs: [ingredients['pretrain.model']!, ingredients['prepare.train']!, ingredients['prepare.validation']!],
     });
-    const parity = await exportOnnx(context, {stage: 'finetune', folder: 'student'});
+    const {calibration, ...parity} = await exportOnnx(context, {stage: 'finetune', folder: 'student', temperature: context.config.student.temperature});
     return {
       outputs: [
         {name: 'model', files: [paths.model('student', 'model.safetensors')]},
         {name: 'onnx', files: [paths.model('student', 'model.onnx')]},
       ],
-      summary: {...result, parity},
-      headline: `${percent(result.top1)} top-1 on validation; exported as ONNX`,
+      summary: {...result, parity, calibration},
+      headline: `${percent(result.top1)} top-1 on validation; exported as ONNX${calibrationWords(calibration)}`,
     };
   },
 };

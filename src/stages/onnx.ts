@@ -11,12 +11,24 @@ const LARGEST_DIFFERENCE = 0.02;
 /** Images on the edge of two classes may fall to either side. */
 const LEAST_AGREEMENT = 0.995;
 
-/** Exports models/RUN/FOLDER/model.safetensors beside itself as model.onnx, and compares the two on the validation set. Throws (exit 5) where they disagree. */
-export async function exportOnnx(context: RunContext, {stage, folder}: {readonly stage: StageName; readonly folder: string}): Promise<TaskResult<'measure'>> {
+/** What is said of an exported network: its parity with PyTorch, and how far its probabilities can be trusted on validation. */
+export type Exported = TaskResult<'measure'> & {readonly calibration: Calibration};
+
+/** Expected calibration errors (fractions) before and after dividing the logits by `temperature`. */
+export type Calibration = Pick<TaskResult<'export'>, 'temperature' | 'eceBefore' | 'eceAfter'>;
+
+/**
+ * Exports models/RUN/FOLDER/model.safetensors beside itself as model.onnx, and compares the two on the validation set. `temperature` divides
+ * the logits; `fit` finds the one that validation likes best. Throws (exit 5) where PyTorch and onnxruntime disagree.
+ */
+export async function exportOnnx(
+  context: RunContext,
+  {stage, folder, temperature}: {readonly stage: StageName; readonly folder: string; readonly temperature: number | 'fit'},
+): Promise<Exported> {
   const {config, paths, store, device, threads} = context;
   const output = paths.model(folder, 'model.onnx');
   const reference = paths.model(folder, 'reference.bin');
-  await runTrainer<'export'>(
+  const {temperature: taken, eceBefore, eceAfter} = await runTrainer<'export'>(
     context,
     {
       protocol: PROTOCOL,
@@ -25,6 +37,7 @@ export async function exportOnnx(context: RunContext, {stage, folder}: {readonly
       threads,
       seed: config.seed,
       model: paths.model(folder, 'model.safetensors'),
+      temperature: temperature === 'fit' ? null : temperature,
       kept: classesKept(config, store.images.classes().length),
       batchSize: config.score.batch_size,
       validationPack: paths.pack('validation'),
@@ -43,8 +56,12 @@ export async function exportOnnx(context: RunContext, {stage, folder}: {readonly
         'Please report this with the output of pupil doctor; --device cpu may help meanwhile.',
     );
   }
-  return parity;
+  return {...parity, calibration: {temperature: taken, eceBefore, eceAfter}};
 }
+
+/** How the calibration reads in a stage's headline; nothing where the softmax was left alone. */
+export const calibrationWords = ({temperature, eceBefore, eceAfter}: Calibration): string =>
+  temperature === 1 ? '' : `; temperature ${temperature.toFixed(2)}: calibration error ${percent(eceBefore)} -> ${percent(eceAfter)}`;
 
 /** Accuracy of an ONNX file on a pack, and its parity where there is a reference. */
 export const measureOnnx = (

@@ -2,11 +2,21 @@
 import {readdir} from 'node:fs/promises';
 import path from 'node:path';
 import {PROTOCOL, type PackItem, type TaskResult} from '../children/protocol.js';
+import type {Answers} from '../images/pack.js';
 import type {LocatedImage} from '../store/images.js';
 import {decodingOf, runWorker, type RunContext} from './context.js';
 import {gateFailures} from './failures.js';
 
-export const packItem = ({id, place, file, offset, length, encoding}: LocatedImage, labels: readonly number[]): PackItem => ({id, place, file, offset, length, encoding, labels: [...labels]});
+export const packItem = ({id, place, file, offset, length, encoding}: LocatedImage, labels: readonly number[], answers: Answers | null): PackItem => ({
+  id,
+  place,
+  file,
+  offset,
+  length,
+  encoding,
+  labels: [...labels],
+  answers: answers && {classes: [...answers.classes], logProbs: [...answers.logProbs]},
+});
 
 /**
  * Packs images for the trainer. Training packs hold the picture at its resized side, so that crops can move in it; validation
@@ -14,7 +24,7 @@ export const packItem = ({id, place, file, offset, length, encoding}: LocatedIma
  */
 export async function packImages(
   context: RunContext,
-  {stage, part, output, square, items, of}: {stage: 'prepare' | 'select'; part: string; output: string; square: 'resize' | 'size'; items: Iterable<PackItem>; of: number},
+  {stage, part, output, square, kept, items, of}: {stage: 'prepare' | 'select'; part: string; output: string; square: 'resize' | 'size'; kept: number; items: Iterable<PackItem> | AsyncIterable<PackItem>; of: number},
 ): Promise<TaskResult<'pack'>> {
   const {store} = context;
   const decoding = decodingOf(context);
@@ -27,6 +37,7 @@ export async function packImages(
       decoding: {...decoding, size: square === 'resize' ? decoding.resize : decoding.size},
       decodeThreads: context.threads,
       classes: store.images.classes(),
+      kept,
     },
     {
       stage,

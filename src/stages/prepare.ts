@@ -228,9 +228,9 @@ function checkSplits({config, store, emit, sources}: RunContext): void {
 async function pack(context: RunContext, split: Split): Promise<TaskResult<'pack'>> {
   const {store} = context;
   const items = function* () {
-    for (const image of store.images.ofSplit(split)) yield packItem(image, [image.label!]);
+    for (const image of store.images.ofSplit(split)) yield packItem(image, [image.label!], null);
   };
-  return await packImages(context, {stage: 'prepare', part: split, output: context.paths.pack(split), square: split === 'train' ? 'resize' : 'size', items: items(), of: sum(store.images.splitCounts(split, store.images.classes().length))});
+  return await packImages(context, {stage: 'prepare', part: split, output: context.paths.pack(split), square: split === 'train' ? 'resize' : 'size', kept: 0, items: items(), of: sum(store.images.splitCounts(split, store.images.classes().length))});
 }
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);

@@ -7,7 +7,8 @@ import {train, trainingIngredients} from './train.js';
 export const pretrain: Stage<RunContext> = {
   name: 'pretrain',
   version: 1,
-  reads: ['select.selected', 'prepare.validation'],
+  // The labelled set too, which may have a share in each batch.
+  reads: ['select.selected', 'prepare.train', 'prepare.validation'],
   ingredients: context => trainingIngredients(context, 'pretrain'),
 
   async run(context, ingredients): Promise<StageResult> {
@@ -17,8 +18,9 @@ export const pretrain: Stage<RunContext> = {
       step: 'pretrain',
       folder: 'pretrained',
       trainPack: 'selected',
+      pseudo: true,
       init: null,
-      inputs: [ingredients['select.selected']!, ingredients['prepare.validation']!],
+      inputs: [ingredients['select.selected']!, ingredients['prepare.train']!, ingredients['prepare.validation']!],
     });
     return {
       outputs: [{name: 'model', files: [context.paths.model('pretrained', 'model.safetensors')]}],

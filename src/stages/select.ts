@@ -1,5 +1,6 @@
 /** Step 2b of the paper: each class keeps its K best candidates; the rankings are written, and the chosen images packed for the student. */
 import {createHash} from 'node:crypto';
+import {classesKept} from '../config.js';
 import {gateError, throwIfStopped} from '../errors.js';
 import {readScores} from '../images/score-file.js';
 import type {Stage, StageResult} from '../pipeline/stage.js';
@@ -13,10 +14,11 @@ import {shardFile} from './score.js';
 
 export const select: Stage<RunContext> = {
   name: 'select',
-  version: 1,
+  version: 2,
   reads: ['score.scores', 'prepare.classes'],
   ingredients({config, size, resize}) {
-    return {'select.top_p': String(config.select.top_p), 'select.top_k': String(config.select.top_k), 'image.size': `${size} of ${resize}`};
+    const {top_p: topP, top_k: topK, min_score: minScore} = config.select;
+    return {'select.top_p': String(topP), 'select.top_k': String(topK), 'select.min_score': String(minScore), 'image.size': `${size} of ${resize}`};
   },
 
   async run(context): Promise<StageResult> {
@@ -49,7 +51,7 @@ export const select: Stage<RunContext> = {
         message: `${plural(short.length, 'class', 'classes')} of ${classes.length} ${short.length === 1 ? 'has' : 'have'} fewer than K = ${count(topK)} candidates and kept all: ${short.slice(0, 5).join(', ')}${short.length > 5 ? ', ...' : ''}. Lower select.top_k, or add pictures.`,
       });
     }
-    const packed = await packImages(context, {stage: 'select', part: 'selected', output: paths.pack('selected'), square: 'resize', items: chosen(context), of: selected});
+    const packed = await packImages(context, {stage: 'select', part: 'selected', output: paths.pack('selected'), square: 'resize', kept: classesKept(config, classes.length), items: chosen(context), of: selected});
     const counts: SelectionCounts = {classes: classes.length, topP, topK, scored: selection.images, candidates, selected, shortClasses: short.length};
     return {
       outputs: [
@@ -63,7 +65,7 @@ export const select: Stage<RunContext> = {
 };
 
 async function rank(context: RunContext, classes: number, topP: number, topK: number): Promise<Selection> {
-  const selection = new Selection(classes, topP, topK);
+  const selection = new Selection(classes, topP, topK, context.config.select.min_score ?? -Infinity);
   let lowest = Infinity;
   let highest = -Infinity;
   for (const shard of context.store.shards.all()) {
@@ -82,7 +84,21 @@ async function rank(context: RunContext, classes: number, topP: number, topK: nu
   return selection;
 }
 
-function* chosen({store}: RunContext): Generator<PackItem> {
-  for (const {image, classes} of store.rankings.selected()) yield packItem(store.images.byId(image)!, classes);
+/** The selected images shard by shard, each with all that the teacher's score file says of it: soft targets are made of that. */
+async function* chosen(context: RunContext): AsyncGenerator<PackItem> {
+  const {config, store, signal} = context;
+  const kept = classesKept(config, store.images.classes().length);
+  for (const shard of store.shards.all()) {
+    throwIfStopped(signal);
+    const selected = store.rankings.selectedOf(shard);
+    if (selected.length === 0) continue;
+    const scores = await readScores(shardFile(context, shard.number), kept);
+    const rowOf = new Map(scores.images.map((image, row) => [image, row]));
+    for (const {image, classes} of selected) {
+      const row = rowOf.get(image);
+      if (row === undefined) throw new Error(`Image ${image} was selected but has no score in shard ${shard.number}.`);
+      const of = (columns: readonly (Int32Array | Float32Array)[]): number[] => columns.map(column => column[row]!);
+      yield packItem(store.images.byId(image)!, classes, {classes: of(scores.classes), logProbs: of(scores.logProbs)});
+    }
+  }
 }
-

@@ -1,19 +1,19 @@
 /** Step 1 of the paper: a teacher learns from the labelled set, or a ready-made one is taken in its place. */
 import {createHash} from 'node:crypto';
-import {access, constants, copyFile, readFile} from 'node:fs/promises';
-import {PROTOCOL} from '../children/protocol.js';
-import {trainingSettings} from '../config.js';
-import {dataError} from '../errors.js';
+import {existsSync} from 'node:fs';
+import {access, constants, readFile} from 'node:fs/promises';
+import {PROTOCOL, type TaskResult} from '../children/protocol.js';
+import {classesKept, trainingSettings} from '../config.js';
+import {dataError, usageError} from '../errors.js';
 import {hashFile} from '../pipeline/stamp.js';
 import type {Ingredients, Stage, StageResult} from '../pipeline/stage.js';
-import {publishFile} from '../publish.js';
 import {percent} from '../words.js';
 import {runTrainer, type RunContext} from './context.js';
 import {architectureOf, train, trainingIngredients} from './train.js';
 
 const isOnnx = (file: string): boolean => file.toLowerCase().endsWith('.onnx');
 
-/** The teacher's file where it is a ready-made ONNX: it is scored with as it is, and PyTorch never sees it. */
+/** The teacher's file where it is a ready-made ONNX: PyTorch never sees its network, and models/RUN/teacher/ holds no weights of it but in model.onnx. */
 export const readyMadeOnnx = ({config}: RunContext): string | null => (config.teacher.file !== null && isOnnx(config.teacher.file) ? config.teacher.file : null);
 
 export const teacher: Stage<RunContext> = {
@@ -21,13 +21,26 @@ export const teacher: Stage<RunContext> = {
   version: 1,
   reads: ['prepare.train', 'prepare.validation', 'prepare.classes'],
   async ingredients(context): Promise<Ingredients> {
-    const {file, classes} = context.config.teacher;
+    const {config, store, size, resize, signal} = context;
+    const {file, classes, model, mean, std, input, output, temperature} = config.teacher;
     if (file === null) return trainingIngredients(context, 'teacher');
-    return {
-      'teacher.file': await hashFile(await existing(file), context.signal),
+    const shared = {
+      'teacher.file': await hashFile(await existing(file), signal),
       'teacher.classes': createHash('sha256').update(JSON.stringify(await classNames(classes))).digest('hex'),
-      'teacher.model': isOnnx(file) ? 'onnx' : context.config.teacher.model,
-      'image.size': `${context.size} of ${context.resize}`,
+      'teacher.mean': String(mean),
+      'teacher.std': String(std),
+      'image.size': `${size} of ${resize}`,
+    };
+    if (!isOnnx(file)) return {...shared, 'teacher.model': model};
+    // Where PyTorch's exporter puts the weights of an ONNX file unless it is told not to.
+    const weights = `${file}.data`;
+    return {
+      ...shared,
+      ...(existsSync(weights) && {'weights of teacher.file': await hashFile(weights, signal)}),
+      'teacher.input': input,
+      'teacher.output': output,
+      'teacher.temperature': String(temperature),
+      'classes kept': String(classesKept(config, store.images.classes().length)),
     };
   },
 
@@ -50,33 +63,70 @@ export const teacher: Stage<RunContext> = {
         headline: `${percent(result.top1)} top-1 on validation, epoch ${result.bestEpoch} of ${result.epochs} kept`,
       };
     }
-    const taken = paths.model('teacher', isOnnx(file) ? 'given.onnx' : 'model.safetensors');
-    if (isOnnx(file)) await publishFile(taken, temporary => copyFile(file, temporary));
-    else {
-      await runTrainer<'import'>(
-        context,
-        {
-          protocol: PROTOCOL,
-          task: 'import',
-          device: context.device,
-          threads: context.threads,
-          seed: config.seed,
-          file,
-          architecture: architectureOf(context, trainingSettings(config, 'teacher', context.size)),
-          fileClasses: await classNames(config.teacher.classes),
-          mean: config.teacher.mean,
-          std: config.teacher.std,
-          output: taken,
-        },
-        {stage: 'teacher', part: ''},
-      );
+    if (isOnnx(file)) {
+      const taken = await wrapOnnx(context, file);
+      const words = taken.input === null ? '' : `: ${taken.input} pixels in, ${taken.answer?.replace('_', '-')} out`;
+      return {outputs: [{name: 'model', files: [paths.model('teacher', 'model.onnx')]}], summary: {file, ...taken}, headline: `${file} stands in for it${words}`, status: 'skipped'};
     }
-    return {outputs: [{name: 'model', files: [taken]}], summary: {file}, headline: `${file} stands in for it`, status: 'skipped'};
+    await importWeights(context, file);
+    return {outputs: [{name: 'model', files: [paths.model('teacher', 'model.safetensors')]}], summary: {file}, headline: `${file} stands in for it`, status: 'skipped'};
   },
 };
 
+async function importWeights(context: RunContext, file: string): Promise<TaskResult<'import'>> {
+  const {config, paths, device, threads} = context;
+  const {classes, mean, std} = config.teacher;
+  return await runTrainer<'import'>(
+    context,
+    {
+      protocol: PROTOCOL,
+      task: 'import',
+      device,
+      threads,
+      seed: config.seed,
+      file,
+      architecture: architectureOf(context, trainingSettings(config, 'teacher', context.size)),
+      fileClasses: await classNames(classes),
+      mean,
+      std,
+      output: paths.model('teacher', 'model.safetensors'),
+    },
+    {stage: 'teacher', part: ''},
+  );
+}
+
+async function wrapOnnx(context: RunContext, file: string): Promise<TaskResult<'wrap'>> {
+  const {config, paths, store, device, threads, size, resize} = context;
+  const {classes, mean, std, input, output, temperature} = config.teacher;
+  if (temperature === 'fit') throw usageError(`teacher.temperature is fit, which needs the weights in PyTorch; ${file} is ONNX. Give a number, or leave it out.`);
+  const labels = store.images.classes();
+  return await runTrainer<'wrap'>(
+    context,
+    {
+      protocol: PROTOCOL,
+      task: 'wrap',
+      device,
+      threads,
+      seed: config.seed,
+      file,
+      size,
+      resize,
+      classes: labels,
+      fileClasses: await classNames(classes),
+      mean,
+      std,
+      input,
+      answer: output,
+      temperature,
+      kept: classesKept(config, labels.length),
+      output: paths.model('teacher', 'model.onnx'),
+    },
+    {stage: 'teacher', part: ''},
+  );
+}
+
 async function existing(file: string): Promise<string> {
-  if (!/\.(safetensors|pt|pth|onnx)$/i.test(file)) throw dataError(`${file} is no model that can stand in for the teacher. Expected .safetensors, .pt, .pth or .onnx.`);
+  if (!/\.(safetensors|pt|pth|th|ckpt|pth\.tar|onnx)$/i.test(file)) throw dataError(`${file} is no model that can stand in for the teacher. Expected .safetensors, .pt, .pth or .onnx.`);
   try {
     await access(file, constants.R_OK);
   } catch (cause) {

@@ -1,7 +1,8 @@
 /** The three training steps and the baseline are one trainer task with different settings: this builds it, and runs it. */
 import {createHash} from 'node:crypto';
+import path from 'node:path';
 import {PROTOCOL, toWire, type Architecture, type TaskOf, type TaskResult} from '../children/protocol.js';
-import {trainingSettings} from '../config.js';
+import {plainLabels, pseudoLabels, trainingSettings} from '../config.js';
 import type {StageName} from '../events.js';
 import type {Ingredients} from '../pipeline/stage.js';
 import {runTrainer, type RunContext} from './context.js';
@@ -11,7 +12,7 @@ export type TrainingStep = 'teacher' | 'pretrain' | 'finetune';
 /** The settings of a training step, as ingredients under the names of the config keys. */
 export function trainingIngredients({config, size, resize}: RunContext, step: TrainingStep): Ingredients {
   const {augment, ...settings} = trainingSettings(config, step, size);
-  const named = Object.entries({...settings, ...augment}).map(([key, value]): [string, string] => [key.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`), String(value)]);
+  const named = Object.entries({...settings, ...augment, ...(step === 'pretrain' && pseudoLabels(config))}).map(([key, value]): [string, string] => [key.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`), String(value)]);
   return {...Object.fromEntries(named), seed: String(config.seed), 'image.size': `${size} of ${resize}`};
 }
 
@@ -32,6 +33,8 @@ interface Training {
   /** models/RUN/FOLDER gets model.safetensors and checkpoint.pt. */
   readonly folder: string;
   readonly trainPack: string;
+  /** Whether the pack's labels are the teacher's, to be learned from as `pretrain` says. */
+  readonly pseudo?: true;
   /** Weights to start from; null: from scratch. */
   readonly init: string | null;
   /** Instead of the step's own. */
@@ -41,10 +44,11 @@ interface Training {
 }
 
 /** Trains to the end, or goes on from the checkpoint of an interrupted attempt with the same settings and data. */
-export async function train(context: RunContext, {stage, part, step, folder, trainPack, init, epochs, inputs}: Training): Promise<TaskResult<'train'>> {
+export async function train(context: RunContext, {stage, part, step, folder, trainPack, pseudo, init, epochs, inputs}: Training): Promise<TaskResult<'train'>> {
   const {config, paths, device, threads, size} = context;
   const {model, stem, ...numbers} = trainingSettings(config, step, size);
-  const settings = {seed: config.seed, architecture: architectureOf(context, {model, stem}), ...numbers, ...(epochs !== undefined && {epochs})};
+  const labels = pseudo ? pseudoLabels(config) : plainLabels;
+  const settings = {seed: config.seed, architecture: architectureOf(context, {model, stem}), ...numbers, ...labels, ...(epochs !== undefined && {epochs})};
   // Of settings and data, not of paths: a run that is copied under another name takes its checkpoints with it.
   const fingerprint = createHash('sha256')
     .update(toWire({...settings, device: device.startsWith('cuda') ? 'cuda' : 'cpu'}))
@@ -58,9 +62,13 @@ export async function train(context: RunContext, {stage, part, step, folder, tra
     fingerprint,
     ...settings,
     trainPack: paths.pack(trainPack),
+    labelledPack: labels.labelledShare > 0 ? paths.pack('train') : null,
     validationPack: paths.pack('validation'),
     init,
+    compile: config.train.compile,
     checkpoint: paths.model(folder, 'checkpoint.pt'),
+    checkpointMinutes: config.train.checkpoint_minutes,
+    tensorboard: config.train.tensorboard ? path.join(paths.data, 'tensorboard', folder) : null,
     output: paths.model(folder, 'model.safetensors'),
   };
   return await runTrainer<'train'>(context, task, {stage, part});

@@ -1,5 +1,6 @@
 /** The per-class rankings: written once by select, read by everyone who asks what was chosen and why. */
 import type {Connection} from './connection.js';
+import type {Shard} from './shards.js';
 
 export interface ClassSummary {
   readonly class: string;
@@ -25,9 +26,6 @@ export interface SelectedImage {
 
 /** Rows a statement inserts at once; several rows a statement are about ten times as fast as one. */
 const ROWS_AT_ONCE = 100;
-/** Images read at once where reading and writing take turns. */
-const PAGE = 1000;
-
 export function rankingTables(connection: Connection) {
   const clear = connection.prepare('DELETE FROM rankings');
   const clearClasses = connection.prepare('DELETE FROM class_rankings');
@@ -50,9 +48,11 @@ export function rankingTables(connection: Connection) {
   const ofImage = connection.prepare<[string], {class: string; rank: number; selected: number}>(
     'SELECT c.name AS class, r.rank, r.selected FROM rankings r JOIN classes c ON c.position = r.class WHERE r.image = ? ORDER BY r.class',
   );
-  const selected = connection.prepare<[string, number], {image: string; classes: string}>(
-    'SELECT image, group_concat(class ORDER BY class) AS classes FROM rankings WHERE selected = 1 AND image > ? GROUP BY image ORDER BY image LIMIT ?',
-  );
+  // CROSS JOIN keeps the order of the loops: the few images of a shard are looked up among the many rows, not the other way round.
+  const selected = connection.prepare<[number, number], {image: string; classes: string}>(`
+    SELECT i.id AS image, group_concat(r.class ORDER BY r.class) AS classes
+      FROM images i CROSS JOIN rankings r ON r.image = i.id AND r.selected = 1
+     WHERE i.key BETWEEN ? AND ? AND i.pool = 1 GROUP BY i.key ORDER BY i.key`);
 
   return {
     /** Replaces all rankings. Call inside `atomically`. `of(class)` is asked once for each class, in order. */
@@ -76,14 +76,8 @@ export function rankingTables(connection: Connection) {
     rows: (className: string, limit: number, offset: number): RankingRow[] => rows.all(className, limit, offset),
     /** Where an image stands, class by class. */
     ofImage: (image: string): {class: string; rank: number; selected: number}[] => ofImage.all(image),
-    /** Every selected image once, by id, with the classes it stands for; in pages, so that the connection is free to write between them. */
-    *selected(): Generator<SelectedImage> {
-      for (let after = ''; ; ) {
-        const page = selected.all(after, PAGE);
-        for (const row of page) yield {image: row.image, classes: row.classes.split(',').map(Number)};
-        if (page.length < PAGE) return;
-        after = page.at(-1)!.image;
-      }
-    },
+    /** The selected among the images of a shard, in their order, each once with the classes it stands for. */
+    selectedOf: ({firstImage, lastImage}: Pick<Shard, 'firstImage' | 'lastImage'>): SelectedImage[] =>
+      selected.all(firstImage, lastImage).map(({image, classes}) => ({image, classes: classes.split(',').map(Number)})),
   };
 }

@@ -8,6 +8,8 @@ import {matchClasses, openSession} from './session.js';
 
 const CHANNELS = 3;
 const VALUE_BYTES = 4;
+/** Of log-probabilities; what float32 rounds. */
+const TOLERANCE = 1e-4;
 
 /** `kept` answers for each of N images, best first. */
 interface AnswerTable {
@@ -52,6 +54,16 @@ export function compareAnswers(
   return {largestDifference, top1Agreement: images === 0 ? 0 : agreeing / images};
 }
 
+/** Throws a `gate` failure for answers that no classifier gives: not finite, of probabilities above 1, or the same for every image. */
+export function checkAnswers({logProbs, classes}: AnswerTable, images: number, kept: number): void {
+  if (!logProbs.every(Number.isFinite)) throw new WorkerFailure('gate', 'The ONNX model answers NaN or infinity.');
+  if (logProbs.some(logProb => logProb > TOLERANCE))
+    throw new WorkerFailure('gate', 'The ONNX model answers probabilities above 1. Set teacher.output to what it truly answers.');
+  const isLikeFirst = (at: number) => classes[at] === classes[at % kept] && Math.abs((logProbs[at] ?? 0) - (logProbs[at % kept] ?? 0)) < TOLERANCE;
+  if (images > 1 && classes.every((_, at) => isLikeFirst(at)))
+    throw new WorkerFailure('gate', `The ONNX model gives all ${images} images the same answer. Check teacher.input, teacher.mean and teacher.std.`);
+}
+
 /** Runs the model over every row of the pack. Accuracies are over samples, as an image may stand under several labels. */
 export async function measure(task: TaskOf<'measure'>, signal: AbortSignal, emit: Emit): Promise<TaskResult<'measure'>> {
   const pack = await openPack(task.pack);
@@ -75,6 +87,8 @@ export async function measure(task: TaskOf<'measure'>, signal: AbortSignal, emit
         await count(images);
       }
 
+      // With nothing to compare them with, the answers must speak for themselves.
+      if (task.reference === null) checkAnswers(answers, pack.images, kept);
       let [top1, top5] = [0, 0];
       for (let sample = 0; sample < pack.samples; sample++) {
         const [image = 0, label] = pack.samplePairs.subarray(2 * sample, 2 * sample + 2);

@@ -21,7 +21,7 @@ export async function packImages(task: TaskOf<'pack'>, signal: AbortSignal, emit
   };
   async function* items(): AsyncGenerator<PackItem> {
     for await (const item of readDescriptors(process.stdin, packItem, signal)) {
-      const unknown = item.labels.find(label => label >= task.classes.length);
+      const unknown = [...item.labels, ...(item.answers?.classes ?? [])].find(label => label >= task.classes.length);
       if (unknown !== undefined)
         throw new WorkerFailure('config', `Image ${item.id} has label ${unknown}, but there are ${task.classes.length} classes.`);
       yield item;
@@ -29,14 +29,14 @@ export async function packImages(task: TaskOf<'pack'>, signal: AbortSignal, emit
   }
   async function* rows(): AsyncGenerator<PackRow> {
     for await (const {item, pixels, problem} of decodeAhead(items(), {decoding: task.decoding, threads: task.decodeThreads, signal})) {
-      if (problem === null) yield {id: item.id, pixels, labels: item.labels};
+      if (problem === null) yield {id: item.id, pixels, labels: item.labels, answers: item.answers};
       else quarantined.push({id: item.id, problem});
       if (quarantined.length >= QUARANTINED_PER_EVENT) await sendQuarantined();
       await count(1);
     }
   }
 
-  const {images, samples} = await writePack(task.output, task.decoding.size, task.classes, rows());
+  const {images, samples} = await writePack(task.output, {size: task.decoding.size, classes: task.classes, kept: task.kept}, rows());
   await sendQuarantined();
   return {images, samples, quarantined: quarantinedCount};
 }

@@ -56,7 +56,7 @@ describe('the wire', () => {
   });
 
   it('is one line whatever a name holds', () => {
-    const item = {id: '0'.repeat(24), place: 'a\nb/große Eule\u2028.png', file: '/a\\x0ab.png', offset: null, length: null, encoding: 'encoded' as const, labels: [0, 2]};
+    const item = {id: '0'.repeat(24), place: 'a\nb/große Eule\u2028.png', file: '/a\\x0ab.png', offset: null, length: null, encoding: 'encoded' as const, labels: [0, 2], answers: {classes: [2, 0], logProbs: [-0.5, -1]}};
     expect(toWire(item)).not.toContain('\n');
     expect(packItem.parse(fromWire(toWire(item)))).toEqual(item);
   });

@@ -300,7 +300,7 @@ describe('a ready-made teacher', () => {
       const {code, stderr} = await pupil(['orchestrate', data.config, '--home', home, '--teacher', teacher]);
       return [code, stderr.trimEnd().split('\n').at(-1)];
     };
-    expect(await run(garbage)).toEqual([3, expect.stringMatching(/given\.onnx .*no ONNX file/)]);
+    expect(await run(garbage)).toEqual([3, expect.stringMatching(/model\.onnx .*no ONNX file/)]);
     expect(await run('/nowhere/t.pt')).toEqual([3, expect.stringContaining('Cannot read the teacher /nowhere/t.pt: ENOENT')]);
     expect(await run(data.config)).toEqual([3, `${data.config} is no model that can stand in for the teacher. Expected .safetensors, .pt, .pth or .onnx.`]);
   });

@@ -6,7 +6,7 @@ import {jsonView, lasting, moving, painter, plainView, terminalView, viewFor, ty
 
 const plain = (_: string, text: string) => text;
 const step = (changes: Partial<Extract<Event, {type: 'step'}>> = {}): Event => ({
-  type: 'step', stage: 'teacher', part: '', step: 1200, totalSteps: 9000, epoch: 3, loss: 2.10449, lr: 0.1, imagesPerSecond: 9123, ...changes,
+  type: 'step', stage: 'teacher', part: '', step: 1200, totalSteps: 9000, epoch: 3, loss: 2.10449, lr: 0.1, imagesPerSecond: 9123, memoryBytes: 700_000_000, ...changes,
 });
 const progress: Event = {type: 'progress', stage: 'score', part: '', done: 25_000, total: 100_000, imagesPerSecond: 500};
 const evaluated: Event = {type: 'evaluated', stage: 'teacher', part: '', epoch: 3, top1: 0.6123, top5: 0.84, loss: 1.2};

@@ -61,12 +61,13 @@ describe('rankings', () => {
     expect(store.rankings.ofImage(imageId(2))).toEqual([{class: 'apple', rank: 3, selected: 1}, {class: 'pear', rank: 2, selected: 1}]);
   });
 
-  it('give every selected image once, by id, with the classes that selected it', async () => {
+  it('give the selected images of a shard in its order, each once with the classes that selected it', async () => {
     const {store} = await ranked();
-    const selected = [...store.rankings.selected()];
-    expect(selected.map(row => row.image)).toEqual(Array.from({length: 250}, (_, number) => imageId(number)).sort());
-    expect(selected.find(row => row.image === imageId(2))?.classes).toEqual([0, 1]);
-    expect(selected.find(row => row.image === imageId(3))?.classes).toEqual([0]);
+    const selected = store.rankings.selectedOf({firstImage: 1, lastImage: 1000});
+    expect(selected.map(row => row.image)).toEqual(Array.from({length: 250}, (_, number) => imageId(number)));
+    expect(selected[2]).toEqual({image: imageId(2), classes: [0, 1]});
+    expect(selected[3]).toEqual({image: imageId(3), classes: [0]});
+    expect(store.rankings.selectedOf({firstImage: 3, lastImage: 4})).toEqual(selected.slice(2, 4));
   });
 });
 

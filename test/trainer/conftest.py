@@ -17,15 +17,40 @@ from trainer import events, stop
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ['red', 'green', 'blue', 'grey']
+AUGMENT: dict[str, Any] = {
+    'flip': True,
+    'crop': 'shift',
+    'pad': 2,
+    'min_area': 0.35,
+    'policy': 'none',
+    'strength': 9,
+    'cutout': 0,
+    'mix': 'none',
+    'mix_alpha': 1,
+}
 
 
-def write_pack(folder: Path, images: np.ndarray, samples: Sequence[tuple[int, int]], classes: Sequence[str] = CLASSES) -> Path:
-    """Writes a pack as the image worker does. `images` uint8 [images, size, size, 3]; `samples` pairs of (image row, label)."""
+def write_pack(
+    folder: Path,
+    images: np.ndarray,
+    samples: Sequence[tuple[int, int]],
+    classes: Sequence[str] = CLASSES,
+    answers: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Path:
+    """
+    Writes a pack as the image worker does. `images` uint8 [images, size, size, 3]; `samples` pairs of (image row, label); `answers` the
+    teacher's best classes and their log-probabilities, both [images, kept].
+    """
     folder.mkdir(parents=True)
     images.tofile(folder / 'images.u8')
     np.array(samples, '<i4').tofile(folder / 'samples.i32')
     (folder / 'ids.txt').write_text(''.join(f'{row:024x}\n' for row in range(len(images))))
-    about = {'version': 1, 'images': len(images), 'samples': len(samples), 'size': images.shape[1], 'classes': list(classes)}
+    kept = 0
+    if answers is not None:
+        kept = answers[0].shape[1]
+        answers[0].astype('<i4').tofile(folder / 'classes.i32')
+        answers[1].astype('<f4').tofile(folder / 'log_prob.f32')
+    about = {'version': 2, 'images': len(images), 'samples': len(samples), 'kept': kept, 'size': images.shape[1], 'classes': list(classes)}
     (folder / 'pack.json').write_text(json.dumps(about))
     return folder
 
@@ -77,6 +102,12 @@ def train_task(packs: Path, tmp_path: Path) -> dict[str, Any]:
         'fingerprint': 'abc',
         'architecture': {'name': 'cifarnet', 'stem': 'small', 'size': 32, 'resize': 32, 'classes': CLASSES},
         'train_pack': str(packs / 'train'),
+        'targets': 'hard',
+        'temperature': 1.0,
+        'rest': 'spread',
+        'balanced': False,
+        'labelled_pack': None,
+        'labelled_share': 0,
         'validation_pack': str(packs / 'validation'),
         'init': None,
         'epochs': 3,
@@ -89,8 +120,12 @@ def train_task(packs: Path, tmp_path: Path) -> dict[str, Any]:
         'weight_decay': 0.001,
         'label_smoothing': 0.1,
         'precision': 'fp32',
-        'augment': {'flip': True, 'crop': 'shift', 'pad': 2, 'min_area': 0.35},
+        'ema': 0,
+        'augment': AUGMENT,
+        'compile': False,
         'checkpoint': str(tmp_path / 'run' / 'checkpoint.pt'),
+        'checkpoint_minutes': 10,
+        'tensorboard': None,
         'output': str(tmp_path / 'run' / 'model.safetensors'),
     }
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from conftest import AUGMENT
 
 from trainer.config import TrainTask, parse_task, read_message
 from trainer.errors import Failure
@@ -49,8 +50,8 @@ def test_reads_whole_numbers_where_fractions_are_allowed(train_task):
     ('changes', 'named'),
     [
         ({'batch_size': 1}, 'batch_size: '),
-        ({'augment': {'flip': True, 'crop': 'shift', 'pad': 32, 'min_area': 0.3}}, 'augment.pad: '),
-        ({'augment': {'flip': True, 'crop': 'resized', 'pad': 0, 'min_area': 0}}, 'augment.min_area: '),
+        ({'augment': {**AUGMENT, 'pad': 32}}, 'augment.pad: '),
+        ({'augment': {**AUGMENT, 'crop': 'resized', 'min_area': 0}}, 'augment.min_area: '),
         ({'architecture': {'name': 'cifarnet', 'stem': 'small', 'size': 8, 'resize': 8, 'classes': ['a', 'b']}}, 'architecture.size: '),
         ({'architecture': {'name': 'resnet18', 'stem': 'small', 'size': 64, 'resize': 32, 'classes': ['a', 'b']}}, 'architecture.resize: '),
     ],

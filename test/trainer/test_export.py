@@ -30,6 +30,7 @@ def task(train_task, emitted, tmp_path):
         'threads': 1,
         'seed': 0,
         'model': train_task['output'],
+        'temperature': 1,
         'kept': 3,
         'batch_size': 4,
         'validation_pack': str(pack),
@@ -39,7 +40,9 @@ def task(train_task, emitted, tmp_path):
 
 
 def test_the_graph_the_reference_and_the_model_give_the_same_answers(task):
-    assert export(parse_task(task)) == {'images': 10}
+    result = export(parse_task(task))
+    assert (result['images'], result['temperature']) == (10, 1)
+    assert result['ece_before'] == result['ece_after']
     images = np.fromfile(Path(task['validation_pack']) / 'images.u8', np.uint8).reshape(10, 32, 32, 3)
     with torch.inference_mode():
         log_prob, classes = load_model(task['model'])(torch.from_numpy(images)).log_softmax(1).topk(3)
@@ -60,7 +63,7 @@ def test_the_file_describes_itself_and_takes_any_batch(task):
     export(parse_task(task))
     model = onnx.load(task['output'])
     about = json.loads({entry.key: entry.value for entry in model.metadata_props}['pupil'])
-    assert about == {'version': 1, 'model': 'cifarnet', 'size': 32, 'resize': 32, 'kept': 3, 'classes': CLASSES}
+    assert about == {'version': 1, 'model': 'cifarnet', 'size': 32, 'resize': 32, 'kept': 3, 'temperature': 1.0, 'classes': CLASSES}
     assert [entry.version for entry in model.opset_import if entry.domain == ''] == [18]
     shapes = {value.name: shape_of(value) for value in (*model.graph.input, *model.graph.output)}
     assert shapes == {'images': ['batch', 32, 32, 3], 'log_prob': ['batch', 3], 'class': ['batch', 3]}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CLASSES, ROOT, draw, write_pack
+from conftest import AUGMENT, CLASSES, ROOT, draw, write_pack
 from safetensors import safe_open
 
 from trainer import stop
@@ -108,14 +108,18 @@ def test_a_stop_at_any_step_or_validation_batch_changes_nothing(train_task, emit
     train(parse_task(undisturbed))
     seen = 0
 
-    def stop_then() -> None:
+    def wants_stop() -> bool:
         nonlocal seen
         seen += 1
-        if seen > checks:
+        return seen > checks
+
+    def stop_then() -> None:
+        if wants_stop():
             raise Interrupted
 
     with monkeypatch.context() as patched:
         patched.setattr(stop, 'check', stop_then)
+        patched.setattr(stop, 'requested', wants_stop)
         with pytest.raises(Interrupted):
             train(parse_task(task))
     assert not Path(task['output']).exists()
@@ -180,7 +184,7 @@ def test_a_single_picture_is_refused(train_task, emitted, tmp_path):
 def test_packs_larger_than_the_net_and_resized_crops_work(train_task, emitted, tmp_path):
     folder = write_pack(tmp_path / 'large', *draw(80, 40, seed=3))
     architecture = {**train_task['architecture'], 'resize': 40}
-    augment = {'flip': True, 'crop': 'resized', 'pad': 0, 'min_area': 0.5}
+    augment = {**AUGMENT, 'crop': 'resized', 'pad': 0, 'min_area': 0.5}
     result = train(parse_task({**train_task, 'architecture': architecture, 'augment': augment, 'train_pack': str(folder), 'epochs': 2}))
     assert result['best_epoch'] in (1, 2)
 

@@ -140,6 +140,7 @@ describe('the worker', () => {
         decoding: {...decoding, size: 512, resize: 512},
         decodeThreads: 2,
         classes: ['a'],
+        kept: 0,
       }),
     );
     await put(`${root}/1.png`, await png(1));
@@ -147,7 +148,7 @@ describe('the worker', () => {
       .update(await png(1))
       .digest('hex')
       .slice(0, 24);
-    const item = {id, place: 'x', file: `${root}/1.png`, offset: null, length: null, encoding: 'encoded', labels: [0]};
+    const item = {id, place: 'x', file: `${root}/1.png`, offset: null, length: null, encoding: 'encoded', labels: [0], answers: null};
     const inSmallDisk = `mount -t tmpfs -o size=1m tmpfs ${root}/full && node ${program} ${root}/config.json 3>&1 >&2; ls -A ${root}/full`;
     const out = execFileSync('unshare', [...namespace, 'sh', '-c', inSmallDisk], {
       input: `${toWire(item)}\n`.repeat(20),

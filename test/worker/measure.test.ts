@@ -3,7 +3,7 @@ import {fileURLToPath} from 'node:url';
 import {InferenceSession, Tensor} from 'onnxruntime-node';
 import {describe, expect, it} from 'vitest';
 import {writePack} from '../../src/images/pack.js';
-import {compareAnswers} from '../../src/worker/measure.js';
+import {checkAnswers, compareAnswers} from '../../src/worker/measure.js';
 import {pixelsOf} from '../images/pictures.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
 import {resultOf, runWorker} from './worker-process.js';
@@ -22,9 +22,9 @@ async function packAndAnswers(root: string, labelOf: (image: number, best: Int32
   await session.release();
   async function* rows() {
     for (let i = 0; i < IMAGES; i++)
-      yield {id: String(i).padStart(24, '0'), pixels: pixelsOf(i), labels: labelOf(i, answers.classes.subarray(i * KEPT, (i + 1) * KEPT))};
+      yield {id: String(i).padStart(24, '0'), pixels: pixelsOf(i), labels: labelOf(i, answers.classes.subarray(i * KEPT, (i + 1) * KEPT)), answers: null};
   }
-  await writePack(`${root}/pack`, 32, classes, rows());
+  await writePack(`${root}/pack`, {size: 32, classes, kept: 0}, rows());
   return answers;
 }
 
@@ -61,6 +61,25 @@ describe('measuring an ONNX model', () => {
     const other = (await resultOf('measure', task)).result;
     expect(other.largestDifference).toBeGreaterThan(0.2499);
     expect(other.top1Agreement).toBeCloseTo(10 / 11, 10);
+  });
+
+  it('refuses answers that no classifier gives, where it has nothing to compare them with', async () => {
+    const root = await temporaryFolder();
+    const black = async function* () {
+      for (let i = 0; i < 3; i++) yield {id: String(i).padStart(24, '0'), pixels: i === 1 ? Buffer.alloc(32 * 32 * 3) : pixelsOf(i), labels: [i]};
+    };
+    await writePack(`${root}/pack`, 32, classes, PACKROWS);
+    const nan = fileURLToPath(new URL('../fixtures/onnx/nan-32.onnx', import.meta.url));
+    expect((await runWorker({task: 'measure', model: nan, device: 'cpu', batchSize: 4, pack: `${root}/pack`, reference: null})).events.at(-1)).toMatchObject({
+      type: 'failed',
+      reason: 'gate',
+      message: 'The ONNX model answers NaN or infinity.',
+    });
+    const check = (logProbs: number[], found: number[]) => () => checkAnswers({logProbs: Float32Array.from(logProbs), classes: Int32Array.from(found)}, 2, 2);
+    expect(check([-0.1, -2, -0.1, -2], [3, 1, 3, 1])).toThrow('gives all 2 images the same answer');
+    expect(check([-0.1, -2, -0.1, -2], [3, 1, 3, 2])).not.toThrow();
+    expect(check([-0.1, -2, -0.2, -2], [3, 1, 3, 1])).not.toThrow();
+    expect(check([0.5, -2, -0.1, -2], [3, 1, 3, 2])).toThrow('answers probabilities above 1');
   });
 
   it('refuses a reference of another length, other classes, or another size', async () => {

@@ -8,13 +8,13 @@ import {indexed, mixedPool} from './pools.js';
 import {decoding, eventsOf, resultOf, runWorker} from './worker-process.js';
 
 const classes = ['a', 'b', 'c'];
-const base = {decoding, decodeThreads: 2, classes};
+const base = {decoding, decodeThreads: 2, classes, kept: 0};
 
 describe('packing', () => {
   it('keeps the order of its input, the labels, and the pixels', async () => {
     const root = await temporaryFolder();
     await mixedPool(root, 6);
-    const items: PackItem[] = (await indexed(root)).map((image, i) => ({...image, labels: i % 4 === 0 ? [0, 2] : [i % 3]}));
+    const items: PackItem[] = (await indexed(root)).map((image, i) => ({...image, labels: i % 4 === 0 ? [0, 2] : [i % 3], answers: null}));
     const {result} = await resultOf('pack', {...base, output: `${root}/pack`}, items);
     expect(result).toEqual({images: 18, samples: 23, quarantined: 0});
     const pack = await openPack(`${root}/pack`);
@@ -41,7 +41,7 @@ describe('packing', () => {
   it('sets aside what cannot be decoded and closes the ranks', async () => {
     const root = await temporaryFolder();
     await mixedPool(root, 6);
-    const items = (await indexed(root)).map(image => ({...image, labels: [0]}));
+    const items = (await indexed(root)).map(image => ({...image, labels: [0], answers: null}));
     const [gone, changed] = [items[1]!, items[3]!];
     await rm(gone.file);
     await put(changed.file, 'changed');
@@ -60,9 +60,10 @@ describe('packing', () => {
 
   it('refuses a label without a class, and a line that is no descriptor', async () => {
     const root = await temporaryFolder();
-    const item = {id: '0'.repeat(24), place: 'x', file: '/x', offset: null, length: null, encoding: 'encoded', labels: [3]};
+    const item = {id: '0'.repeat(24), place: 'x', file: '/x', offset: null, length: null, encoding: 'encoded', labels: [3], answers: null};
     for (const [line, message] of [
       [item, /label 3, but there are 3 classes/],
+      [{...item, labels: [0], answers: {classes: [4], logProbs: [-1]}}, /label 4, but there are 3 classes/],
       [{...item, labels: 'none'}, /refused/],
       [{...item, more: 1}, /more/],
     ] as const) {

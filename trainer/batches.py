@@ -1,0 +1,142 @@
+"""Draws what a step learns from: altered pictures and the probabilities of their classes, decided by seed, epoch and step alone."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .augment import augment
+from .config import TrainTask
+from .data import Pack, gather, seed_of
+from .mix import mix
+
+
+@dataclass(frozen=True)
+class Plan:
+    """
+    How an epoch of `training` is cut into steps. An epoch takes `samples` draws of the set that is learned from; each of its `steps`
+    has `labelled` pictures of the labelled set besides.
+    """
+
+    samples: int
+    steps: int
+    labelled: int
+
+
+def plan_epoch(training: Pack, batch_size: int, labelled_share: float, balanced: bool) -> Plan:
+    """
+    All samples are used, and batches differ by at most one in size, instead of a small rest: 129 samples at a batch size of 128 make
+    65 and 64, so that no batch norm ever sees a single picture.
+    """
+    samples = len(training)
+    if balanced:
+        # Every class that has samples gets as many as the largest.
+        counts = torch.bincount(training.samples[:, 1], minlength=training.classes)
+        samples = int(counts.max() * counts.count_nonzero())
+    labelled = round(labelled_share * batch_size)
+    steps = max(1, min(-(-samples // max(1, batch_size - labelled)), samples // 2))
+    return Plan(samples, steps, labelled)
+
+
+def epoch_order(training: Pack, plan: Plan, seed: int, epoch: int) -> Tensor:
+    """
+    The draws of an epoch in order, int64 [plan.samples] on the CPU: a function of the seed and the epoch. A draw is a sample's number,
+    plus the number of samples for each time that the sample was drawn before in this epoch: repetitions are altered differently.
+    """
+    if plan.samples == len(training):
+        return permutation(len(training), 'order', seed, epoch)
+    shuffled = permutation(len(training), 'balance', seed, epoch)
+    labels = training.samples[:, 1].cpu()[shuffled]
+    counts = torch.bincount(labels, minlength=training.classes)
+    present = counts.nonzero().squeeze(1)
+    by_class = shuffled[labels.argsort(stable=True)]
+    first = (counts.cumsum(0) - counts)[present]
+    turn = torch.arange(int(counts.max()))
+    size = counts[present].unsqueeze(1)
+    draws = by_class[first.unsqueeze(1) + turn % size] + torch.div(turn, size, rounding_mode='floor') * len(training)
+    return draws.flatten()[permutation(plan.samples, 'order', seed, epoch)]
+
+
+def with_labelled(draws: Tensor, labelled: Pack | None, count: int, seed: int, step: int) -> Tensor:
+    """
+    The draws of a step with `count` of the labelled set behind them, int64: that set is gone through again and again, each time in
+    another order. Its draws count downwards from -1, which tells them from the others.
+    """
+    if labelled is None:
+        return draws
+    position = torch.arange(step * count, (step + 1) * count)
+    turn, place = position // len(labelled), position % len(labelled)
+    more = torch.empty_like(position)
+    for number in turn.unique().tolist():
+        chosen = turn == number
+        more[chosen] = permutation(len(labelled), 'labelled', seed, number)[place[chosen]] + number * len(labelled)
+    return torch.cat((draws, -1 - more))
+
+
+@lru_cache(maxsize=4)
+def permutation(count: int, purpose: str, seed: int, turn: int) -> Tensor:
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed_of(purpose, seed, turn)))
+
+
+def draw_batch(
+    draws: Tensor, part: slice, training: Pack, labelled: Pack | None, task: TrainTask, epoch: int, fill: Tensor
+) -> tuple[Tensor, Tensor]:
+    """
+    The pictures uint8 [n, size, size, 3] and the probabilities of their classes float32 [n, classes] of `part` of a batch of `draws`.
+    What a picture becomes depends on its draw and, where pictures are mixed, on the one before it in the whole batch, never on the
+    part: several processes that share a batch make of it what one makes. `fill` uint8 [3] is the colour of blanked squares.
+    """
+    settings = task.augment
+    mixes = settings.mix != 'none'
+    positions = torch.arange(len(draws))[part]
+    if mixes:
+        # One more at the front: the partner of the first.
+        positions = torch.cat((positions[:1] - 1, positions)) % len(draws)
+    taken = draws[positions]
+    if labelled is None:
+        images, targets = answers(training, taken % len(training), task)
+    else:
+        images, targets = _of_both(training, labelled, taken, task)
+    images = augment(images, taken, task.architecture.size, settings, task.seed, epoch, fill)
+    if not mixes:
+        return images, targets
+    random = np.random.default_rng(seed_of('mix', task.seed, epoch, int(draws[0])))
+    share = torch.from_numpy(random.beta(settings.mix_alpha, settings.mix_alpha, len(draws))).float()
+    centre = torch.from_numpy(random.random((len(draws), 2))).float()
+    return mix(settings.mix, images, targets, share[part].to(images.device), centre[part].to(images.device))
+
+
+def answers(pack: Pack, samples: Tensor, task: TrainTask) -> tuple[Tensor, Tensor]:
+    """Pictures uint8 [n, packed size, packed size, 3] and the probabilities float32 [n, classes] that are learned from a pack."""
+    images, labels, rows = gather(pack, samples)
+    if task.targets == 'hard' or pack.answers is None:
+        return images, F.one_hot(labels, pack.classes).float()
+    best, log_prob = (part.index_select(0, rows).to(pack.device) for part in pack.answers)
+    return images, soft_targets(best.long(), log_prob, pack.classes, task.temperature, task.rest)
+
+
+def soft_targets(best: Tensor, log_prob: Tensor, classes: int, temperature: float, rest: str) -> Tensor:
+    """
+    The teacher's distribution, evened out by `temperature` (Hinton et al., arXiv 1503.02531): p ** (1 / temperature), normalised.
+    `best` int64 and `log_prob` float32 [n, kept] are its best classes and their natural log-probabilities. What these leave of 1 is
+    spread evenly over all other classes (`spread`) or dropped (`drop`). Returns float32 [n, classes].
+    """
+    kept = best.shape[1]
+    probabilities = log_prob.new_zeros(len(best), classes)
+    if rest == 'spread' and kept < classes:
+        left = (1 - log_prob.exp().sum(1, keepdim=True)).clamp(min=0) / (classes - kept)
+        probabilities += left ** (1 / temperature)
+    probabilities.scatter_(1, best, (log_prob / temperature).exp())
+    return probabilities / probabilities.sum(1, keepdim=True)
+
+
+def _of_both(training: Pack, labelled: Pack, draws: Tensor, task: TrainTask) -> tuple[Tensor, Tensor]:
+    own = draws >= 0
+    images, targets = answers(training, draws[own] % len(training), task)
+    more_images, more_targets = answers(labelled, (-1 - draws[~own]) % len(labelled), task)
+    # Both in one, put back into the order of the draws.
+    order = torch.cat((own.nonzero(), (~own).nonzero())).squeeze(1).argsort().to(images.device)
+    return torch.cat((images, more_images))[order], torch.cat((targets, more_targets))[order]
