@@ -1,0 +1,94 @@
+import {execFileSync} from 'node:child_process';
+import {existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
+import path from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {afterAll, beforeAll, describe, expect, it} from 'vitest';
+import {doneOf, lastingFolder, outputOf, pupil} from './commands/pupil.js';
+import {readScores} from '../src/images/score-file.js';
+import {drawDemo} from '../src/worker/draw-demo.js';
+
+/** The interpreter with torch; the test runner names it. */
+const python = process.env['PUPIL_PYTHON'] ?? '';
+const env = {PUPIL_PYTHON: python};
+const maker = fileURLToPath(new URL('fixtures/foreign_teachers.py', import.meta.url));
+const root = fileURLToPath(new URL('..', import.meta.url));
+const POOL = 60;
+const KEPT = 10;
+
+if (!existsSync(python)) console.warn('SKIPPED: PUPIL_PYTHON names no interpreter with torch, so no teachers from elsewhere are tried.');
+
+describe.skipIf(!existsSync(python))('a teacher from elsewhere', () => {
+  const {folder, remove} = lastingFolder();
+  const pictures = path.join(folder, 'pictures');
+  const home = path.join(folder, 'home');
+  const made = path.join(folder, 'made');
+  /** The file's own class names, in another order than the run's. */
+  const names = path.join(folder, 'names.txt');
+
+  const command = (teacher: string, ...settings: string[]) => [
+    'orchestrate', '--home', home, '--run', 'foreign', '--labelled', path.join(pictures, 'labelled'), '--unlabelled', path.join(pictures, 'unlabelled'), '--until', 'score',
+    '--teacher', path.join(made, teacher), ...['image.size=32', `teacher.classes=${names}`, ...settings].flatMap(setting => ['--set', setting]),
+  ];
+  const scores = () => readScores(path.join(home, 'data/foreign/scores/shard-00000.parquet'), KEPT);
+  /** What a run says, exit code first. */
+  const refusal = async (...args: Parameters<typeof command>) => {
+    const {code, stderr} = await pupil(command(...args), {env});
+    return {code, message: stderr.trimEnd().split('\n').at(-1)};
+  };
+
+  beforeAll(async () => {
+    await drawDemo({protocol: 1, task: 'draw', output: pictures, seed: 5, size: 32, labelledPerClass: 12, unlabelled: POOL, testPerClass: 1}, new AbortController().signal, async () => {});
+    const classes = readdirSync(path.join(pictures, 'labelled'));
+    writeFileSync(names, classes.toSorted().toReversed().join('\n'));
+    mkdirSync(made);
+    execFileSync(python, [maker, made, String(classes.length)], {env: {...process.env, PYTHONPATH: root}, stdio: 'pipe'});
+  }, 300_000);
+  afterAll(remove);
+
+  it('of torchvision loads and scores', async () => {
+    const {stages} = doneOf(await outputOf([...command('resnet18.pth', 'teacher.model=resnet18'), '--json'], {env}));
+    expect(stages).toMatchObject({teacher: {status: 'skipped'}, export: {status: 'ran'}, score: {status: 'ran'}});
+    expect((await scores()).images).toHaveLength(POOL);
+  });
+
+  it('as a CIFAR ResNet gives the same scores as a checkpoint and as ONNX', async () => {
+    const described = ['teacher.mean=[0.49,0.48,0.45]', 'teacher.std=[0.2,0.2,0.2]'];
+    await outputOf(command('resnet20.th', 'teacher.model=resnet20', ...described), {env});
+    const checkpoint = await scores();
+    const said = await outputOf([...command('resnet20.onnx', ...described), '--json'], {env});
+    expect(said).toContain('is taken to want float_nchw pixels, normalised by mean [0.49, 0.48, 0.45] and deviation [0.2, 0.2, 0.2], and to answer probabilities');
+    expect(doneOf(said).stages).toMatchObject({teacher: {status: 'skipped'}, export: {status: 'skipped'}, score: {status: 'ran'}});
+    const onnx = await scores();
+    expect(onnx.images).toEqual(checkpoint.images);
+    expect(onnx.classes[0]).toEqual(checkpoint.classes[0]);
+    expect(new Set(onnx.images.map((_, row) => onnx.classes.map(column => column[row]).join(' '))).size).toBeGreaterThan(1);
+    onnx.logProbs.forEach((column, position) => column.forEach((logProb, row) => expect(Math.abs(logProb - (checkpoint.logProbs[position]?.[row] ?? NaN))).toBeLessThan(1e-3)));
+  });
+
+  it('is trusted only as far as it goes: one that guesses is warned of', async () => {
+    expect(await outputOf([...command('resnet20.onnx', 'teacher.mean=[0.1,0.1,0.1]'), '--json'], {env})).toContain('of the validation images; guessing would be about 10');
+  });
+
+  it('with other classes is refused by their names (exit 3)', async () => {
+    const classes = readFileSync(names, 'utf8').split('\n');
+    writeFileSync(path.join(folder, 'others.txt'), [...classes.slice(1), 'unicorn'].join('\n'));
+    const message = `1 missing (${classes[0]}); 1 not among the labels (unicorn)`;
+    const others = `teacher.classes=${path.join(folder, 'others.txt')}`;
+    expect(await refusal('resnet20.th', 'teacher.model=resnet20', others)).toEqual({code: 3, message: expect.stringContaining(message)});
+    expect(await refusal('resnet20.onnx', others)).toEqual({code: 3, message: expect.stringContaining(message)});
+    expect(await refusal('resnet20.onnx', 'teacher.classes=null')).toEqual({code: 3, message: expect.stringContaining('does not name the classes of its 10 outputs')});
+  });
+
+  it('of another network, or cut off, is refused with what to do (exit 3)', async () => {
+    expect(await refusal('resnet20.th', 'teacher.model=resnet18')).toEqual({code: 3, message: expect.stringContaining('It fits a resnet20: set teacher.model to that.')});
+    for (const name of ['resnet20.th', 'resnet20.onnx']) {
+      const bytes = readFileSync(path.join(made, name));
+      writeFileSync(path.join(made, `cut-${name}`), bytes.subarray(0, bytes.length / 2));
+      expect(await refusal(`cut-${name}`, 'teacher.model=resnet20')).toEqual({code: 3, message: expect.stringContaining(`${path.join(made, `cut-${name}`)} cannot be read`)});
+    }
+  });
+
+  it('in ONNX needs a number for its temperature (exit 2)', async () => {
+    expect(await refusal('resnet20.onnx', 'teacher.temperature=fit')).toEqual({code: 2, message: expect.stringContaining('teacher.temperature is fit, which needs the weights in PyTorch')});
+  });
+});
