@@ -16,6 +16,7 @@ from .data import Pack, gather, open_pack
 from .device import open_device, use_full_float32
 from .errors import Failure
 from .model_file import load_model
+from .onnx_size import fit_in_one_file
 from .publish import publish
 
 
@@ -111,6 +112,7 @@ def onnx_bytes(ranker: Ranker) -> bytes:
         'classes': architecture.classes,
     }
     onnx.helper.set_model_props(model, {'pupil': json.dumps(about, ensure_ascii=False)})
+    fit_in_one_file(model)
     onnx.checker.check_model(model)
     return model.SerializeToString(deterministic=True)
 

@@ -18,6 +18,7 @@ from .class_names import output_order
 from .config import WrapTask
 from .errors import Failure
 from .import_weights import IMAGENET_MEAN, IMAGENET_STD
+from .onnx_size import fit_in_one_file
 from .publish import publish
 
 # In front of every name of the given graph, so that none of ours can be among them.
@@ -77,6 +78,7 @@ def wrap(task: WrapTask) -> dict[str, Any]:
         'classes': task.classes,
     }
     helper.set_model_props(model, {'pupil': json.dumps(about, ensure_ascii=False)})
+    fit_in_one_file(model)
     try:
         onnx.checker.check_model(model)
         content = model.SerializeToString(deterministic=True)
