@@ -37,7 +37,7 @@ export const exportTeacher: Stage<RunContext> = {
     return {
       outputs: [{name: 'onnx', files: [paths.model('teacher', 'model.onnx')]}],
       summary: exported,
-      headline: `PyTorch and onnxruntime agree: log-probabilities within ${exported.largestDifference?.toPrecision(2)}, same best class for ${percent(exported.top1Agreement ?? 0)} of ${exported.images}${calibrationWords(exported.calibration)}`,
+      headline: `PyTorch and onnxruntime agree: log-probabilities within ${exported.largestDifference?.toPrecision(2)}, same best class for ${percent(exported.top1Agreement ?? 0)} of ${exported.images}${calibrationWords(exported.calibration)}${config.teacher.file === null ? '' : `; ${percent(exported.top1)} top-1 on validation`}`,
     };
   },
 };
