@@ -8,7 +8,7 @@ import {presetNames} from './config.js';
 
 const LOOKING = 'Looking:';
 /** Options that may be given several times; of the others a second one would silently win, or come out as a list. */
-const REPEATABLE = ['unlabelled', 'set', 'images'];
+const REPEATABLE = ['unlabelled', 'set', 'images', 'datasets'];
 
 /** Options with a value; without one they would count as empty. */
 const text = (describe: string) => ({type: 'string', requiresArg: true, describe}) as const;
@@ -56,6 +56,16 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
           .example('$0 orchestrate --preset demo', 'draws its own pictures; no network, no files')
           .example('$0 orchestrate --labelled birds/train --unlabelled pool --test birds/test', 'your own pictures'),
       async flags => (await import('./commands/orchestrate.js')).orchestrate({...flags, file: flags.config}, stop),
+    )
+    .command(
+      'fetch <datasets..>',
+      'Download data sets by name: cifar10, cifar100, tiny-imagenet',
+      command =>
+        jsonOption(homeOption(command))
+          .positional('datasets', {type: 'string', array: true, demandOption: true, describe: 'One or several of these names'})
+          .option('mirror', text('Address under which the archives lie by the same names'))
+          .example('$0 fetch cifar100 tiny-imagenet', 'what the preset cifar100 needs'),
+      async flags => (await import('./commands/fetch.js')).fetchByName(flags, stop),
     )
     .command(
       'status',

@@ -57,6 +57,27 @@ export type Event =
     } & OfStage)
   | ({readonly type: 'evaluated'; readonly epoch: number; readonly top1: number; readonly top5: number; readonly loss: number} & OfStage)
   | ({readonly type: 'checkpoint'; readonly epoch: number; readonly path: string} & OfStage)
+  | {
+      readonly type: 'dataset_started';
+      readonly dataset: string;
+      readonly title: string;
+      readonly contents: string;
+      readonly address: string;
+      /** Of the download. */
+      readonly bytes: number;
+      readonly path: string;
+      readonly terms: string;
+    }
+  | {
+      readonly type: 'dataset_progress';
+      readonly dataset: string;
+      readonly part: 'downloading' | 'unpacking';
+      readonly done: number;
+      readonly total: number | null;
+      readonly unit: 'bytes' | 'files';
+      readonly perSecond: number;
+    }
+  | {readonly type: 'dataset_ready'; readonly dataset: string; readonly path: string; readonly status: 'fetched' | 'there'}
   | {readonly type: 'note'; readonly stage: StageName | null; readonly message: string}
   | {readonly type: 'warning'; readonly stage: StageName | null; readonly message: string}
   | {

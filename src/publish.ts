@@ -60,11 +60,11 @@ export const publishFile = <T>(path: string, write: (temporary: string) => Promi
     async temporary => [temporary],
   );
 
-/** Publishes a folder of files that `write` fills. Returns what `write` returned. */
+/** Publishes a folder that `write` fills, at any depth. Returns what `write` returned. */
 export const publishFolder = <T>(path: string, write: (temporary: string) => Promise<T>): Promise<T> =>
   publish(
     path,
     temporary => mkdir(temporary, {recursive: true}),
     write,
-    async temporary => [...(await readdir(temporary)).map(name => join(temporary, name)), temporary],
+    async temporary => [...(await readdir(temporary, {recursive: true})).map(name => join(temporary, name)), temporary],
   );

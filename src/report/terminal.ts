@@ -3,7 +3,7 @@ import {stripVTControlCharacters, styleText} from 'node:util';
 import {createLogUpdate} from 'log-update';
 import {toWire} from '../children/protocol.js';
 import type {Emit, Event} from '../events.js';
-import {count, duration, percent, rate} from '../words.js';
+import {bytes, count, duration, percent, rate} from '../words.js';
 
 export interface View {
   readonly emit: Emit;
@@ -39,6 +39,13 @@ export function lasting(event: Event, paint: Paint): string | null {
       return paint('dim', `> ${name(event.stage)} ${event.reason}`);
     case 'stage_finished':
       return `${paint('green', '+')} ${name(event.stage)} ${event.summary} ${paint('dim', `(${duration(event.seconds)})`)}`;
+    case 'dataset_started':
+      return (
+        `${paint('bold', event.title)}: ${event.contents}\n` +
+        paint('dim', `  from ${event.address} (${bytes(event.bytes)})\n  into ${event.path}\n  ${event.terms}`)
+      );
+    case 'dataset_ready':
+      return event.status === 'fetched' ? `${paint('green', '+')} ${event.dataset}: ${event.path}` : paint('dim', `= ${event.dataset} is there: ${event.path}`);
     case 'note':
       return paint('dim', `  ${event.stage === null ? '' : `${name(event.stage)} `}${event.message}`);
     case 'warning':
@@ -50,6 +57,7 @@ export function lasting(event: Event, paint: Paint): string | null {
     case 'step':
     case 'evaluated':
     case 'checkpoint':
+    case 'dataset_progress':
     case 'done':
       return null;
   }
@@ -65,6 +73,12 @@ export function moving(event: Event): string | null {
     }
     case 'step':
       return `${of(event)} epoch ${event.epoch}, step ${count(event.step)} of ${count(event.totalSteps)} (${Math.floor((100 * event.step) / event.totalSteps)} %), loss ${event.loss.toFixed(3)}, ${rate(event.imagesPerSecond)} images/s`;
+    case 'dataset_progress': {
+      const amount = event.unit === 'bytes' ? bytes : (value: number) => `${count(value)} files`;
+      const share = event.total === null ? '' : ` of ${amount(event.total)} (${Math.floor((100 * event.done) / event.total)} %)`;
+      const left = event.total === null || event.perSecond === 0 ? '' : `, ${duration((event.total - event.done) / event.perSecond)} left`;
+      return `${event.dataset}: ${event.part}, ${amount(event.done)}${share}, ${event.unit === 'bytes' ? bytes(event.perSecond) : rate(event.perSecond)}/s${left}`;
+    }
     case 'evaluated':
       return `${of(event)} epoch ${event.epoch}, validation top-1 ${percent(event.top1)}`;
     case 'started':
@@ -74,6 +88,8 @@ export function moving(event: Event): string | null {
     case 'stage_finished':
     case 'device':
     case 'checkpoint':
+    case 'dataset_started':
+    case 'dataset_ready':
     case 'note':
     case 'warning':
     case 'done':

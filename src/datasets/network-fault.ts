@@ -1,0 +1,42 @@
+/** Says in words why a server could not be reached or broke off, and whether asking again may help. */
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOTFOUND: 'its name is not known here',
+  EAI_AGAIN: 'names cannot be looked up',
+  ECONNREFUSED: 'the connection is refused',
+  EHOSTUNREACH: 'there is no way to it',
+  ENETUNREACH: 'there is no way to it',
+  UND_ERR_CONNECT_TIMEOUT: 'nothing answers',
+};
+
+/** What befalls a connection that stood. */
+const passing: Readonly<Record<string, string>> = {
+  ECONNRESET: 'the connection was reset',
+  EPIPE: 'the connection was closed',
+  ETIMEDOUT: 'the connection went dead',
+  UND_ERR_HEADERS_TIMEOUT: 'the server is silent',
+  UND_ERR_BODY_TIMEOUT: 'the server fell silent',
+  UND_ERR_SOCKET: 'the server closed the connection',
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'the server closed the connection',
+};
+
+const codeOf = (error: unknown): string => (error instanceof Error && 'code' in error ? String(error.code) : '');
+
+/** Whether an error is of the kind that befalls a connection that stood. */
+export const mayPass = (error: unknown): boolean => codeOf(error) in passing;
+
+/** Why a transfer failed. What the HTTP client wraps is looked into. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const code = codeOf(error);
+  return reasons[code] ?? passing[code] ?? (error.cause instanceof Error ? reasonOf(error.cause) : error.message || code);
+}
+
+/** Tells which proxy this machine is set to use for an address, without the password that it may hold; empty where none is. */
+export function proxyHint(address: string): string {
+  const names = new URL(address).protocol === 'https:' ? ['https_proxy', 'HTTPS_PROXY', 'http_proxy', 'HTTP_PROXY'] : ['http_proxy', 'HTTP_PROXY'];
+  const name = names.find(candidate => process.env[candidate]);
+  if (name === undefined) return '';
+  const proxy = process.env[name] ?? '';
+  return ` (${name} names ${URL.canParse(proxy) ? new URL(proxy).host : 'something that is no URL'} as the proxy)`;
+}
