@@ -30,6 +30,14 @@ export interface SelectionCounts {
 /** What became of a stage in one orchestration. */
 export type StageStatus = 'ran' | 'fresh' | 'skipped';
 
+/** What became of a run in one orchestration, and what it has come to; null what it has not come to yet. */
+export interface Outcome {
+  readonly run: string;
+  readonly stages: Partial<Record<StageName, {readonly status: StageStatus; readonly seconds: number}>>;
+  readonly results: Results | null;
+  readonly selection: SelectionCounts | null;
+}
+
 /** A stage's events carry its name and, where it has several parts (pack train, pack test), the part's. */
 interface OfStage {
   readonly stage: StageName;
@@ -80,14 +88,8 @@ export type Event =
   | {readonly type: 'dataset_ready'; readonly dataset: string; readonly path: string; readonly status: 'fetched' | 'there'}
   | {readonly type: 'note'; readonly stage: StageName | null; readonly message: string}
   | {readonly type: 'warning'; readonly stage: StageName | null; readonly message: string}
-  | {
-      readonly type: 'done';
-      readonly run: string;
-      readonly seconds: number;
-      readonly stages: Partial<Record<StageName, {readonly status: StageStatus; readonly seconds: number}>>;
-      readonly results: Results | null;
-      readonly selection: SelectionCounts | null;
-    }
+  /** Of the last round, with those of every round in order. */
+  | ({readonly type: 'done'; readonly seconds: number; readonly rounds: readonly Pick<Outcome, 'run' | 'results' | 'selection'>[]} & Outcome)
   | {readonly type: 'failed'; readonly exitCode: number; readonly message: string};
 
 export type Emit = (event: Event) => void;

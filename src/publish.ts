@@ -3,7 +3,8 @@ import {mkdir, open, readdir, rename, rm, statfs} from 'node:fs/promises';
 import {dirname, join} from 'node:path';
 import {environmentError, systemCode} from './errors.js';
 
-async function sync(path: string): Promise<void> {
+/** Waits until a file, or the list of a folder's files, is on the disk. */
+export async function sync(path: string): Promise<void> {
   const handle = await open(path, 'r');
   try {
     await handle.sync();

@@ -6,61 +6,94 @@ import path from 'node:path';
 import type {Stop} from '../children/child.js';
 import {findPython} from '../children/python-env.js';
 import type {Config} from '../config.js';
-import type {RunPaths} from '../home.js';
+import type {StageName} from '../events.js';
+import {runPaths} from '../home.js';
 import {inspect, type Wanted} from '../pipeline/run.js';
 import {table} from '../report/table.js';
 import {painter} from '../report/terminal.js';
 import {contextFor, withDevice} from '../stages/context.js';
-import {demoPicturesFolder} from '../stages/demo-pictures.js';
-import {countImages, estimate, measureSpeeds} from '../stages/estimate.js';
+import {configsOfRounds} from '../rounds.js';
+import {demoPicturesFolder, lacksDemoPictures} from '../stages/demo-pictures.js';
+import {countImages, estimate, measureSpeeds, type Estimate} from '../stages/estimate.js';
 import {stages} from '../stages/index.js';
 import {openStore, openStoreToRead} from '../store/open.js';
 import {bytes, count, duration} from '../words.js';
 
 interface DryRunFlags extends Wanted {
   readonly home: string;
-  readonly preset?: string | undefined;
   readonly python?: string | undefined;
   readonly json: boolean;
 }
 
-export async function dryRun(config: Config, paths: RunPaths, flags: DryRunFlags, stop: Stop): Promise<void> {
-  if (flags.preset === 'demo' && !existsSync(demoPicturesFolder(flags.home))) {
+interface Looked {
+  readonly run: string;
+  readonly device: string;
+  readonly measured: boolean;
+  readonly stages: readonly {readonly name: StageName; readonly wanted: boolean; readonly fresh: boolean; readonly reason: string; readonly amount: Estimate}[];
+}
+
+export async function dryRun(config: Config, flags: DryRunFlags, stop: Stop): Promise<void> {
+  if (lacksDemoPictures(config, flags.home)) {
     process.stdout.write(`The demo would draw its pictures into ${demoPicturesFolder(flags.home)} first, and then run every stage: ${stages.map(stage => stage.name).join(', ')}.\n`);
     return;
   }
+  const [first = config, ...others] = configsOfRounds(config, flags.home);
+  const looked = [await look(first, flags, flags, stop)];
+  // A round can be looked into where it began and the one before it is done; else all that follows from its teacher would run.
+  const later = others.map(({run}) => run);
+  for (const round of others) {
+    const before = looked.at(-1)!;
+    if (!existsSync(runPaths(flags.home, round.run).database) || before.stages.some(({fresh, wanted}) => wanted && !fresh)) break;
+    looked.push(await look(round, flags, {}, stop));
+    later.shift();
+  }
+  if (flags.json) {
+    const [{run, device, stages: listed}] = looked as [Looked];
+    process.stdout.write(`${JSON.stringify({run, device, stages: wire(listed), rounds: looked.slice(1).map(round => ({run: round.run, stages: wire(round.stages)})), later})}\n`);
+    return;
+  }
+  process.stdout.write(looked.map(round => words(round, flags.home)).join('\n'));
+  if (later.length > 0) process.stdout.write(`Then ${later.join(', ')}, each with the student before as its teacher: every stage but prepare would run.\n`);
+  process.stdout.write('Nothing was written.\n');
+}
+
+async function look(config: Config, {home, python}: DryRunFlags, wanted: Wanted, stop: Stop): Promise<Looked> {
+  const paths = runPaths(home, config.run);
   const store = openStoreToRead(paths.database) ?? openStore(':memory:');
   // The children's configs and logs go where nothing of the run lies.
   const attempts = await mkdtemp(path.join(tmpdir(), 'pupil-dry-run-'));
   try {
     const context = await contextFor(config, {paths: {...paths, attempts}, store, stop, emit: () => {}});
-    const plan = await inspect(stages, context, {restamp: false, wanted: flags});
+    const plan = await inspect(stages, context, {restamp: false, wanted});
     const nothingToDo = plan.every(({wanted, verdict}) => !wanted || verdict.fresh);
-    const measured = nothingToDo ? null : await withDevice(context, findPython(flags.python));
-    const speeds = measured && (await measureSpeeds(measured));
-    const amounts = estimate(context, await countImages(context), speeds);
-    if (flags.json) {
-      const listed = plan.map(({stage, wanted, verdict}) => ({name: stage.name, status: verdict.fresh ? 'fresh' : 'stale', wanted, reason: verdict.reason, ...amounts[stage.name]}));
-      process.stdout.write(`${JSON.stringify({run: paths.run, device: measured?.device ?? config.device, stages: listed})}\n`);
-      return;
-    }
-    const paint = painter(process.stdout);
-    const shown = (value: number | null, words: (value: number) => string) => (value === null || value === 0 ? '' : words(value));
-    const rows = plan.map(({stage, wanted, verdict}) => {
-      const {images, steps, bytes: size, seconds} = amounts[stage.name];
-      if (!wanted) return [stage.name, 'not asked for', '', '', '', '', verdict.reason];
-      if (verdict.fresh) return [stage.name, 'fresh', '', '', '', '', verdict.reason];
-      return [stage.name, 'would run', shown(images, count), shown(steps, count), shown(size, bytes), shown(seconds, duration), verdict.reason];
-    });
-    const text = table(['stage', '', 'images', 'steps', 'disk', 'time', 'reason'], rows, {
-      align: ['left', 'left', 'right', 'right', 'right', 'right'],
-      ...(process.stdout.isTTY && {width: process.stdout.columns}),
-    });
-    const total = plan.reduce((sum, {stage, wanted, verdict}) => sum + (wanted && !verdict.fresh ? (amounts[stage.name].seconds ?? 0) : 0), 0);
-    process.stdout.write(`${paint('bold', `Run ${paths.run} in ${paths.home}`)}${measured ? ` on ${measured.device}` : ''}\n${text}\n`);
-    if (total > 0) process.stdout.write(`About ${duration(total)} of training and scoring, at the speed that was just measured; reading and decoding come on top. Nothing was written.\n`);
+    const measured = nothingToDo ? null : await withDevice(context, findPython(python));
+    const amounts = estimate(context, await countImages(context), measured && (await measureSpeeds(measured)));
+    return {
+      run: paths.run,
+      device: measured?.device ?? config.device,
+      measured: measured !== null,
+      stages: plan.map(({stage: {name}, wanted, verdict: {fresh, reason}}) => ({name, wanted, fresh, reason, amount: amounts[name]})),
+    };
   } finally {
     store.close();
     await rm(attempts, {recursive: true, force: true});
   }
+}
+
+const wire = (listed: Looked['stages']): object[] => listed.map(({name, wanted, fresh, reason, amount}) => ({name, status: fresh ? 'fresh' : 'stale', wanted, reason, ...amount}));
+
+function words({run, device, measured, stages: listed}: Looked, home: string): string {
+  const shown = (value: number | null, words: (value: number) => string) => (value === null || value === 0 ? '' : words(value));
+  const rows = listed.map(({name, wanted, fresh, reason, amount: {images, steps, bytes: size, seconds}}) => {
+    if (!wanted) return [name, 'not asked for', '', '', '', '', reason];
+    if (fresh) return [name, 'fresh', '', '', '', '', reason];
+    return [name, 'would run', shown(images, count), shown(steps, count), shown(size, bytes), shown(seconds, duration), reason];
+  });
+  const text = table(['stage', '', 'images', 'steps', 'disk', 'time', 'reason'], rows, {
+    align: ['left', 'left', 'right', 'right', 'right', 'right'],
+    ...(process.stdout.isTTY && {width: process.stdout.columns}),
+  });
+  const total = listed.reduce((sum, {wanted, fresh, amount}) => sum + (wanted && !fresh ? (amount.seconds ?? 0) : 0), 0);
+  const head = painter(process.stdout)('bold', `Run ${run} in ${home}`) + (measured ? ` on ${device}` : '');
+  return `${head}\n${text}\n${total > 0 ? `About ${duration(total)} of training and scoring, at the speed that was just measured; reading and decoding come on top.\n` : ''}`;
 }

@@ -4,6 +4,7 @@ import path from 'node:path';
 import {runChild, type Stop} from '../children/child.js';
 import {PROTOCOL} from '../children/protocol.js';
 import {workerCommand} from '../children/worker.js';
+import type {Config} from '../config.js';
 import type {Emit} from '../events.js';
 import type {RunPaths} from '../home.js';
 
@@ -12,10 +13,14 @@ const DRAWING = {seed: 0, size: 32, labelledPerClass: 25, unlabelled: 6000, test
 
 export const demoPicturesFolder = (home: string): string => path.join(home, 'data', 'demo-pictures');
 
-/** Draws the pictures where they are not there yet. */
+/** Whether a config reads the demo's pictures while they are not there yet. */
+export function lacksDemoPictures({labelled, unlabelled, test}: Config, home: string): boolean {
+  const folder = demoPicturesFolder(home);
+  return !existsSync(folder) && [labelled.source, test, ...unlabelled].some(source => source?.startsWith(folder + path.sep));
+}
+
 export async function drawDemoPictures({paths, threads, stop, emit}: {paths: RunPaths; threads: number; stop: Stop; emit: Emit}): Promise<void> {
   const output = demoPicturesFolder(paths.home);
-  if (existsSync(output)) return;
   emit({type: 'note', stage: null, message: `drawing the demo's pictures into ${output}`});
   await runChild<'draw'>(workerCommand({decodeThreads: threads, device: 'cpu', python: null}), {protocol: PROTOCOL, task: 'draw', output, ...DRAWING}, {
     attempt: path.join(paths.attempts, 'drawing'),

@@ -23,7 +23,7 @@ export const report: Stage<RunContext> = {
   name: 'report',
   version: 1,
   reads: ['evaluate.results', 'select.ranking', 'select.selected'],
-  ingredients: () => ({}),
+  ingredients: ({paths}) => ({run: paths.run}),
 
   async run(context): Promise<StageResult> {
     const {paths} = context;

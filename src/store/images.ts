@@ -57,6 +57,7 @@ const hasRole = `EXISTS (SELECT 1 FROM places p JOIN sources s ON s.key = p.sour
 
 export function imageTables(connection: Connection) {
   const insertSource = connection.prepare<[Role, string, string]>('INSERT INTO sources (role, spec, root) VALUES (?, ?, ?)');
+  const moveRoot = connection.prepare<[string, string]>('UPDATE sources SET root = ? WHERE root = ?');
   const sources = connection.prepare<[], {key: number; role: Role; spec: string; root: string}>('SELECT key, role, spec, root FROM sources ORDER BY key');
   const insertClass = connection.prepare<[number, string]>('INSERT INTO classes (position, name) VALUES (?, ?)');
   const classes = connection.prepare<[], {name: string}>('SELECT name FROM classes ORDER BY position');
@@ -106,6 +107,10 @@ export function imageTables(connection: Connection) {
     },
     addSource(role: Role, spec: SourceSpec, root: string): number {
       return Number(insertSource.run(role, JSON.stringify(spec), root).lastInsertRowid);
+    },
+    /** Tells the sources that lay in a folder that it has another name. */
+    moveRoot(from: string, to: string): void {
+      moveRoot.run(to, from);
     },
     sources(): SourceRecord[] {
       return sources.all().map(row => ({...row, spec: JSON.parse(row.spec) as SourceSpec}));

@@ -35,6 +35,10 @@ function tables(connection: Connection) {
     atomically<Result>(work: () => Result): Result {
       return connection.transaction(work).immediate();
     },
+    /** Writes all of it, as it is now, into a new database file. */
+    async backup(file: string): Promise<void> {
+      await connection.backup(file);
+    },
     close() {
       connection.close();
     },

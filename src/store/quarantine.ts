@@ -21,6 +21,9 @@ export function quarantineTable(connection: Connection) {
   const ofImage = connection.prepare<[string], QuarantineRow>('SELECT image, place, code, detail FROM quarantine WHERE image = ? ORDER BY key');
   const ofPlace = connection.prepare<[string], QuarantineRow>('SELECT image, place, code, detail FROM quarantine WHERE place = ? ORDER BY key');
   const some = connection.prepare<[string, number], QuarantineRow>('SELECT image, place, code, detail FROM quarantine WHERE stage LIKE ? ORDER BY key LIMIT ?');
+  const moveRoot = connection.prepare<[{from: string; to: string}]>(
+    "UPDATE quarantine SET place = @to || substr(place, length(@from) + 1) WHERE substr(place, 1, length(@from) + 1) = @from || '/'",
+  );
   return {
     add(stage: string, part: string, row: QuarantineRow): void {
       insert.run(stage, part, row.image, row.place, row.code, row.detail);
@@ -28,6 +31,10 @@ export function quarantineTable(connection: Connection) {
     forget(stage: string, part?: string): void {
       if (part === undefined) forget.run(stage);
       else forgetPart.run(stage, part);
+    },
+    /** Renames a folder in the places of what was set aside. */
+    moveRoot(from: string, to: string): void {
+      moveRoot.run({from, to});
     },
     /** Images of a stage that failed (leaks are no failures), of one part or of all (`%`). */
     failures(stage: string, part = '%'): number {

@@ -16,6 +16,7 @@ export function runTable(connection: Connection) {
   const read = connection.prepare<[], Row>('SELECT config, holder FROM run');
   const insert = connection.prepare<[string]>('INSERT INTO run (name) SELECT ? WHERE NOT EXISTS (SELECT 1 FROM run)');
   const setHolder = connection.prepare<[string]>('UPDATE run SET holder = ?');
+  const rename = connection.prepare<[string]>('UPDATE run SET name = ?, config = NULL, holder = NULL');
   const setConfig = connection.prepare<[string]>('UPDATE run SET config = ?');
   return {
     /** The config as it was last run with (JSON); null before its inputs were accepted. */
@@ -28,6 +29,10 @@ export function runTable(connection: Connection) {
     take(name: string, holder: Holder): void {
       insert.run(name);
       setHolder.run(JSON.stringify(holder));
+    },
+    /** Gives a copy of a run its own name; it has no config until its inputs are accepted. */
+    rename(name: string): void {
+      rename.run(name);
     },
     setConfig(config: string): void {
       setConfig.run(config);

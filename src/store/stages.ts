@@ -43,6 +43,9 @@ export function stageTables(connection: Connection) {
   );
   const stop = connection.prepare<[RecordedStatus, string, number, string]>('UPDATE stages SET status = ?, message = ?, seconds = seconds + ? WHERE name = ?');
   const setIngredients = connection.prepare<[string, string]>('UPDATE stages SET ingredients = ? WHERE name = ?');
+  const renewStamp = connection.prepare<[string, string]>('UPDATE outputs SET stamp = ? WHERE stamp = ?');
+  const files = connection.prepare<[], {key: number; path: string; stamp: string}>('SELECT rowid AS key, path, stamp FROM outputs WHERE path IS NOT NULL');
+  const setFile = connection.prepare<[string, string, number]>('UPDATE outputs SET path = ?, stamp = ? WHERE rowid = ?');
   const setStamp = connection.prepare<[string, string, string]>('UPDATE outputs SET stamp = ? WHERE stage = ? AND path = ?');
 
   return {
@@ -88,6 +91,17 @@ export function stageTables(connection: Connection) {
     /** Trusts a file by its new stamp, after its hash was found unchanged. */
     restamp(stage: string, path: string, stamp: string): void {
       setStamp.run(stamp, stage, path);
+    },
+    /** Gives files new stamps by their old ones, where only the stamp changed. Call inside `atomically`. */
+    renewStamps(renewed: ReadonlyMap<string, string>): void {
+      for (const [before, after] of renewed) renewStamp.run(after, before);
+    },
+    /** Tells every stage where its files lie now, and their stamps there. Call inside `atomically`. */
+    relocate(moved: (file: {readonly path: string; readonly stamp: string}) => {readonly path: string; readonly stamp: string}): void {
+      for (const {key, ...file} of files.all()) {
+        const {path, stamp} = moved(file);
+        setFile.run(path, stamp, key);
+      }
     },
   };
 }

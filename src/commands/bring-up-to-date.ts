@@ -1,0 +1,161 @@
+/** Brings a run up to date: takes its lock, refuses changed inputs, runs what is stale, and tells what came out. */
+import {existsSync} from 'node:fs';
+import {hostname} from 'node:os';
+import type {Stop} from '../children/child.js';
+import {findPython} from '../children/python-env.js';
+import type {Config} from '../config.js';
+import {busyError, dataError, UserError} from '../errors.js';
+import type {Emit, Event, Outcome, SelectionCounts} from '../events.js';
+import {runPaths, type RunPaths} from '../home.js';
+import {copyRun} from '../pipeline/copy-run.js';
+import {mostAlike} from '../pipeline/most-alike.js';
+import {inspect, runStages, type Wanted} from '../pipeline/run.js';
+import {configsOfRounds} from '../rounds.js';
+import {contextFor, threadsOf, withDevice, type RunContext} from '../stages/context.js';
+import {drawDemoPictures, lacksDemoPictures} from '../stages/demo-pictures.js';
+import type {EvaluateSummary} from '../stages/evaluate.js';
+import {stages} from '../stages/index.js';
+import {archiveRun, changedInputs} from '../stages/inputs.js';
+import {isLocked, takeLock} from '../store/lock.js';
+import {openStore, openStoreToRead, type Store} from '../store/open.js';
+import {explainFault} from './machine-fault.js';
+
+export interface RunRequest {
+  readonly config: Config;
+  readonly home: string;
+  readonly python: string | undefined;
+  readonly wanted: Wanted;
+  /** Runs that it may start as a copy of where it is new; the most alike is taken. */
+  readonly origins: readonly string[];
+  /** Where the data is no longer the run's: `archive` keeps that run aside and starts anew; else the run is refused with this advice. */
+  readonly onChange: 'archive' | {readonly advice: string};
+}
+
+/** Every round of a run, in order. Parts that were asked for are the first round's; the others follow from its student, whole. */
+export async function bringRoundsUpToDate(request: RunRequest, stop: Stop, emit: Emit): Promise<Outcome[]> {
+  const {config, home, wanted, origins} = request;
+  const configs = wanted.only === undefined && wanted.until === undefined ? configsOfRounds(config, home) : [config];
+  const outcomes: Outcome[] = [];
+  for (const round of configs) {
+    const before = outcomes.map(({run}) => run);
+    outcomes.push(await bringUpToDate({...request, config: round, wanted: round === config ? wanted : {}, origins: [...origins, ...before]}, stop, emit));
+  }
+  return outcomes;
+}
+
+async function bringUpToDate(request: RunRequest, stop: Stop, emit: Emit): Promise<Outcome> {
+  const {config, home} = request;
+  const paths = runPaths(home, config.run);
+  const lock = takeLock(paths.lock);
+  if (lock === null) throw busyError(holderOf(paths));
+  let store: Store | null = null;
+  try {
+    if (lacksDemoPictures(config, home)) await drawDemoPictures({paths, threads: threadsOf(config), stop, emit});
+    if (!existsSync(paths.database)) await startAsCopy(request, paths, stop, emit);
+    store = openStore(paths.database);
+    let context = await openContext(store, config, paths, stop, emit);
+    const change = await changedInputs(context);
+    if (change !== null) {
+      if (request.onChange !== 'archive') throw dataError(`Run ${paths.run} was made from other data:\n  ${change}\nNothing was touched. ${request.onChange.advice}`);
+      store.close();
+      const archived = await archiveRun(paths);
+      await startAsCopy(request, paths, stop, emit);
+      store = openStore(paths.database);
+      context = await openContext(store, config, paths, stop, emit);
+      context.emit({type: 'note', stage: null, message: `the data changed; the earlier run is kept as ${archived}`});
+    }
+    store.run.setConfig(JSON.stringify(config));
+    return await runWhatIsStale(context, request);
+  } catch (error) {
+    throw explainFault(error, paths);
+  } finally {
+    store?.close();
+    lock.release();
+  }
+}
+
+function holderOf({run, database}: RunPaths): string {
+  let who = 'another process';
+  try {
+    const store = openStoreToRead(database);
+    const holder = store?.run.holder();
+    if (holder) who = `process ${holder.pid} on ${holder.host}, since ${holder.since}`;
+    store?.close();
+  } catch (error) {
+    // Where it has only just begun, its database is still empty.
+    if (!(error instanceof UserError)) throw error;
+  }
+  return `Run ${run} is being worked on by ${who}. Wait for it, or use another name (--run NAME).`;
+}
+
+/** Makes the new run a copy of the one it has most in common with, where one has any. */
+async function startAsCopy({config, home, origins}: RunRequest, paths: RunPaths, stop: Stop, emit: Emit): Promise<void> {
+  const relatives = origins.map(run => runPaths(home, run)).filter(({database}) => existsSync(database));
+  if (relatives.length === 0) return;
+  const opened: {paths: RunPaths; store: Store}[] = [];
+  const blank = openStore(':memory:');
+  let found;
+  try {
+    // The sources are looked at once, and every run with the same eyes.
+    const looking = await contextFor(config, {paths, store: blank, stop, emit: () => {}});
+    for (const relative of relatives) {
+      const store = isLocked(relative.lock) ? null : openStoreToRead(relative.database);
+      if (store) opened.push({paths: relative, store});
+    }
+    found = await mostAlike(stages, opened.map(run => ({...run, context: {...looking, ...run}})));
+  } finally {
+    for (const {store} of opened) store.close();
+    blank.close();
+  }
+  if (found === null) return;
+  const origin = found.run.paths;
+  const lock = takeLock(origin.lock);
+  if (lock === null) return; // Somebody took it just now.
+  try {
+    const {linked} = await copyRun(origin, paths, opened.map(run => run.paths));
+    emit({type: 'note', stage: null, message: `${paths.run} starts as a copy of ${origin.run}, which has ${found.fresh.join(', ')} as it needs them${linked ? '' : '; files were copied, because the file system links none'}`});
+  } finally {
+    lock.release();
+  }
+}
+
+/** Marks the run as ours, and recognises the sources. */
+async function openContext(store: Store, config: Config, paths: RunPaths, stop: Stop, emit: Emit): Promise<RunContext> {
+  store.run.take(paths.run, {pid: process.pid, host: hostname(), since: new Date().toISOString()});
+  const emitAndKeep: Emit = event => {
+    if (isKept(event)) store.events.add(event);
+    emit(event);
+  };
+  return await contextFor(config, {paths, store, stop, emit: emitAndKeep});
+}
+
+/** Progress is only for the moment; all else is kept. */
+const isKept = (event: Event): boolean => event.type !== 'progress';
+
+async function runWhatIsStale(context: RunContext, {wanted, python}: RunRequest): Promise<Outcome> {
+  const {store, paths, emit, config} = context;
+  emit({type: 'started', run: paths.run, home: paths.home, device: config.device});
+  const plan = await inspect(stages, context, {restamp: true, wanted});
+  // Python and the device are proved before any work, and not at all where there is none.
+  const ready = plan.every(({wanted, verdict}) => !wanted || verdict.fresh) ? context : await withDevice(context, findPython(python));
+  const outcome = await runStages(stages, ready, wanted);
+  const evaluated = store.stages.read('evaluate');
+  const selected = store.stages.read('select');
+  return {
+    run: paths.run,
+    stages: outcome,
+    // Written by those stages in these shapes; null while they are not done.
+    results: evaluated?.status === 'done' ? (evaluated.summary as EvaluateSummary).results : null,
+    selection: selected?.status === 'done' ? selectionCounts(selected.summary as SelectionCounts) : null,
+  };
+}
+
+const selectionCounts = ({classes, topP, topK, scored, candidates, selected, shortClasses}: SelectionCounts): SelectionCounts => ({
+  classes,
+  topP,
+  topK,
+  scored,
+  candidates,
+  selected,
+  shortClasses,
+});

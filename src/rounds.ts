@@ -1,0 +1,28 @@
+/** The rounds of a run: the student of one is the teacher of the next, and each is a run of its own, NAME.round2 after NAME. */
+import {configSchema, studentModel, type Config} from './config.js';
+import {runPaths} from './home.js';
+
+const nameOf = (run: string, round: number): string => (round === 1 ? run : `${run}.round${round}`);
+
+/** The run whose round this one is (itself, in round 1), and which. */
+export function roundOf(run: string): {readonly first: string; readonly round: number} {
+  const [, first, round] = /^(.+)\.round(\d+)$/.exec(run) ?? [];
+  return first === undefined ? {first: run, round: 1} : {first, round: Number(round)};
+}
+
+/** Of these runs those that are rounds of the same run as `run`, in order, itself included. */
+export const roundsAmong = (runs: readonly string[], run: string): string[] =>
+  runs.filter(other => roundOf(other).first === roundOf(run).first).sort((a, b) => roundOf(a).round - roundOf(b).round);
+
+/** The config of every round, in order. */
+export function configsOfRounds(config: Config, home: string): Config[] {
+  return Array.from({length: config.rounds}, (_, index) => (index === 0 ? config : nextRound(config, home, index + 1)));
+}
+
+function nextRound(config: Config, home: string, round: number): Config {
+  const model = studentModel(config);
+  const student = runPaths(home, nameOf(config.run, round - 1)).model('student', 'model.safetensors');
+  // What was said of the first teacher's file does not hold for ours, which knows its classes and its normalisation.
+  const {classes, mean, std, input, output} = configSchema.shape.teacher.parse({});
+  return {...config, run: nameOf(config.run, round), teacher: {...config.teacher, model, file: student, classes, mean, std, input, output}, student: {...config.student, model}};
+}
