@@ -53,6 +53,9 @@ const temperature = z
   .default(1)
   .describe('Divides the logits before the softmax; fit: the one under which validation is likeliest (arXiv 1706.04599)');
 
+/** An ONNX teacher is scored with as it is; every other file holds weights for one of our networks. */
+export const isOnnxFile = (file: string): boolean => file.toLowerCase().endsWith('.onnx');
+
 export const configSchema = z.strictObject({
   run: runName.default('run').describe('Name of the run: db/NAME.sqlite, data/NAME/, models/NAME/'),
   about: z.string().optional().describe('One line on what this configuration is'),
@@ -103,6 +106,15 @@ export const configSchema = z.strictObject({
       model: model.default('resnet50'),
       temperature,
       ...step(100),
+    })
+    .superRefine(({file, classes, mean, std, input, output}, context) => {
+      const refuse = (key: string, expected: string) => context.addIssue({code: 'custom', path: [key], message: expected});
+      const described = {classes, mean, std, input: input === 'auto' ? null : input, output: output === 'auto' ? null : output};
+      for (const [key, value] of Object.entries(described)) {
+        if (value === null) continue;
+        if (file === null) refuse(key, 'a teacher.file that it describes');
+        else if ((key === 'input' || key === 'output') && !isOnnxFile(file)) refuse(key, `auto, since ${file} is no ONNX file`);
+      }
     })
     .prefault({}),
   student: z.strictObject({model: z.union([model, auto]).default('auto').describe("auto: the teacher's"), temperature}).prefault({}),

@@ -121,6 +121,7 @@ describe('a wrong config', () => {
   });
 
   it.each([
+    ['teacher.mean=[0.5, 0.5, 0.5]', 'teacher.mean is [0.5,0.5,0.5]; expected a teacher.file that it describes.'],
     ['train.momentum=2', 'train.momentum is 2; expected at most 1.'],
     ['image.size=big', 'image.size is "big"; expected a number, or auto.'],
     ['limits.formats=[]', 'limits.formats is []; expected at least 1 entry.'],

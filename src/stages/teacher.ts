@@ -3,7 +3,7 @@ import {createHash} from 'node:crypto';
 import {existsSync} from 'node:fs';
 import {access, constants, readFile} from 'node:fs/promises';
 import {PROTOCOL, type TaskResult} from '../children/protocol.js';
-import {classesKept, trainingSettings} from '../config.js';
+import {classesKept, isOnnxFile, trainingSettings} from '../config.js';
 import {dataError, usageError} from '../errors.js';
 import {hashFile} from '../pipeline/stamp.js';
 import type {Ingredients, Stage, StageResult} from '../pipeline/stage.js';
@@ -11,10 +11,8 @@ import {percent} from '../words.js';
 import {runTrainer, type RunContext} from './context.js';
 import {architectureOf, train, trainingIngredients} from './train.js';
 
-const isOnnx = (file: string): boolean => file.toLowerCase().endsWith('.onnx');
-
 /** The teacher's file where it is a ready-made ONNX: PyTorch never sees its network, and models/RUN/teacher/ holds no weights of it but in model.onnx. */
-export const readyMadeOnnx = ({config}: RunContext): string | null => (config.teacher.file !== null && isOnnx(config.teacher.file) ? config.teacher.file : null);
+export const readyMadeOnnx = ({config}: RunContext): string | null => (config.teacher.file !== null && isOnnxFile(config.teacher.file) ? config.teacher.file : null);
 
 export const teacher: Stage<RunContext> = {
   name: 'teacher',
@@ -31,7 +29,7 @@ export const teacher: Stage<RunContext> = {
       'teacher.std': String(std),
       'image.size': `${size} of ${resize}`,
     };
-    if (!isOnnx(file)) return {...shared, 'teacher.model': model};
+    if (!isOnnxFile(file)) return {...shared, 'teacher.model': model};
     // Where PyTorch's exporter puts the weights of an ONNX file unless it is told not to.
     const weights = `${file}.data`;
     return {
@@ -63,7 +61,7 @@ export const teacher: Stage<RunContext> = {
         headline: `${percent(result.top1)} top-1 on validation, epoch ${result.bestEpoch} of ${result.epochs} kept`,
       };
     }
-    if (isOnnx(file)) {
+    if (isOnnxFile(file)) {
       const taken = await wrapOnnx(context, file);
       const words = taken.input === null ? '' : `: ${taken.input} pixels in, ${taken.answer?.replace('_', '-')} out`;
       return {outputs: [{name: 'model', files: [paths.model('teacher', 'model.onnx')]}], summary: {file, ...taken}, headline: `${file} stands in for it${words}`, status: 'skipped'};
