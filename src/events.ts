@@ -52,6 +52,8 @@ export type Event =
   | {readonly type: 'stage_finished'; readonly stage: StageName; readonly seconds: number; readonly summary: string}
   | ({readonly type: 'device'; readonly device: string; readonly runtime: string} & OfStage)
   | ({readonly type: 'progress'; readonly done: number; readonly total: number | null; readonly imagesPerSecond: number} & OfStage)
+  /** A training starts or goes on: what was told before of later steps than `step`, or of later epochs than `epoch`, no longer holds. */
+  | ({readonly type: 'begun'; readonly step: number; readonly epoch: number} & OfStage)
   | ({
       readonly type: 'step';
       readonly step: number;

@@ -6,16 +6,25 @@ from torch import Tensor
 BINS = 15
 
 
-def calibration_error(logits: Tensor, labels: Tensor) -> float:
+def reliability(logits: Tensor, labels: Tensor) -> Tensor:
     """
-    The expected calibration error of logits [images, classes] for labels int64 [images]: answers are put into 15 bins of equal width
-    by the probability of their best class, and each bin's mean probability is compared with its accuracy (Guo et al., arXiv 1706.04599,
-    section 2).
+    The reliability diagram of logits [images, classes] for labels int64 [images]: answers are put into 15 bins of equal width by the
+    probability of their best class (Guo et al., arXiv 1706.04599, section 2). float64 [15, 3]: each bin's images, mean probability and
+    accuracy, both 0 where there are none.
     """
     probability, answer = logits.double().softmax(1).max(1)
     bins = (probability * BINS).ceil().long().clamp(1, BINS) - 1
-    gap = torch.zeros(BINS, dtype=torch.float64).index_add_(0, bins, (answer == labels).double() - probability)
-    return (gap.abs().sum() / len(labels)).item()
+    readings = torch.stack((torch.ones_like(probability), probability, (answer == labels).double()), dim=1)
+    sums = torch.zeros(BINS, 3, dtype=torch.float64).index_add_(0, bins, readings)
+    images = sums[:, :1]
+    # Rounding must not lift a mean above 1.
+    return torch.cat((images, (sums[:, 1:] / images.clamp(min=1)).clamp(max=1)), dim=1)
+
+
+def calibration_error(logits: Tensor, labels: Tensor) -> float:
+    """The expected calibration error: by how far, on average over the images, a bin's mean probability misses its accuracy."""
+    images, probability, accuracy = reliability(logits, labels).unbind(1)
+    return ((images * (probability - accuracy).abs()).sum() / len(labels)).item()
 
 
 def fitted_temperature(logits: Tensor, labels: Tensor) -> float:

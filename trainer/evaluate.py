@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from . import events, stop
-from .calibration import calibration_error
+from .calibration import calibration_error, reliability
 from .classifier import Classifier
 from .config import EvaluateTask, NamedModel
 from .data import Pack, gather, open_pack
@@ -90,7 +90,7 @@ def evaluate(task: EvaluateTask) -> dict[str, Any]:
 
 
 def figures(named: NamedModel, logits: Tensor, mirrored: Tensor | None, labels: Tensor, pack: Path) -> dict[str, Any]:
-    """Accuracies of logits [images, classes], and their calibration errors as trained and at the model's temperature."""
+    """Accuracies of logits [images, classes], and how well they are calibrated as trained and at the model's temperature."""
     if not logits.isfinite().all():
         raise Failure('model', f'The model {named.model} answers NaN or infinity on pictures of {pack}.')
 
@@ -103,5 +103,13 @@ def figures(named: NamedModel, logits: Tensor, mirrored: Tensor | None, labels: 
         **accuracy(logits),
         'ece_before': calibration_error(logits, labels),
         'ece_after': calibration_error(logits / named.temperature, labels),
+        'bins': {'before': bins(logits, labels), 'after': bins(logits / named.temperature, labels)},
         'flipped': None if mirrored is None else accuracy(logits.softmax(1) + mirrored.softmax(1)),
     }
+
+
+def bins(logits: Tensor, labels: Tensor) -> list[dict[str, float]]:
+    return [
+        {'images': int(images), 'probability': probability, 'accuracy': accuracy}
+        for images, probability, accuracy in reliability(logits, labels).tolist()
+    ]

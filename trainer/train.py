@@ -103,6 +103,8 @@ def train(task: TrainTask) -> dict[str, Any]:
         epoch, batch, seconds_before = saved['epoch'], saved['batch'], saved['seconds']
         history, best_weights = saved['history'], saved['best_weights']
         events.note(f'Going on after step {epoch * plan.steps + batch} of {total_steps}.')
+    # What an earlier attempt told of later steps no longer holds.
+    events.emit('begun', step=epoch * plan.steps + batch, epoch=epoch)
 
     losses: list[torch.Tensor] = []
 

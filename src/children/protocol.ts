@@ -302,6 +302,8 @@ const events = [
   z.object({type: z.literal('progress'), done: count, total: count.nullable(), imagesPerSecond: finite}),
   z.object({type: z.literal('note'), message: z.string()}),
   z.object({type: z.literal('step'), step: count, totalSteps: positive, epoch: count, loss: finite, lr: finite, imagesPerSecond: finite, memoryBytes: count}),
+  /** A training starts, or goes on: `step` steps and `epoch` whole epochs are done. What was told of later ones no longer holds. */
+  z.object({type: z.literal('begun'), step: count, epoch: count}),
   z.object({type: z.literal('evaluated'), epoch: count, top1: fraction, top5: fraction, loss: finite}),
   z.object({type: z.literal('checkpoint'), epoch: count, path}),
   z.object({type: z.literal('indexed'), source: count, entries: z.array(indexEntry)}),
@@ -323,6 +325,10 @@ export const childEvent = z.discriminatedUnion('type', events);
 export type ChildEvent = z.infer<typeof childEvent>;
 export type FailureReason = Extract<ChildEvent, {type: 'failed'}>['reason'];
 
+/** Answers of about the same probability: how many, what they claim on average, and the share of them that is right. */
+const reliabilityBin = z.strictObject({images: count, probability: fraction, accuracy: fraction});
+export type ReliabilityBin = z.infer<typeof reliabilityBin>;
+
 /** The `result` of each task's `finished` event. */
 export const taskResults = {
   index: z.strictObject({sources: z.array(z.strictObject({classes: z.array(z.string()).nullable(), images: count, notes: z.array(z.string())}))}),
@@ -336,7 +342,18 @@ export const taskResults = {
   /** `ece` is the expected calibration error on validation, before and after the temperature. */
   export: z.strictObject({images: count, temperature: finite, eceBefore: fraction, eceAfter: fraction}),
   evaluate: z.strictObject({
-    models: z.array(z.strictObject({name: z.string(), images: count, top1: fraction, top5: fraction, eceBefore: fraction, eceAfter: fraction, flipped: z.strictObject({top1: fraction, top5: fraction}).nullable()})),
+    models: z.array(
+      z.strictObject({
+        name: z.string(),
+        images: count,
+        top1: fraction,
+        top5: fraction,
+        eceBefore: fraction,
+        eceAfter: fraction,
+        bins: z.strictObject({before: z.array(reliabilityBin), after: z.array(reliabilityBin)}),
+        flipped: z.strictObject({top1: fraction, top5: fraction}).nullable(),
+      }),
+    ),
   }),
   speed: z.strictObject({trainImagesPerSecond: finite, scoreImagesPerSecond: finite}),
   import: z.strictObject({parameters: count}),

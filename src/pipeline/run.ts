@@ -146,9 +146,6 @@ async function runOne<Context extends EngineContext>(
   const {store, home, emit} = context;
   const started = performance.now();
   const elapsed = () => (performance.now() - started) / 1000;
-  // Curves of a finished earlier run would mix with the new ones; those of an interrupted one belong to it.
-  const before = store.stages.read(stage.name)?.status;
-  if (before === 'done' || before === 'skipped') store.events.forgetCurves(stage.name);
   // Take back what the stage vouched for before anything of it is touched.
   store.stages.begin(stage.name);
   emit({type: 'stage_started', stage: stage.name, reason});

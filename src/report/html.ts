@@ -1,11 +1,11 @@
 /** The report of a run as one HTML file that needs nothing else: no network, no fonts, no second file. */
 import {createHash} from 'node:crypto';
 import {scaleLinear} from 'd3-scale';
-import type {Accuracy} from '../events.js';
+import type {Accuracy, Results} from '../events.js';
 import {count, duration, percent, plural, rate} from '../words.js';
 import {html, verbatim, type Markup} from './markup.js';
-import {accuracyPlot, lossPlot, swatch} from './plot.js';
-import type {Curve, ReportData} from './report-data.js';
+import {accuracyPlot, lossPlot, reliabilityPlot, smallPlots, swatch} from './plot.js';
+import type {Curve, ReportCalibration, ReportData, UsedSettings} from './report-data.js';
 import {findScript, selectionSection} from './selection.js';
 import {style} from './style.js';
 import {verdict, wilson} from './verdict.js';
@@ -37,6 +37,7 @@ export const renderReport = (data: ReportData): string =>
 ${head(data)}
 <main>
 ${resultsSection(data)}
+${calibrationSection(data)}
 ${curvesSection(data)}
 ${dataSection(data)}
 ${selectionSection(data)}
@@ -67,17 +68,14 @@ The method is that of Yalniz et al., <cite>Billion-scale semi-supervised learnin
 
 // ---------------------------------------------------------------- results
 
-function resultsSection({results, steps, set, evaluatedImages: images, counts, seed}: ReportData): Markup {
-  const rows = [
-    {name: 'Teacher', about: 'scored the unlabelled images', accuracy: results.teacher},
-    {
-      name: 'Supervised baseline',
-      about: `the student’s net on labels alone${steps ? `; ${count(steps.supervised)} steps, the student had ${count(steps.student)}` : ''}`,
-      accuracy: results.supervised,
-    },
-    {name: 'Student, pre-trained', about: 'on the selected images', accuracy: results.studentPretrained},
-    {name: 'Student', about: 'fine-tuned on the labelled images', accuracy: results.student},
-  ].flatMap(({name, about, accuracy}) => (accuracy === null ? [] : [{name, about, accuracy}]));
+function resultsSection({results, flipped, steps, set, evaluatedImages: images, counts, seed}: ReportData): Markup {
+  const about: Readonly<Record<keyof Results, string>> = {
+    teacher: 'scored the unlabelled images',
+    supervised: `the student’s net on labels alone${steps ? `; ${count(steps.supervised)} steps, the student had ${count(steps.student)}` : ''}`,
+    studentPretrained: 'on the selected images',
+    student: 'fine-tuned on the labelled images',
+  };
+  const rows = evaluated(results).map(({key, accuracy}) => ({key, about: about[key], accuracy}));
   const across = intervalScale(
     rows.map(({accuracy}) => accuracy),
     images,
@@ -88,8 +86,8 @@ function resultsSection({results, steps, set, evaluatedImages: images, counts, s
 <thead><tr><th scope="col">Model</th><th scope="col" class="number">Top-1</th>
 <th scope="col" class="intervals">${intervalAxis(across)}</th><th scope="col" class="number">Top-5</th></tr></thead>
 <tbody>${rows.map(
-    ({name, about, accuracy: {top1, top5}}) => html`
-<tr${name === 'Student' ? verbatim(' class="student"') : null}><th scope="row">${name}<small>${about}</small></th>
+    ({key, about, accuracy: {top1, top5}}) => html`
+<tr${key === 'student' ? verbatim(' class="student"') : null}><th scope="row">${modelNames[key]}<small>${about}</small></th>
 ${accuracyCell('top-1', top1, images)}<td class="intervals">${intervalMark(across, top1, images)}</td>${accuracyCell('top-5', top5, images)}</tr>`,
   )}</tbody>
 </table>
@@ -101,8 +99,36 @@ ${accuracyCell('top-1', top1, images)}<td class="intervals">${intervalMark(acros
 Small figures are 95&nbsp;% Wilson intervals: how far the draw of these images can move an accuracy. They say nothing of other seeds than ${seed}.${
     counts.classes <= 5 ? ` With ${plural(counts.classes, 'class', 'classes')}, top-5 is always 100 %.` : null
   }</p>
+${flipped === null ? null : flippedTable(flipped)}
 </section>`;
 }
+
+const modelNames: Readonly<Record<keyof Results, string>> = {
+  teacher: 'Teacher',
+  supervised: 'Supervised baseline',
+  studentPretrained: 'Student, pre-trained',
+  student: 'Student',
+};
+/** In the order of the tables. */
+const modelKeys = ['teacher', 'supervised', 'studentPretrained', 'student'] as const;
+
+/** The models that a run has. */
+const evaluated = (results: Results): {key: keyof Results; accuracy: Accuracy}[] =>
+  modelKeys.flatMap(key => {
+    const accuracy = results[key];
+    return accuracy === null ? [] : [{key, accuracy}];
+  });
+
+/** Figures that flatter beside those above must not be taken for them, so they stand apart and say so. */
+const flippedTable = (flipped: Results): Markup => html`<h3 class="aside">With the mirror image as well <span class="chip">not the headline</span></h3>
+<table class="figures">
+<thead><tr><th scope="col">Model</th><th scope="col" class="number">Top-1</th><th scope="col" class="number">Top-5</th></tr></thead>
+<tbody>${evaluated(flipped).map(
+  ({key, accuracy: {top1, top5}}) => html`
+<tr><th scope="row">${modelNames[key]}</th><td class="number">${percent(top1)}</td><td class="number">${percent(top5)}</td></tr>`,
+)}</tbody>
+</table>
+<p class="note">The mean of the answers to a picture and to its mirror image (evaluate.flip): twice the work for each answer.</p>`;
 
 function accuracyCell(label: string, accuracy: number, images: number): Markup {
   const {low, high} = wilson(accuracy, images);
@@ -128,33 +154,81 @@ function intervalMark(across: Across, accuracy: number, images: number): Markup 
 <line class="interval" x1="${at(low)}" x2="${at(high)}" y1="50%" y2="50%"/><circle cx="${at(accuracy)}" cy="50%" r="5"/></svg>`;
 }
 
-// ---------------------------------------------------------------- curves
+// ---------------------------------------------------------------- calibration
 
-function curvesSection({curves}: ReportData): Markup | null {
-  if (curves.length === 0) return null;
-  return html`<section id="curves">
-<h2>Training</h2>
-${curves.map(training)}
+function calibrationSection({calibration, set}: ReportData): Markup | null {
+  if (calibration.length === 0) return null;
+  const fitted = calibration.some(({validation}) => validation !== null) && set !== 'validation';
+  const moved = calibration.some(({temperature}) => temperature !== 1);
+  const cell = (errors: ReportCalibration['validation']) => html`<td class="number">${errors === null ? '–' : errorWords(errors)}</td>`;
+  return html`<section id="calibration">
+<h2>Calibration</h2>
+<table class="figures">
+<thead><tr><th scope="col">Model</th><th scope="col" class="number">Temperature</th>${fitted ? html`<th scope="col" class="number">Error on validation</th>` : null}<th scope="col" class="number">Error on ${set}</th></tr></thead>
+<tbody>${calibration.map(
+    ({model, temperature, validation, evaluated}) => html`
+<tr><th scope="row">${modelNames[model]}</th><td class="number">${Number(temperature.toFixed(3))}</td>${fitted ? cell(validation) : null}${cell(evaluated)}</tr>`,
+  )}</tbody>
+</table>
+<div class="reliability">${calibration.map(one => html`<figure><figcaption>${modelNames[one.model]}</figcaption>${reliabilityPlot(modelNames[one.model], one)}</figure>`)}</div>
+<p class="note">Expected calibration errors, in 15 bins: by how much the probability of the best class misses the share of right answers, on average.
+The diagrams show each bin on the ${set} set: its probability (across) and its share of right answers (up). On the diagonal the model keeps what it claims, below it the model claims too much.${
+    moved ? html` ${swatch('before')} as trained ${swatch('after')} at its temperature` : null
+  }</p>
 </section>`;
 }
 
-function training(curve: Curve): Markup {
+const errorWords = ({before, after}: {readonly before: number; readonly after: number}): string =>
+  before === after ? percent(after) : `${percent(before)} → ${percent(after)}`;
+
+// ---------------------------------------------------------------- curves
+
+function curvesSection({curves, counts, settings}: ReportData): Markup | null {
+  if (curves.length === 0) return null;
+  return html`<section id="curves">
+<h2>Training</h2>
+${curves.map(curve => training(curve, counts.classes))}
+${settingsUsed(settings)}
+</section>`;
+}
+
+function training(curve: Curve, classes: number): Markup {
   const {title, steps, evaluations, bestEpoch} = curve;
   const best = evaluations.find(({epoch}) => epoch === bestEpoch);
   const last = steps.at(-1);
   const facts = [
     ...(best ? [`epoch ${best.epoch} kept: ${percent(best.top1)} top-1, ${percent(best.top5)} top-5`] : []),
-    ...(last ? [`${plural(last.step, 'step')}`] : []),
+    ...(last ? [plural(last.totalSteps, 'step')] : []),
   ];
+  const top5 = classes > 5 ? html`${swatch('top5')} top-5 ` : null;
   return html`<article>
 <h3>${title} <small>${facts.join(' · ')}</small></h3>
-<figure>${accuracyPlot(curve)}<figcaption>${swatch('top1')} validation top-1 ${swatch('best')} the epoch that was kept</figcaption></figure>
+<div class="curves"><figure>${accuracyPlot(curve, classes)}<figcaption>${swatch('top1')} validation top-1 ${top5}${swatch('best')} the epoch that was kept</figcaption></figure>
+${steps.length === 0 ? null : html`<figure>${lossPlot(curve)}<figcaption>${swatch('loss')} training loss, its spread ${swatch('validation')} validation loss</figcaption></figure>`}</div>
 ${
   steps.length === 0
     ? null
-    : html`<figure>${lossPlot(curve)}<figcaption>${swatch('loss')} training loss, its spread ${swatch('lr')} learning rate (right)</figcaption></figure>`
+    : html`<div class="small-curves"><figure>${smallPlots.rate(curve)}<figcaption>learning rate</figcaption></figure>
+<figure>${smallPlots.speed(curve)}<figcaption>images a second</figcaption></figure>
+<figure>${smallPlots.memory(curve)}<figcaption>memory of the device</figcaption></figure></div>`
 }
 </article>`;
+}
+
+function settingsUsed({steps, different, alike, off}: UsedSettings): Markup | null {
+  if (steps.length === 0) return null;
+  const keys = (list: readonly string[]) => list.map((key, index) => html`${index === 0 ? null : ', '}<code>${key}</code>`);
+  return html`<h3>Settings, as used</h3>
+<div class="scrolled"><table class="settings">
+<thead><tr><th scope="col">Key</th>${steps.map(step => html`<th scope="col">${step}</th>`)}</tr></thead>
+<tbody>${different.map(
+    ({key, values}) => html`
+<tr><th scope="row"><code>${key}</code></th>${values.map(value => html`<td>${value ?? '–'}</td>`)}</tr>`,
+  )}</tbody>
+</table></div>
+<p class="note">${alike.length === 0 ? null : html`Alike in all: ${alike.map(({key, value}, index) => html`${index === 0 ? null : ', '}<code>${key}</code> ${value}`)}. `}${
+    off.length === 0 ? null : html`Off in all: ${keys(off)}.`
+  }</p>`;
 }
 
 // ---------------------------------------------------------------- data, time, configuration

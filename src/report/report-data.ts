@@ -1,13 +1,57 @@
 /** Everything that the report of a run shows; stages/report.ts gathers it, html.ts draws it. */
+import type {ReliabilityBin} from '../children/protocol.js';
 import type {Results, SelectionCounts} from '../events.js';
 
-/** One training's curves. `lossByStep`: training loss and learning rate, at most one point a second. */
+/** One training's curves: readings at most one a second, and what validation said after an epoch. */
 export interface Curve {
   /** teacher, supervised baseline, student pre-training, student fine-tuning. */
   readonly title: string;
-  readonly steps: readonly {readonly step: number; readonly loss: number; readonly lr: number; readonly imagesPerSecond: number}[];
+  readonly steps: readonly StepReading[];
   readonly evaluations: readonly {readonly epoch: number; readonly top1: number; readonly top5: number; readonly loss: number}[];
   readonly bestEpoch: number;
+}
+
+export interface StepReading {
+  readonly step: number;
+  readonly totalSteps: number;
+  readonly loss: number;
+  readonly lr: number;
+  readonly imagesPerSecond: number;
+  readonly memoryBytes: number;
+}
+
+/** Of one key what each step took, in the order of the steps; null where the key means nothing to it. */
+export interface SettingsRow {
+  readonly key: string;
+  readonly values: readonly (string | null)[];
+}
+
+/** The settings that the training steps went by, every `auto` resolved. */
+export interface UsedSettings {
+  readonly steps: readonly string[];
+  /** Keys in which the steps differ. */
+  readonly different: readonly SettingsRow[];
+  /** Keys that have one value wherever they mean something. */
+  readonly alike: readonly {readonly key: string; readonly value: string}[];
+  /** Keys of what no step did. */
+  readonly off: readonly string[];
+}
+
+/** Expected calibration errors as fractions, before and after the temperature. */
+interface CalibrationErrors {
+  readonly before: number;
+  readonly after: number;
+}
+
+/** How far one model's probabilities can be trusted. */
+export interface ReportCalibration {
+  readonly model: keyof Results;
+  readonly temperature: number;
+  /** On the validation set, on which the temperature was fitted; null where it was not measured there. */
+  readonly validation: CalibrationErrors | null;
+  /** On the set that the results come from. */
+  readonly evaluated: CalibrationErrors;
+  readonly bins: {readonly before: readonly ReliabilityBin[]; readonly after: readonly ReliabilityBin[]};
 }
 
 export interface ReportClass {
@@ -38,6 +82,9 @@ export interface ReportData {
   readonly device: string;
   readonly seed: number;
   readonly results: Results;
+  /** The same for the mean answer to a picture and its mirror image; null where that was not asked for. Never the headline. */
+  readonly flipped: Results | null;
+  readonly calibration: readonly ReportCalibration[];
   /** Which set the results come from, and how many images it has. */
   readonly set: 'test' | 'validation';
   readonly evaluatedImages: number;
@@ -47,6 +94,7 @@ export interface ReportData {
   readonly selection: SelectionCounts;
   readonly stages: readonly ReportStage[];
   readonly curves: readonly Curve[];
+  readonly settings: UsedSettings;
   readonly classes: readonly ReportClass[];
   /** What was set aside, by stage and code. */
   readonly quarantine: readonly {readonly stage: string; readonly code: string; readonly images: number}[];

@@ -72,25 +72,41 @@ thead .intervals svg { font-size: .75rem; fill: var(--muted); }
 .student circle { fill: var(--accent); stroke: var(--accent); }
 .student td.number { color: var(--accent); }
 
-article { display: grid; grid-template-columns: 1fr 1fr; gap: 0 2rem; margin-bottom: 2.4rem; }
-article h3 { grid-column: 1 / -1; }
+article { margin-bottom: 2.6rem; }
+.curves, .small-curves, .reliability { display: grid; grid-template-columns: 1fr 1fr; gap: .8rem 2rem; }
+.small-curves { grid-template-columns: repeat(3, 1fr); margin-top: .9rem; }
+.reliability { grid-template-columns: repeat(4, minmax(0, 13rem)); margin-top: 1.6rem; }
 figure { margin: 0; }
 .plot { display: block; width: 100%; height: auto; font-size: 11.5px; font-variant-numeric: tabular-nums; }
 .plot text { fill: var(--muted); }
 .plot path { fill: none; stroke: var(--line); }
 .plot .axis { stroke: var(--muted); stroke-opacity: .55; }
-path.top1, path.loss { fill: none; stroke-width: 1.8; stroke-linejoin: round; stroke-linecap: round; }
-.plot path.top1, .swatch path.top1 { stroke: var(--accent); }
-.plot path.loss, .swatch path.loss { stroke: var(--second); }
+.plot path:is(.top1, .top5, .loss, .validation, .lr, .speed, .memory), .swatch path { fill: none; stroke: var(--accent); stroke-width: 1.8; stroke-linejoin: round; stroke-linecap: round; }
+.plot path.top5, .swatch path.top5 { stroke-opacity: .5; stroke-dasharray: 5 4; }
+.plot path:is(.loss, .lr, .speed, .memory), .swatch path.loss { stroke: var(--second); }
+.plot path.validation, .swatch path.validation { stroke: var(--warm); }
 .plot path.spread { fill: var(--second); fill-opacity: .16; stroke: none; }
-.plot path.lr, .swatch path.lr { stroke: var(--warm); stroke-opacity: .6; stroke-dasharray: 2 3; stroke-width: 1.4; }
-.plot .lr-label { fill: var(--warm); fill-opacity: .8; }
+.plot path.ideal { stroke: var(--muted); stroke-opacity: .6; stroke-dasharray: 3 4; }
+.after path, .plot .after path { stroke: var(--accent); stroke-width: 1.2; }
+.after circle { fill: var(--accent); fill-opacity: .85; }
+.before path, .plot .before path { stroke: var(--warm); stroke-opacity: .6; stroke-dasharray: 2 3; }
+.before circle { fill: none; stroke: var(--warm); stroke-width: 1.2; }
 .dot { fill: var(--accent); }
 .best { fill: var(--paper); stroke: var(--accent); stroke-width: 2; }
 .plot .best-label { fill: var(--ink); font-weight: 600; }
 .swatch { width: 22px; height: 10px; margin: 0 .3em 0 0; }
 figcaption { font-size: .8125rem; color: var(--muted); padding-left: 2.9rem; }
 figcaption .swatch:not(:first-child) { margin-left: 1em; }
+.small-curves figcaption { padding-left: 18.6%; }
+.reliability figcaption { padding-left: 19%; }
+.note .swatch { margin: 0 0 0 .4em; }
+
+.aside { margin-top: 2rem; }
+.figures { width: auto; min-width: min(34rem, 100%); }
+.figures th, .figures td, .settings th, .settings td { padding-block: .35rem; }
+.scrolled { overflow-x: auto; }
+.settings { width: auto; font-size: .875rem; }
+.settings th, .settings td { padding-right: 2rem; white-space: nowrap; }
 
 .counts { display: grid; grid-template-columns: repeat(6, 1fr); gap: 1.2rem; margin: 0 0 2.2rem; }
 dt { font-size: .8125rem; color: var(--muted); }
@@ -138,8 +154,13 @@ footer { margin-top: 4rem; padding-top: 1.2rem; border-top: 1px solid var(--line
 @media screen and (max-width: 46rem) {
   body { padding: 2rem 1.1rem; }
   section { margin-top: 3rem; }
-  article { grid-template-columns: 1fr; gap: 1rem; }
+  .curves, .small-curves { grid-template-columns: 1fr; gap: 1rem; }
+  .small-curves { margin-top: 1rem; }
+  .reliability { grid-template-columns: 1fr 1fr; gap: 1rem; }
   .plot { font-size: 13px; }
+  .plot.small { font-size: 10px; }
+  .figures th, .figures td { padding-right: .7rem; }
+  .settings th, .settings td { padding-right: 1.1rem; }
   h3 small { display: block; margin-left: 0; }
   .counts { grid-template-columns: repeat(3, 1fr); }
   .results thead, .classes thead { display: none; }
@@ -162,6 +183,10 @@ footer { margin-top: 4rem; padding-top: 1.2rem; border-top: 1px solid var(--line
   body { max-width: none; padding: 0; font-size: 10pt; }
   section { margin-top: 2rem; }
   #find { display: none; }
+  .plot { font-size: 13px; }
+  .reliability { grid-template-columns: repeat(4, 1fr); gap: .6rem; }
+  .settings { font-size: 8.5pt; }
+  .settings th, .settings td { padding-right: 1rem; }
   h2, h3, summary { break-after: avoid; }
   tfoot { display: table-row-group; }
   tr, figure, article, dl, .time { break-inside: avoid; }

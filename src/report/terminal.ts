@@ -54,6 +54,7 @@ export function lasting(event: Event, paint: Paint): string | null {
       return `${paint('red', 'x')} ${event.message}`;
     case 'device':
     case 'progress':
+    case 'begun':
     case 'step':
     case 'evaluated':
     case 'checkpoint':
@@ -87,6 +88,7 @@ export function moving(event: Event): string | null {
     case 'stage_started':
     case 'stage_finished':
     case 'device':
+    case 'begun':
     case 'checkpoint':
     case 'dataset_started':
     case 'dataset_ready':

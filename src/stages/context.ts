@@ -93,6 +93,7 @@ function ofStage(event: ChildEvent, stage: StageName, part: string): Event | nul
     case 'hello':
       return {type: 'device', stage, part, device: event.device, runtime: event.runtime};
     case 'progress':
+    case 'begun':
     case 'step':
     case 'evaluated':
     case 'checkpoint':

@@ -1,5 +1,5 @@
 /** The verdict: the test set is read here and nowhere else, once, for the teacher, both students and the equal-step baseline. */
-import {PROTOCOL} from '../children/protocol.js';
+import {PROTOCOL, type TaskResult} from '../children/protocol.js';
 import {evaluationBatch} from '../config.js';
 import type {Accuracy, Results} from '../events.js';
 import {publishFile} from '../publish.js';
@@ -16,8 +16,8 @@ export interface EvaluateSummary {
   readonly results: Results;
   /** The same for the mean answer to a picture and its mirror image; null where that was not asked for. Never the headline. */
   readonly flipped: Results | null;
-  /** Of each model on this set, at the temperature that its export took. */
-  readonly calibration: Readonly<Record<string, Calibration>>;
+  /** Of each model on this set, at the temperature that its export took; with the bins of its reliability diagram. */
+  readonly calibration: Readonly<Record<string, Calibration & Pick<TaskResult<'evaluate'>['models'][number], 'bins'>>>;
   /** Where the accuracies come from: the test set, or validation where none was given. */
   readonly set: 'test' | 'validation';
   readonly images: number;
@@ -29,7 +29,7 @@ export interface EvaluateSummary {
 
 export const evaluate: Stage<RunContext> = {
   name: 'evaluate',
-  version: 1,
+  version: 2,
   reads: ['prepare.train', 'prepare.validation', 'prepare.test', 'teacher.model', 'export.onnx', 'pretrain.model', 'finetune.model', 'finetune.onnx'],
   ingredients(context) {
     const {config} = context;
@@ -72,7 +72,7 @@ export const evaluate: Stage<RunContext> = {
       results,
       flipped: config.evaluate.flip ? resultsOf(({flipped}) => flipped) : null,
       calibration: Object.fromEntries(
-        evaluated.models.map(({name, eceBefore, eceAfter}, index) => [name, {temperature: models[index]!.temperature, eceBefore, eceAfter}]),
+        evaluated.models.map(({name, eceBefore, eceAfter, bins}, index) => [name, {temperature: models[index]!.temperature, eceBefore, eceAfter, bins}]),
       ),
       set,
       images: evaluated.models[0]?.images ?? 0,

@@ -9,11 +9,14 @@ import {stageNames, type SelectionCounts, type StageName} from '../events.js';
 import {publishFile} from '../publish.js';
 import type {Stage, StageResult} from '../pipeline/stage.js';
 import {renderReport} from '../report/html.js';
-import type {Curve, ReportClass, ReportData, ReportStage} from '../report/report-data.js';
+import type {Curve, ReportCalibration, ReportClass, ReportData, ReportStage} from '../report/report-data.js';
 import type {Store} from '../store/open.js';
 import {runWorker, type RunContext} from './context.js';
+import {readingsOf} from './curves.js';
 import type {EvaluateSummary} from './evaluate.js';
+import type {Calibration} from './onnx.js';
 import type {PrepareSummary} from './prepare.js';
+import {usedSettings, type TrainedStep} from './used-settings.js';
 
 /** Pictures a class: the best, some of the middle, the last ones above the cut-off. */
 const EXAMPLES = 9;
@@ -40,6 +43,7 @@ async function gather(context: RunContext): Promise<ReportData> {
   const prepared = summary('prepare') as PrepareSummary;
   const evaluated = summary('evaluate') as EvaluateSummary;
   const selection = summary('select') as SelectionCounts;
+  const trained = trainings(store, evaluated);
   const {version} = z.object({version: z.string()}).parse(JSON.parse(await readFile(path.join(packageFolder, 'package.json'), 'utf8')));
   return {
     run: paths.run,
@@ -49,50 +53,69 @@ async function gather(context: RunContext): Promise<ReportData> {
     device,
     seed: config.seed,
     results: evaluated.results,
+    flipped: evaluated.flipped,
+    calibration: calibrations(store, evaluated),
     set: evaluated.set,
     evaluatedImages: evaluated.images,
     steps: evaluated.steps,
     counts: prepared,
     selection,
-    stages: stageNames.filter(name => name !== 'report').map(name => stageRow(store, name)),
-    curves: curves(store, evaluated.baselineEpoch),
+    stages: stageNames.filter(name => name !== 'report').map(name => stageRow(store, name, trained)),
+    // One that was over within a second and read nothing has no curve.
+    curves: trained.map(({curve}) => curve).filter(({evaluations}) => evaluations.length > 0),
+    settings: usedSettings(config, context.size, trained),
     classes: await rankedClasses(context),
     quarantine: store.quarantine.counts(),
     config: stringify(config),
   };
 }
 
-function stageRow(store: Store, name: StageName): ReportStage {
+function stageRow(store: Store, name: StageName, trained: readonly Training[]): ReportStage {
   const record = store.stages.read(name);
   const facts = z.object({headline: z.string().optional(), imagesPerSecond: z.number().optional()}).catch({}).parse(record?.summary);
-  const steps = store.events.of(name, 'step').filter(step => step.imagesPerSecond > 0);
-  const trained = steps.length === 0 ? null : steps.reduce((sum, step) => sum + step.imagesPerSecond, 0) / steps.length;
-  return {name, status: record?.status ?? 'never', seconds: record?.seconds ?? 0, headline: facts.headline ?? '', imagesPerSecond: facts.imagesPerSecond ?? trained};
+  const rates = trained.filter(({stage}) => stage === name).flatMap(({curve}) => curve.steps.map(({imagesPerSecond}) => imagesPerSecond));
+  const mean = rates.length === 0 ? null : rates.reduce((sum, rate) => sum + rate, 0) / rates.length;
+  return {name, status: record?.status ?? 'never', seconds: record?.seconds ?? 0, headline: facts.headline ?? '', imagesPerSecond: facts.imagesPerSecond ?? mean};
 }
 
-/** A training that was cut short and goes on, or begins anew, tells again what it told before: what it said last stands. */
-export function lastAccount<Event>(events: readonly Event[], position: (event: Event) => number): Event[] {
-  const standing: Event[] = [];
-  for (const event of events) {
-    while (standing.length > 0 && position(standing.at(-1)!) >= position(event)) standing.pop();
-    standing.push(event);
-  }
-  return standing;
+/** A training that took place, and the curve of it. */
+interface Training extends TrainedStep {
+  readonly stage: StageName;
+  readonly curve: Curve;
 }
 
-function curves(store: Store, baselineEpoch: number | null): Curve[] {
-  const keptEpoch = (stage: StageName) => z.object({bestEpoch: z.number()}).safeParse(store.stages.read(stage)?.summary).data?.bestEpoch ?? null;
-  const curve = (stage: StageName, part: string, title: string, kept: number | null): Curve | null => {
-    const evaluations = store.events.of(stage, 'evaluated').filter(event => event.part === part);
-    if (evaluations.length === 0 || kept === null) return null;
-    return {title, steps: store.events.of(stage, 'step').filter(event => event.part === part), evaluations, bestEpoch: kept};
+function trainings(store: Store, evaluated: EvaluateSummary): Training[] {
+  const trained = (stage: StageName) => z.object({bestEpoch: z.number(), epochs: z.number(), steps: z.number(), batchSize: z.number()}).safeParse(store.stages.read(stage)?.summary).data;
+  const training = (stage: 'teacher' | 'pretrain' | 'finetune', title: string): Training[] => {
+    const summary = trained(stage);
+    return summary === undefined ? [] : [{stage, step: stage, title, pseudo: stage === 'pretrain', ...summary, curve: {title, ...readingsOf(store, stage, ''), bestEpoch: summary.bestEpoch}}];
   };
-  return [
-    curve('teacher', '', 'Teacher', keptEpoch('teacher')),
-    curve('evaluate', 'baseline', 'Supervised baseline', baselineEpoch),
-    curve('pretrain', '', 'Student, pre-training', keptEpoch('pretrain')),
-    curve('finetune', '', 'Student, fine-tuning', keptEpoch('finetune')),
-  ].filter(found => found !== null);
+  const {steps, baselineEpoch} = evaluated;
+  const title = 'Supervised baseline';
+  const readings = readingsOf(store, 'evaluate', 'baseline');
+  const baseline: Training[] =
+    steps === null || baselineEpoch === null
+      ? []
+      : [{stage: 'evaluate', step: 'pretrain', title, pseudo: false, epochs: readings.evaluations.at(-1)?.epoch ?? baselineEpoch, steps: steps.supervised, batchSize: null, curve: {title, ...readings, bestEpoch: baselineEpoch}}];
+  return [...training('teacher', 'Teacher'), ...baseline, ...training('pretrain', 'Student, pre-training'), ...training('finetune', 'Student, fine-tuning')];
+}
+
+/** Errors on validation come from the exports, which fitted the temperatures there; those on the evaluated set and the diagrams from the evaluation. */
+function calibrations(store: Store, {calibration}: EvaluateSummary): ReportCalibration[] {
+  const exported = (stage: StageName): Calibration | undefined => (store.stages.read(stage)?.summary as {calibration?: Calibration} | undefined)?.calibration;
+  const models = [
+    {name: 'teacher', model: 'teacher', onValidation: exported('export')},
+    {name: 'supervised', model: 'supervised', onValidation: undefined},
+    {name: 'student_pretrained', model: 'studentPretrained', onValidation: undefined},
+    {name: 'student', model: 'student', onValidation: exported('finetune')},
+  ] as const;
+  return models.flatMap(({name, model, onValidation}) => {
+    const found = calibration[name];
+    if (found === undefined) return [];
+    const {temperature, eceBefore, eceAfter, bins} = found;
+    const validation = onValidation === undefined ? null : {before: onValidation.eceBefore, after: onValidation.eceAfter};
+    return [{model, temperature, validation, evaluated: {before: eceBefore, after: eceAfter}, bins}];
+  });
 }
 
 async function rankedClasses(context: RunContext): Promise<ReportClass[]> {

@@ -2,6 +2,8 @@
 import type {Event} from '../events.js';
 import type {Connection} from './connection.js';
 
+export type TrainingEvent = Extract<Event, {type: 'begun' | 'step' | 'evaluated'}>;
+
 interface Row {
   body: string;
 }
@@ -10,7 +12,7 @@ export function eventTable(connection: Connection) {
   const insert = connection.prepare<[string, string | null, string, string]>('INSERT INTO events (at, stage, type, body) VALUES (?, ?, ?, ?)');
   const forgetHistory = connection.prepare("DELETE FROM events WHERE type NOT IN ('device', 'begun', 'step', 'evaluated')");
   const ofStage = connection.prepare<[string, string], Row>('SELECT body FROM events WHERE stage = ? AND type = ? ORDER BY sequence');
-  const forget = connection.prepare<[string]>("DELETE FROM events WHERE stage = ? AND type IN ('step', 'evaluated', 'checkpoint')");
+  const ofTrainings = connection.prepare<[string], Row>("SELECT body FROM events WHERE stage = ? AND type IN ('begun', 'step', 'evaluated') ORDER BY sequence");
   return {
     add(event: Event): void {
       const stage = 'stage' in event ? event.stage : null;
@@ -24,9 +26,9 @@ export function eventTable(connection: Connection) {
     of<Type extends Event['type']>(stage: string, type: Type): Extract<Event, {type: Type}>[] {
       return ofStage.all(stage, type).map(row => JSON.parse(row.body) as Extract<Event, {type: Type}>);
     },
-    /** Drops a stage's curves before it runs anew. */
-    forgetCurves(stage: string): void {
-      forget.run(stage);
+    /** All that was told of a stage's trainings, in order, attempts that were given up among it. */
+    ofTrainings(stage: string): TrainingEvent[] {
+      return ofTrainings.all(stage).map(row => JSON.parse(row.body) as TrainingEvent);
     },
   };
 }

@@ -1,7 +1,7 @@
 import {createHash} from 'node:crypto';
 import {describe, expect, it} from 'vitest';
 import {renderReport} from '../../src/report/html.js';
-import type {Curve, ReportClass, ReportData} from '../../src/report/report-data.js';
+import type {Curve, ReportCalibration, ReportClass, ReportData} from '../../src/report/report-data.js';
 
 const PIXEL = 'data:image/png;base64,iVBORw0KGgo=';
 
@@ -16,11 +16,16 @@ const klass = (name: string, changes: Partial<ReportClass> = {}): ReportClass =>
 
 const curve = (changes: Partial<Curve> = {}): Curve => ({
   title: 'Teacher',
-  steps: [10, 20, 30].map(step => ({step, loss: 4 - step / 20, lr: 0.1, imagesPerSecond: 3000})),
+  steps: [10, 20, 30].map(step => ({step, totalSteps: 30, loss: 4 - step / 20, lr: 0.1, imagesPerSecond: 3000, memoryBytes: 1.2e9})),
   evaluations: [1, 2, 3].map(epoch => ({epoch, top1: [0.2, 0.41, 0.4][epoch - 1]!, top5: 0.7, loss: 2})),
   bestEpoch: 2,
   ...changes,
 });
+
+const calibration = (changes: Partial<ReportCalibration> = {}): ReportCalibration => {
+  const bins = [{images: 0, probability: 0, accuracy: 0}, {images: 4000, probability: 0.5, accuracy: 0.4}, {images: 6000, probability: 0.9, accuracy: 0.7}];
+  return {model: 'student', temperature: 1.32, validation: {before: 0.12, after: 0.02}, evaluated: {before: 0.13, after: 0.03}, bins: {before: bins, after: bins}, ...changes};
+};
 
 const sample = (changes: Partial<ReportData> = {}): ReportData => ({
   run: 'cifar100',
@@ -35,6 +40,8 @@ const sample = (changes: Partial<ReportData> = {}): ReportData => ({
     studentPretrained: {top1: 0.39, top5: 0.688},
     student: {top1: 0.418, top5: 0.717},
   },
+  flipped: null,
+  calibration: [calibration({model: 'teacher', temperature: 1, validation: null, evaluated: {before: 0.051, after: 0.051}}), calibration()],
   set: 'test',
   evaluatedImages: 10_000,
   steps: {student: 15_640, supervised: 15_660},
@@ -45,6 +52,12 @@ const sample = (changes: Partial<ReportData> = {}): ReportData => ({
     {name: 'export', status: 'skipped', seconds: 15, headline: '', imagesPerSecond: null},
   ],
   curves: [curve()],
+  settings: {
+    steps: ['Teacher', 'Student, pre-training'],
+    different: [{key: 'targets', values: [null, 'soft']}],
+    alike: [{key: 'batch_size', value: '128'}],
+    off: ['mix', 'ema'],
+  },
   classes: [klass('apple'), klass('pear', {selected: 143, cutoff: -5.2})],
   quarantine: [{stage: 'score', code: 'TRUNCATED', images: 2}],
   config: 'run: cifar100\nseed: 0\n',
@@ -73,9 +86,9 @@ function tagsOf(page: string): string[] {
 const count = (page: string, text: string): number => page.split(text).length - 1;
 
 describe('the report', () => {
-  it('leads with the verdict, then results, curves, data, selection, time and configuration', () => {
+  it('leads with the verdict, then results, calibration, curves, data, selection, time and configuration', () => {
     const page = renderReport(sample());
-    const parts = ['<h1>The student gets 41.8', 'id="results"', 'id="curves"', 'id="data"', 'id="selection"', 'id="time"', 'id="configuration"'];
+    const parts = ['<h1>The student gets 41.8', 'id="results"', 'id="calibration"', 'id="curves"', 'id="data"', 'id="selection"', 'id="time"', 'id="configuration"'];
     const order = parts.map(part => page.indexOf(part));
     expect(order).not.toContain(-1);
     expect(order).toEqual(order.toSorted((a, b) => a - b));
@@ -140,26 +153,78 @@ describe('the curves of the report', () => {
     expect(count(page, '<text class="best-label"')).toBe(1);
   });
 
-  it('draw the steps that a resumed training repeated only once', () => {
-    const {steps} = curve();
-    const resumed = curve({steps: [...steps, ...steps.slice(1)]});
-    expect(renderReport(sample({curves: [resumed]}))).toBe(renderReport(sample()));
+  it('show accuracies and losses, learning rate, speed and memory, each with a name for those who cannot see it', () => {
+    const page = renderReport(sample({counts: {...sample().counts, classes: 100}}));
+    const names = [...page.matchAll(/<svg class="plot [a-z]+"[^>]* aria-label="Teacher: ([^"]*)"/g)].map(([, name]) => name);
+    expect(names).toEqual(expect.arrayContaining(['validation accuracy by epoch', 'training and validation loss by step', 'learning rate by step', 'images a second by step', 'memory by step']));
+    for (const kind of ['top1', 'top5', 'loss', 'validation', 'lr', 'speed', 'memory']) expect(page).toMatch(new RegExp(`<path class="${kind}" d="M[^"]+L`));
+    expect(page).toContain('>1 GB</text>');
   });
 
-  it('stay small however long the training was', () => {
-    const steps = Array.from({length: 50_000}, (_, step) => ({step, loss: Math.sin(step), lr: 0.1, imagesPerSecond: 1}));
-    expect(renderReport(sample({curves: [curve({steps})]})).length).toBeLessThan(60_000);
+  it('leave out a top-5 that is always 100 %', () => expect(renderReport(sample())).not.toContain('<path class="top5"'));
+
+  it('draw the validation loss at the ends of its epochs, on the axis of the steps', () => {
+    const [, loss = '', validation = ''] = /<path class="loss" d="([^"]*)"\/>\n<path class="validation" d="([^"]*)"/.exec(renderReport(sample())) ?? [];
+    const across = (path: string) => path.slice(1).split('L').map(point => point.split(',')[0]);
+    expect(across(validation)).toEqual(across(loss));
+  });
+
+  it('of long trainings are averages of neighbours, and stay small', () => {
+    const steps = Array.from({length: 48_000}, (_, step) => ({step, totalSteps: 48_000, loss: 2 + (step % 2), lr: 0.1, imagesPerSecond: 1000 + (step % 2), memoryBytes: 1e9}));
+    const page = renderReport(sample({curves: [curve({steps})]}));
+    expect(page.length).toBeLessThan(75_000);
+    // Every other loss is 3 and the rest 2: each mean of 400 neighbours is as high as the next.
+    const heights = new Set((/<path class="loss" d="M([^"]*)"/.exec(page)?.[1] ?? '').split('L').map(point => point.split(',')[1]));
+    expect(heights.size).toBe(1);
   });
 
   it('can be drawn from a single reading, from none, and from a run that measured nothing', () => {
     const single = curve({steps: curve().steps.slice(0, 1), evaluations: [{epoch: 1, top1: 0, top5: 0, loss: 1}], bestEpoch: 1});
     const nothing = {teacher: null, supervised: null, studentPretrained: null, student: null};
-    for (const changes of [{curves: [single]}, {curves: [curve({steps: []})]}, {curves: [], results: nothing, evaluatedImages: 0, stages: [], classes: []}]) {
+    const settings = {steps: [], different: [], alike: [], off: []};
+    for (const changes of [{curves: [single]}, {curves: [curve({steps: []})]}, {curves: [], settings, calibration: [], results: nothing, evaluatedImages: 0, stages: [], classes: []}]) {
       const page = renderReport(sample(changes));
       tagsOf(page);
       expect(page).not.toMatch(/NaN|undefined|Infinity/);
     }
   });
+});
+
+describe('the settings in the report', () => {
+  it('are told once where they are alike, and side by side where they differ', () => {
+    const page = renderReport(sample());
+    expect(page).toContain('<tr><th scope="row"><code>targets</code></th><td>–</td><td>soft</td></tr>');
+    expect(page).toContain('Alike in all: <code>batch_size</code> 128. Off in all: <code>mix</code>, <code>ema</code>.');
+  });
+});
+
+describe('the calibration in the report', () => {
+  it('shows the error before and after a temperature on the set where it was fitted and on the test set, and once where there is none', () => {
+    const page = renderReport(sample());
+    expect(page).toContain('<tr><th scope="row">Student</th><td class="number">1.32</td><td class="number">12.0 % → 2.0 %</td><td class="number">13.0 % → 3.0 %</td></tr>');
+    expect(page).toContain('<tr><th scope="row">Teacher</th><td class="number">1</td><td class="number">–</td><td class="number">5.1 %</td></tr>');
+    expect(page).toContain('>Error on validation</th>');
+    expect(page).toContain('>Error on test</th>');
+  });
+
+  it('draws the bins that hold images, as trained and at the temperature', () => {
+    const page = renderReport(sample({calibration: [calibration()]}));
+    const [, before = '', after = ''] = /<g class="before">(.*?)<\/g><g class="after">(.*?)<\/g>/s.exec(page.slice(page.indexOf('id="calibration"'))) ?? [];
+    expect([count(before, '<circle'), count(after, '<circle')]).toEqual([2, 2]);
+    expect(renderReport(sample({calibration: [calibration({temperature: 1})]}))).not.toContain('<g class="before"');
+  });
+
+  it('has one column where the results are those of validation', () => expect(renderReport(sample({set: 'validation'})).match(/Error on validation/g)).toHaveLength(1));
+});
+
+it('shows figures with mirror images apart from the headline, and says that they are none', () => {
+  const flipped = {...sample().results, supervised: null, student: {top1: 0.432, top5: 0.73}};
+  const page = renderReport(sample({flipped}));
+  expect(page).toContain('With the mirror image as well <span class="chip">not the headline</span>');
+  expect(page).toContain('<tr><th scope="row">Student</th><td class="number">43.2 %</td><td class="number">73.0 %</td></tr>');
+  expect(page).toContain('<h1>The student gets 41.8');
+  expect(renderReport(sample())).not.toContain('mirror image');
+  tagsOf(page);
 });
 
 describe('the selection in the report', () => {

@@ -45,14 +45,16 @@ describe('the record of a stage', () => {
   });
 });
 
-it('keeps a finished stage\'s curves until it runs anew, and everything else for good', async () => {
+it('keeps what was told of trainings in order, whatever else was told', async () => {
   const {store} = await newStore();
-  store.events.add({type: 'evaluated', stage: 'teacher', part: '', epoch: 1, top1: 0.5, top5: 1, loss: 1});
-  store.events.add({type: 'note', stage: 'teacher', message: 'kept'});
-  expect(store.events.of('teacher', 'evaluated')).toMatchObject([{epoch: 1, top1: 0.5}]);
-  store.events.forgetCurves('teacher');
-  expect(store.events.of('teacher', 'evaluated')).toEqual([]);
-  expect(store.events.of('teacher', 'note')).toMatchObject([{message: 'kept'}]);
+  const begun = {type: 'begun', stage: 'teacher', part: '', step: 0, epoch: 0} as const;
+  const evaluated = {type: 'evaluated', stage: 'teacher', part: '', epoch: 1, top1: 0.5, top5: 1, loss: 1} as const;
+  store.events.add(begun);
+  store.events.add({type: 'note', stage: 'teacher', message: 'a note'});
+  store.events.add({...evaluated, stage: 'pretrain'});
+  store.events.add(evaluated);
+  expect(store.events.ofTrainings('teacher')).toEqual([begun, evaluated]);
+  expect(store.events.of('teacher', 'note')).toMatchObject([{message: 'a note'}]);
 });
 
 it('counts quarantined images by stage and part, without the leaks', async () => {

@@ -44,6 +44,14 @@ def test_accuracies_are_those_of_the_plain_count(train_task, task, emitted, pack
     with torch.inference_mode():
         logits = load_model(train_task['output'])(pack.images).numpy()
     labels = pack.samples[:, 1].numpy()
+    for result, temperature in zip(results, (1, 2), strict=True):
+        for when, error in (('before', result['ece_before']), ('after', result['ece_after'])):
+            bins = result['bins'][when]
+            assert len(bins) == 15
+            assert sum(entry['images'] for entry in bins) == 80
+            assert sum(entry['images'] * entry['accuracy'] for entry in bins) == pytest.approx(80 * result['top1'])
+            assert sum(entry['images'] * abs(entry['probability'] - entry['accuracy']) for entry in bins) == pytest.approx(80 * error)
+        assert (result['bins']['before'] == result['bins']['after']) == (temperature == 1)
     assert {key: results[0][key] for key in ('name', 'images', 'top5', 'flipped')} == {
         'name': 'one',
         'images': 80,

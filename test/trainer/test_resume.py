@@ -95,6 +95,10 @@ def test_killed_in_any_epoch_it_goes_on_exactly(killed_in, train_task, start, fi
     run = finish(start(slow))
     assert run.code == 0
     assert run.of('note')[0]['message'].startswith('Going on after step ')
+    # So that whoever draws curves drops what the killed attempt told of later steps.
+    (begun,) = run.of('begun')
+    assert begun['epoch'] == killed_in - 1 and begun['step'] > 0
+    assert all(reading['step'] > begun['step'] for reading in run.of('step'))
     assert digest(slow['output']) == digest(whole['output'])
 
 
