@@ -133,6 +133,7 @@ class Transfer {
         throw new Broken('the server does not send the range that was asked for');
       }
       if (statusCode !== 200 && statusCode !== 206) throw environmentError(`${address} says ${statusOf(statusCode)}. ${otherwise}`);
+      if (String(headers['content-type']).startsWith('text/html')) throw environmentError(`${address} answers with a web page, as networks do that want a login first. ${otherwise}`);
       const total = Number(range === null ? headers['content-length'] : range[2]);
       if (Number.isInteger(total) && total !== bytes) throw dataError(`${address} holds another file: ${count(total)} bytes, expected ${count(bytes)}. ${otherwise}`);
       if (statusCode === 200) await this.startAnew(headers);
@@ -178,6 +179,7 @@ class Transfer {
     for await (const chunk of received(body)) {
       if (this.at + chunk.length > bytes) {
         await this.handle.truncate(0);
+        this.at = 0;
         throw dataError(`${address} holds another file: more than the expected ${count(bytes)} bytes. ${otherwise}`);
       }
       for (let written = 0; written < chunk.length; ) written += (await this.handle.write(chunk, written, chunk.length - written, this.at + written)).bytesWritten;

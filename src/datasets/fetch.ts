@@ -129,7 +129,7 @@ async function unpackInto(folder: string, archive: string, dataset: Dataset, sig
     emit({type: 'dataset_progress', dataset: dataset.name, part: 'unpacking', done, total: null, unit: 'files', perSecond: (1000 * done) / (now - started)});
   };
   await publishFolder(folder, async temporary => {
-    await unpack({archive, into: temporary, folder: dataset.folder, signal, onFile});
+    await unpack({archive, format: archiveName(dataset).endsWith('.zip') ? 'zip' : 'tar.gz', into: temporary, folder: dataset.folder, signal, onFile});
     const unpacked: Receipt = {md5: dataset.md5, ...(await measure(temporary))};
     await writeFile(path.join(temporary, RECEIPT), JSON.stringify(unpacked));
   });

@@ -19,6 +19,7 @@ interface Member {
 
 export interface Unpacking {
   readonly archive: string;
+  readonly format: 'zip' | 'tar.gz';
   /** An empty folder, where the contents of the archive's one folder come to lie. */
   readonly into: string;
   /** The name of that one folder. What lies beside it in the archive is left out. */
@@ -28,7 +29,7 @@ export interface Unpacking {
 }
 
 /** Throws a data error (exit 3) for an archive that is damaged, or whose members are links or would lie elsewhere. */
-export async function unpack({archive, into, folder, signal, onFile}: Unpacking): Promise<void> {
+export async function unpack({archive, format, into, folder, signal, onFile}: Unpacking): Promise<void> {
   const made = new Set<string>();
   const makeFolder = async (relative: string) => {
     if (made.has(relative)) return;
@@ -36,7 +37,7 @@ export async function unpack({archive, into, folder, signal, onFile}: Unpacking)
     made.add(relative);
   };
   let files = 0;
-  const members = archive.endsWith('.zip') ? zipMembers(archive) : tarMembers(archive, path.join(into, '.unpacking.tar'), signal);
+  const members = format === 'zip' ? zipMembers(archive) : tarMembers(archive, path.join(into, '.unpacking.tar'), signal);
   try {
     for await (const {name, kind, read} of members) {
       throwIfStopped(signal);
