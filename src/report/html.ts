@@ -160,7 +160,8 @@ function calibrationSection({calibration, set}: ReportData): Markup | null {
   if (calibration.length === 0) return null;
   const fitted = calibration.some(({validation}) => validation !== null) && set !== 'validation';
   const moved = calibration.some(({temperature}) => temperature !== 1);
-  const cell = (errors: ReportCalibration['validation']) => html`<td class="number">${errors === null ? '–' : errorWords(errors)}</td>`;
+  const cell = (errors: ReportCalibration['validation']) =>
+    errors === null ? html`<td class="number">–</td>` : html`<td class="number">${percent(errors.after)}${errors.before === errors.after ? null : html`<small>was ${percent(errors.before)}</small>`}</td>`;
   return html`<section id="calibration">
 <h2>Calibration</h2>
 <table class="figures">
@@ -173,13 +174,10 @@ function calibrationSection({calibration, set}: ReportData): Markup | null {
 <div class="reliability">${calibration.map(one => html`<figure><figcaption>${modelNames[one.model]}</figcaption>${reliabilityPlot(modelNames[one.model], one)}</figure>`)}</div>
 <p class="note">Expected calibration errors, in 15 bins: by how much the probability of the best class misses the share of right answers, on average.
 The diagrams show each bin on the ${set} set: its probability (across) and its share of right answers (up). On the diagonal the model keeps what it claims, below it the model claims too much.${
-    moved ? html` ${swatch('before')} as trained ${swatch('after')} at its temperature` : null
+    moved ? html` ${legend('before', 'as trained')} ${legend('after', 'at its temperature')}` : null
   }</p>
 </section>`;
 }
-
-const errorWords = ({before, after}: {readonly before: number; readonly after: number}): string =>
-  before === after ? percent(after) : `${percent(before)} → ${percent(after)}`;
 
 // ---------------------------------------------------------------- curves
 
@@ -200,20 +198,23 @@ function training(curve: Curve, classes: number): Markup {
     ...(best ? [`epoch ${best.epoch} kept: ${percent(best.top1)} top-1, ${percent(best.top5)} top-5`] : []),
     ...(last ? [plural(last.totalSteps, 'step')] : []),
   ];
-  const top5 = classes > 5 ? html`${swatch('top5')} top-5 ` : null;
+  const top5 = classes > 5 ? legend('top5', 'top-5') : null;
   return html`<article>
 <h3>${title} <small>${facts.join(' · ')}</small></h3>
-<div class="curves"><figure>${accuracyPlot(curve, classes)}<figcaption>${swatch('top1')} validation top-1 ${top5}${swatch('best')} the epoch that was kept</figcaption></figure>
-${steps.length === 0 ? null : html`<figure>${lossPlot(curve)}<figcaption>${swatch('loss')} training loss, its spread ${swatch('validation')} validation loss</figcaption></figure>`}</div>
+<div class="curves"><figure>${accuracyPlot(curve, classes)}<figcaption>${legend('top1', 'validation top-1')} ${top5} ${legend('best', 'the epoch that was kept')}</figcaption></figure>
+${steps.length === 0 ? null : html`<figure>${lossPlot(curve)}<figcaption>${legend('loss', 'training loss, its spread')} ${legend('validation', 'validation loss')}</figcaption></figure>`}</div>
 ${
   steps.length === 0
     ? null
-    : html`<div class="small-curves"><figure>${smallPlots.rate(curve)}<figcaption>learning rate</figcaption></figure>
-<figure>${smallPlots.speed(curve)}<figcaption>images a second</figcaption></figure>
-<figure>${smallPlots.memory(curve)}<figcaption>memory of the device</figcaption></figure></div>`
+    : html`<div class="small-curves"><figure><figcaption>Learning rate</figcaption>${smallPlots.rate(curve)}</figure>
+<figure><figcaption>Images a second</figcaption>${smallPlots.speed(curve)}</figure>
+<figure><figcaption>Memory</figcaption>${smallPlots.memory(curve)}</figure></div>`
 }
 </article>`;
 }
+
+/** A line's style and what it stands for, never torn apart. */
+const legend = (kind: Parameters<typeof swatch>[0], text: string): Markup => html`<span class="legend">${swatch(kind)}${text}</span>`;
 
 function settingsUsed({steps, different, alike, off}: UsedSettings): Markup | null {
   if (steps.length === 0) return null;

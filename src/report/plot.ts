@@ -32,7 +32,7 @@ const frameOf = (kind: Frame['kind'], width: number, height: number, margin: {to
 });
 const WIDE = frameOf('wide', 440, 208, {top: 20, right: 18, bottom: 26, left: 46});
 const SMALL = frameOf('small', 290, 132, {top: 12, right: 16, bottom: 26, left: 54});
-const SQUARE = frameOf('square', 220, 214, {top: 8, right: 10, bottom: 26, left: 42});
+const SQUARE = frameOf('square', 224, 214, {top: 8, right: 10, bottom: 26, left: 46});
 
 /** Readings drawn of a training; more are averaged down to so many. */
 const POINTS = 120;

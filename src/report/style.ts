@@ -94,19 +94,19 @@ figure { margin: 0; }
 .dot { fill: var(--accent); }
 .best { fill: var(--paper); stroke: var(--accent); stroke-width: 2; }
 .plot .best-label { fill: var(--ink); font-weight: 600; }
-.swatch { width: 22px; height: 10px; margin: 0 .3em 0 0; }
+.swatch { width: 22px; height: 10px; margin-right: .4em; }
 figcaption { font-size: .8125rem; color: var(--muted); padding-left: 2.9rem; }
-figcaption .swatch:not(:first-child) { margin-left: 1em; }
+.legend { white-space: nowrap; margin-right: 1em; }
 .small-curves figcaption { padding-left: 18.6%; }
-.reliability figcaption { padding-left: 19%; }
-.note .swatch { margin: 0 0 0 .4em; }
+.reliability figcaption { padding-left: 20.5%; }
 
 .aside { margin-top: 2rem; }
 .figures { width: auto; min-width: min(34rem, 100%); }
 .figures th, .figures td, .settings th, .settings td { padding-block: .35rem; }
 .scrolled { overflow-x: auto; }
 .settings { width: auto; font-size: .875rem; }
-.settings th, .settings td { padding-right: 2rem; white-space: nowrap; }
+.settings th, .settings td { padding-right: 2rem; }
+.settings td { white-space: nowrap; }
 
 .counts { display: grid; grid-template-columns: repeat(6, 1fr); gap: 1.2rem; margin: 0 0 2.2rem; }
 dt { font-size: .8125rem; color: var(--muted); }
@@ -159,8 +159,11 @@ footer { margin-top: 4rem; padding-top: 1.2rem; border-top: 1px solid var(--line
   .reliability { grid-template-columns: 1fr 1fr; gap: 1rem; }
   .plot { font-size: 13px; }
   .plot.small { font-size: 10px; }
-  .figures th, .figures td { padding-right: .7rem; }
-  .settings th, .settings td { padding-right: 1.1rem; }
+  .plot.square { font-size: 14px; }
+  .figures { font-size: .9375rem; }
+  .figures :is(th, td):not(:last-child) { padding-right: .7rem; }
+  .settings { font-size: .8125rem; }
+  .settings :is(th, td) { padding-right: .7rem; }
   h3 small { display: block; margin-left: 0; }
   .counts { grid-template-columns: repeat(3, 1fr); }
   .results thead, .classes thead { display: none; }
@@ -183,7 +186,7 @@ footer { margin-top: 4rem; padding-top: 1.2rem; border-top: 1px solid var(--line
   body { max-width: none; padding: 0; font-size: 10pt; }
   section { margin-top: 2rem; }
   #find { display: none; }
-  .plot { font-size: 13px; }
+  .plot.wide { font-size: 13px; }
   .reliability { grid-template-columns: repeat(4, 1fr); gap: .6rem; }
   .settings { font-size: 8.5pt; }
   .settings th, .settings td { padding-right: 1rem; }

@@ -50,7 +50,8 @@ async function gather(context: RunContext): Promise<ReportData> {
     about: config.about ?? '',
     finishedAt: new Date().toISOString(),
     pupil: version,
-    device,
+    // What the evaluation worked on: a report that is written anew later proves no device.
+    device: store.events.of('evaluate', 'device').at(-1)?.device ?? device,
     seed: config.seed,
     results: evaluated.results,
     flipped: evaluated.flipped,
@@ -86,18 +87,17 @@ interface Training extends TrainedStep {
 
 function trainings(store: Store, evaluated: EvaluateSummary): Training[] {
   const trained = (stage: StageName) => z.object({bestEpoch: z.number(), epochs: z.number(), steps: z.number(), batchSize: z.number()}).safeParse(store.stages.read(stage)?.summary).data;
-  const training = (stage: 'teacher' | 'pretrain' | 'finetune', title: string): Training[] => {
+  const training = (stage: 'teacher' | 'pretrain' | 'finetune', title: string, curveTitle: string): Training[] => {
     const summary = trained(stage);
-    return summary === undefined ? [] : [{stage, step: stage, title, pseudo: stage === 'pretrain', ...summary, curve: {title, ...readingsOf(store, stage, ''), bestEpoch: summary.bestEpoch}}];
+    return summary === undefined ? [] : [{stage, step: stage, title, pseudo: stage === 'pretrain', ...summary, curve: {title: curveTitle, ...readingsOf(store, stage, ''), bestEpoch: summary.bestEpoch}}];
   };
   const {steps, baselineEpoch} = evaluated;
-  const title = 'Supervised baseline';
   const readings = readingsOf(store, 'evaluate', 'baseline');
   const baseline: Training[] =
     steps === null || baselineEpoch === null
       ? []
-      : [{stage: 'evaluate', step: 'pretrain', title, pseudo: false, epochs: readings.evaluations.at(-1)?.epoch ?? baselineEpoch, steps: steps.supervised, batchSize: null, curve: {title, ...readings, bestEpoch: baselineEpoch}}];
-  return [...training('teacher', 'Teacher'), ...baseline, ...training('pretrain', 'Student, pre-training'), ...training('finetune', 'Student, fine-tuning')];
+      : [{stage: 'evaluate', step: 'pretrain', title: 'Baseline', pseudo: false, epochs: readings.evaluations.at(-1)?.epoch ?? baselineEpoch, steps: steps.supervised, batchSize: null, curve: {title: 'Supervised baseline', ...readings, bestEpoch: baselineEpoch}}];
+  return [...training('teacher', 'Teacher', 'Teacher'), ...baseline, ...training('pretrain', 'Pre-training', 'Student, pre-training'), ...training('finetune', 'Fine-tuning', 'Student, fine-tuning')];
 }
 
 /** Errors on validation come from the exports, which fitted the temperatures there; those on the evaluated set and the diagrams from the evaluation. */

@@ -201,7 +201,7 @@ describe('the settings in the report', () => {
 describe('the calibration in the report', () => {
   it('shows the error before and after a temperature on the set where it was fitted and on the test set, and once where there is none', () => {
     const page = renderReport(sample());
-    expect(page).toContain('<tr><th scope="row">Student</th><td class="number">1.32</td><td class="number">12.0 % → 2.0 %</td><td class="number">13.0 % → 3.0 %</td></tr>');
+    expect(page).toContain('<tr><th scope="row">Student</th><td class="number">1.32</td><td class="number">2.0 %<small>was 12.0 %</small></td><td class="number">3.0 %<small>was 13.0 %</small></td></tr>');
     expect(page).toContain('<tr><th scope="row">Teacher</th><td class="number">1</td><td class="number">–</td><td class="number">5.1 %</td></tr>');
     expect(page).toContain('>Error on validation</th>');
     expect(page).toContain('>Error on test</th>');
