@@ -68,6 +68,17 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
       async flags => (await import('./commands/fetch.js')).fetchByName(flags, stop),
     )
     .command(
+      'experiment <file>',
+      'Run every arm of an experiment under every seed, and compare them',
+      command =>
+        jsonOption(homeOption(command))
+          .positional('file', {type: 'string', demandOption: true, describe: 'A YAML file with arms and seeds, such as those in experiments/'})
+          .option('device', text('auto, cpu, cuda or cuda:N'))
+          .option('python', text("Interpreter with torch (default: PUPIL_PYTHON, else pupil's own)"))
+          .option('dry-run', {type: 'boolean', default: false, describe: 'Say what would run, and how long it would take'}),
+      async flags => (await import('./commands/experiment.js')).experiment(flags, stop),
+    )
+    .command(
       'status',
       'Where each stage stands, and why',
       command => jsonOption(runOption(command)),

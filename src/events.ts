@@ -45,6 +45,10 @@ interface OfStage {
 }
 
 export type Event =
+  /** A run of an experiment begins; `secondsLeft` of all of them, from what earlier ones took, null where none was measured. */
+  | {readonly type: 'run_started'; readonly run: string; readonly position: number; readonly total: number; readonly secondsLeft: number | null}
+  /** One run of an experiment failed; the others go on. */
+  | {readonly type: 'run_failed'; readonly run: string; readonly exitCode: number; readonly message: string}
   | {readonly type: 'started'; readonly run: string; readonly home: string; readonly device: string}
   | {readonly type: 'stage_fresh'; readonly stage: StageName; readonly reason: string}
   | {readonly type: 'stage_skipped'; readonly stage: StageName; readonly reason: string}

@@ -21,6 +21,9 @@ export interface RunPaths {
   pack(name: string): string;
 }
 
+/** A file of an experiment's results. */
+export const experimentFile = (home: string, experiment: string, name: string): string => path.join(home, 'models', experiment, name);
+
 export const databaseFolder = (home: string): string => path.join(home, 'db');
 
 export function runPaths(home: string, run: string): RunPaths {

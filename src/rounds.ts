@@ -2,7 +2,7 @@
 import {configSchema, studentModel, type Config} from './config.js';
 import {runPaths} from './home.js';
 
-const nameOf = (run: string, round: number): string => (round === 1 ? run : `${run}.round${round}`);
+export const roundName = (run: string, round: number): string => (round === 1 ? run : `${run}.round${round}`);
 
 /** The run whose round this one is (itself, in round 1), and which. */
 export function roundOf(run: string): {readonly first: string; readonly round: number} {
@@ -21,8 +21,8 @@ export function configsOfRounds(config: Config, home: string): Config[] {
 
 function nextRound(config: Config, home: string, round: number): Config {
   const model = studentModel(config);
-  const student = runPaths(home, nameOf(config.run, round - 1)).model('student', 'model.safetensors');
+  const student = runPaths(home, roundName(config.run, round - 1)).model('student', 'model.safetensors');
   // What was said of the first teacher's file does not hold for ours, which knows its classes and its normalisation.
   const {classes, mean, std, input, output} = configSchema.shape.teacher.parse({});
-  return {...config, run: nameOf(config.run, round), teacher: {...config.teacher, model, file: student, classes, mean, std, input, output}, student: {...config.student, model}};
+  return {...config, run: roundName(config.run, round), teacher: {...config.teacher, model, file: student, classes, mean, std, input, output}, student: {...config.student, model}};
 }

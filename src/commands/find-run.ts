@@ -4,6 +4,7 @@ import path from 'node:path';
 import {configSchema, type Config} from '../config.js';
 import {environmentError, usageError} from '../errors.js';
 import {databaseFolder, runPaths, type RunPaths} from '../home.js';
+import {roundOf, roundsAmong} from '../rounds.js';
 import {openStoreToRead, type Store} from '../store/open.js';
 
 export interface RunFlags {
@@ -22,6 +23,14 @@ export function runsOf(home: string): string[] {
     .filter(name => name.endsWith('.sqlite'))
     .sort((a, b) => written(b) - written(a))
     .map(name => name.slice(0, -'.sqlite'.length));
+}
+
+/** Tells people, beside what they asked for, of the other rounds of a run. */
+export function tellOtherRounds({home, run}: RunPaths): void {
+  const rounds = roundsAmong(runsOf(home), run);
+  const others = rounds.filter(other => other !== run).map(other => `--run ${other}`);
+  if (others.length === 0) return;
+  process.stderr.write(`Round ${roundOf(run).round} of ${rounds.length}; the other${others.length > 1 ? 's' : ''}: ${others.join(', ')}; side by side: pupil compare ${rounds[0]} ${rounds.at(-1)}\n`);
 }
 
 export interface OpenRun {

@@ -4,7 +4,7 @@ import {dataError, usageError} from '../errors.js';
 import {table} from '../report/table.js';
 import type {RankingRow} from '../store/rankings.js';
 import {count} from '../words.js';
-import {openRun, type OpenRun, type RunFlags} from './find-run.js';
+import {openRun, tellOtherRounds, type OpenRun, type RunFlags} from './find-run.js';
 
 export interface RankingsFlags extends RunFlags {
   readonly class?: string | undefined;
@@ -22,6 +22,7 @@ export function rankings(flags: RankingsFlags): void {
       throw dataError(`Run ${run.paths.run} has no rankings yet: its select stage has not finished. Run pupil orchestrate.`);
     }
     process.stdout.write(flags.class === undefined ? allClasses(run, flags) : oneClass(run, flags.class, flags));
+    if (!flags.csv && !flags.json) tellOtherRounds(run.paths);
   } finally {
     run.store.close();
   }

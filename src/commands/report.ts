@@ -7,7 +7,7 @@ import {contextFor} from '../stages/context.js';
 import {stages} from '../stages/index.js';
 import {takeLock} from '../store/lock.js';
 import {openStore} from '../store/open.js';
-import {openRun, type RunFlags} from './find-run.js';
+import {openRun, tellOtherRounds, type RunFlags} from './find-run.js';
 
 export async function report(flags: RunFlags, stop: Stop): Promise<void> {
   const {paths, config, store: looked} = openRun(flags);
@@ -27,4 +27,5 @@ export async function report(flags: RunFlags, stop: Stop): Promise<void> {
     lock.release();
   }
   process.stdout.write(`${paths.report}\n`);
+  tellOtherRounds(paths);
 }

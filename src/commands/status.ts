@@ -10,7 +10,7 @@ import {stages} from '../stages/index.js';
 import {isLocked} from '../store/lock.js';
 import type {OutputRecord} from '../store/stages.js';
 import {count, duration} from '../words.js';
-import {openRun, type OpenRun, type RunFlags} from './find-run.js';
+import {openRun, tellOtherRounds, type OpenRun, type RunFlags} from './find-run.js';
 
 /** What people see of a stage. `running` is believed only while somebody holds the lock. */
 type Standing = 'fresh' | 'stale' | 'never' | 'running' | 'interrupted' | 'failed';
@@ -45,6 +45,7 @@ export async function status(flags: RunFlags & {readonly json: boolean}, stop: S
     const body = rows.map(row => [row.name, row.status, row.seconds === 0 ? '' : duration(row.seconds), row.status === 'fresh' && row.headline !== '' ? row.headline : row.reason]);
     const text = table(['stage', 'status', 'time', ''], body, {align: ['left', 'left', 'right'], ...(process.stdout.isTTY && {width: process.stdout.columns})});
     process.stdout.write(`${paint('bold', `Run ${run.paths.run} in ${run.paths.home}`)}\n${text}\n${setAside(run)}`);
+    tellOtherRounds(run.paths);
   } finally {
     run.store.close();
   }

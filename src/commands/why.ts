@@ -6,7 +6,7 @@ import {toPrintable} from '../images/printable-path.js';
 import {table} from '../report/table.js';
 import {shardFile} from '../stages/score.js';
 import {count} from '../words.js';
-import {openRun, type OpenRun, type RunFlags} from './find-run.js';
+import {openRun, tellOtherRounds, type OpenRun, type RunFlags} from './find-run.js';
 
 interface ClassVerdict {
   readonly class: string;
@@ -39,6 +39,7 @@ export async function why(flags: RunFlags & {readonly image: string; readonly js
     }
     const rows = classes.map(row => [String(row.position), row.class, row.score.toFixed(5), row.rank === null ? '' : count(row.rank), row.cutoff?.toFixed(5) ?? '', row.reason]);
     process.stdout.write(`${head}${table(['', 'class', 'score', 'rank', 'cut-off', ''], rows, {align: ['right', 'left', 'right', 'right', 'right']})}\n`);
+    tellOtherRounds(paths);
   } finally {
     store.close();
   }

@@ -3,9 +3,12 @@ import {createHash} from 'node:crypto';
 import {scaleLinear} from 'd3-scale';
 import type {Accuracy, Results} from '../events.js';
 import {count, duration, percent, plural, rate} from '../words.js';
+import {armsStyle} from './experiment-plot.js';
+import {experimentSection} from './experiment-section.js';
 import {html, verbatim, type Markup} from './markup.js';
 import {accuracyPlot, lossPlot, reliabilityPlot, smallPlots, swatch} from './plot.js';
 import type {Curve, ReportCalibration, ReportData, UsedSettings} from './report-data.js';
+import {roundsSection} from './rounds-section.js';
 import {findScript, selectionSection} from './selection.js';
 import {style} from './style.js';
 import {verdict, wilson} from './verdict.js';
@@ -31,13 +34,15 @@ export const renderReport = (data: ReportData): string =>
 <meta name="color-scheme" content="light dark">
 <title>${data.run}: pupil report</title>
 <link rel="icon" href="data:,">
-<style>${verbatim(style)}</style>
+<style>${verbatim(data.experiment === null ? style : style + armsStyle)}</style>
 </head>
 <body>
 ${head(data)}
 <main>
 ${resultsSection(data)}
 ${calibrationSection(data)}
+${roundsSection(data.rounds)}
+${data.experiment === null ? null : experimentSection(data.experiment)}
 ${curvesSection(data)}
 ${dataSection(data)}
 ${selectionSection(data)}

@@ -1,5 +1,7 @@
 /** Everything that the report of a run shows; stages/report.ts gathers it, html.ts draws it. */
 import type {ReliabilityBin} from '../children/protocol.js';
+import type {ExperimentResults} from './experiment-results.js';
+import type {RoundData} from './rounds-section.js';
 import type {Results, SelectionCounts} from '../events.js';
 
 /** One training's curves: readings at most one a second, and what validation said after an epoch. */
@@ -98,6 +100,10 @@ export interface ReportData {
   readonly classes: readonly ReportClass[];
   /** What was set aside, by stage and code. */
   readonly quarantine: readonly {readonly stage: string; readonly code: string; readonly images: number}[];
+  /** The rounds before this one, and this one last. */
+  readonly rounds: readonly RoundData[];
+  /** The experiment that the run is a part of. */
+  readonly experiment: ExperimentResults | null;
   /** The whole configuration as YAML. */
   readonly config: string;
 }

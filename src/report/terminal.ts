@@ -29,6 +29,10 @@ const of = ({stage, part}: {stage: string; part: string}): string => name(stage)
 /** A line that stays. Null: the event is shown only while it is the latest, or not at all. */
 export function lasting(event: Event, paint: Paint): string | null {
   switch (event.type) {
+    case 'run_started':
+      return `${paint('bold', `[${event.position} of ${event.total}] ${event.run}`)}${event.secondsLeft === null || event.secondsLeft === 0 ? '' : paint('dim', `, about ${duration(event.secondsLeft)} left`)}`;
+    case 'run_failed':
+      return `${paint('red', 'x')} ${event.run} failed: ${event.message}`;
     case 'started':
       return `${paint('bold', `pupil ${event.run}`)} ${paint('dim', `in ${event.home} on ${event.device}`)}`;
     case 'stage_fresh':
@@ -82,6 +86,8 @@ export function moving(event: Event): string | null {
     }
     case 'evaluated':
       return `${of(event)} epoch ${event.epoch}, validation top-1 ${percent(event.top1)}`;
+    case 'run_started':
+    case 'run_failed':
     case 'started':
     case 'stage_fresh':
     case 'stage_skipped':

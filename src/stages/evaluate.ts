@@ -25,6 +25,8 @@ export interface EvaluateSummary {
   readonly steps: {readonly student: number; readonly supervised: number} | null;
   /** The epoch of the baseline whose weights were kept; null without a baseline. */
   readonly baselineEpoch: number | null;
+  /** What its training took, wherever it took place: a copy of a run has its baseline from there. */
+  readonly baselineSeconds: number | null;
 }
 
 export const evaluate: Stage<RunContext> = {
@@ -68,7 +70,7 @@ export const evaluate: Stage<RunContext> = {
     };
     const headline = resultsOf(({top1, top5}) => ({top1, top5}));
     const results = {...headline, teacher: headline.teacher ?? (await evaluateGiven(context, set))};
-    const summary: EvaluateSummary = {
+    const summary: Omit<EvaluateSummary, 'baselineSeconds'> = {
       results,
       flipped: config.evaluate.flip ? resultsOf(({flipped}) => flipped) : null,
       calibration: Object.fromEntries(
@@ -87,7 +89,7 @@ export const evaluate: Stage<RunContext> = {
       ...(results.supervised ? [`supervised baseline ${percent(results.supervised.top1)}`] : []),
       `student ${percent(results.student?.top1 ?? 0)}`,
     ];
-    return {outputs: [{name: 'results', files: [file]}], summary, headline: `${set} top-1: ${words.join(', ')}`};
+    return {outputs: [{name: 'results', files: [file]}], summary: {...summary, baselineSeconds: baseline?.seconds ?? null}, headline: `${set} top-1: ${words.join(', ')}`};
   },
 };
 
@@ -101,7 +103,7 @@ async function evaluateGiven(context: RunContext, pack: string): Promise<Accurac
  * The fair baseline: the student's net, from scratch, on the labels alone, for at least as many steps as the student had in
  * both of its trainings. A gain over a teacher that was trained for less is no gain.
  */
-async function trainBaseline(context: RunContext, inputs: readonly string[]): Promise<{steps: NonNullable<EvaluateSummary['steps']>; epoch: number}> {
+async function trainBaseline(context: RunContext, inputs: readonly string[]): Promise<{steps: NonNullable<EvaluateSummary['steps']>; epoch: number; seconds: number}> {
   const {store} = context;
   const trained = (stage: 'pretrain' | 'finetune') => store.stages.read(stage)?.summary as {steps: number; batchSize: number};
   const student = trained('pretrain').steps + trained('finetune').steps;
@@ -109,5 +111,5 @@ async function trainBaseline(context: RunContext, inputs: readonly string[]): Pr
   const stepsPerEpoch = Math.ceil(images / trained('pretrain').batchSize);
   const epochs = Math.ceil(student / stepsPerEpoch);
   const result = await train(context, {stage: 'evaluate', part: 'baseline', step: 'pretrain', folder: 'supervised', trainPack: 'train', init: null, epochs, inputs});
-  return {steps: {student, supervised: result.steps}, epoch: result.bestEpoch};
+  return {steps: {student, supervised: result.steps}, epoch: result.bestEpoch, seconds: result.seconds};
 }

@@ -11,6 +11,7 @@ import type {Stage, StageResult} from '../pipeline/stage.js';
 import {renderReport} from '../report/html.js';
 import type {Curve, ReportCalibration, ReportClass, ReportData, ReportStage} from '../report/report-data.js';
 import type {Store} from '../store/open.js';
+import {earlierRounds, experimentAround} from './beside.js';
 import {runWorker, type RunContext} from './context.js';
 import {readingsOf} from './curves.js';
 import type {EvaluateSummary} from './evaluate.js';
@@ -68,6 +69,8 @@ async function gather(context: RunContext): Promise<ReportData> {
     classes: await rankedClasses(context),
     quarantine: store.quarantine.counts(),
     config: stringify(config),
+    rounds: [...earlierRounds(paths), {run: paths.run, results: evaluated.results, selection}],
+    experiment: await experimentAround(paths),
   };
 }
 

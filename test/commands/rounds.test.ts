@@ -109,3 +109,16 @@ it('a dry run tells what the rounds would do', async () => {
   expect(both.filter(line => /fresh +nothing changed/.test(line))).toHaveLength(17);
   expect(await dry('rounds=3', 'select.top_k=4')).toContain('Then colours.round2, colours.round3, each with the student before as its teacher: every stage but prepare would run.');
 });
+
+it.each([['status'], ['rankings'], ['rankings', 'red'], ['report']])('pupil %s %s names the other rounds, beside what it was asked for', async (...command) => {
+  const home = await aCopy();
+  const {stdout, stderr} = await pupil([...command, '--home', home, '--run', 'colours']);
+  expect(stderr.trimEnd().split('\n').at(-1)).toBe('Round 1 of 2; the other: --run colours.round2; side by side: pupil compare colours colours.round2');
+  expect(stdout).not.toContain('Round');
+});
+
+it('pupil compare puts two rounds side by side', async () => {
+  const text = await look(['compare', 'colours', 'colours.round2', '--home', finished]);
+  expect(text).toMatch(/^student top-1 +100\.0 % +100\.0 %$/m);
+  expect(text).toMatch(/^teacher\.file +null .*models\/colours\/student\/model\.safetensors$/m);
+});

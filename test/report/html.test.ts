@@ -41,6 +41,8 @@ const sample = (changes: Partial<ReportData> = {}): ReportData => ({
     student: {top1: 0.418, top5: 0.717},
   },
   flipped: null,
+  rounds: [],
+  experiment: null,
   calibration: [calibration({model: 'teacher', temperature: 1, validation: null, evaluated: {before: 0.051, after: 0.051}}), calibration()],
   set: 'test',
   evaluatedImages: 10_000,

@@ -112,6 +112,17 @@ describe('the view in a pipe', () => {
   });
 });
 
+it('tells which run of an experiment begins, how long all are likely to take, and which failed', () => {
+  const {stream: pipe, written} = stream(false);
+  show(
+    viewFor(pipe),
+    {type: 'run_started', run: 'birds.k100.seed0', position: 3, total: 27, secondsLeft: 4800},
+    {type: 'run_started', run: 'birds.k100.seed1', position: 4, total: 27, secondsLeft: null},
+    {type: 'run_failed', run: 'birds.k100.seed1', exitCode: 5, message: 'The loss became nan.'},
+  );
+  expect(written()).toBe('[3 of 27] birds.k100.seed0, about 80 min 0 s left\n[4 of 27] birds.k100.seed1\nx birds.k100.seed1 failed: The loss became nan.\n');
+});
+
 it('gives scripts one line of JSON an event, keys in snake_case', () => {
   const {stream: pipe, written} = stream(false);
   show(jsonView(pipe), step(), {type: 'done', run: 'demo', seconds: 1, stages: {score: {status: 'ran', seconds: 1}}, results: null, selection: null, rounds: []});

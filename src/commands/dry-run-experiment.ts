@@ -1,0 +1,125 @@
+/** `pupil experiment --dry-run`: which stages of each run would run, and how long all of it would take; nothing is written. */
+import {existsSync} from 'node:fs';
+import {mkdtemp, rm} from 'node:fs/promises';
+import {tmpdir} from 'node:os';
+import path from 'node:path';
+import type {Stop} from '../children/child.js';
+import {findPython} from '../children/python-env.js';
+import {trainingSettings} from '../config.js';
+import type {StageName} from '../events.js';
+import type {Experiment, ExperimentRun} from '../experiment.js';
+import {runPaths} from '../home.js';
+import {sharedStages} from '../pipeline/most-alike.js';
+import {inspect} from '../pipeline/run.js';
+import {table} from '../report/table.js';
+import {painter} from '../report/terminal.js';
+import {contextFor, withDevice, type RunContext} from '../stages/context.js';
+import {demoPicturesFolder, lacksDemoPictures} from '../stages/demo-pictures.js';
+import {countImages, estimate, measureSpeeds} from '../stages/estimate.js';
+import {stages} from '../stages/index.js';
+import {trainingIngredients} from '../stages/train.js';
+import {openStore, openStoreToRead} from '../store/open.js';
+import {duration, plural} from '../words.js';
+
+interface Flags {
+  readonly home: string;
+  readonly python?: string | undefined;
+  readonly json: boolean;
+}
+
+interface PlannedRun {
+  readonly run: string;
+  readonly stages: readonly StageName[];
+  readonly seconds: number;
+}
+
+export async function dryRunOfExperiment({name, runs}: Experiment, flags: Flags, stop: Stop): Promise<void> {
+  if (runs.some(({config}) => lacksDemoPictures(config, flags.home))) {
+    process.stdout.write(`The demo's pictures would be drawn into ${demoPicturesFolder(flags.home)} first, and then every run would run.\n`);
+    return;
+  }
+  // The children's configs and logs go where nothing of a run lies.
+  const attempts = await mkdtemp(path.join(tmpdir(), 'pupil-dry-run-'));
+  const blank = openStore(':memory:');
+  let planned;
+  try {
+    const contexts: RunContext[] = [];
+    for (const {config} of runs) contexts.push(await contextFor(config, {paths: {...runPaths(flags.home, config.run), attempts}, store: blank, stop, emit: () => {}}));
+    planned = await planRuns(runs, contexts, flags);
+  } finally {
+    blank.close();
+    await rm(attempts, {recursive: true, force: true});
+  }
+  const seconds = planned.reduce((sum, run) => sum + run.seconds, 0);
+  if (flags.json) {
+    process.stdout.write(`${JSON.stringify({experiment: name, seconds, runs: planned})}\n`);
+    return;
+  }
+  const rows = planned.map(({run, stages: stale, seconds}) => [run, seconds === 0 ? '' : duration(seconds), stale.length === 0 ? 'nothing' : stale.length === stages.length ? 'every stage' : stale.join(', ')]);
+  const text = table(['run', 'time', 'would run'], rows, {align: ['left', 'right'], ...(process.stdout.isTTY && {width: process.stdout.columns})});
+  process.stdout.write(`${painter(process.stdout)('bold', `Experiment ${name} in ${flags.home}`)}\n${text}\n`);
+  if (seconds > 0) process.stdout.write(`About ${duration(seconds)} of training and scoring in ${plural(runs.length, 'run')}, at the speed that was just measured; reading and decoding come on top.\n`);
+  process.stdout.write('Nothing was written.\n');
+}
+
+async function planRuns(runs: readonly ExperimentRun[], contexts: readonly RunContext[], flags: Flags): Promise<PlannedRun[]> {
+  const planned: PlannedRun[] = [];
+  const baselines = new Set<string>();
+  const device = once(async context => (await withDevice(context, findPython(flags.python))).device);
+  const speedsOf = memo(speedKey, async context => await measureSpeeds({...context, python: findPython(flags.python), device: await device(context)}));
+  const countsOf = memo(({config: {labelled, validation, unlabelled, test}}) => JSON.stringify([labelled, validation, unlabelled, test]), countImages);
+  for (const [index, context] of contexts.entries()) {
+    const fresh = (await freshNow(context, flags.home)) ?? (await sharedWith(context, contexts.filter((_, other) => other !== index && runs[other]!.seed === runs[index]!.seed && (other < index || existsSync(runPaths(flags.home, runs[other]!.config.run).database)))));
+    const stale = stages.map(stage => stage.name).filter(stage => !fresh.has(stage));
+    const amounts = estimate(context, await countsOf(context), stale.length === 0 ? null : await speedsOf(context));
+    // A baseline of equal data, settings and steps is trained once, whosever it is.
+    const settings = {...trainingIngredients(context, 'pretrain'), epochs: ''};
+    const baseline = JSON.stringify([settings, amounts.evaluate.steps]);
+    const secondsOf = (stage: StageName) => (stage === 'evaluate' && baselines.has(baseline) ? 0 : (amounts[stage].seconds ?? 0));
+    // Later rounds score, pre-train and fine-tune once more each.
+    const round = (['score', 'pretrain', 'finetune'] as const).reduce((sum, stage) => sum + (amounts[stage].seconds ?? 0), 0);
+    const rounds = existsSync(runPaths(flags.home, `${context.config.run}.round${context.config.rounds}`).database) ? 0 : context.config.rounds - 1;
+    planned.push({run: context.config.run, stages: stale, seconds: stale.reduce((sum, stage) => sum + secondsOf(stage), 0) + rounds * round});
+    baselines.add(baseline);
+  }
+  return planned;
+}
+
+/** What of a run that exists is fresh; null where there is none yet. */
+async function freshNow(context: RunContext, home: string): Promise<ReadonlySet<StageName> | null> {
+  const store = openStoreToRead(runPaths(home, context.config.run).database);
+  if (store === null) return null;
+  try {
+    const plan = await inspect(stages, {...context, store}, {restamp: false});
+    return new Set(plan.filter(({verdict}) => verdict.fresh).map(({stage}) => stage.name));
+  } finally {
+    store.close();
+  }
+}
+
+/** What a new run would find done in the run that it starts as a copy of. Its report is always its own. */
+async function sharedWith(context: RunContext, others: readonly RunContext[]): Promise<ReadonlySet<StageName>> {
+  let best: ReadonlySet<StageName> = new Set();
+  for (const other of others) {
+    const shared = await sharedStages(stages, context, other);
+    shared.delete('report');
+    if (shared.size > best.size) best = shared;
+  }
+  return best;
+}
+
+const speedKey = ({config, size}: RunContext): string =>
+  JSON.stringify((['teacher', 'pretrain'] as const).map(step => trainingSettings(config, step, size)).map(({model, stem, batchSize, precision}) => [model, stem, batchSize, precision]));
+
+/** Asks once for all contexts that have the same key. */
+function memo<Value>(keyOf: (context: RunContext) => string, ask: (context: RunContext) => Promise<Value>): (context: RunContext) => Promise<Value> {
+  const answers = new Map<string, Promise<Value>>();
+  return context => {
+    const key = keyOf(context);
+    const answer = answers.get(key) ?? ask(context);
+    answers.set(key, answer);
+    return answer;
+  };
+}
+
+const once = <Value>(ask: (context: RunContext) => Promise<Value>): ((context: RunContext) => Promise<Value>) => memo(() => '', ask);

@@ -1,0 +1,40 @@
+/** What stands beside a run in its report: the rounds before it, and the experiment that it is a part of. */
+import {existsSync} from 'node:fs';
+import {readFile} from 'node:fs/promises';
+import {fromWire} from '../children/protocol.js';
+import type {SelectionCounts} from '../events.js';
+import {experimentOf} from '../experiment.js';
+import {experimentFile, runPaths, type RunPaths} from '../home.js';
+import {experimentResults, type ExperimentResults} from '../report/experiment-results.js';
+import type {RoundData} from '../report/rounds-section.js';
+import {roundName, roundOf} from '../rounds.js';
+import {openStoreToRead} from '../store/open.js';
+import type {EvaluateSummary} from './evaluate.js';
+
+/** The finished rounds before this one, in order. */
+export function earlierRounds({home, run}: RunPaths): RoundData[] {
+  const {first, round} = roundOf(run);
+  return Array.from({length: round - 1}, (_, index) => roundName(first, index + 1)).flatMap(name => {
+    const store = openStoreToRead(runPaths(home, name).database);
+    if (store === null) return [];
+    try {
+      const [evaluated, selected] = [store.stages.read('evaluate'), store.stages.read('select')];
+      if (evaluated?.status !== 'done' || selected?.status !== 'done') return [];
+      // Written by those stages in these shapes.
+      return [{run: name, results: (evaluated.summary as EvaluateSummary).results, selection: selected.summary as SelectionCounts}];
+    } finally {
+      store.close();
+    }
+  });
+}
+
+/** The results of the experiment that the run is a part of, as they were last written; null where there are none. */
+export async function experimentAround({home, run}: RunPaths): Promise<ExperimentResults | null> {
+  const {first} = roundOf(run);
+  const experiment = experimentOf(first);
+  if (experiment === null) return null;
+  const file = experimentFile(home, experiment, 'table.json');
+  if (!existsSync(file)) return null;
+  const parsed = experimentResults.safeParse(fromWire(await readFile(file, 'utf8')));
+  return parsed.success && parsed.data.runs.some(other => other.run === first) ? parsed.data : null;
+}
