@@ -16,6 +16,7 @@ import {drawDemoPictures, lacksDemoPictures} from '../stages/demo-pictures.js';
 import type {EvaluateSummary} from '../stages/evaluate.js';
 import {stages} from '../stages/index.js';
 import {archiveRun, changedInputs} from '../stages/inputs.js';
+import {fetchMissing, missingDatasets} from '../stages/missing-datasets.js';
 import {isLocked, takeLock} from '../store/lock.js';
 import {openStore, openStoreToRead, type Store} from '../store/open.js';
 import {explainFault} from './machine-fault.js';
@@ -51,6 +52,12 @@ async function bringUpToDate(request: RunRequest, stop: Stop, emit: Emit): Promi
   let store: Store | null = null;
   try {
     if (lacksDemoPictures(config, home)) await drawDemoPictures({paths, threads: threadsOf(config), stop, emit});
+    const missing = missingDatasets(config, home);
+    if (missing.length > 0) {
+      // Whoever lacks Python should not wait for a download first.
+      findPython(request.python);
+      await fetchMissing(missing, {home, signal: stop.requested, emit});
+    }
     if (!existsSync(paths.database)) await startAsCopy(request, paths, stop, emit);
     store = openStore(paths.database);
     let context = await openContext(store, config, paths, stop, emit);

@@ -88,7 +88,7 @@ function downloadOf(dataset: Dataset, home: string, mirror: string | null): Down
     file: `${placed}.part`,
     bytes,
     md5,
-    otherwise: `To do without it, download ${address} on a machine that can, put the file here as ${placed}, and run the same command again; or name a mirror of it: pupil fetch ${dataset.name} --mirror URL.`,
+    otherwise: `To do without it, download ${address} on a machine that can, put the file here as ${placed}, and run the same command again; or name a mirror of it: pupil fetch ${dataset.name}${home === process.cwd() ? '' : ` --home ${home}`} --mirror URL.`,
   };
 }
 

@@ -34,9 +34,12 @@ export function reasonOf(error: unknown): string {
 
 /** Tells which proxy this machine is set to use for an address, without the password that it may hold; empty where none is. */
 export function proxyHint(address: string): string {
-  const names = new URL(address).protocol === 'https:' ? ['https_proxy', 'HTTPS_PROXY', 'http_proxy', 'HTTP_PROXY'] : ['http_proxy', 'HTTP_PROXY'];
-  const name = names.find(candidate => process.env[candidate]);
-  if (name === undefined) return '';
-  const proxy = process.env[name] ?? '';
-  return ` (${name} names ${URL.canParse(proxy) ? new URL(proxy).host : 'something that is no URL'} as the proxy)`;
+  // In the order in which the HTTP client looks: a lower-case name wins, even an empty one.
+  const protocols = new URL(address).protocol === 'https:' ? ['https', 'http'] : ['http'];
+  for (const protocol of protocols) {
+    const name = [`${protocol}_proxy`, `${protocol.toUpperCase()}_PROXY`].find(candidate => process.env[candidate] !== undefined);
+    const proxy = name === undefined ? '' : (process.env[name] ?? '');
+    if (proxy !== '') return ` (${name} names ${URL.canParse(proxy) ? new URL(proxy).host : 'something that is no URL'} as the proxy)`;
+  }
+  return '';
 }

@@ -320,7 +320,7 @@ describe('a server that has something else', () => {
     const {error, asked, dataset, home} = await fetchServed((_, response) => void response.writeHead(status).end());
     expect(error).toMatchObject({exitCode: 4});
     expect((error as Error).message).toMatch(new RegExp(`small\\.tar\\.gz says ${status} \\w`));
-    expect((error as Error).message).toContain(`download ${dataset.address} on a machine that can, put the file here as ${home}/data/small.tar.gz, and run the same command again; or name a mirror of it: pupil fetch small --mirror URL.`);
+    expect((error as Error).message).toContain(`download ${dataset.address} on a machine that can, put the file here as ${home}/data/small.tar.gz, and run the same command again; or name a mirror of it: pupil fetch small --home ${home} --mirror URL.`);
     expect(asked).toHaveLength(1);
     nothingLeft(home);
   });
