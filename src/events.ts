@@ -17,6 +17,13 @@ export interface Results {
   readonly student: Accuracy | null;
 }
 
+/** How far a model's probabilities can be trusted: expected calibration errors (fractions) before and after dividing the logits by `temperature`. */
+export interface Calibration {
+  readonly temperature: number;
+  readonly eceBefore: number;
+  readonly eceAfter: number;
+}
+
 export interface SelectionCounts {
   readonly classes: number;
   readonly topP: number;
@@ -35,6 +42,10 @@ export interface Outcome {
   readonly run: string;
   readonly stages: Partial<Record<StageName, {readonly status: StageStatus; readonly seconds: number}>>;
   readonly results: Results | null;
+  /** Accuracies with mirror images as well, which never are the headline; null where they were not asked for, too. */
+  readonly flipped: Results | null;
+  /** On the set that the results come from. */
+  readonly calibration: Readonly<Partial<Record<keyof Results, Calibration>>> | null;
   readonly selection: SelectionCounts | null;
 }
 

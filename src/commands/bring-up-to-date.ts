@@ -152,9 +152,16 @@ async function runWhatIsStale(context: RunContext, {wanted, python}: RunRequest)
     run: paths.run,
     stages: outcome,
     // Written by those stages in these shapes; null while they are not done.
-    results: evaluated?.status === 'done' ? (evaluated.summary as EvaluateSummary).results : null,
+    ...measured(evaluated?.status === 'done' ? (evaluated.summary as EvaluateSummary) : null),
     selection: selected?.status === 'done' ? selectionCounts(selected.summary as SelectionCounts) : null,
   };
+}
+
+/** Less the bins of the reliability diagrams, which are for the report. */
+function measured(summary: EvaluateSummary | null): Pick<Outcome, 'results' | 'flipped' | 'calibration'> {
+  if (summary === null) return {results: null, flipped: null, calibration: null};
+  const {results, flipped, calibration} = summary;
+  return {results, flipped, calibration: Object.fromEntries(Object.entries(calibration).map(([model, {temperature, eceBefore, eceAfter}]) => [model, {temperature, eceBefore, eceAfter}]))};
 }
 
 const selectionCounts = ({classes, topP, topK, scored, candidates, selected, shortClasses}: SelectionCounts): SelectionCounts => ({

@@ -62,15 +62,24 @@ function verdict(outcomes: readonly Outcome[], seconds: number, home: string): s
   const did = ran.map(({run, stages}) => `${outcomes.length === 1 ? '' : `${run}: `}${stages.join(', ')}`).join('; ');
   const head = `${first.run}: ${did === '' ? 'nothing to do' : `${did} ran`} in ${duration(seconds)}\n`;
   if (last.results === null) return head;
-  return `${head}\n${outcomes.length === 1 ? oneRound(last.results) : severalRounds(outcomes)}\n\nReport: ${runPaths(home, last.run).report}\n`;
+  return `${head}\n${outcomes.length === 1 ? oneRound(last.results, last) : severalRounds(outcomes)}\n\nReport: ${runPaths(home, last.run).report}\n`;
 }
 
-function oneRound(results: Results): string {
+/** Accuracies, and beside them what was asked for besides: mirror images, temperatures. */
+function oneRound(results: Results, {flipped, calibration}: Outcome): string {
+  const calibrated = Object.values(calibration ?? {}).some(({temperature}) => temperature !== 1);
   const rows = rowNames.flatMap(([key, name]) => {
     const accuracy = results[key];
-    return accuracy === null ? [] : [[name, percent(accuracy.top1), percent(accuracy.top5)]];
+    if (accuracy === null) return [];
+    const [mirrored, ece] = [flipped?.[key], calibration?.[key]?.eceAfter];
+    return [[name, percent(accuracy.top1), percent(accuracy.top5), ...(flipped ? [mirrored ? percent(mirrored.top1) : ''] : []), ...(calibrated ? [ece === undefined ? '' : percent(ece)] : [])]];
   });
-  return table(['', 'top-1', 'top-5'], rows, {align: ['left', 'right', 'right']});
+  const header = ['', 'top-1', 'top-5', ...(flipped ? ['flipped'] : []), ...(calibrated ? ['ECE'] : [])];
+  const notes = [
+    ...(flipped ? ['flipped: top-1 with mirror images as well, which is not the headline'] : []),
+    ...(calibrated ? ['ECE: expected calibration error, at the temperatures that were asked for'] : []),
+  ];
+  return [table(header, rows, {align: ['left', ...header.slice(1).map(() => 'right' as const)]}), ...(notes.length === 0 ? [] : ['', ...notes])].join('\n');
 }
 
 /** Top-1, a column a round. */

@@ -1,5 +1,5 @@
 /** `pupil runs` and `pupil compare`: the runs of a home, and two of them side by side. */
-import type {Results, SelectionCounts} from '../events.js';
+import type {Calibration, Results, SelectionCounts} from '../events.js';
 import {table} from '../report/table.js';
 import {stageNames} from '../events.js';
 import type {EvaluateSummary} from '../stages/evaluate.js';
@@ -12,6 +12,9 @@ interface RunSummary {
   readonly stagesDone: number;
   readonly seconds: number;
   readonly results: Results | null;
+  readonly flipped: Results | null;
+  /** The student's. */
+  readonly calibration: Calibration | null;
   readonly selection: Pick<SelectionCounts, 'topP' | 'topK' | 'scored' | 'selected'> | null;
   readonly settings: Readonly<Record<string, string>>;
 }
@@ -22,13 +25,16 @@ function summarise(home: string, run: string): RunSummary {
     const records = stageNames.map(name => store.stages.read(name)).filter(record => record !== null);
     const done = records.filter(record => record.status === 'done' || record.status === 'skipped');
     const summary = (name: string) => done.find(record => record.name === name)?.summary;
+    // Written by those stages in these shapes.
+    const evaluated = summary('evaluate') as EvaluateSummary | undefined;
     return {
       run,
       about: config.about ?? '',
       stagesDone: done.length,
       seconds: records.reduce((sum, record) => sum + record.seconds, 0),
-      // Written by those stages in these shapes.
-      results: (summary('evaluate') as EvaluateSummary | undefined)?.results ?? null,
+      results: evaluated?.results ?? null,
+      flipped: evaluated?.flipped ?? null,
+      calibration: evaluated?.calibration.student ?? null,
       selection: (summary('select') as SelectionCounts | undefined) ?? null,
       settings: flatten(config),
     };
@@ -80,13 +86,21 @@ export function compare({home, a, b, json}: {readonly home: string; readonly a: 
     ['supervised top-1', top1(first.results, 'supervised'), top1(second.results, 'supervised')],
     ['student, pre-trained top-1', top1(first.results, 'studentPretrained'), top1(second.results, 'studentPretrained')],
     ['student top-1', top1(first.results, 'student'), top1(second.results, 'student')],
+    ...(first.flipped ?? second.flipped ? [['student top-1, flipped', top1(first.flipped, 'student'), top1(second.flipped, 'student')]] : []),
+    ...(isCalibrated(first) || isCalibrated(second) ? [['student calibration error', error(first), error(second)]] : []),
     ['images scored', shown(first.selection?.scored), shown(second.selection?.scored)],
     ['pairs selected', shown(first.selection?.selected), shown(second.selection?.selected)],
     ['time', duration(first.seconds), duration(second.seconds)],
   ];
   const keys = [...new Set([...Object.keys(first.settings), ...Object.keys(second.settings)])].filter(key => key !== 'run' && key !== 'about' && first.settings[key] !== second.settings[key]);
   if (json) {
-    const side = ({run, results, seconds}: RunSummary) => ({run, results: results && wireResults(results), seconds});
+    const side = ({run, results, flipped, calibration, seconds}: RunSummary) => ({
+      run,
+      results: results && wireResults(results),
+      flipped: flipped && wireResults(flipped),
+      calibration: calibration && {temperature: calibration.temperature, ece_before: calibration.eceBefore, ece_after: calibration.eceAfter},
+      seconds,
+    });
     const differences = keys.map(key => ({key, a: first.settings[key] ?? null, b: second.settings[key] ?? null}));
     process.stdout.write(`${JSON.stringify({a: side(first), b: side(second), differences})}\n`);
     return;
@@ -95,4 +109,7 @@ export function compare({home, a, b, json}: {readonly home: string; readonly a: 
   process.stdout.write(`${table(['', a, b], [...rows, ...settings], {align: ['left', 'right', 'right']})}\n`);
 }
 
+/** Whether a temperature was asked for. */
+const isCalibrated = ({calibration}: RunSummary): boolean => calibration !== null && calibration.temperature !== 1;
+const error = ({calibration}: RunSummary): string => (calibration === null ? '' : percent(calibration.eceAfter));
 const shown = (value: number | undefined): string => (value === undefined ? '' : count(value));

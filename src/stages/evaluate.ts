@@ -1,13 +1,13 @@
 /** The verdict: the test set is read here and nowhere else, once, for the teacher, both students and the equal-step baseline. */
 import {PROTOCOL, type TaskResult} from '../children/protocol.js';
 import {evaluationBatch} from '../config.js';
-import type {Accuracy, Results} from '../events.js';
+import type {Accuracy, Calibration, Results} from '../events.js';
 import {publishFile} from '../publish.js';
 import {writeFile} from 'node:fs/promises';
 import type {Stage, StageResult} from '../pipeline/stage.js';
 import {percent} from '../words.js';
 import {runTrainer, type RunContext} from './context.js';
-import {measureOnnx, type Calibration, type Exported} from './onnx.js';
+import {measureOnnx, type Exported} from './onnx.js';
 import {teacherOnnx} from './export.js';
 import {readyMadeOnnx} from './teacher.js';
 import {train, trainingIngredients} from './train.js';
@@ -17,7 +17,7 @@ export interface EvaluateSummary {
   /** The same for the mean answer to a picture and its mirror image; null where that was not asked for. Never the headline. */
   readonly flipped: Results | null;
   /** Of each model on this set, at the temperature that its export took; with the bins of its reliability diagram. */
-  readonly calibration: Readonly<Record<string, Calibration & Pick<TaskResult<'evaluate'>['models'][number], 'bins'>>>;
+  readonly calibration: Readonly<Partial<Record<keyof Results, Calibration & Pick<TaskResult<'evaluate'>['models'][number], 'bins'>>>>;
   /** Where the accuracies come from: the test set, or validation where none was given. */
   readonly set: 'test' | 'validation';
   readonly images: number;
@@ -47,13 +47,13 @@ export const evaluate: Stage<RunContext> = {
       emit({type: 'warning', stage: 'evaluate', message: 'No test set was given (--test): these are validation accuracies, on which epochs were chosen, so they flatter.'});
     }
     const baseline = config.evaluate.baseline ? await trainBaseline(context, [ingredients['prepare.train']!, ingredients['prepare.validation']!]) : null;
-    const network = (name: string, folder: string, temperature: number) => ({name, model: paths.model(folder, 'model.safetensors'), temperature});
+    const network = (name: keyof Results, folder: string, temperature: number) => ({name, model: paths.model(folder, 'model.safetensors'), temperature});
     // Written by those stages in these shapes.
     const temperatureOf = (stage: 'export' | 'finetune') => (store.stages.read(stage)?.summary as Pick<Exported, 'calibration'>).calibration.temperature;
     const models = [
       ...(readyMadeOnnx(context) === null ? [network('teacher', 'teacher', temperatureOf('export'))] : []),
       ...(baseline === null ? [] : [network('supervised', 'supervised', 1)]),
-      network('student_pretrained', 'pretrained', 1),
+      network('studentPretrained', 'pretrained', 1),
       network('student', 'student', temperatureOf('finetune')),
     ];
     const evaluated = await runTrainer<'evaluate'>(
@@ -62,11 +62,11 @@ export const evaluate: Stage<RunContext> = {
       {stage: 'evaluate', part: set},
     );
     const resultsOf = (figure: (model: (typeof evaluated.models)[number]) => Accuracy | null): Results => {
-      const of = (name: string) => {
+      const of = (name: keyof Results) => {
         const found = evaluated.models.find(candidate => candidate.name === name);
         return found ? figure(found) : null;
       };
-      return {teacher: of('teacher'), supervised: of('supervised'), studentPretrained: of('student_pretrained'), student: of('student')};
+      return {teacher: of('teacher'), supervised: of('supervised'), studentPretrained: of('studentPretrained'), student: of('student')};
     };
     const headline = resultsOf(({top1, top5}) => ({top1, top5}));
     const results = {...headline, teacher: headline.teacher ?? (await evaluateGiven(context, set))};
@@ -74,7 +74,7 @@ export const evaluate: Stage<RunContext> = {
       results,
       flipped: config.evaluate.flip ? resultsOf(({flipped}) => flipped) : null,
       calibration: Object.fromEntries(
-        evaluated.models.map(({name, eceBefore, eceAfter, bins}, index) => [name, {temperature: models[index]!.temperature, eceBefore, eceAfter, bins}]),
+        evaluated.models.map(({eceBefore, eceAfter, bins}, index) => [models[index]!.name, {temperature: models[index]!.temperature, eceBefore, eceAfter, bins}]),
       ),
       set,
       images: evaluated.models[0]?.images ?? 0,
@@ -87,7 +87,7 @@ export const evaluate: Stage<RunContext> = {
     const words = [
       `teacher ${percent(results.teacher?.top1 ?? 0)}`,
       ...(results.supervised ? [`supervised baseline ${percent(results.supervised.top1)}`] : []),
-      `student ${percent(results.student?.top1 ?? 0)}`,
+      `student ${percent(results.student?.top1 ?? 0)}${summary.flipped?.student ? ` (${percent(summary.flipped.student.top1)} with mirror images as well)` : ''}`,
     ];
     return {outputs: [{name: 'results', files: [file]}], summary: {...summary, baselineSeconds: baseline?.seconds ?? null}, headline: `${set} top-1: ${words.join(', ')}`};
   },

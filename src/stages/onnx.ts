@@ -1,7 +1,7 @@
 /** Turns a trained network into the ONNX file that scores and predicts, and proves that both give the same answers. */
 import {PROTOCOL, type TaskResult} from '../children/protocol.js';
 import {classesKept} from '../config.js';
-import type {StageName} from '../events.js';
+import type {Calibration, StageName} from '../events.js';
 import {gateError} from '../errors.js';
 import {percent} from '../words.js';
 import {runTrainer, runWorker, type RunContext} from './context.js';
@@ -13,9 +13,6 @@ const LEAST_AGREEMENT = 0.995;
 
 /** What is said of an exported network: its parity with PyTorch, and how far its probabilities can be trusted on validation. */
 export type Exported = TaskResult<'measure'> & {readonly calibration: Calibration};
-
-/** Expected calibration errors (fractions) before and after dividing the logits by `temperature`. */
-export type Calibration = Pick<TaskResult<'export'>, 'temperature' | 'eceBefore' | 'eceAfter'>;
 
 /**
  * Exports models/RUN/FOLDER/model.safetensors beside itself as model.onnx, and compares the two on the validation set. `temperature` divides

@@ -5,7 +5,7 @@ import {stringify} from 'yaml';
 import {z} from 'zod';
 import {PROTOCOL} from '../children/protocol.js';
 import {packageFolder} from '../children/python-env.js';
-import {stageNames, type SelectionCounts, type StageName} from '../events.js';
+import {stageNames, type Calibration, type SelectionCounts, type StageName} from '../events.js';
 import {publishFile} from '../publish.js';
 import type {Stage, StageResult} from '../pipeline/stage.js';
 import {renderReport} from '../report/html.js';
@@ -15,7 +15,6 @@ import {earlierRounds, experimentAround} from './beside.js';
 import {runWorker, type RunContext} from './context.js';
 import {readingsOf} from './curves.js';
 import type {EvaluateSummary} from './evaluate.js';
-import type {Calibration} from './onnx.js';
 import type {PrepareSummary} from './prepare.js';
 import {usedSettings, type TrainedStep} from './used-settings.js';
 
@@ -106,17 +105,12 @@ function trainings(store: Store, evaluated: EvaluateSummary): Training[] {
 /** Errors on validation come from the exports, which fitted the temperatures there; those on the evaluated set and the diagrams from the evaluation. */
 function calibrations(store: Store, {calibration}: EvaluateSummary): ReportCalibration[] {
   const exported = (stage: StageName): Calibration | undefined => (store.stages.read(stage)?.summary as {calibration?: Calibration} | undefined)?.calibration;
-  const models = [
-    {name: 'teacher', model: 'teacher', onValidation: exported('export')},
-    {name: 'supervised', model: 'supervised', onValidation: undefined},
-    {name: 'student_pretrained', model: 'studentPretrained', onValidation: undefined},
-    {name: 'student', model: 'student', onValidation: exported('finetune')},
-  ] as const;
-  return models.flatMap(({name, model, onValidation}) => {
-    const found = calibration[name];
+  const onValidation = {teacher: exported('export'), supervised: undefined, studentPretrained: undefined, student: exported('finetune')};
+  return (['teacher', 'supervised', 'studentPretrained', 'student'] as const).flatMap(model => {
+    const found = calibration[model];
     if (found === undefined) return [];
     const {temperature, eceBefore, eceAfter, bins} = found;
-    const validation = onValidation === undefined ? null : {before: onValidation.eceBefore, after: onValidation.eceAfter};
+    const validation = onValidation[model] === undefined ? null : {before: onValidation[model].eceBefore, after: onValidation[model].eceAfter};
     return [{model, temperature, validation, evaluated: {before: eceBefore, after: eceAfter}, bins}];
   });
 }

@@ -195,6 +195,35 @@ describe('a part', () => {
   });
 });
 
+describe('figures that were asked for besides', () => {
+  it('stand beside the headline in words and JSON, and are left out where nobody asked', async () => {
+    const home = await aCopy();
+    expect(await outputOf(['orchestrate', data.config, '--home', home])).not.toMatch(/flipped|ECE/);
+    expect(JSON.parse(firstRun.trimEnd().split('\n').at(-1)!)).toMatchObject({flipped: null, calibration: {student: {temperature: 1, ece_before: 0.1, ece_after: 0.1}, student_pretrained: {temperature: 1}}});
+    const asked = ['orchestrate', data.config, '--home', home, '--set', 'evaluate.flip=true', '--set', 'student.temperature=fit'];
+    const text = await outputOf(asked);
+    expect(text).toMatch(/^ +top-1 +top-5 +flipped +ECE$/m);
+    expect(text).toMatch(/^student, fine-tuned +100\.0 % +100\.0 % +100\.0 % +5\.0 %$/m);
+    expect(text).toContain('flipped: top-1 with mirror images as well, which is not the headline');
+    expect(Math.max(...text.split('\n').filter(line => !line.startsWith('Report:')).map(line => line.length))).toBeLessThanOrEqual(80);
+    const done: unknown = JSON.parse((await outputOf([...asked, '--json'])).trimEnd().split('\n').at(-1)!);
+    const perfect = {top1: 1, top5: 1};
+    expect(done).toMatchObject({results: {student: perfect}, flipped: {student: perfect, student_pretrained: perfect}, calibration: {student: {temperature: 0.5, ece_before: 0.1, ece_after: 0.05}}});
+    expect(await outputOf(['status', '--home', home])).toContain('student 100.0 % (100.0 % with mirror images as well)');
+    const page = readFileSync(path.join(home, 'models/colours/report.html'), 'utf8');
+    for (const shown of ['not the headline', 'was 10.0 %', '<code>batch_size</code> 128', 'Supervised baseline: learning rate by step']) expect(page).toContain(shown);
+  });
+
+  it('are compared between runs where one of them has any', async () => {
+    const home = await aCopy();
+    await orchestrate(data, home, '--run', 'other', '--set', 'evaluate.flip=true', '--set', 'student.temperature=fit');
+    const text = await outputOf(['compare', 'colours', 'other', '--home', home]);
+    expect(text).toMatch(/^student top-1, flipped +100\.0 %$/m);
+    expect(text).toMatch(/^student calibration error +10\.0 % +5\.0 %$/m);
+    expect(await outputOf(['compare', 'colours', 'colours', '--home', home])).not.toMatch(/flipped|calibration/);
+  });
+});
+
 describe('a dry run', () => {
   it('of a new run tells what would run and how much it is, and writes nothing', async () => {
     const home = path.join(await temporaryFolder(), 'home');
