@@ -3,6 +3,7 @@ import {existsSync, readdirSync, readFileSync, rmSync} from 'node:fs';
 import path from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {afterAll, beforeAll, describe, expect, it} from 'vitest';
+import {readingsOf} from '../../src/stages/curves.js';
 import {openStoreToRead} from '../../src/store/open.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
 import {colourTrainer, copyOf, lastingFolder, outputOf, program, pupil, rankingRows, startPupil, statusOf, writeData, type Data} from './pupil.js';
@@ -75,7 +76,7 @@ describe('Ctrl-C', () => {
     expect(again.stderr).toMatch(/^ {2}teacher {3}going on after epoch [1-9]\d*$/m);
     // The curve is whole: no epoch is missing, none came twice.
     const store = openStoreToRead(path.join(home, 'db/colours.sqlite'))!;
-    expect(store.events.of('teacher', 'evaluated').map(({epoch}) => epoch)).toEqual(Array.from({length: 40}, (_, epoch) => epoch + 1));
+    expect(readingsOf(store, 'teacher', '').evaluations.map(({epoch}) => epoch)).toEqual(Array.from({length: 40}, (_, epoch) => epoch + 1));
     store.close();
   });
 
