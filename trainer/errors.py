@@ -40,10 +40,22 @@ def explain(error: Exception) -> Failure:
         return error
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Failure('disk-full', f'No room left on the disk{_place_and_space(error)}. Free some space and run the same command again.')
-    if _is_out_of_memory(error):
-        first_line = (str(error) or type(error).__name__).splitlines()[0]
-        return Failure('out-of-memory', f'Out of memory: {first_line} Lower train.batch_size; half of it is a good try.')
+    if is_out_of_memory(error):
+        return out_of_memory(error, batch_size=None)
     return Failure('bug', f'{type(error).__name__}: {error}')
+
+
+def out_of_memory(error: Exception, batch_size: int | None) -> Failure:
+    """`batch_size`: of the training that ran out; None where it was something else."""
+    first_line = (str(error) or type(error).__name__).splitlines()[0].rstrip('.')
+    if batch_size is None:
+        advice = 'Lower train.batch_size or score.batch_size; half of it is a good try.'
+        return Failure('out-of-memory', f'Out of memory: {first_line}. {advice}')
+    advice = f"Set train.batch_size (or the step's own) to half of it, {batch_size // 2}, or to auto: the largest that fits is then found."
+    if batch_size < 4:
+        # Batch normalisation needs 2 pictures or more.
+        advice = 'Take a smaller model or image.size.'
+    return Failure('out-of-memory', f'Out of memory with batches of {batch_size} pictures: {first_line}. {advice}')
 
 
 def _place_and_space(error: OSError) -> str:
@@ -53,7 +65,7 @@ def _place_and_space(error: OSError) -> str:
     return f' for {error.filename}, where {free / 1e6:.0f} MB are free'
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     # torch is looked up, not imported: errors are explained also where it could not be imported.
     torch = sys.modules.get('torch')
     if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):

@@ -1,26 +1,32 @@
 """Logs readings for TensorBoard where that was asked for."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from .errors import Failure
 
-Log = Callable[[int, Mapping[str, float]], None]
 
+class Log:
+    """Named readings by step, as event files in `folder`; without one, nothing. Whoever opens it closes it."""
 
-def open_log(folder: Path | None) -> Log:
-    """A function of step and named readings, which writes event files into `folder`, or does nothing without one."""
-    if folder is None:
-        return lambda step, readings: None
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise Failure('config', f'train.tensorboard needs the package tensorboard: {sys.executable} -m pip install tensorboard') from error
-    writer = SummaryWriter(str(folder), flush_secs=10)
+    def __init__(self, folder: Path | None, steps_done: int):
+        """What earlier files in `folder` hold of steps after `steps_done` is no longer shown: those steps are taken again."""
+        self._writer = None
+        if folder is None:
+            return
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            what = f'train.tensorboard needs the Python package tensorboard ({error})'
+            raise Failure('device', f'{what}. Run {sys.executable} -m pip install tensorboard, or set the key to false.') from error
+        self._writer = SummaryWriter(str(folder), purge_step=steps_done + 1, flush_secs=10)
 
-    def log(step: int, readings: Mapping[str, float]) -> None:
-        for name, value in readings.items():
-            writer.add_scalar(name, value, step)
+    def write(self, step: int, readings: Mapping[str, float]) -> None:
+        if self._writer is not None:
+            for name, value in readings.items():
+                self._writer.add_scalar(name, value, step)
 
-    return log
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()

@@ -17,7 +17,7 @@ from .classifier import Classifier
 from .config import TrainTask
 from .data import channel_statistics, open_pack, spread
 from .device import memory_used, open_device, trains_in_bf16
-from .errors import Failure, Interrupted
+from .errors import Failure, Interrupted, is_out_of_memory, out_of_memory
 from .evaluate import accuracies
 from .model_file import load_model, save_model
 from .models.cifarnet import CifarNet, whitening_filters
@@ -114,7 +114,7 @@ def train(task: TrainTask) -> dict[str, Any]:
         losses.clear()
         for step, value in enumerate(values, start=epoch * plan.steps + batch - len(values)):
             if not value < LARGEST_LOSS:
-                raise diverged(f'The loss became {value:.4g} at step {step + 1} of {total_steps}', rate_at(step))
+                raise diverged(f'The loss became {value:.4g} at step {step + 1} of {total_steps}', rate_at(step), task)
         return values
 
     def save() -> None:
@@ -122,7 +122,7 @@ def train(task: TrainTask) -> dict[str, Any]:
             return
         if not all(parameter.isfinite().all() for parameter in network.parameters()):
             step = epoch * plan.steps + batch
-            raise diverged(f'A weight stopped being finite by step {step} of {total_steps}', rate_at(max(0, step - 1)))
+            raise diverged(f'A weight stopped being finite by step {step} of {total_steps}', rate_at(max(0, step - 1)), task)
         state = {
             'fingerprint': task.fingerprint,
             'batch_size': batch_size,
@@ -139,7 +139,7 @@ def train(task: TrainTask) -> dict[str, Any]:
         checkpoint.save(task.checkpoint, state)
         events.emit('checkpoint', epoch=epoch, path=str(task.checkpoint))
 
-    log = tensorboard.open_log(task.tensorboard)
+    log = tensorboard.Log(task.tensorboard if processes.is_first else None, steps_done=epoch * plan.steps + batch)
     reported, images_seen = time.monotonic(), 0
     saved_at, seconds_saving = time.monotonic(), 0.0
     try:
@@ -176,7 +176,7 @@ def train(task: TrainTask) -> dict[str, Any]:
                         'memory_bytes': memory_used(device),
                     }
                     events.emit('step', step=step + 1, total_steps=total_steps, epoch=epoch + 1, **reading)
-                    log(step + 1, reading)
+                    log.write(step + 1, reading)
                     reported, images_seen = time.monotonic(), 0
                 if time.monotonic() - saved_at >= 60 * task.checkpoint_minutes:
                     read_losses()
@@ -192,10 +192,10 @@ def train(task: TrainTask) -> dict[str, Any]:
                     (accuracy,) = accuracies([measured], validation, validation_batch, processes)
                 classifier.train()
                 if not math.isfinite(accuracy.loss):
-                    raise diverged(f'The validation loss became {accuracy.loss} after epoch {epoch + 1}', peak_rate)
+                    raise diverged(f'The validation loss became {accuracy.loss} after epoch {epoch + 1}', peak_rate, task)
                 reading = {'top1': accuracy.top1, 'top5': accuracy.top5, 'loss': accuracy.loss}
                 events.emit('evaluated', epoch=epoch + 1, **reading)
-                log((epoch + 1) * plan.steps, {f'validation/{name}': value for name, value in reading.items()})
+                log.write((epoch + 1) * plan.steps, {f'validation/{name}': value for name, value in reading.items()})
                 history.append({'epoch': epoch + 1, **reading})
                 if best_of(history, len(validation)) is history[-1]:
                     best_weights = {name: tensor.detach().to('cpu', copy=True) for name, tensor in measured.net.state_dict().items()}
@@ -213,6 +213,12 @@ def train(task: TrainTask) -> dict[str, Any]:
         save()
         step = epoch * plan.steps + batch
         raise Interrupted(f'Stopped after step {step} of {total_steps}; the same command goes on from there.') from interrupted
+    except (MemoryError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise out_of_memory(error, batch_size) from error
+        raise
+    finally:
+        log.close()
 
     if processes.is_first:
         save_model(task.output, classifier, best_weights)
@@ -271,6 +277,8 @@ def best_of(history: list[dict[str, Any]], validation_images: int) -> dict[str, 
     return [entry for entry in history if entry['top1'] >= highest - standard_error][-1]
 
 
-def diverged(what: str, learning_rate: float) -> Failure:
-    keys = 'Lower the learning_rate of the step (teacher, pretrain or finetune; a third of it is a good try) or raise train.warmup.'
-    return Failure('diverged', f'{what}, with a learning rate of {learning_rate:.3g}. {keys} The checkpoint before it is kept.')
+def diverged(what: str, learning_rate: float, task: TrainTask) -> Failure:
+    third = f'{task.learning_rate / 3:.2g}, a third of what it is, is worth a try'
+    keys = f"Lower the step's learning_rate (teacher, pretrain or finetune; {third}), or raise train.warmup."
+    kept = f' The last good checkpoint is kept: {task.checkpoint}.' if task.checkpoint.exists() else ''
+    return Failure('diverged', f'{what}, with a learning rate of {learning_rate:.3g}. {keys}{kept}')
