@@ -3,28 +3,33 @@
 import os
 import signal
 import sys
-import threading
-import time
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from . import events, stop
+from . import events, handover, ranks, stop
 from .config import EvaluateTask, ExportTask, ImportTask, SpeedTask, Task, TrainTask, WrapTask, parse_task, read_message
-from .errors import EXIT_CONFIG, EXIT_FINISHED, EXIT_INTERRUPTED, Failure, Interrupted, exit_code, explain
+from .errors import EXIT_CONFIG, EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_LOST, Failure, Interrupted, exit_code, explain
+from .parent import die_with_parent
 
 
 def main(arguments: list[str]) -> int:
-    if len(arguments) != 1 or not events.is_connected():
+    if len(arguments) != 1 or not events.connect():
         print('usage: python -m trainer CONFIG.json 3>EVENTS.ndjson   (events go to file descriptor 3)', file=sys.stderr)
         return EXIT_CONFIG
     # Before torch is imported, which takes seconds: a stop in that time must not kill the process without a word. The terminal sends
     # SIGINT to parent and child alike, and what it means is the parent's to say.
-    signal.signal(signal.SIGTERM, stop.request)
+    # One of several processes is killed by it until it has joined the others (see join_processes): it may be waiting for one that is.
+    if not ranks.is_one_of_several():
+        signal.signal(signal.SIGTERM, stop.request)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=die_with_parent, args=(os.getppid(),), daemon=True).start()
+    die_with_parent()
     try:
-        message = read_message(Path(arguments[0]))
+        if arguments[0] == handover.FROM_FIRST_HOST:
+            message = handover.receive()
+        else:
+            message = read_message(Path(arguments[0]))
+            handover.offer(message)
         device = message.get('device') if isinstance(message, dict) else None
         events.hello(device if isinstance(device, str) else '')
         result = run(parse_task(message))
@@ -40,6 +45,8 @@ def main(arguments: list[str]) -> int:
         failure = explain(error)
         if failure.reason == 'bug':
             traceback.print_exc()
+        if ranks.is_one_of_several():
+            return leave_the_others(failure)
         events.emit('failed', reason=failure.reason, message=str(failure))
         return exit_code(failure)
 
@@ -82,11 +89,13 @@ def run(task: Task) -> dict[str, Any]:
     return probe(task)
 
 
-def die_with_parent(parent: int) -> None:
-    """Ends the process within about a second of its parent's death, which sends no signal."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(EXIT_INTERRUPTED)
+def leave_the_others(failure: Failure) -> NoReturn:
+    """Says why one of several processes ends, and ends it at once: an orderly end would wait for what a GPU expects of the others."""
+    print(f'Process {ranks.rank()}: {failure}', file=sys.stderr, flush=True)
+    if failure.reason == 'process-lost':
+        os._exit(EXIT_LOST)
+    events.emit('failed', reason=failure.reason, message=str(failure))
+    os._exit(exit_code(failure))
 
 
 sys.exit(main(sys.argv[1:]))

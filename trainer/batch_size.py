@@ -17,8 +17,12 @@ SMALL_PICTURES_ON_CPU, LARGE_PICTURES_ON_CPU = 128, 32
 SHARE_OF_MEMORY = 0.85
 
 
-def fitting_batch_size(architecture: Architecture, samples: int, bf16: bool, device: torch.device) -> int:
-    """A power of two: the largest with which a whole step fits, at most `samples`. Raises Failure('out-of-memory') where 2 do not fit."""
+def fitting_batch_size(architecture: Architecture, samples: int, bf16: bool, device: torch.device, processes: int) -> int:
+    """
+    For each of `processes` a power of two: the largest with which a whole step fits, at most `samples` in all. Raises
+    Failure('out-of-memory') where 2 do not fit.
+    """
+    samples //= processes
     if device.type == 'cpu':
         wanted = SMALL_PICTURES_ON_CPU if architecture.size <= 64 else LARGE_PICTURES_ON_CPU
         found = min(wanted, 1 << (samples.bit_length() - 1))
@@ -30,8 +34,9 @@ def fitting_batch_size(architecture: Architecture, samples: int, bf16: bool, dev
         if found == 0:
             advice = 'Free its memory, or take a smaller model or image.size.'
             raise Failure('out-of-memory', f'Not even 2 pictures fit on {device} with a {architecture.name}. {advice}')
-    events.note(f'A batch size of {found} was found for {device}.')
-    return found
+    shared = '' if processes == 1 else f': {found} for each of {processes} processes'
+    events.note(f'A batch size of {found * processes} was found for {device}{shared}.')
+    return found * processes
 
 
 def _fits(architecture: Architecture, size: int, bf16: bool, device: torch.device) -> bool:

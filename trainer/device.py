@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
 from .config import ProbeTask
 from .errors import Failure
@@ -92,7 +93,15 @@ def probe(task: ProbeTask) -> dict[str, Any]:
         torch.conv2d(torch.ones(1, 3, 8, 8, device=device), torch.ones(4, 3, 3, 3, device=device)).sum().item()
     except RuntimeError as error:
         raise Failure('device', f'{device} was found but does not work: {str(error).splitlines()[0]}') from error
-    return {'runtime': runtime(), 'device': str(device), 'device_name': device_name(device), 'bf16': has_bf16(device)}
+    named = {'runtime': runtime(), 'device': str(device), 'device_name': device_name(device), 'bf16': has_bf16(device)}
+    return {**named, 'several': {'gpus': torch.cuda.device_count(), 'backends': backends()}}
+
+
+def backends() -> list[str]:
+    """By what several processes could talk to each other here: gloo for CPUs, nccl for GPUs."""
+    if not dist.is_available():
+        return []
+    return [name for name, found in (('gloo', dist.is_gloo_available()), ('nccl', dist.is_nccl_available())) if found]
 
 
 def _cpu_info(key: str) -> str:

@@ -6,13 +6,17 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-Reason = Literal['config', 'data', 'model', 'out-of-memory', 'diverged', 'device', 'disk-full', 'gate', 'bug']
+from . import ranks
+
+Reason = Literal['config', 'data', 'model', 'out-of-memory', 'diverged', 'device', 'disk-full', 'process-lost', 'gate', 'bug']
 
 EXIT_FINISHED = 0
 EXIT_CONFIG = 64
 EXIT_DATA = 65
 EXIT_OTHER = 70
 EXIT_INTERRUPTED = 75
+# Of one of several processes that only saw the others go: trainer/launch.py, which started them, knows more.
+EXIT_LOST = 76
 
 
 class Failure(Exception):
@@ -42,6 +46,8 @@ def explain(error: Exception) -> Failure:
         return Failure('disk-full', f'No room left on the disk{_place_and_space(error)}. Free some space and run the same command again.')
     if is_out_of_memory(error):
         return out_of_memory(error, batch_size=None)
+    if ranks.is_one_of_several() and _is_lost_connection(error):
+        return Failure('process-lost', f'The other processes of this training are gone: {str(error).splitlines()[0]}')
     return Failure('bug', f'{type(error).__name__}: {error}')
 
 
@@ -71,3 +77,11 @@ def is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def _is_lost_connection(error: Exception) -> bool:
+    # NCCL and the store have errors of their own; gloo's are only known by their words.
+    torch = sys.modules.get('torch')
+    if torch is not None and isinstance(error, torch.distributed.DistError):
+        return True
+    return isinstance(error, RuntimeError) and ('gloo' in str(error) or 'Connection closed by peer' in str(error))

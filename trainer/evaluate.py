@@ -35,7 +35,9 @@ def accuracies(classifiers: list[Classifier], pack: Pack, batch_size: int, proce
     # Sums stay on the device: asking a GPU for each batch's value would make it wait for Python.
     sums = torch.zeros(len(classifiers), 3, dtype=torch.float64, device=pack.device)
     for samples in torch.arange(len(pack))[processes.part(len(pack))].split(batch_size):
-        stop.check()
+        # Several processes stop between two steps only, where they do it together.
+        if processes.count == 1:
+            stop.check()
         images, labels, _ = gather(pack, samples)
         for row, classifier in zip(sums, classifiers, strict=True):
             logits = classifier(images)

@@ -6,13 +6,20 @@ from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
 from typing import Any
 
+from . import ranks
 from .config import PROTOCOL
 
 DESCRIPTOR = 3
 
 
-def is_connected() -> bool:
+def connect() -> bool:
     """Whether the parent opened the descriptor. Ask before any file is opened: a free number is handed out again."""
+    global DESCRIPTOR
+    if ranks.is_one_of_several():
+        # It came as stdin; see launch.py.
+        DESCRIPTOR = os.dup(0)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        return True
     try:
         os.fstat(DESCRIPTOR)
     except OSError:
@@ -23,6 +30,9 @@ def is_connected() -> bool:
 
 def emit(kind: str, **fields: Any) -> None:
     """Sends one event. `fields` are JSON values, keys in snake_case; a NaN or an infinity raises ValueError."""
+    # Of several processes the first tells how the training goes; why it failed is told by whoever knows.
+    if kind != 'failed' and ranks.rank() != 0:
+        return
     line = json.dumps({'type': kind, **fields}, ensure_ascii=False, allow_nan=False, separators=(',', ':')).encode() + b'\n'
     while line:
         line = line[os.write(DESCRIPTOR, line) :]

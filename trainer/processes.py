@@ -1,12 +1,22 @@
 """Several processes that train one network together, one a GPU: who takes which part of a batch, and how their gradients become one."""
 
-import os
+import atexit
+import signal
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
+
+from . import ranks, stop
+from .device import require_cuda
+
+# How long a process waits for the others: a host that fell silent without closing its connections ends the training after it.
+PATIENCE = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
@@ -21,6 +31,10 @@ class Processes:
     def is_first(self) -> bool:
         """Whether this process is the one that writes files."""
         return self.rank == 0
+
+    def threads(self, threads: int) -> int:
+        """This process's share of its host's CPU threads."""
+        return max(1, threads // ranks.local_count()) if self.count > 1 else threads
 
     def part(self, batch: int) -> slice:
         """This process's share of a batch, as positions in it; shares differ by at most one."""
@@ -38,6 +52,23 @@ class Processes:
         answer = torch.tensor([claim], dtype=torch.uint8)
         dist.all_reduce(answer, dist.ReduceOp.MAX, group=_on_cpu)
         return bool(answer)
+
+    def agreed(self, decide: Callable[[], int]) -> int:
+        """What the first process decides."""
+        if self.count == 1:
+            return decide()
+        number = torch.tensor(decide() if self.is_first else 0)
+        dist.broadcast(number, 0, group=_on_cpu)
+        return int(number)
+
+    def alike(self, numbers: Sequence[int]) -> bool:
+        """Whether all processes have the same numbers."""
+        if self.count == 1:
+            return True
+        own = torch.tensor(numbers)
+        first = own.clone()
+        dist.broadcast(first, 0, group=_on_cpu)
+        return not self.any(not own.equal(first))
 
     def total(self, values: Tensor) -> Tensor:
         """The sum over all processes."""
@@ -58,29 +89,60 @@ class Processes:
 
     def averaging_gradients(self, module: nn.Module) -> nn.Module:
         """The module under DistributedDataParallel, whose backward pass leaves the mean gradient in every process."""
-        return module if self.count == 1 else nn.parallel.DistributedDataParallel(module, broadcast_buffers=False)
+        if self.count == 1:
+            return module
+        # Buffers are alike in all processes already. Torch 2.13 has another name for this, which 2.11 does not know.
+        with warnings.catch_warnings():
+            warnings.filterwarnings('ignore', message='`broadcast_buffers` is deprecated', category=FutureWarning)
+            return nn.parallel.DistributedDataParallel(module, broadcast_buffers=False)
 
 
 class SharedBatchNorm(nn.BatchNorm2d):
     """What torch's SyncBatchNorm does on GPUs, for CPUs: mean and variance over the whole batch, to which each process has a part."""
 
+    # torch.compile cannot follow what processes tell each other.
+    @torch.compiler.disable
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x)
-        pixels = x.float()
-        own = pixels.new_tensor([x.shape[0] * x.shape[2] * x.shape[3]])
-        sums = all_reduce(torch.cat((pixels.sum((0, 2, 3)), pixels.square().sum((0, 2, 3)), own)))
+        pixels = x if x.dtype == torch.float64 else x.float()
+        own = x.shape[0] * x.shape[2] * x.shape[3]
+        own_variance, own_mean = torch.var_mean(pixels, (0, 2, 3), correction=0)
+        # In double precision, or the difference of two large numbers below would be noise where a mean is far from 0.
+        own_mean, own_variance = own_mean.double(), own_variance.double()
+        own_sums = torch.cat((own_mean, own_variance + own_mean.square(), own_mean.new_ones(1))) * own
+        sums: Tensor = _SumOverProcesses.apply(own_sums)
         count = sums[-1].detach()
         mean, square = (sums[:-1] / count).chunk(2)
-        variance = square - mean.square()
+        variance = (square - mean.square()).to(pixels.dtype)
+        mean = mean.to(pixels.dtype)
         with torch.no_grad():
             assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
-            momentum = self.momentum or 0.1
-            self.running_mean.lerp_(mean, momentum)
-            self.running_var.lerp_(variance * count / (count - 1), momentum)
+            assert self.momentum is not None
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * (count / (count - 1)).to(variance.dtype), self.momentum)
             self.num_batches_tracked.add_(1)
-        scale = self.weight * (variance + self.eps).rsqrt()
-        return (pixels * scale.view(1, -1, 1, 1) + (self.bias - mean * scale).view(1, -1, 1, 1)).to(x.dtype)
+        scale = (variance + self.eps).rsqrt()
+        if self.affine:
+            scale = scale * self.weight
+        moved = (pixels - mean.view(1, -1, 1, 1)) * scale.view(1, -1, 1, 1)
+        return (moved + self.bias.view(1, -1, 1, 1) if self.affine else moved).to(x.dtype)
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """The sum of a tensor over all processes; what each learns of it in the backward pass is summed likewise."""
+
+    @staticmethod
+    def forward(ctx: Any, own: Tensor) -> Tensor:
+        total = own.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous().clone()
+        dist.all_reduce(total)
+        return total
 
 
 _on_cpu: dist.ProcessGroup | None = None
@@ -88,19 +150,22 @@ _on_cpu: dist.ProcessGroup | None = None
 
 def join_processes(device: str) -> Processes:
     """
-    The group that torchrun started this process in, or the process alone. `device` is the first process's; the others of a machine take
+    The group that torchrun started this process in, or the process alone. `device` is the first process's; the others of a host take
     the GPUs after it.
     """
     global _on_cpu
-    count = int(os.environ.get('WORLD_SIZE', '1'))
-    if count == 1:
+    if ranks.count() == 1:
         return Processes(0, 1, device)
     if device != 'cpu':
-        device = f'cuda:{int(device.partition(":")[2]) + int(os.environ["LOCAL_RANK"])}'
+        device = f'cuda:{int(device.partition(":")[2]) + ranks.local_rank()}'
+        require_cuda(torch.device(device))
         torch.cuda.set_device(device)
-    dist.init_process_group('gloo' if device == 'cpu' else 'nccl')
-    _on_cpu = dist.new_group(backend='gloo')
-    return Processes(dist.get_rank(), count, device)
+    dist.init_process_group('gloo' if device == 'cpu' else 'nccl', timeout=PATIENCE)
+    atexit.register(dist.destroy_process_group)
+    _on_cpu = dist.new_group(backend='gloo', timeout=PATIENCE)
+    # From here on all stop together, at the same step.
+    signal.signal(signal.SIGTERM, stop.request)
+    return Processes(ranks.rank(), ranks.count(), device)
 
 
 ALONE = Processes(0, 1, 'cpu')

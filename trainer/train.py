@@ -37,13 +37,13 @@ def train(task: TrainTask) -> dict[str, Any]:
     """
     started = time.monotonic()
     processes = join_processes(task.device)
-    device = open_device(processes.device, task.threads)
+    device = open_device(processes.device, processes.threads(task.threads))
     architecture = task.architecture
     training = open_pack(task.train_pack, architecture.resize, architecture.classes, device)
     labelled = None if task.labelled_pack is None else open_pack(task.labelled_pack, architecture.resize, architecture.classes, device)
     validation = open_pack(task.validation_pack, architecture.size, architecture.classes, device)
-    if len(training) < 2:
-        raise Failure('data', f'The pack {task.train_pack} holds 1 sample; batch normalisation needs 2 or more.')
+    if len(training) < 2 * processes.count:
+        raise Failure('data', too_few_samples(task, len(training), processes.count))
     if task.targets == 'soft' and training.answers is None:
         raise Failure('data', f"The pack {task.train_pack} holds no teacher's answers, which soft targets are made of.")
 
@@ -76,12 +76,18 @@ def train(task: TrainTask) -> dict[str, Any]:
         forward = torch.compile(forward, mode='reduce-overhead' if device.type == 'cuda' else 'default')
 
     saved = checkpoint.load(task.checkpoint, task.fingerprint)
+    if not processes.alike((-1, -1) if saved is None else (saved['epoch'], saved['batch'])):
+        raise Failure('data', f'The hosts of this training see different files at {task.checkpoint}: they must share that folder.')
     if saved is not None:
         batch_size = saved['batch_size']
     else:
-        batch_size = task.batch_size or fitting_batch_size(architecture, len(training), bf16, device)
+        batch_size = task.batch_size or processes.agreed(
+            lambda: fitting_batch_size(architecture, len(training), bf16, device, processes.count)
+        )
     peak_rate = task.learning_rate * (1 if task.batch_size else batch_size / REFERENCE_BATCH)
     plan = plan_epoch(training, batch_size, task.labelled_share, task.balanced)
+    if plan.samples // plan.steps + plan.labelled < processes.count:
+        raise Failure('data', f'{processes.count} processes cannot share batches of {batch_size}. Lower train.processes.')
     total_steps = plan.steps * task.epochs
     evaluated_epochs = evaluation_epochs(task.epochs, task.evaluations)
     # Without gradients four times the batch takes no more memory, and a GPU wants it; a CPU is faster while a batch fits its cache.
@@ -275,6 +281,13 @@ def best_of(history: list[dict[str, Any]], validation_images: int) -> dict[str, 
     highest = max(entry['top1'] for entry in history)
     standard_error = math.sqrt(highest * (1 - highest) / validation_images)
     return [entry for entry in history if entry['top1'] >= highest - standard_error][-1]
+
+
+def too_few_samples(task: TrainTask, samples: int, processes: int) -> str:
+    found = f'The pack {task.train_pack} holds {samples} sample{"" if samples == 1 else "s"}'
+    if processes == 1:
+        return f'{found}; batch normalisation needs 2 or more.'
+    return f'{found}; {processes} processes need {2 * processes} or more. Lower train.processes.'
 
 
 def diverged(what: str, learning_rate: float, task: TrainTask) -> Failure:
