@@ -205,8 +205,12 @@ function checkSplits({config, store, emit, sources}: RunContext): void {
     throw dataError(`No labelled pictures are left to train on in ${plural(untrained.length, 'class', 'classes')} (${list(untrained)}) after the validation and test sets took theirs. Add pictures, or lower validation.per_class.`);
   }
   const unvalidated = without('validation');
+  const advice = 'A class needs at least two labelled pictures, or a validation set of your own (--validation DIR).';
+  if (unvalidated.length === classes.length) {
+    throw dataError(`No pictures are left for validation, on which every choice is made: no class has a second labelled picture. ${advice}`);
+  }
   if (unvalidated.length > 0) {
-    throw dataError(`${plural(unvalidated.length, 'class has', 'classes have')} no validation picture: ${list(unvalidated)}. A class needs at least two labelled pictures, or a validation set of your own (--validation DIR).`);
+    emit({type: 'warning', stage: 'prepare', message: `${plural(unvalidated.length, 'class has', 'classes have')} no validation picture, and so no say in what is chosen: ${list(unvalidated)}. ${advice}`});
   }
   const {per_class: wanted} = config.labelled;
   if (wanted !== null) {

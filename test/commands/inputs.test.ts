@@ -3,7 +3,7 @@ import path from 'node:path';
 import {afterAll, beforeAll, beforeEach, describe, expect, it} from 'vitest';
 import {openStoreToRead} from '../../src/store/open.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
-import {colours, copyOf, doneOf, lastingFolder, look, orchestrate, picture, pupil, writeData, type Data} from './pupil.js';
+import {colours, copyOf, doneOf, LABELLED, lastingFolder, look, orchestrate, picture, pupil, writeData, type Colour, type Data} from './pupil.js';
 
 const {folder, remove} = lastingFolder();
 const pristine = path.join(folder, 'pristine');
@@ -146,11 +146,31 @@ describe('data that do not fit together are refused (exit 3)', () => {
       /^The classes of the test set \S+\/test are not those of the labelled set \S+\/train\.\n {2}only in test: crimson\n {2}missing from test: red\nClasses are matched by name; rename the folders so that both sets have the same 3 names\.$/,
     ],
     ['classes that differ by case', () => cpSync(file('train/red'), file('train/Red'), {recursive: true}), [], /^The classes Red and red of .*\/train differ by case only\. Rename or merge them\.$/],
-    ['a class with one picture', () => Array.from({length: 11}, (_, n) => unlinkSync(file(`train/red/${n}.png`))), [], /^1 class has no validation picture: red\. A class needs at least two labelled pictures/],
+    ['one picture a class', () => colours.forEach(keepOnePicture), [], /^No pictures are left for validation, on which every choice is made: no class has a second labelled picture\. A class needs at least two labelled pictures, or a validation set of your own \(--validation DIR\)\.$/],
   ])('%s', async (_, change, args, message) => {
     change();
     const {again} = runOf(await newHome());
     await expect(again(...args)).rejects.toMatchObject({name: 'UserError', exitCode: 3, message: expect.stringMatching(message) as string});
+  });
+});
+
+const keepOnePicture = (colour: Colour) => Array.from({length: LABELLED - 1}, (_, n) => unlinkSync(file(`train/${colour}/${n}.png`)));
+
+describe('labelled pictures that are few are enough', () => {
+  it('where a class has one: it has none for validation, and that is said', async () => {
+    keepOnePicture('red');
+    const text = await look(['orchestrate', data.config, '--home', await newHome(), '--json']);
+    const warnings = text.split('\n').filter(line => line.includes('"warning"')).map(line => (JSON.parse(line) as {message: string}).message);
+    expect(warnings).toContainEqual('1 class has no validation picture, and so no say in what is chosen: red. A class needs at least two labelled pictures, or a validation set of your own (--validation DIR).');
+    expect(doneOf(text).results?.['student']).toEqual({top1: 1, top5: 1});
+  });
+
+  it('where every class has one, and validation pictures are given', async () => {
+    cpSync(file('train'), file('validation'), {recursive: true});
+    colours.forEach(colour => unlinkSync(file(`validation/${colour}/${LABELLED - 1}.png`)));
+    colours.forEach(keepOnePicture);
+    const text = await look(['orchestrate', data.config, '--home', await newHome(), '--json', '--validation', file('validation')]);
+    expect(doneOf(text).results?.['student']).toEqual({top1: 1, top5: 1});
   });
 });
 
