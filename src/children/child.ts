@@ -134,7 +134,7 @@ export async function runChild<Name extends TaskName>(
     if (last?.type === 'interrupted') throw new Interrupted('SIGTERM');
     if (ended.signal !== undefined && ended.signal !== null) {
       throw new ChildError(
-        `The ${command.name} was killed by ${ended.signal}${ended.signal === 'SIGKILL' ? ', probably because memory ran out. Lower train.batch_size or score.batch_size, or close other programs' : ''}.`,
+        `The ${command.name} was killed by ${ended.signal}${ended.signal === 'SIGKILL' ? `, probably because memory ran out. ${memoryAdvice(task)}, or close other programs` : ''}.`,
         ended.signal === 'SIGKILL' ? exitCodes.environment : exitCodes.bug,
         logTail,
         {killedBy: ended.signal},
@@ -159,6 +159,13 @@ export async function runChild<Name extends TaskName>(
     // A log that could not be written was told above, in place of the result.
     await finished(log).catch(() => {});
   }
+}
+
+/** The key to lower where memory ran out, and to what where the task has a batch of its own. */
+function memoryAdvice(task: TaskOf<TaskName>): string {
+  const key = task.task === 'train' || task.task === 'evaluate' || task.task === 'speed' ? 'train.batch_size' : 'score.batch_size';
+  const size = 'batchSize' in task ? task.batchSize : null;
+  return size === null || size < 4 ? 'Lower train.batch_size or score.batch_size' : `Set ${key} to ${Math.floor(size / 2)}, half of what it is`;
 }
 
 function resultOf<Name extends TaskName>(name: Name, result: Json, child: string, logTail: readonly string[]): TaskResult<Name> {

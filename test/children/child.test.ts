@@ -3,7 +3,7 @@ import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {describe, expect, it} from 'vitest';
 import {runChild, type ChildCommand, type ChildOptions, type Stop} from '../../src/children/child.js';
-import {PROTOCOL, type ChildEvent} from '../../src/children/protocol.js';
+import {PROTOCOL, type Architecture, type ChildEvent} from '../../src/children/protocol.js';
 import {ChildError, exitCodeFor, gateError, Interrupted} from '../../src/errors.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
 
@@ -94,6 +94,7 @@ describe('a child that fails', () => {
     ['out-of-memory', 70, 4],
     ['device', 70, 4],
     ['disk-full', 70, 4],
+    ['process-lost', 70, 4],
     ['diverged', 70, 5],
     ['gate', 65, 5],
     ['config', 64, 1],
@@ -110,6 +111,16 @@ describe('a child that fails', () => {
     const error = await childErrorOf([hello, {kill: 'SIGKILL'}]);
     expect(error.message).toBe('The trainer was killed by SIGKILL, probably because memory ran out. Lower train.batch_size or score.batch_size, or close other programs.');
     expect(error).toMatchObject({exitCode: 4, killedBy: 'SIGKILL'});
+  });
+
+  it('killed by SIGKILL with a batch of its own is told half of it', async () => {
+    const killed = [hello, {kill: 'SIGKILL'}];
+    const options = {attempt: await temporaryFolder(), stop: stopSwitch().stop, onEvent: () => {}};
+    const architecture: Architecture = {name: 'resnet50', stem: 'small', size: 32, resize: 32, classes: ['ant', 'bee']};
+    const training = runChild<'speed'>(scripted(killed), {protocol: PROTOCOL, task: 'speed', device: 'cpu', threads: 1, seed: 0, architecture, batchSize: 96, precision: 'fp32'}, options);
+    await expect(training).rejects.toMatchObject({exitCode: 4, message: 'The trainer was killed by SIGKILL, probably because memory ran out. Set train.batch_size to 48, half of what it is, or close other programs.'});
+    const comparing = runChild<'measure'>(scripted(killed), {protocol: PROTOCOL, task: 'measure', device: 'cpu', model: '/m.onnx', pack: '/pack', reference: null, batchSize: 32}, options);
+    await expect(comparing).rejects.toMatchObject({message: expect.stringContaining('Set score.batch_size to 16, half of what it is') as string});
   });
 
   it('that crashes is told by its signal', async () => {
@@ -202,6 +213,10 @@ describe('a stop', () => {
   it('from outside, which reached the child alone, is an interruption as well', async () => {
     const error = await failureOf([hello, {emit: {type: 'interrupted', message: 'Saved.'}}, {exit: 75}]);
     expect(error).toMatchObject({name: 'Interrupted', signal: 'SIGTERM'});
+  });
+
+  it('is told by the exit code alone where several processes ended before they had met', async () => {
+    expect(await failureOf([{exit: 75}])).toMatchObject({name: 'Interrupted', signal: 'SIGTERM'});
   });
 });
 
