@@ -39,7 +39,7 @@ export async function bringRoundsUpToDate(request: RunRequest, stop: Stop, emit:
   const outcomes: Outcome[] = [];
   for (const round of configs) {
     const before = outcomes.map(({run}) => run);
-    outcomes.push(await bringUpToDate({...request, config: round, wanted: round === config ? wanted : {}, origins: [...origins, ...before]}, stop, emit));
+    outcomes.push(await bringUpToDate({...request, config: round, wanted: round === config ? wanted : {}, origins: [...new Set([...origins, ...before])]}, stop, emit));
   }
   return outcomes;
 }
@@ -106,10 +106,10 @@ async function startAsCopy({config, home, origins}: RunRequest, paths: RunPaths,
     // The sources are looked at once, and every run with the same eyes.
     const looking = await contextFor(config, {paths, store: blank, stop, emit: () => {}});
     for (const relative of relatives) {
-      const store = isLocked(relative.lock) ? null : openStoreToRead(relative.database);
+      const store = isLocked(relative.lock) ? null : openWhereSound(relative.database);
       if (store) opened.push({paths: relative, store});
     }
-    found = await mostAlike(stages, opened.map(run => ({...run, context: {...looking, ...run}})));
+    found = await mostAlike(stages, opened.map(run => ({...run, context: {...looking, store: run.store}})));
   } finally {
     for (const {store} of opened) store.close();
     blank.close();
@@ -123,6 +123,16 @@ async function startAsCopy({config, home, origins}: RunRequest, paths: RunPaths,
     emit({type: 'note', stage: null, message: `${paths.run} starts as a copy of ${origin.run}, which has ${found.fresh.join(', ')} as it needs them${linked ? '' : '; files were copied, because the file system links none'}`});
   } finally {
     lock.release();
+  }
+}
+
+/** Null for a database that cannot be read, which is no reason for another run not to begin. */
+export function openWhereSound(database: string): Store | null {
+  try {
+    return openStoreToRead(database);
+  } catch (error) {
+    if (error instanceof UserError) return null;
+    throw error;
   }
 }
 

@@ -5,11 +5,11 @@ import {tmpdir} from 'node:os';
 import path from 'node:path';
 import type {Stop} from '../children/child.js';
 import {findPython} from '../children/python-env.js';
-import {trainingSettings} from '../config.js';
+import {evaluationBatch, trainingSettings} from '../config.js';
 import type {StageName} from '../events.js';
 import type {Experiment, ExperimentRun} from '../experiment.js';
 import {runPaths} from '../home.js';
-import {sharedStages} from '../pipeline/most-alike.js';
+import {mostAlike, sharedStages} from '../pipeline/most-alike.js';
 import {inspect} from '../pipeline/run.js';
 import {table} from '../report/table.js';
 import {painter} from '../report/terminal.js';
@@ -17,9 +17,11 @@ import {contextFor, withDevice, type RunContext} from '../stages/context.js';
 import {demoPicturesFolder, lacksDemoPictures} from '../stages/demo-pictures.js';
 import {countImages, estimate, measureSpeeds} from '../stages/estimate.js';
 import {stages} from '../stages/index.js';
-import {trainingIngredients} from '../stages/train.js';
+import {fetchPlan, missingDatasets} from '../stages/missing-datasets.js';
 import {openStore, openStoreToRead} from '../store/open.js';
 import {duration, plural} from '../words.js';
+import {openWhereSound} from './bring-up-to-date.js';
+import {runsOfSeed} from './find-run.js';
 
 interface Flags {
   readonly home: string;
@@ -38,13 +40,23 @@ export async function dryRunOfExperiment({name, runs}: Experiment, flags: Flags,
     process.stdout.write(`The demo's pictures would be drawn into ${demoPicturesFolder(flags.home)} first, and then every run would run.\n`);
     return;
   }
+  const missing = [...new Set(runs.flatMap(({config}) => missingDatasets(config, flags.home)))];
+  if (missing.length > 0) {
+    process.stdout.write(`It would fetch first, into ${path.join(flags.home, 'data')}:\n  ${fetchPlan(missing).join('\n  ')}\nand then every run would run. Nothing was written.\n`);
+    return;
+  }
   // The children's configs and logs go where nothing of a run lies.
   const attempts = await mkdtemp(path.join(tmpdir(), 'pupil-dry-run-'));
   const blank = openStore(':memory:');
   let planned;
   try {
     const contexts: RunContext[] = [];
-    for (const {config} of runs) contexts.push(await contextFor(config, {paths: {...runPaths(flags.home, config.run), attempts}, store: blank, stop, emit: () => {}}));
+    for (const {config} of runs) {
+      const context = await contextFor(config, {paths: {...runPaths(flags.home, config.run), attempts}, store: blank, stop, emit: () => {}});
+      // A pool may have millions of files: it is looked at once for all runs that read it.
+      const alike = contexts.find(other => sourcesKey(other) === sourcesKey(context));
+      contexts.push(alike ? {...context, sources: alike.sources} : context);
+    }
     planned = await planRuns(runs, contexts, flags);
   } finally {
     blank.close();
@@ -67,14 +79,17 @@ async function planRuns(runs: readonly ExperimentRun[], contexts: readonly RunCo
   const baselines = new Set<string>();
   const device = once(async context => (await withDevice(context, findPython(flags.python))).device);
   const speedsOf = memo(speedKey, async context => await measureSpeeds({...context, python: findPython(flags.python), device: await device(context)}));
-  const countsOf = memo(({config: {labelled, validation, unlabelled, test}}) => JSON.stringify([labelled, validation, unlabelled, test]), countImages);
+  const countsOf = memo(sourcesKey, countImages);
   for (const [index, context] of contexts.entries()) {
-    const fresh = (await freshNow(context, flags.home)) ?? (await sharedWith(context, contexts.filter((_, other) => other !== index && runs[other]!.seed === runs[index]!.seed && (other < index || existsSync(runPaths(flags.home, runs[other]!.config.run).database)))));
+    const sameSeed = contexts.slice(0, index).filter((_, other) => runs[other]!.seed === runs[index]!.seed);
+    const fresh = (await freshNow(context, flags.home)) ?? larger(await sharedWith(context, sameSeed), await freshInAnother(context, runs[index]!.seed, flags.home));
     const stale = stages.map(stage => stage.name).filter(stage => !fresh.has(stage));
-    const amounts = estimate(context, await countsOf(context), stale.length === 0 ? null : await speedsOf(context));
+    const counts = await countsOf(context);
+    const amounts = estimate(context, counts, stale.length === 0 ? null : await speedsOf(context));
     // A baseline of equal data, settings and steps is trained once, whosever it is.
-    const settings = {...trainingIngredients(context, 'pretrain'), epochs: ''};
-    const baseline = JSON.stringify([settings, amounts.evaluate.steps]);
+    const settings = trainingSettings(context.config, 'pretrain', context.size);
+    const epochs = Math.ceil((amounts.evaluate.steps ?? 0) / Math.ceil(counts.train / (settings.batchSize ?? evaluationBatch(context.config))));
+    const baseline = JSON.stringify([runs[index]!.seed, {...settings, epochs}]);
     const secondsOf = (stage: StageName) => (stage === 'evaluate' && baselines.has(baseline) ? 0 : (amounts[stage].seconds ?? 0));
     // Later rounds score, pre-train and fine-tune once more each.
     const round = (['score', 'pretrain', 'finetune'] as const).reduce((sum, stage) => sum + (amounts[stage].seconds ?? 0), 0);
@@ -97,7 +112,22 @@ async function freshNow(context: RunContext, home: string): Promise<ReadonlySet<
   }
 }
 
-/** What a new run would find done in the run that it starts as a copy of. Its report is always its own. */
+/** What a new run would find done in the run of this home that it has most in common with. */
+async function freshInAnother(context: RunContext, seed: number, home: string): Promise<ReadonlySet<StageName>> {
+  const opened = runsOfSeed(home, seed).flatMap(run => {
+    const store = openWhereSound(runPaths(home, run).database);
+    return store === null ? [] : [{context: {...context, store}}];
+  });
+  try {
+    return new Set((await mostAlike(stages, opened))?.fresh);
+  } finally {
+    for (const {context: {store}} of opened) store.close();
+  }
+}
+
+const larger = <Value>(one: ReadonlySet<Value>, other: ReadonlySet<Value>): ReadonlySet<Value> => (one.size >= other.size ? one : other);
+
+/** What a new run would find done in a run of this experiment that comes before it. Its report is always its own. */
 async function sharedWith(context: RunContext, others: readonly RunContext[]): Promise<ReadonlySet<StageName>> {
   let best: ReadonlySet<StageName> = new Set();
   for (const other of others) {
@@ -107,6 +137,8 @@ async function sharedWith(context: RunContext, others: readonly RunContext[]): P
   }
   return best;
 }
+
+const sourcesKey = ({config: {labelled, validation, unlabelled, test}}: RunContext): string => JSON.stringify([labelled, validation, unlabelled, test]);
 
 const speedKey = ({config, size}: RunContext): string =>
   JSON.stringify((['teacher', 'pretrain'] as const).map(step => trainingSettings(config, step, size)).map(({model, stem, batchSize, precision}) => [model, stem, batchSize, precision]));

@@ -18,6 +18,7 @@ import type {EvaluateSummary} from '../stages/evaluate.js';
 import {openStoreToRead, type Store} from '../store/open.js';
 import {bringRoundsUpToDate} from './bring-up-to-date.js';
 import {dryRunOfExperiment} from './dry-run-experiment.js';
+import {runsOfSeed} from './find-run.js';
 
 export interface ExperimentCommandFlags {
   readonly home: string;
@@ -48,8 +49,7 @@ export async function experiment(flags: ExperimentCommandFlags, stop: Stop): Pro
     for (const [index, run] of plan.runs.entries()) {
       emit({type: 'run_started', run: run.config.run, position: index + 1, total: plan.runs.length, secondsLeft: secondsLeft(plan.runs, index, home)});
       try {
-        const origins = plan.runs.filter(other => other !== run && other.seed === run.seed).flatMap(other => roundsOf(other, home));
-        const outcomes = await bringRoundsUpToDate({config: run.config, home, python: flags.python, wanted: {}, origins, onChange: {advice: ADVICE}}, stop, emit);
+        const outcomes = await bringRoundsUpToDate({config: run.config, home, python: flags.python, wanted: {}, origins: runsOfSeed(home, run.seed), onChange: {advice: ADVICE}}, stop, emit);
         finished.push(whatCameOf(run, home));
         if (outcomes.some(({stages}) => Object.values(stages).some(stage => stage.status === 'ran'))) await writeResults(home, results());
       } catch (error) {

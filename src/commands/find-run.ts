@@ -3,6 +3,7 @@ import {existsSync, readdirSync, statSync} from 'node:fs';
 import path from 'node:path';
 import {configSchema, type Config} from '../config.js';
 import {environmentError, usageError} from '../errors.js';
+import {experimentOf} from '../experiment.js';
 import {databaseFolder, runPaths, type RunPaths} from '../home.js';
 import {roundOf, roundsAmong} from '../rounds.js';
 import {openStoreToRead, type Store} from '../store/open.js';
@@ -24,6 +25,9 @@ export function runsOf(home: string): string[] {
     .sort((a, b) => written(b) - written(a))
     .map(name => name.slice(0, -'.sqlite'.length));
 }
+
+/** Runs of any experiment of a home under a seed: one that is yet to be may have much in common with them. */
+export const runsOfSeed = (home: string, seed: number): string[] => runsOf(home).filter(run => experimentOf(run)?.seed === seed);
 
 /** Tells people, beside what they asked for, of the other rounds of a run. */
 export function tellOtherRounds({home, run}: RunPaths): void {

@@ -30,11 +30,10 @@ export function earlierRounds({home, run}: RunPaths): RoundData[] {
 
 /** The results of the experiment that the run is a part of, as they were last written; null where there are none. */
 export async function experimentAround({home, run}: RunPaths): Promise<ExperimentResults | null> {
-  const {first} = roundOf(run);
-  const experiment = experimentOf(first);
-  if (experiment === null) return null;
-  const file = experimentFile(home, experiment, 'table.json');
+  const belonging = experimentOf(run);
+  if (belonging === null) return null;
+  const file = experimentFile(home, belonging.experiment, 'table.json');
   if (!existsSync(file)) return null;
   const parsed = experimentResults.safeParse(fromWire(await readFile(file, 'utf8')));
-  return parsed.success && parsed.data.runs.some(other => other.run === first) ? parsed.data : null;
+  return parsed.success && parsed.data.runs.some(other => other.run === roundOf(run).first) ? parsed.data : null;
 }

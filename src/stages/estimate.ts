@@ -64,7 +64,12 @@ export function estimate(context: RunContext, counts: Counts, speeds: {readonly 
   const training = (step: TrainingStep, images: number): Estimate => {
     const {epochs, batchSize} = trainingSettings(config, step, size);
     const speed = speeds === null ? null : step === 'teacher' ? speeds.teacher : speeds.student;
-    return {images: epochs * images, steps: epochs * Math.ceil(images / (batchSize ?? batch)), bytes: null, seconds: speed && (epochs * images) / speed.trainImagesPerSecond};
+    const pictures = batchSize ?? batch;
+    // Labelled pictures take the place of others in a batch, so that an epoch of these is more steps.
+    const labelled = step === 'pretrain' ? Math.round(config.pretrain.labelled_share * pictures) : 0;
+    const steps = epochs * Math.ceil(images / Math.max(1, pictures - labelled));
+    const seen = epochs * images + steps * labelled;
+    return {images: seen, steps, bytes: null, seconds: speed && seen / speed.trainImagesPerSecond};
   };
   const pretrain = training('pretrain', selected);
   const finetune = training('finetune', counts.train);

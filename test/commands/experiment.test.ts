@@ -132,6 +132,15 @@ describe('arms and seeds', () => {
   });
 });
 
+it('another experiment in the same home starts from the runs of this one, round by round and seed by seed', async () => {
+  const home = await aCopy();
+  writeFileSync(path.join(home, 'db/colours-by-k.k3.seed1.sqlite'), 'no database');
+  const other = experiment('other', `${CONFIG}seeds: [1, 7]\narms:\n  k4: {set: {select: {top_k: 4}}}\n`);
+  const planned = JSON.parse(await look(['experiment', other, '--home', home, '--dry-run', '--json'])) as {runs: {stages: string[]}[]};
+  expect(planned.runs.map(({stages}) => stages)).toEqual([['report'], all]);
+  expect(ran(await look(['experiment', other, '--home', home, '--json']))).toEqual([['other.k4.seed1', ['report']], ['other.k4.seed7', all]]);
+});
+
 describe('the table', () => {
   it('ends the JSON, and lies beside the models as JSON, Markdown, CSV, SVG and a page', () => {
     const {type, runs, rows, missing, experiment: name, command} = results(first);
