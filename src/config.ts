@@ -157,7 +157,12 @@ export const configSchema = z.strictObject({
       checkpoint_minutes: rate.default(10).describe('Save in the middle of an epoch after so long'),
       compile: z.boolean().default(false).describe('torch.compile, with CUDA graphs on a GPU: a minute or two of start for faster steps'),
       tensorboard: z.boolean().default(false).describe('Also log to data/RUN/tensorboard; needs the Python package tensorboard'),
-      processes: z.union([positive, auto]).default(1).describe('Processes that train together, one a GPU; auto: as many as there are GPUs'),
+      processes: z.union([positive, auto]).default(1).describe('Processes of each host that train together, one a GPU; auto: as many as there are GPUs'),
+      hosts: positive.default(1).describe('Computers that train together; they see the same files under the same paths. What to start on the others is said'),
+      address: z
+        .union([z.string().regex(/^[^\s:]+:\d+$/, 'HOST:PORT'), auto])
+        .default('auto')
+        .describe('Where the other hosts reach this one, as HOST:PORT; auto: its name, port 29400'),
     })
     .prefault({}),
   score: z

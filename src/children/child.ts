@@ -36,6 +36,8 @@ export interface ChildOptions {
 /** Time to save a checkpoint of a large model before a stopping child is killed. */
 const STOP_TIMEOUT_MS = 60_000;
 const LOG_LINES_SHOWN = 20;
+/** A child's exit code for a stop that was asked for. Several processes that are stopped before they met have nothing to say about it. */
+const INTERRUPTED = 75;
 
 const exitCodeOf: Record<FailureReason, ExitCode> = {
   config: exitCodes.bug,
@@ -44,6 +46,7 @@ const exitCodeOf: Record<FailureReason, ExitCode> = {
   'out-of-memory': exitCodes.environment,
   device: exitCodes.environment,
   'disk-full': exitCodes.environment,
+  'process-lost': exitCodes.environment,
   diverged: exitCodes.gate,
   gate: exitCodes.gate,
   bug: exitCodes.bug,
@@ -131,7 +134,7 @@ export async function runChild<Name extends TaskName>(
     if (last?.type === 'failed') throw new ChildError(last.message, exitCodeOf[last.reason], last.reason === 'bug' ? logTail : []);
     throwIfStopped(stop.requested);
     // Not by us: whoever stops a whole group of processes sends the signal to the child, too.
-    if (last?.type === 'interrupted') throw new Interrupted('SIGTERM');
+    if (last?.type === 'interrupted' || (last === undefined && ended.exitCode === INTERRUPTED)) throw new Interrupted('SIGTERM');
     if (ended.signal !== undefined && ended.signal !== null) {
       throw new ChildError(
         `The ${command.name} was killed by ${ended.signal}${ended.signal === 'SIGKILL' ? `, probably because memory ran out. ${memoryAdvice(task)}, or close other programs` : ''}.`,

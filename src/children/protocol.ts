@@ -319,7 +319,7 @@ const events = [
   }),
   z.object({type: z.literal('finished'), result: z.json()}),
   z.object({type: z.literal('interrupted'), message: z.string()}),
-  z.object({type: z.literal('failed'), reason: z.enum(['config', 'data', 'model', 'out-of-memory', 'diverged', 'device', 'disk-full', 'gate', 'bug']), message: z.string()}),
+  z.object({type: z.literal('failed'), reason: z.enum(['config', 'data', 'model', 'out-of-memory', 'diverged', 'device', 'disk-full', 'process-lost', 'gate', 'bug']), message: z.string()}),
 ] as const;
 export const childEvent = z.discriminatedUnion('type', events);
 export type ChildEvent = z.infer<typeof childEvent>;
@@ -359,7 +359,14 @@ export const taskResults = {
   import: z.strictObject({parameters: count}),
   /** What it took the file for; null where the file is one that pupil exported. */
   wrap: z.strictObject({input: z.enum(inputLayouts).nullable(), answer: z.enum(outputKinds).nullable()}),
-  probe: z.strictObject({runtime: z.string(), device: z.string(), deviceName: z.string(), bf16: z.boolean()}),
+  probe: z.strictObject({
+    runtime: z.string(),
+    device: z.string(),
+    deviceName: z.string(),
+    bf16: z.boolean(),
+    /** The trainer's: by what several processes could train together. */
+    several: z.strictObject({gpus: count, backends: z.array(z.string())}).exactOptional(),
+  }),
 };
 
 export type TaskName = keyof typeof taskResults;

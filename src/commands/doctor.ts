@@ -4,7 +4,7 @@ import {tmpdir, totalmem, freemem, availableParallelism} from 'node:os';
 import path from 'node:path';
 import Database from 'better-sqlite3';
 import {runChild, type Stop} from '../children/child.js';
-import {PROTOCOL} from '../children/protocol.js';
+import {PROTOCOL, type TaskResult} from '../children/protocol.js';
 import {findPython, isRecentTorch, OLDEST_TORCH, packageFolder} from '../children/python-env.js';
 import {trainerCommand} from '../children/trainer.js';
 import {workerCommand} from '../children/worker.js';
@@ -88,11 +88,21 @@ async function pythonChecks(flag: string | undefined, attempt: string, stop: Sto
     const checks: Check[] = [
       {name: 'python', ok: recent, found: `${result.runtime} at ${python}${recent ? '' : `; torch ${OLDEST_TORCH} or newer is needed`}`, fix: SETUP},
       {name: 'training', ok: true, found: `on ${result.deviceName}${result.bf16 ? ', bf16' : ''}`, fix: ''},
+      {name: 'processes', ok: true, found: wordSeveral(result), fix: ''},
     ];
     return {checks, cuda: result.device.startsWith('cuda') ? result.device : null, python};
   } catch (error) {
     return {checks: [{name: 'python', ok: false, found: `${python}: ${firstLine(error)}`, fix: SETUP}], cuda: null, python};
   }
+}
+
+/** Whether several processes could train together; a machine that cannot is no faulty one. */
+function wordSeveral({device, several}: TaskResult<'probe'>): string {
+  const {gpus, backends} = several ?? {gpus: 0, backends: []};
+  const needed = device.startsWith('cuda') ? 'nccl' : 'gloo';
+  const found = gpus === 0 ? 'no GPU' : `${gpus} GPU${gpus === 1 ? '' : 's'}`;
+  if (!backends.includes('gloo') || !backends.includes(needed)) return `${found}; one process at a time, since torch has no ${needed} (train.processes: 1)`;
+  return `${found}; several can train together by ${backends.join(', ')} (train.processes)`;
 }
 
 async function diskCheck(home: string): Promise<Check> {

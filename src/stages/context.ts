@@ -1,10 +1,10 @@
 /** What every stage works with: the run's config, paths and state, and the two children ready to take tasks. */
-import {availableParallelism} from 'node:os';
+import {availableParallelism, hostname} from 'node:os';
 import path from 'node:path';
 import {runChild, type Stop} from '../children/child.js';
 import {PROTOCOL, type ChildEvent, type Decoding, type TaskName, type TaskOf, type TaskResult} from '../children/protocol.js';
 import {isRecentTorch, OLDEST_TORCH} from '../children/python-env.js';
-import {trainerCommand} from '../children/trainer.js';
+import {trainerCommand, type Processes} from '../children/trainer.js';
 import {workerCommand} from '../children/worker.js';
 import {imageSizes, type Config} from '../config.js';
 import {ChildError, environmentError} from '../errors.js';
@@ -26,6 +26,8 @@ export interface RunContext {
   /** `cpu` or `cuda:N`, already proved. */
   readonly device: string;
   readonly threads: number;
+  /** Those that train together; one until the device is proved. */
+  readonly processes: Processes;
   readonly sources: readonly RunSource[];
   /** Side of the network's input, and of the resized picture before the centre crop; pixels. */
   readonly size: number;
@@ -34,6 +36,11 @@ export interface RunContext {
 
 /** CPU threads for training and for decoding. */
 export const threadsOf = (config: Config): number => (config.limits.threads === 'auto' ? availableParallelism() : config.limits.threads);
+
+/** The processes that train together, `gpus` being those that each host has for them; null where it works on its CPU. */
+function processesOf({train: {processes, hosts, address}}: Config, gpus: number | null): Processes {
+  return {count: processes === 'auto' ? (gpus ?? 1) : processes, hosts, address: address === 'auto' ? `${hostname()}:29400` : address};
+}
 
 /** How bytes become pixels in this run. */
 export function decodingOf({config: {limits}, size, resize}: Pick<RunContext, 'config' | 'size' | 'resize'>): Decoding {
@@ -57,9 +64,9 @@ interface Of {
 }
 
 /** Gives the trainer a task and waits for its result. */
-export function runTrainer<Name extends TaskName>(context: RunContext, task: TaskOf<Name>, of: Of): Promise<TaskResult<Name>> {
+export function runTrainer<Name extends TaskName>(context: RunContext, task: TaskOf<Name>, of: Of & {readonly processes?: Processes}): Promise<TaskResult<Name>> {
   if (context.python === null) throw new Error('The trainer was given a task in a context that only looks.');
-  return runChild<Name>(trainerCommand(context.python), task, {attempt: attemptFolder(context, of), stop: context.stop, onEvent: translate(context, of)});
+  return runChild<Name>(trainerCommand(context.python, of.processes), task, {attempt: attemptFolder(context, of), stop: context.stop, onEvent: translate(context, of)});
 }
 
 /** Gives an image worker a task, and a descriptor a line on its stdin, and waits for its result. */
@@ -113,7 +120,7 @@ export async function contextFor(
   const sources = await recogniseSources(config, paths.cache, stop.requested);
   const labelled = sources.find(source => source.role === 'labelled');
   const {size, resize} = imageSizes(config, labelled?.spec.kind === 'cifar10' || labelled?.spec.kind === 'cifar100');
-  return {config, paths, home: paths.home, store, stop, signal: stop.requested, emit, python: null, device: config.device, threads: threadsOf(config), sources, size, resize};
+  return {config, paths, home: paths.home, store, stop, signal: stop.requested, emit, python: null, device: config.device, threads: threadsOf(config), processes: processesOf(config, null), sources, size, resize};
 }
 
 /**
@@ -128,13 +135,30 @@ export async function withDevice(looking: RunContext, python: string): Promise<R
   if (!isRecentTorch(probe.runtime)) {
     throw environmentError(`${python} has ${probe.runtime}; torch ${OLDEST_TORCH} or newer is needed. Run npm run setup for an environment of pupil's own, or name another with --python.`);
   }
-  if (!probe.device.startsWith('cuda')) return {...context, device: probe.device};
+  const on = (device: string): RunContext => ({...context, device, processes: provedProcesses(config, device, probe)});
+  if (!probe.device.startsWith('cuda')) return on(probe.device);
   try {
     await runWorker<'probe'>(context, {protocol: PROTOCOL, task: 'probe', device: probe.device}, {stage: 'prepare', part: 'onnxruntime'});
-    return {...context, device: probe.device};
+    return on(probe.device);
   } catch (error) {
     if (asked !== 'auto' || !(error instanceof ChildError)) throw error;
     emit({type: 'warning', stage: null, message: `Working on the CPU: PyTorch sees ${probe.deviceName}, but onnxruntime cannot use it (${error.message}). See pupil doctor.`});
-    return {...context, device: 'cpu'};
+    return on('cpu');
   }
+}
+
+/** The processes that this machine has a device for each of, and the means to talk to each other. Throws (exit 4) where it has not. */
+function provedProcesses(config: Config, device: string, {several}: TaskResult<'probe'>): Processes {
+  const first = /^cuda:(\d+)$/.exec(device)?.[1];
+  const gpus = first === undefined ? null : (several?.gpus ?? 1) - Number(first);
+  const processes = processesOf(config, gpus);
+  if (gpus !== null && processes.count > gpus) {
+    throw environmentError(`train.processes is ${processes.count}, but from ${device} on there ${gpus === 1 ? 'is 1 GPU' : `are ${gpus} GPUs`} here. Set train.processes to ${gpus} or auto.`);
+  }
+  const needed = gpus === null ? ['gloo'] : ['gloo', 'nccl'];
+  const missing = needed.filter(name => !several?.backends.includes(name));
+  if (processes.count * processes.hosts > 1 && missing.length > 0) {
+    throw environmentError(`Several processes cannot train together here: this torch has no ${missing.join(' and no ')}. Set train.processes and train.hosts to 1, or take another build of torch with --python.`);
+  }
+  return processes;
 }

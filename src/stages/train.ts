@@ -2,6 +2,7 @@
 import {createHash} from 'node:crypto';
 import path from 'node:path';
 import {PROTOCOL, toWire, type Architecture, type TaskOf, type TaskResult} from '../children/protocol.js';
+import {joinCommand} from '../children/trainer.js';
 import {plainLabels, pseudoLabels, trainingSettings} from '../config.js';
 import type {StageName} from '../events.js';
 import type {Ingredients} from '../pipeline/stage.js';
@@ -71,5 +72,13 @@ export async function train(context: RunContext, {stage, part, step, folder, tra
     tensorboard: config.train.tensorboard ? path.join(paths.data, 'tensorboard', folder) : null,
     output: paths.model(folder, 'model.safetensors'),
   };
-  return await runTrainer<'train'>(context, task, {stage, part});
+  tellOtherHosts(context, stage);
+  return await runTrainer<'train'>(context, task, {stage, part, processes: context.processes});
+}
+
+/** What is started on the other hosts serves every training from then on, so whoever reads it twice has nothing to do the second time. */
+function tellOtherHosts({processes, python, emit}: RunContext, stage: StageName): void {
+  if (processes.hosts === 1 || python === null) return;
+  const commands = Array.from({length: processes.hosts - 1}, (_, index) => `\n  ${joinCommand(python, processes, index + 1)}`);
+  emit({type: 'note', stage, message: `waiting for the other ${processes.hosts === 2 ? 'host' : `${processes.hosts - 1} hosts`}; where it does not run yet, start there${processes.hosts === 2 ? '' : ', one on each'}:${commands.join('')}`});
 }
