@@ -224,6 +224,14 @@ describe('figures that were asked for besides', () => {
   });
 });
 
+it('hands TensorBoard a folder of its own for each training, and is not stale for it', async () => {
+  const home = await aCopy();
+  expect(await orchestrate(data, home, '--set', 'train.tensorboard=true')).toEqual(all('fresh'));
+  await orchestrate(data, home, '--set', 'train.tensorboard=true', '--only', 'finetune');
+  const task = JSON.parse(readFileSync(path.join(home, 'data/colours/attempts/finetune/train.json'), 'utf8')) as {tensorboard: string};
+  expect(task.tensorboard).toBe(path.join(home, 'data/colours/tensorboard/student'));
+});
+
 describe('a dry run', () => {
   it('of a new run tells what would run and how much it is, and writes nothing', async () => {
     const home = path.join(await temporaryFolder(), 'home');
