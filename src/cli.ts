@@ -4,7 +4,7 @@ import yargs, {type Argv} from 'yargs';
 import type {Stop} from './children/child.js';
 import {usageError} from './errors.js';
 import {stageNames} from './events.js';
-import {presetNames} from './config.js';
+import {presetNames} from './config-layers.js';
 
 const LOOKING = 'Looking:';
 /** Options that may be given several times; of the others a second one would silently win, or come out as a list. */

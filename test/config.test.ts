@@ -3,7 +3,8 @@ import {writeFile} from 'node:fs/promises';
 import path from 'node:path';
 import {describe, expect, it} from 'vitest';
 import {modelNames} from '../src/children/protocol.js';
-import {classesKept, configKeys, configSchema, imageSizes, presetNames, readConfig, studentModel, trainingSettings, type ConfigFlags} from '../src/config.js';
+import {classesKept, configSchema, imageSizes, studentModel, trainingSettings} from '../src/config.js';
+import {configKeys, presetNames, readConfig, type ConfigFlags} from '../src/config-layers.js';
 import {UserError} from '../src/errors.js';
 import {temporaryFolder} from './images/temporary-folder.js';
 

@@ -1,6 +1,6 @@
 /** `pupil orchestrate`: brings every round of a run up to date, in order, and says what came out. */
 import type {Stop} from '../children/child.js';
-import {readConfig, type ConfigFlags} from '../config.js';
+import {readConfig, type ConfigFlags} from '../config-layers.js';
 import {exitCodeFor} from '../errors.js';
 import type {Event, Outcome, Results} from '../events.js';
 import {runPaths} from '../home.js';

@@ -1,7 +1,7 @@
 import {mkdirSync, readdirSync} from 'node:fs';
 import path from 'node:path';
 import {describe, expect, it} from 'vitest';
-import {readConfig} from '../../src/config.js';
+import {readConfig} from '../../src/config-layers.js';
 import {datasets} from '../../src/datasets/known.js';
 import {missingDatasets} from '../../src/stages/missing-datasets.js';
 import {temporaryFolder} from '../images/temporary-folder.js';

@@ -1,0 +1,262 @@
+/** From a preset, a file and flags to one checked config: layers of keys, the later over the earlier, and every mistake told with its place. */
+import {readFileSync, readdirSync} from 'node:fs';
+import path from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {closest, distance} from 'fastest-levenshtein';
+import {isMap, isSeq, LineCounter, parseDocument, type Document, type YAMLError} from 'yaml';
+import {z} from 'zod';
+import {configSchema, type Config} from './config.js';
+import {usageError} from './errors.js';
+
+export type Plain = Record<string, unknown>;
+
+/** One layer of settings; a later layer wins. `locate` says where a key stands in it, for messages. */
+export interface Layer {
+  readonly values: Plain;
+  locate(keys: readonly PropertyKey[]): string | null;
+}
+
+const presetsFolder = fileURLToPath(new URL('../presets/', import.meta.url));
+export const presetNames = (): string[] =>
+  readdirSync(presetsFolder)
+    .filter(name => name.endsWith('.yaml'))
+    .map(name => name.slice(0, -'.yaml'.length))
+    .sort();
+
+export const isPlain = (value: unknown): value is Plain => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** The keys of a YAML file, each at its line. */
+export function yamlLayer(file: string, shown: string): Layer {
+  let text;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (cause) {
+    throw usageError(`Cannot read the config file ${shown}: ${cause instanceof Error ? cause.message : String(cause)}`, {cause});
+  }
+  const lines = new LineCounter();
+  const document: Document = parseDocument(text, {lineCounter: lines});
+  const [error] = document.errors;
+  if (error) throw usageError(`${shown}:${error.linePos?.[0].line ?? 1} is not valid YAML: ${reasonOf(error)}.`, {cause: error});
+  const values: unknown = document.toJS() ?? {};
+  if (!isPlain(values)) throw usageError(`${shown} should hold keys and values, such as \`labelled: birds/train\`.`);
+  return {
+    values,
+    locate(keys) {
+      let node: unknown = document.contents;
+      let line: number | null = null;
+      for (const key of keys) {
+        if (isMap(node)) {
+          const pair = node.items.find(item => String(item.key) === String(key));
+          if (!pair) return null;
+          const start = (pair.key as {range?: [number, number, number]}).range?.[0] ?? 0;
+          line = lines.linePos(start).line;
+          node = pair.value;
+        } else if (!isSeq(node)) return line === null ? null : `${shown}:${line}`;
+      }
+      return line === null ? null : `${shown}:${line}`;
+    },
+  };
+}
+
+/** The first line of a YAML error, less the place at its end: it is told in front. */
+const reasonOf = ({message}: YAMLError): string => (message.split('\n')[0] ?? '').replace(/ at line \d+, column \d+:$/, '');
+
+const lookUp = (values: unknown, keys: readonly PropertyKey[]): unknown =>
+  keys.reduce<unknown>((value, key) => (isPlain(value) ? value[String(key)] : Array.isArray(value) ? (value as unknown[])[Number(key)] : undefined), values);
+
+/** `select.top_k=4000`: the value is read as YAML, so numbers, lists and null come out as such. */
+function setLayer(assignment: string): Layer {
+  const at = assignment.indexOf('=');
+  if (at < 1) throw usageError(`--set ${assignment}: expected KEY=VALUE, such as --set select.top_k=4000.`);
+  const keys = assignment.slice(0, at).split('.');
+  const document = parseDocument(assignment.slice(at + 1));
+  const [error] = document.errors;
+  if (error) throw usageError(`--set ${assignment}: the value is not valid YAML: ${reasonOf(error)}.`, {cause: error});
+  const value: unknown = document.toJS();
+  const values = keys.reduceRight<unknown>((inner, key) => ({[key]: inner}), value) as Plain;
+  return {values, locate: wanted => (lookUp(values, wanted.slice(0, keys.length)) === undefined ? null : `--set ${assignment}`)};
+}
+
+/** A flag of its own, such as --labelled; undefined where it was not given. */
+export function flagLayer(flag: string, values: Plain): Layer {
+  return {values, locate: wanted => (lookUp(values, wanted.slice(0, 1)) === undefined ? null : flag)};
+}
+
+/** What stands under some keys of a layer, as a layer of its own: there are config keys inside an experiment's file. */
+export function innerLayer(layer: Layer, keys: readonly string[]): Layer {
+  const values = lookUp(layer.values, keys);
+  return {values: isPlain(values) ? values : {}, locate: wanted => layer.locate([...keys, ...wanted])};
+}
+
+/** Later over earlier, key by key. */
+function merge(base: unknown, over: unknown): unknown {
+  if (!isPlain(base) || !isPlain(over)) return over;
+  const merged: Plain = {...base};
+  for (const [key, value] of Object.entries(over)) merged[key] = key in merged ? merge(merged[key], value) : value;
+  return merged;
+}
+
+/** What the command line says about the config. Paths in it are relative to the current folder, those in a file to the file's. */
+export interface ConfigFlags {
+  readonly file?: string | undefined;
+  readonly preset?: string | undefined;
+  readonly run?: string | undefined;
+  readonly labelled?: string | undefined;
+  readonly unlabelled?: readonly string[] | undefined;
+  readonly validation?: string | undefined;
+  readonly test?: string | undefined;
+  readonly teacher?: string | undefined;
+  readonly device?: string | undefined;
+  readonly maxFailures?: number | undefined;
+  readonly set?: readonly string[] | undefined;
+}
+
+/** `kind:path?split=...` with its path made absolute; `rest` is no path. */
+export function absoluteSource(spec: string, base: string): string {
+  const [, prefix = '', rest = spec] = /^((?:folder|cifar10|cifar100|webdataset|manifest):)?(.*)$/s.exec(spec) ?? [];
+  return spec === 'rest' ? spec : prefix + path.resolve(base, rest);
+}
+
+function absolutePaths(values: Plain, base: string): Plain {
+  const source = (value: unknown): unknown => (typeof value === 'string' ? absoluteSource(value, base) : Array.isArray(value) ? value.map(source) : value);
+  // `labelled: DIR` is short for `labelled: {source: DIR}`; written out, it can be joined with other keys of another layer.
+  const set = (value: unknown): unknown => {
+    const long = typeof value === 'string' ? {source: value} : value;
+    return isPlain(long) && 'source' in long ? {...long, source: source(long['source'])} : long;
+  };
+  const file = (value: unknown): unknown => (typeof value === 'string' ? path.resolve(base, value) : value);
+  const made: Plain = {...values};
+  for (const key of ['labelled', 'validation']) if (key in made) made[key] = set(made[key]);
+  for (const key of ['unlabelled', 'test']) if (key in made) made[key] = source(made[key]);
+  const teacher = made['teacher'];
+  if (isPlain(teacher)) {
+    made['teacher'] = {...teacher, ...('file' in teacher && {file: file(teacher['file'])}), ...('classes' in teacher && {classes: file(teacher['classes'])})};
+  }
+  return made;
+}
+
+/** Every settable key, dotted: `select.top_k`. */
+export function configKeys(): string[] {
+  const keys = (schema: unknown, prefix: string): string[] => {
+    const properties = lookUp(schema, ['properties']);
+    if (!isPlain(properties)) return [prefix];
+    return Object.entries(properties).flatMap(([key, inner]) => keys(inner, prefix ? `${prefix}.${key}` : key));
+  };
+  return keys(plainSchema(), '');
+}
+
+const plainSchema = () => z.toJSONSchema(configSchema, {io: 'input', unrepresentable: 'any'});
+
+/** The schema for editors (JSON Schema): also with the short forms, in which a source alone stands for all its keys. */
+export function jsonSchema(): object {
+  const {properties, ...schema} = plainSchema();
+  const orString = (key: string) => ({[key]: {anyOf: [{type: 'string'}, properties?.[key]]}});
+  return {...schema, properties: {...properties, ...orString('labelled'), ...orString('unlabelled'), ...orString('validation')}};
+}
+
+/** A known key that may be meant: one with the same last part, one spelt nearly so, or one whose last part is. */
+function nearestKey(key: string, known: readonly string[]): string {
+  const lastPart = (dotted: string): string => dotted.split('.').at(-1) ?? dotted;
+  const last = lastPart(key);
+  const nearest = closest(key, known);
+  const found =
+    known.find(candidate => lastPart(candidate) === last) ??
+    (distance(key, nearest) <= Math.max(2, key.length / 3) ? nearest : known.find(candidate => distance(last, lastPart(candidate)) <= last.length / 3));
+  return found === undefined ? '' : ` Did you mean ${found}?`;
+}
+
+/** A preset's keys, with its paths, which are relative to the home. Throws where there is no such preset. */
+export function presetLayer(preset: string, home: string): Layer {
+  if (!presetNames().includes(preset)) throw usageError(`There is no preset ${JSON.stringify(preset)}. Presets: ${presetNames().join(', ')}.`);
+  return placed(yamlLayer(path.join(presetsFolder, `${preset}.yaml`), `preset ${preset}`), home);
+}
+
+/** A layer whose paths were relative to `base`. */
+export const placed = (layer: Layer, base: string): Layer => ({...layer, values: absolutePaths(layer.values, base)});
+
+/**
+ * The config of a run from preset, file and flags, in that order of strength, paths absolute. A home's paths in a preset are
+ * relative to the home. Throws a UserError (exit 2) that lists every mistake with the place it was made.
+ */
+export function readConfig(flags: ConfigFlags, home: string): Config {
+  const cwd = process.cwd();
+  const layers: Layer[] = [];
+  if (flags.preset !== undefined) layers.push(presetLayer(flags.preset, home));
+  if (flags.file !== undefined) {
+    const file = path.resolve(cwd, flags.file);
+    const layer = yamlLayer(file, flags.file);
+    const named = {run: path.basename(file).replace(/\.ya?ml$/, ''), ...layer.values};
+    layers.push(placed({...layer, values: named}, path.dirname(file)));
+  }
+  const flagged: [string, Plain | undefined][] = [
+    ['--labelled', flags.labelled === undefined ? undefined : {labelled: flags.labelled}],
+    ['--unlabelled', flags.unlabelled === undefined ? undefined : {unlabelled: [...flags.unlabelled]}],
+    ['--validation', flags.validation === undefined ? undefined : {validation: flags.validation}],
+    ['--test', flags.test === undefined ? undefined : {test: flags.test}],
+    ['--teacher', flags.teacher === undefined ? undefined : {teacher: {file: flags.teacher}}],
+    ['--device', flags.device === undefined ? undefined : {device: flags.device}],
+    ['--max-failures', flags.maxFailures === undefined ? undefined : {limits: {max_failures: flags.maxFailures}}],
+    ['--run', flags.run === undefined ? undefined : {run: flags.run}],
+  ];
+  for (const [flag, values] of flagged) if (values) layers.push(placed(flagLayer(flag, values), cwd));
+  for (const assignment of flags.set ?? []) layers.push(placed(setLayer(assignment), cwd));
+  const {value, mistakes} = check(configSchema, layers, configKeys());
+  if (value === null) throw usageError(wordMistakes(mistakes));
+  return value;
+}
+
+/** Checks layers, the later over the earlier, against a schema. Null where there are mistakes: each in words, with the place it was made. */
+export function check<Value>(schema: z.ZodType<Value>, layers: readonly Layer[], keys: readonly string[]): {value: Value | null; mistakes: string[]} {
+  const merged = layers.reduce<unknown>((values, layer) => merge(values, layer.values), {});
+  const parsed = schema.safeParse(merged);
+  if (parsed.success) return {value: parsed.data, mistakes: []};
+
+  const where = (keys: readonly PropertyKey[]): string => {
+    for (const layer of layers.toReversed()) {
+      const found = layer.locate(keys);
+      if (found !== null) return `${found} `;
+    }
+    return '';
+  };
+  const mistakes = parsed.error.issues.flatMap(issue => {
+    if (issue.code === 'unrecognized_keys') {
+      return issue.keys.map(key => {
+        const dotted = [...issue.path, key].map(String).join('.');
+        return `${where([...issue.path, key])}unknown key ${dotted}.${nearestKey(dotted, keys)}`;
+      });
+    }
+    const dotted = issue.path.map(String).join('.');
+    const found = lookUp(merged, issue.path);
+    if (found === undefined && (dotted === 'labelled' || dotted === 'labelled.source')) return ['No labelled pictures: give --labelled DIR (or the key labelled).'];
+    if (found === undefined && dotted === 'unlabelled') return ['No unlabelled pictures: give --unlabelled DIR (or the key unlabelled).'];
+    return [`${where(issue.path)}${dotted} is ${shown(found)}; expected ${expectation(issue)}.`];
+  });
+  return {value: null, mistakes};
+}
+
+/** One mistake as it is, several as a list. */
+export const wordMistakes = (mistakes: readonly string[]): string =>
+  mistakes.length === 1 ? mistakes[0]! : `${mistakes.length} mistakes in the configuration:\n  ${mistakes.join('\n  ')}`;
+
+/** A value as a message shows it. JSON has no NaN, which is what a flag that is no number comes as. */
+const shown = (value: unknown): string => (Number.isNaN(value) ? 'NaN' : JSON.stringify(value));
+
+const typeNames: Record<string, string> = {int: 'a whole number', string: 'text', boolean: 'true or false', array: 'a list', object: 'keys and values'};
+
+/** What zod expected, in words. */
+function expectation(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case 'invalid_type':
+      return typeNames[issue.expected] ?? `a ${issue.expected}`;
+    case 'too_small':
+      return `${issue.inclusive ? 'at least' : 'more than'} ${issue.minimum}${issue.origin === 'array' ? (issue.minimum === 1 ? ' entry' : ' entries') : ''}`;
+    case 'too_big':
+      return `at most ${issue.maximum}`;
+    case 'invalid_value':
+      return `${issue.values.length > 1 ? 'one of ' : ''}${issue.values.map(String).join(', ')}`;
+    case 'invalid_union':
+      return issue.errors.map(([first]) => (first ? expectation(first) : '')).filter(Boolean).join(', or ');
+    default:
+      return issue.message;
+  }
+}
