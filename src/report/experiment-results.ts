@@ -1,6 +1,6 @@
 /** What an experiment came to: the figures of its runs, and the rows of its table, which are worked out of them. */
 import {z} from 'zod';
-import {summarise, type Summary} from './t-interval.js';
+import {summarise, type Summary} from './intervals.js';
 
 export const modelNames = ['teacher', 'supervised', 'studentPretrained', 'student'] as const;
 export type ModelName = (typeof modelNames)[number];

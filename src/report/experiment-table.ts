@@ -1,7 +1,7 @@
 /** The table of an experiment as Markdown, as CSV, and for a terminal of 80 columns. */
 import {count, duration, percent} from '../words.js';
 import {rowsOf, wireName, type ExperimentResults, type ModelName, type Row} from './experiment-results.js';
-import type {Summary} from './t-interval.js';
+import type {Summary} from './intervals.js';
 import {table} from './table.js';
 
 const words: Readonly<Record<ModelName, string>> = {

@@ -11,7 +11,8 @@ import type {Curve, ReportCalibration, ReportData, UsedSettings} from './report-
 import {roundsSection} from './rounds-section.js';
 import {findScript, selectionSection} from './selection.js';
 import {style} from './style.js';
-import {verdict, wilson} from './verdict.js';
+import {verdict} from './verdict.js';
+import {wilson} from './intervals.js';
 
 /** Lets the page load nothing and run nothing but its own script, whatever a class name may hold. */
 const contentSecurityPolicy = [

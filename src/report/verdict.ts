@@ -1,24 +1,9 @@
 /** What the accuracies of a run say, and how sure they are. */
 import type {Accuracy} from '../events.js';
 import {count, percent} from '../words.js';
+import {Z} from './intervals.js';
 import type {ReportData} from './report-data.js';
 
-/** The normal distribution's 97.5 % quantile: intervals of 95 %. */
-const Z = 1.959964;
-
-export interface Interval {
-  readonly low: number;
-  readonly high: number;
-}
-
-/** The 95 % score interval of Wilson (1927) for a fraction of `images`; it stays within 0..1 and fits near both ends. */
-export function wilson(fraction: number, images: number): Interval {
-  if (images === 0) return {low: 0, high: 1};
-  const shrink = 1 + Z ** 2 / images;
-  const centre = (fraction + Z ** 2 / (2 * images)) / shrink;
-  const half = (Z / shrink) * Math.sqrt((fraction * (1 - fraction)) / images + (Z / (2 * images)) ** 2);
-  return {low: Math.max(0, centre - half), high: Math.min(1, centre + half)};
-}
 
 /** Without the baseline the student's extra steps are not accounted for. */
 const UNCONTROLLED = 'No equal-step supervised baseline was trained (evaluate.baseline), so a gain over the teacher may come from longer training alone.';

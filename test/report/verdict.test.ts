@@ -1,6 +1,7 @@
 import {describe, expect, it} from 'vitest';
 import type {Accuracy} from '../../src/events.js';
-import {verdict, wilson} from '../../src/report/verdict.js';
+import {wilson} from '../../src/report/intervals.js';
+import {verdict} from '../../src/report/verdict.js';
 
 const top1 = (value: number): Accuracy => ({top1: value, top5: Math.min(1, value + 0.3)});
 

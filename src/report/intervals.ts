@@ -1,9 +1,25 @@
 /**
- * What a few repetitions of a measurement say: their mean, their spread, and the 95 % interval of the mean by Student's t.
+ * How sure a figure is: 95 % intervals of a fraction of images (Wilson), and of the mean of a few repetitions (Student's t).
  *
- * The quantile is computed here: of the libraries that have it, one brings two hundred packages and the others have no types.
+ * The quantile of t is computed here: of the libraries that have it, one brings two hundred packages and the others have no types.
  */
-import type {Interval} from './verdict.js';
+
+/** The normal distribution's 97.5 % quantile. */
+export const Z = 1.959964;
+
+export interface Interval {
+  readonly low: number;
+  readonly high: number;
+}
+
+/** The 95 % score interval of Wilson (1927) for a fraction of `images`; it stays within 0..1 and fits near both ends. */
+export function wilson(fraction: number, images: number): Interval {
+  if (images === 0) return {low: 0, high: 1};
+  const shrink = 1 + Z ** 2 / images;
+  const centre = (fraction + Z ** 2 / (2 * images)) / shrink;
+  const half = (Z / shrink) * Math.sqrt((fraction * (1 - fraction)) / images + (Z / (2 * images)) ** 2);
+  return {low: Math.max(0, centre - half), high: Math.min(1, centre + half)};
+}
 
 export interface Summary {
   readonly n: number;

@@ -1,5 +1,5 @@
 import {expect, it} from 'vitest';
-import {summarise, tQuantile} from '../../src/report/t-interval.js';
+import {summarise, tQuantile} from '../../src/report/intervals.js';
 
 it.each([
   // The table of any textbook.
