@@ -77,7 +77,7 @@ describe('pupil doctor', () => {
   it('proves Node, SQLite, onnxruntime, Python, training, the disk and the memory', async () => {
     const home = await temporaryFolder();
     const {checks} = checked.parse(JSON.parse((await pupil(['doctor', '--home', home, '--json'])).stdout));
-    expect(checks.map(({name}) => name)).toEqual(['node', 'sqlite', 'onnxruntime', 'python', 'training', 'disk', 'memory']);
+    expect(checks.map(({name}) => name)).toEqual(['node', 'sqlite', 'onnxruntime', 'python', 'training', 'processes', 'disk', 'memory']);
     expect(checks.filter(({name}) => name !== 'disk').every(({ok}) => ok)).toBe(true);
     expect(checks.find(({name}) => name === 'python')?.found).toBe(`torch 2.13.0, no python at ${colourTrainer}`);
   });
