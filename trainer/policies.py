@@ -28,6 +28,9 @@ WIDE = Limits(shear=0.99, shift=150 / 331, degrees=135, enhancement=0.99, bits=6
 
 GEOMETRY = ('shear_x', 'shear_y', 'shift_x', 'shift_y', 'rotate')
 COLOURS = ('brightness', 'saturation', 'contrast', 'sharpness', 'posterize', 'solarize', 'autocontrast', 'equalize')
+# Of red, green and blue, as in Pillow.
+LUMINANCE = torch.tensor([[0.299], [0.587], [0.114]])
+
 CHANGES = ('identity', *GEOMETRY, *COLOURS)
 
 
@@ -36,18 +39,22 @@ def change(images: Tensor, chosen: Tensor, strength: Tensor, limits: Limits) -> 
     Applies to each picture of uint8 [n, size, size, 3] the change at `chosen` (int64 [n], an index into CHANGES) with `strength` (float32
     [n], -1 to 1; changes without a direction go by its size). Both lie on the CPU, so that a GPU need not be waited for.
     """
-    images = images.clone()
-    bends = (chosen >= 1) & (chosen <= len(GEOMETRY))
-    if bends.any():
-        rows = bends.nonzero().squeeze(1)
-        there = rows.to(images.device)
-        images[there] = bent(images[there], affine(chosen[rows], strength[rows], limits).to(images.device))
-    for number, name in enumerate(COLOURS, start=1 + len(GEOMETRY)):
-        rows = (chosen == number).nonzero().squeeze(1)
-        if len(rows) > 0:
-            there = rows.to(images.device)
-            images[there] = _recolour(name, images[there], strength[rows].to(images.device).view(-1, 1, 1, 1), limits)
-    return images
+    # In the order of their changes, so that those of one change lie together.
+    order = chosen.argsort(stable=True)
+    chosen, strength = chosen[order], strength[order]
+    identity, *numbers = torch.bincount(chosen, minlength=len(CHANGES)).tolist()
+    bends = sum(numbers[: len(GEOMETRY)])
+    arranged = images.index_select(0, order.to(images.device, non_blocking=True))
+    unchanged, bending, *recoloured = arranged.split([identity, bends, *numbers[len(GEOMETRY) :]])
+    parts = [unchanged]
+    if bends > 0:
+        matrix = affine(chosen[identity : identity + bends], strength[identity : identity + bends], limits)
+        parts.append(bent(bending, matrix.to(images.device, non_blocking=True)))
+    amounts = strength.to(images.device, non_blocking=True).view(-1, 1, 1, 1)[identity + bends :].split(numbers[len(GEOMETRY) :])
+    parts += [
+        _recolour(name, some, amount, limits) for name, some, amount in zip(COLOURS, recoloured, amounts, strict=True) if len(some) > 0
+    ]
+    return torch.cat(parts).index_select(0, order.argsort().to(images.device, non_blocking=True))
 
 
 def affine(chosen: Tensor, strength: Tensor, limits: Limits) -> Tensor:
@@ -92,24 +99,25 @@ def _recolour(name: str, images: Tensor, strength: Tensor, limits: Limits) -> Te
     elif name == 'sharpness':
         without = _smoothed(pixels)
     else:
-        grey = pixels @ pixels.new_tensor([0.299, 0.587, 0.114]).unsqueeze(1)
+        grey = pixels @ LUMINANCE.to(pixels.device, non_blocking=True)
         without = grey if name == 'saturation' else grey.mean((1, 2), keepdim=True)
-    return _pixels(without + (1 + strength * limits.enhancement) * (pixels - without))
+    return _pixels(torch.lerp(without, pixels, 1 + strength * limits.enhancement))
 
 
 def _smoothed(pixels: Tensor) -> Tensor:
-    # Pillow's SMOOTH filter, which leaves the border alone.
-    kernel = (torch.tensor([[1.0, 1, 1], [1, 5, 1], [1, 1, 1]], device=pixels.device) / 13).expand(3, 1, 3, 3)
+    # Pillow's SMOOTH filter, which leaves the border alone: the sum of 3x3 pixels, that in the middle five times.
+    rows = pixels[:, :-2] + pixels[:, 1:-1] + pixels[:, 2:]
+    sums = rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]
     smooth = pixels.clone()
-    smooth[:, 1:-1, 1:-1] = F.conv2d(pixels.permute(0, 3, 1, 2), kernel, groups=3).permute(0, 2, 3, 1)
+    smooth[:, 1:-1, 1:-1] = (sums + 4 * pixels[:, 1:-1, 1:-1]) / 13
     return smooth
 
 
 def _stretched(images: Tensor) -> Tensor:
     """Each channel scaled to reach from 0 to 255; one without contrast stays."""
     low, high = (images.amin((1, 2), keepdim=True).float(), images.amax((1, 2), keepdim=True).float())
-    stretched = (images - low) * 255 / (high - low).clamp(min=1)
-    return torch.where(high > low, _pixels(stretched), images)
+    varies = high > low
+    return _pixels((images - low * varies) * torch.where(varies, 255 / (high - low), 1.0))
 
 
 def _equalized(images: Tensor) -> Tensor:
