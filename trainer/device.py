@@ -1,5 +1,6 @@
 """Opens the device that a task asks for, and decides in which precision it trains."""
 
+import ctypes
 import platform
 import resource
 import sys
@@ -13,6 +14,9 @@ from .config import ProbeTask
 from .errors import Failure
 from .events import runtime
 
+# glibc's malloc.h.
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+
 
 def open_device(name: str, threads: int) -> torch.device:
     """The device `cpu` or `cuda:N`, with PyTorch set up for it. Raises Failure('device') where it is absent."""
@@ -23,7 +27,20 @@ def open_device(name: str, threads: int) -> torch.device:
         torch.cuda.set_device(device)
         # Shapes repeat for a whole run, so trying every convolution algorithm once pays.
         torch.backends.cudnn.benchmark = True
+    else:
+        keep_freed_memory()
     return device
+
+
+def keep_freed_memory() -> None:
+    """
+    Has glibc keep the memory that a step frees for the next one. By default it returns activations to the system, which then fills
+    fresh pages with zeros in every step: a ResNet-50 at 32 px trained 1.2 to 1.3 times as fast without, for a third more memory.
+    """
+    mallopt = getattr(ctypes.CDLL(None), 'mallopt', None) if sys.platform == 'linux' else None
+    if mallopt is not None:
+        mallopt(M_TRIM_THRESHOLD, -1)
+        mallopt(M_MMAP_MAX, 0)
 
 
 def require_cuda(device: torch.device) -> None:
