@@ -29,7 +29,7 @@ def augment(images: Tensor, draws: Tensor, size: int, settings: Augment, seed: i
             strength = torch.full((len(draws),), settings.strength / 30) * _sign(random[:, 7 + turn])
             images = change(images, _choice(random[:, 5 + turn]), strength, RAND)
     if settings.cutout > 0:
-        images = blanked(images, round(settings.cutout * size), random[:, 9:11].to(images.device), fill)
+        images = blanked(images, round(settings.cutout * size), random[:, 9:11].to(images.device, non_blocking=True), fill)
     return images
 
 
@@ -37,7 +37,7 @@ def cropped(images: Tensor, size: int, settings: Augment, random: Tensor) -> Ten
     """Crop and flip by `random` float32 [batch, 5] in 0..1."""
     if settings.crop == 'none' and not settings.flip:
         return centre(images, size)
-    random = random.to(images.device)
+    random = random.to(images.device, non_blocking=True)
     flip = random[:, 0:1] < 0.5 if settings.flip else torch.zeros_like(random[:, 0:1], dtype=torch.bool)
     if settings.crop == 'resized':
         return resized_crop(images, size, settings.min_area, flip, random[:, 1:5])

@@ -72,11 +72,16 @@ def with_labelled(draws: Tensor, labelled: Pack | None, count: int, seed: int, s
     more = torch.empty_like(position)
     for number in turn.unique().tolist():
         chosen = turn == number
-        more[chosen] = permutation(len(labelled), 'labelled', seed, number)[place[chosen]] + number * len(labelled)
+        more[chosen] = labelled_order(len(labelled), seed, number)[place[chosen]] + number * len(labelled)
     return torch.cat((draws, -1 - more))
 
 
-@lru_cache(maxsize=4)
+# Asked for in every step; those of whole epochs are asked for once, and are large.
+@lru_cache(maxsize=2)
+def labelled_order(count: int, seed: int, turn: int) -> Tensor:
+    return permutation(count, 'labelled', seed, turn)
+
+
 def permutation(count: int, purpose: str, seed: int, turn: int) -> Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed_of(purpose, seed, turn)))
 
@@ -106,7 +111,8 @@ def draw_batch(
     random = np.random.default_rng(seed_of('mix', task.seed, epoch, int(draws[0])))
     share = torch.from_numpy(random.beta(settings.mix_alpha, settings.mix_alpha, len(draws))).float()
     centre = torch.from_numpy(random.random((len(draws), 2))).float()
-    return mix(settings.mix, images, targets, share[part].to(images.device), centre[part].to(images.device))
+    share, centre = (drawn[part].to(images.device, non_blocking=True) for drawn in (share, centre))
+    return mix(settings.mix, images, targets, share, centre)
 
 
 def answers(pack: Pack, samples: Tensor, task: TrainTask) -> tuple[Tensor, Tensor]:
@@ -114,7 +120,7 @@ def answers(pack: Pack, samples: Tensor, task: TrainTask) -> tuple[Tensor, Tenso
     images, labels, rows = gather(pack, samples)
     if task.targets == 'hard' or pack.answers is None:
         return images, F.one_hot(labels, pack.classes).float()
-    best, log_prob = (part.index_select(0, rows).to(pack.device) for part in pack.answers)
+    best, log_prob = (part.index_select(0, rows).to(pack.device, non_blocking=True) for part in pack.answers)
     return images, soft_targets(best.long(), log_prob, pack.classes, task.temperature, task.rest)
 
 
@@ -138,5 +144,5 @@ def _of_both(training: Pack, labelled: Pack, draws: Tensor, task: TrainTask) -> 
     images, targets = answers(training, draws[own] % len(training), task)
     more_images, more_targets = answers(labelled, (-1 - draws[~own]) % len(labelled), task)
     # Both in one, put back into the order of the draws.
-    order = torch.cat((own.nonzero(), (~own).nonzero())).squeeze(1).argsort().to(images.device)
+    order = torch.cat((own.nonzero(), (~own).nonzero())).squeeze(1).argsort().to(images.device, non_blocking=True)
     return torch.cat((images, more_images))[order], torch.cat((targets, more_targets))[order]

@@ -1,11 +1,13 @@
-"""Reads packs: pictures decoded once by the image worker, memory-mapped here and gathered batch by batch."""
+"""Reads packs: pictures decoded once by the image worker, gathered here batch by batch."""
 
 import hashlib
 import json
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -21,10 +23,13 @@ class Pack:
     """
     `images` uint8 [images, size, size, 3]; `samples` int32 [samples, 2], each the row of an image and its label: an image may stand
     under several labels. `answers` are the teacher's where the pack has them: its best classes, int32 [images, kept], and their natural
-    log-probabilities, float32 [images, kept]. `device` is where batches are wanted; the pack may be too large for it and stay on the disk.
+    log-probabilities, float32 [images, kept]. `device` is where batches are wanted; the pack may be too large for it and stay on the disk,
+    as `file`. All of it is mapped into memory then, but batches are read from the file: pages of a mapping count as this process's memory
+    once they were touched, and a fault can bring in a megabyte for a picture of 3 kB.
     """
 
     images: Tensor
+    file: BinaryIO | None
     samples: Tensor
     answers: tuple[Tensor, Tensor] | None
     classes: int
@@ -79,10 +84,10 @@ def open_pack(folder: Path, size: int, classes: Sequence[str], device: torch.dev
         if best.min() < 0 or best.max() >= len(classes) or not log_prob.isfinite().all():
             raise Failure('data', f"{folder} holds teacher's answers that are none. Run the stage that packs it again.")
         answers = (best, log_prob)
-    pack = Pack(pixels, pairs, answers, len(classes), size, device)
+    pack = Pack(pixels, (folder / 'images.u8').open('rb', buffering=0), pairs, answers, len(classes), size, device)
     # Half of the free memory is left to activations; a larger pack is read from the disk batch by batch.
     if device.type == 'cuda' and pixels.nbytes + pairs.nbytes < torch.cuda.mem_get_info(device)[0] // 2:
-        pack = replace(pack, images=pixels.to(device), samples=pairs.to(device))
+        pack = replace(pack, images=pixels.to(device), file=None, samples=pairs.to(device))
         if answers is not None:
             pack = replace(pack, answers=(answers[0].to(device), answers[1].to(device)))
     return pack
@@ -93,20 +98,44 @@ def gather(pack: Pack, samples: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     The samples with these numbers (int64 [batch]): uint8 pictures [batch, size, size, 3] and int64 labels [batch] on the pack's
     device, and the pictures' rows in the pack, int64 [batch], where the pack lies.
     """
-    rows, labels = pack.samples.index_select(0, samples.to(pack.samples.device)).long().unbind(1)
-    if pack.images.device == pack.device:
+    rows, labels = pack.samples.index_select(0, samples.to(pack.samples.device, non_blocking=True)).long().unbind(1)
+    if pack.file is None:
         return pack.images.index_select(0, rows), labels, rows
-    # Pinned memory lets the copy overlap with the GPU's work on the batch before.
-    images = torch.empty((len(samples), *pack.images.shape[1:]), dtype=torch.uint8, pin_memory=True)
-    torch.index_select(pack.images, 0, rows, out=images)
+    images = read(pack, rows, pinned=pack.device.type == 'cuda')
     return images.to(pack.device, non_blocking=True), labels.to(pack.device, non_blocking=True), rows
+
+
+def read(pack: Pack, rows: Tensor, pinned: bool = False) -> Tensor:
+    """
+    The pictures in these rows (int64 on the CPU) in main memory, uint8 [rows, size, size, 3]. Memory that is pinned lets the copy to a GPU
+    overlap with its work on the batch before. Raises Failure('data') where the file ends too early.
+    """
+    if pack.file is None:
+        return pack.images.index_select(0, rows.to(pack.images.device)).cpu()
+    images = torch.empty((len(rows), *pack.images.shape[1:]), dtype=torch.uint8, pin_memory=pinned)
+    file, length = pack.file.fileno(), pack.images[0].nbytes
+    # A microsecond of Python for each picture; what it calls is a copy out of the system's cache.
+    places = zip(images.view(-1, length).numpy(), rows.tolist(), strict=True)
+    found = sum(os.preadv(file, (place,), row * length) for place, row in places)
+    if found != images.nbytes:
+        raise Failure('data', f'{pack.file.name} became shorter while it was read. Run the stage that packs it again.')
+    return images
+
+
+def read_ahead(pack: Pack, samples: Tensor) -> None:
+    """Has the system fetch the pictures of these samples, which are wanted next, all at once and while the device is at work."""
+    if pack.file is None or not hasattr(os, 'posix_fadvise'):
+        return
+    file, length = pack.file.fileno(), pack.images[0].nbytes
+    for row in pack.samples[samples, 0].tolist():
+        os.posix_fadvise(file, row * length, length, os.POSIX_FADV_WILLNEED)
 
 
 def channel_statistics(pack: Pack) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation of the three channels, for pixels in 0..1. Counted in whole numbers, so the same on any machine."""
     counts = torch.zeros(3, 256, dtype=torch.int64)
-    for images in spread(pack, pixels=1 << 25).split(256):
-        for channel, values in enumerate(images.flatten(0, 2).unbind(1)):
+    for rows in spread_rows(pack, pixels=1 << 25).split(256):
+        for channel, values in enumerate(read(pack, rows).flatten(0, 2).unbind(1)):
             counts[channel] += torch.bincount(values.int(), minlength=256)
     levels = torch.arange(256, dtype=torch.float64) / 255
     share = counts.double() / counts.sum(1, keepdim=True)
@@ -118,9 +147,12 @@ def channel_statistics(pack: Pack) -> tuple[tuple[float, ...], tuple[float, ...]
 
 def spread(pack: Pack, pixels: int) -> Tensor:
     """Pictures evenly spread over the pack, up to so many pixels in all, in main memory: uint8 [pictures, size, size, 3]."""
+    return read(pack, spread_rows(pack, pixels))
+
+
+def spread_rows(pack: Pack, pixels: int) -> Tensor:
     count = min(len(pack.images), max(1, pixels // pack.size**2))
-    rows = torch.arange(count) * len(pack.images) // count
-    return pack.images.index_select(0, rows.to(pack.images.device)).cpu()
+    return torch.arange(count) * len(pack.images) // count
 
 
 def seed_of(*parts: object) -> int:

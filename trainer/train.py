@@ -15,7 +15,7 @@ from .batch_size import fitting_batch_size
 from .batches import draw_batch, epoch_order, plan_epoch, with_labelled
 from .classifier import Classifier
 from .config import TrainTask
-from .data import channel_statistics, open_pack, spread
+from .data import channel_statistics, open_pack, read_ahead, spread
 from .device import memory_used, open_device, trains_in_bf16
 from .errors import Failure, Interrupted, is_out_of_memory, out_of_memory
 from .evaluate import accuracies
@@ -158,6 +158,9 @@ def train(task: TrainTask) -> dict[str, Any]:
                 for group in optimizer.param_groups:
                     group['lr'] = rate_at(step)
                 whole = with_labelled(draws[batch], labelled, plan.labelled, task.seed, step)
+                if batch + 1 < plan.steps:
+                    wanted_next = draws[batch + 1][processes.part(len(draws[batch + 1]))]
+                    read_ahead(training, wanted_next % len(training))
                 images, targets = draw_batch(whole, processes.part(len(whole)), training, labelled, task, epoch, fill)
                 with autocast:
                     logits = forward(images)
@@ -207,8 +210,8 @@ def train(task: TrainTask) -> dict[str, Any]:
                     best_weights = {name: tensor.detach().to('cpu', copy=True) for name, tensor in measured.net.state_dict().items()}
             epoch, batch = epoch + 1, 0
 
-            # Epochs of a small set take less time than a checkpoint: saving is held to about a tenth of the time.
-            if epoch == task.epochs or time.monotonic() - saved_at >= 10 * seconds_saving:
+            # Epochs of a small set take less time than a checkpoint: saving is held to about a fiftieth of the time.
+            if epoch == task.epochs or time.monotonic() - saved_at >= 50 * seconds_saving:
                 saving = time.monotonic()
                 save()
                 saved_at = time.monotonic()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import CLASSES, draw, write_pack
 
-from trainer.data import channel_statistics, gather, open_pack, spread
+from trainer.data import channel_statistics, gather, open_pack, read_ahead, spread
 from trainer.errors import Failure
 
 CPU = torch.device('cpu')
@@ -54,6 +54,24 @@ def test_a_pack_larger_than_the_memory_is_read_from_the_disk(tmp_path):
     (folder / 'pack.json').write_text(json.dumps({**about, 'images': images}))
     batch, _, _ = gather(open_pack(folder, 256, CLASSES, CPU), torch.tensor([7, 0]))
     assert batch.float().mean() > 0
+
+
+def test_reading_ahead_changes_nothing_that_is_read(packs):
+    pack = open_pack(packs / 'train', 32, CLASSES, CPU)
+    samples = torch.tensor([399, 0, 7])
+    read_ahead(pack, samples)
+    batch, labels, rows = gather(pack, samples)
+    assert torch.equal(batch, pack.images[rows])
+    assert torch.equal(labels, pack.samples[samples, 1].long())
+
+
+def test_says_when_a_pack_is_cut_off_while_it_is_read(tmp_path):
+    folder = write_pack(tmp_path / 'pack', *draw(8, 16, seed=0))
+    pack = open_pack(folder, 16, CLASSES, CPU)
+    os.truncate(folder / 'images.u8', 5 * 16 * 16 * 3 + 1)
+    with pytest.raises(Failure, match='became shorter') as refused:
+        gather(pack, torch.tensor([0, 5]))
+    assert refused.value.reason == 'data'
 
 
 def test_refuses_a_pack_that_is_not_there(tmp_path):
