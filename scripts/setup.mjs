@@ -1,5 +1,5 @@
 // Sets pupil up in this folder: Node packages, the build, and a Python environment for the trainer. Safe to run again; does only what is missing.
-//   node scripts/setup.mjs [--tests]     --tests: also what the tests need
+//   node scripts/setup.mjs [--tests] [--bench]     also what the tests or the benchmarks need
 //   PUPIL_PYTHON=/path/to/python         uses that interpreter (torch 2.11 or newer) instead of making an environment
 import {spawnSync} from 'node:child_process';
 import {createHash} from 'node:crypto';
@@ -10,7 +10,10 @@ import process from 'node:process';
 import {fileURLToPath} from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
+// What some need beside the trainer's own packages, in the same environment.
 const forTests = process.argv.includes('--tests');
+const forBench = forTests || process.argv.includes('--bench');
+const extras = [...(forTests ? ['trainer/requirements-tests.txt'] : []), ...(forBench ? ['bench/requirements.txt'] : [])];
 const isWindows = process.platform === 'win32';
 const venv = path.join(root, 'trainer', '.venv');
 const venvPython = path.join(venv, isWindows ? 'Scripts/python.exe' : 'bin/python');
@@ -126,9 +129,9 @@ function installTorch() {
 }
 
 function makePythonEnvironment() {
-  const files = [requirements('requirements.txt'), ...(forTests ? [requirements('requirements-tests.txt')] : [])];
+  const files = [requirements('requirements.txt'), ...extras];
   const key = digest(...files.map(read));
-  const stamp = path.join(venv, forTests ? '.pupil-setup-tests' : '.pupil-setup');
+  const stamp = path.join(venv, `.pupil-setup${forTests ? '-tests' : forBench ? '-bench' : ''}`);
   step(stamp, key, 'Python environment for the trainer', () => {
     if (!existsSync(venvPython)) run(findBasePython(), ['-m', 'venv', venv], {mend: 'install python3-venv, or set PUPIL_PYTHON to an interpreter that has torch 2.11 or newer'});
     if (!succeeds(venvPython, ['-c', `import torch, sys; sys.exit(torch.__version__.split("+")[0] != "${pinned('torch')}")`])) installTorch();

@@ -4,10 +4,8 @@ import {mkdtempSync, readFileSync, rmSync} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
-import {fileURLToPath} from 'node:url';
+import {python, root} from './python.mjs';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
-const python = process.env.PUPIL_PYTHON || path.join(root, 'trainer', '.venv', process.platform === 'win32' ? 'Scripts/python.exe' : 'bin/python');
 const results = mkdtempSync(path.join(os.tmpdir(), 'pupil-test-'));
 
 /** Runs a command with its output shown; resolves with its exit code. */
@@ -45,7 +43,8 @@ try {
   const all = [
     await check('types', process.execPath, [path.join('node_modules', 'typescript', 'bin', 'tsc'), '--noEmit']),
     await check('eslint', process.execPath, [path.join('node_modules', 'eslint', 'bin', 'eslint.js'), '.']),
-    await check('ruff', python, ['-m', 'ruff', 'check', 'trainer', 'test/trainer']),
+    await check('ruff', python, ['-m', 'ruff', 'check', 'trainer', 'bench', 'test/trainer']),
+    await check('mypy', python, ['-m', 'mypy']),
     await vitest(),
     await pytest(),
   ];
