@@ -31,7 +31,7 @@ export interface EvaluateSummary {
 
 export const evaluate: Stage<RunContext> = {
   name: 'evaluate',
-  version: 2,
+  version: 3,
   reads: ['prepare.train', 'prepare.validation', 'prepare.test', 'teacher.model', 'export.onnx', 'pretrain.model', 'finetune.model', 'finetune.onnx'],
   ingredients(context) {
     const {config} = context;
@@ -100,8 +100,8 @@ async function evaluateGiven(context: RunContext, pack: string): Promise<Accurac
 }
 
 /**
- * The fair baseline: the student's net, from scratch, on the labels alone, for at least as many steps as the student had in
- * both of its trainings. A gain over a teacher that was trained for less is no gain.
+ * The fair baseline: the student's net, from scratch, on the labels alone, for as many steps as the student had in both of its
+ * trainings, to the nearest epoch. A gain over a teacher that was trained for less is no gain.
  */
 async function trainBaseline(context: RunContext, inputs: readonly string[]): Promise<{steps: NonNullable<EvaluateSummary['steps']>; epoch: number; seconds: number}> {
   const {store} = context;
@@ -109,7 +109,7 @@ async function trainBaseline(context: RunContext, inputs: readonly string[]): Pr
   const student = trained('pretrain').steps + trained('finetune').steps;
   const images = store.images.splitCounts('train', store.images.classes().length).reduce((sum, images) => sum + images, 0);
   const stepsPerEpoch = Math.ceil(images / trained('pretrain').batchSize);
-  const epochs = Math.ceil(student / stepsPerEpoch);
+  const epochs = Math.max(1, Math.round(student / stepsPerEpoch));
   const result = await train(context, {stage: 'evaluate', part: 'baseline', step: 'pretrain', folder: 'supervised', trainPack: 'train', init: null, epochs, inputs});
   return {steps: {student, supervised: result.steps}, epoch: result.bestEpoch, seconds: result.seconds};
 }
