@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from .augment import augment
 from .config import TrainTask
-from .data import Pack, gather, seed_of
+from .data import Pack, gather, read_ahead, seed_of
 from .mix import mix
 
 
@@ -113,6 +113,14 @@ def draw_batch(
     centre = torch.from_numpy(random.random((len(draws), 2))).float()
     share, centre = (drawn[part].to(images.device, non_blocking=True) for drawn in (share, centre))
     return mix(settings.mix, images, targets, share, centre)
+
+
+def announce(draws: Tensor, training: Pack, labelled: Pack | None) -> None:
+    """Says which draws are wanted next, so that their pictures are read from the disk while the device is at work."""
+    own = draws >= 0
+    read_ahead(training, draws[own] % len(training))
+    if labelled is not None:
+        read_ahead(labelled, (-1 - draws[~own]) % len(labelled))
 
 
 def answers(pack: Pack, samples: Tensor, task: TrainTask) -> tuple[Tensor, Tensor]:

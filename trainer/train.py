@@ -12,10 +12,10 @@ from torch.optim.swa_utils import AveragedModel
 
 from . import checkpoint, events, stop, tensorboard
 from .batch_size import fitting_batch_size
-from .batches import draw_batch, epoch_order, plan_epoch, with_labelled
+from .batches import announce, draw_batch, epoch_order, plan_epoch, with_labelled
 from .classifier import Classifier
 from .config import TrainTask
-from .data import channel_statistics, open_pack, read_ahead, spread
+from .data import channel_statistics, open_pack, spread
 from .device import memory_used, open_device, trains_in_bf16
 from .errors import Failure, Interrupted, is_out_of_memory, out_of_memory
 from .evaluate import accuracies
@@ -159,8 +159,8 @@ def train(task: TrainTask) -> dict[str, Any]:
                     group['lr'] = rate_at(step)
                 whole = with_labelled(draws[batch], labelled, plan.labelled, task.seed, step)
                 if batch + 1 < plan.steps:
-                    wanted_next = draws[batch + 1][processes.part(len(draws[batch + 1]))]
-                    read_ahead(training, wanted_next % len(training))
+                    following = with_labelled(draws[batch + 1], labelled, plan.labelled, task.seed, step + 1)
+                    announce(following[processes.part(len(following))], training, labelled)
                 images, targets = draw_batch(whole, processes.part(len(whole)), training, labelled, task, epoch, fill)
                 with autocast:
                     logits = forward(images)
