@@ -1,21 +1,17 @@
 """Starts a contender of bench:train in a process of its own, and tells its images a second and the most memory that it took."""
 
 import json
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from bench.case import FEWEST_STEPS, Case
 from bench.pictures import write_pack
+from bench.watch import started
 
-ROOT = Path(__file__).parents[1]
 # A tenth of the labelled set is split off, and measured 20 times in the 100 epochs of a teacher: the defaults of src/config.ts.
 SAMPLES_PER_VALIDATION_IMAGE = 9 * 5
 
@@ -29,10 +25,8 @@ class Measured:
 
 
 def measure_peer(name: str, case: Case) -> Measured:
-    with started([sys.executable, '-m', f'bench.peers.{name}', json.dumps(asdict(case))]) as (process, output, peak):
-        rate = float(output.read())
-        process.wait()
-        return Measured(rate, peak())
+    with started([sys.executable, '-m', f'bench.peers.{name}', json.dumps(asdict(case))]) as peer:
+        return Measured(float(peer.output.read()), peer.peak_mb)
 
 
 def measure_pupil(case: Case, expected_rate: float, augmented: bool) -> Measured:
@@ -47,8 +41,8 @@ def measure_pupil(case: Case, expected_rate: float, augmented: bool) -> Measured
         begun, epochs = 0.0, 0
         # Events go to the file descriptor 3, which becomes what is read here.
         command = ['sh', '-c', 'exec "$@" 3>&1 1>&2', 'sh', sys.executable, '-m', 'trainer', str(config)]
-        with started(command) as (process, output, peak):
-            for line in output:
+        with started(command) as trainer:
+            for line in trainer.output:
                 now = time.monotonic()
                 kind = json.loads(line)['type']
                 # Not the first epoch, which warms up, nor its checkpoint: epochs of a real set are far longer than this.
@@ -57,11 +51,7 @@ def measure_pupil(case: Case, expected_rate: float, augmented: bool) -> Measured
                 elif kind == 'evaluated' and begun > 0:
                     epochs += 1
                     if now - begun >= case.seconds:
-                        most = peak()
-                        process.terminate()
-                        output.read()
-                        process.wait()
-                        return Measured(epochs * samples / (now - begun), most)
+                        return Measured(epochs * samples / (now - begun), trainer.peak_mb)
                 elif kind == 'failed':
                     raise SystemExit(f'The trainer failed: {line}')
             raise SystemExit('The trainer ended early.')
@@ -116,39 +106,3 @@ def train_message(case: Case, samples: int, augmented: bool, folder: Path) -> di
         'tensorboard': None,
         'output': str(folder / 'model.safetensors'),
     }
-
-
-@contextmanager
-def started(command: list[str]) -> Iterator[tuple[subprocess.Popen[str], IO[str], Callable[[], float | None]]]:
-    """The process, what it writes, and a function that tells the most memory so far. Its log is shown if it fails."""
-    with tempfile.TemporaryFile('w+') as log, subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True) as process:
-        assert process.stdout is not None
-        most, over = 0, threading.Event()
-
-        def watch() -> None:
-            nonlocal most
-            while not over.wait(0.2):
-                most = max(most, resident(process.pid))
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        try:
-            yield process, process.stdout, lambda: most / 1e6 if most else None
-        except (SystemExit, ValueError) as error:
-            log.seek(0)
-            raise SystemExit(f'{" ".join(command)}\n{log.read()}\n{error}') from error
-        finally:
-            over.set()
-            watcher.join()
-            process.kill()
-
-
-def resident(pid: int) -> int:
-    """Bytes of a process and those that it started, by the kernel's proportional count; 0 where there is none."""
-    try:
-        lines = Path(f'/proc/{pid}/smaps_rollup').read_text().splitlines()
-        children = [int(child) for task in Path(f'/proc/{pid}/task').iterdir() for child in (task / 'children').read_text().split()]
-    except OSError:
-        return 0
-    own = next(int(line.split()[1]) * 1024 for line in lines if line.startswith('Pss:'))
-    return own + sum(map(resident, children))

@@ -1,0 +1,53 @@
+// Starts one of pupil's own contenders in bench:score, with the environment that the pipeline gives its image worker.
+//   node bench/score-ours.mjs pupil|decode|model JOB.json      a line of JSON with the images done so far, again and again, without end
+import {spawn} from 'node:child_process';
+import {once} from 'node:events';
+import {readFile} from 'node:fs/promises';
+import path from 'node:path';
+import process from 'node:process';
+import {fileURLToPath} from 'node:url';
+import {runChild} from '../dist/children/child.js';
+import {fromWire, PROTOCOL} from '../dist/children/protocol.js';
+import {workerCommand} from '../dist/children/worker.js';
+import {decodingOf} from '../dist/stages/context.js';
+import {configSchema} from '../dist/config.js';
+
+const [what, file] = process.argv.slice(2);
+const job = fromWire(await readFile(file, 'utf8'));
+const command = workerCommand({decodeThreads: job.threads, device: job.device, python: job.python});
+
+/** Shards of the pool without end; the first is short, to warm up. */
+function* shards() {
+  for (let shard = 0, from = 0; ; shard++) {
+    const count = shard === 0 ? job.warmUpBatches * job.batchSize : job.images.length;
+    // A few names, so that files do not pile up.
+    const output = path.join(job.folder, 'scores', `shard-${shard % 4}.parquet`);
+    yield {shard, output, images: Array.from({length: count}, (_, i) => job.images[(from + i) % job.images.length])};
+    from += count;
+  }
+}
+
+/** The `score` task as src/stages/score.ts gives it, with the limits that are pupil's defaults. */
+async function pupil() {
+  const {model, device, batchSize, kept, classes, threads: decodeThreads, size, resize} = job;
+  const decoding = decodingOf({config: configSchema.parse({labelled: '.', unlabelled: '.'}), size, resize});
+  const task = {protocol: PROTOCOL, task: 'score', model, device, batchSize, kept, classes, decoding, decodeThreads, fingerprint: 'bench', careful: false};
+  const never = new AbortController().signal;
+  let images = 0;
+  const onEvent = event => {
+    if (event.type !== 'shard') return;
+    images += event.rows + event.quarantined.length;
+    console.log(JSON.stringify({images}));
+  };
+  await runChild(command, task, {attempt: job.folder, stop: {requested: never, forced: never}, onEvent, lines: shards()});
+}
+
+/** The worker's own modules, in a process like the worker. */
+async function part() {
+  const script = fileURLToPath(new URL('score-part.mjs', import.meta.url));
+  const child = spawn(process.execPath, [script, what, file], {env: {...process.env, ...command.env}, stdio: 'inherit'});
+  const [code] = await once(child, 'exit');
+  process.exitCode = code ?? 1;
+}
+
+await (what === 'pupil' ? pupil() : part());

@@ -1,0 +1,48 @@
+// One part of scoring alone, in an image worker's environment: decoding, or the network. Started by score-ours.mjs.
+import {readFile} from 'node:fs/promises';
+import process from 'node:process';
+import {fromWire} from '../dist/children/protocol.js';
+import {configSchema} from '../dist/config.js';
+import {decodingOf} from '../dist/stages/context.js';
+import {decodeAhead} from '../dist/worker/decode-ahead.js';
+import {openSession} from '../dist/worker/session.js';
+
+const CHANNELS = 3;
+/** As many as the worker has: one in the network, one ready for it. */
+const BATCHES_IN_FLIGHT = 2;
+
+const [what, file] = process.argv.slice(2);
+const job = fromWire(await readFile(file, 'utf8'));
+
+/** Images done, one by one. */
+async function* decode() {
+  async function* images() {
+    for (let i = 0; ; i++) yield job.images[i % job.images.length];
+  }
+  const {size, resize, threads} = job;
+  const decoding = decodingOf({config: configSchema.parse({labelled: '.', unlabelled: '.'}), size, resize});
+  for await (const {problem, item} of decodeAhead(images(), {decoding, threads, signal: new AbortController().signal})) {
+    if (problem !== null) throw new Error(`${item.file}: ${problem.detail}`);
+    yield 1;
+  }
+}
+
+/** Images answered, batch by batch. */
+async function* model() {
+  const session = await openSession(job.model, job.device, job.batchSize);
+  const batch = () => new Uint8Array(job.batchSize * job.size ** 2 * CHANNELS).map((_, i) => (i * 7919) % 251);
+  const inFlight = Array.from({length: BATCHES_IN_FLIGHT}, () => session.run(batch()));
+  for (;;) {
+    const {pixels} = await inFlight.shift();
+    inFlight.push(session.run(pixels));
+    yield job.batchSize;
+  }
+}
+
+let [images, due] = [0, job.warmUpBatches * job.batchSize];
+for await (const done of what === 'decode' ? decode() : model()) {
+  images += done;
+  if (images < due) continue;
+  console.log(JSON.stringify({images}));
+  due += job.images.length;
+}

@@ -1,0 +1,312 @@
+"""
+Measures how fast pupil scores a pool, beside what the machine allows and the scripts that people write instead: `npm run bench:score`.
+
+On the same pictures and the same weights (drawn at random), in turn and several times over, each in a process of its own:
+    decode              pupil's decoder alone, on all cores
+    model               pupil's onnxruntime session alone
+    pupil               the whole score stage: the image worker as the pipeline starts it, shards in, Parquet files out
+    torch_*             PyTorch behind a DataLoader with workers (peers/score_torch.py)
+    onnxruntime_python  onnxruntime behind a pool of threads (peers/score_onnxruntime.py)
+    openvino_*          the anchor on CPUs (peers/score_openvino.py)
+The bound is what decode and model allow together: on a CPU they share its cores, 1 / (1 / decode + 1 / model); a GPU leaves the slower
+of the two. Figures are medians. Other work on the machine hits all contenders alike, since they take turns.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass, replace
+from itertools import cycle, islice
+from pathlib import Path
+from statistics import median
+from typing import Any, get_args
+
+import onnx
+import onnxruntime
+import openvino
+import PIL
+import torch
+from torch import nn
+
+from bench.pool import Job
+from bench.sources import Source, find_pictures
+from bench.watch import ROOT, started
+from trainer.classifier import Classifier
+from trainer.config import Architecture, ModelName
+from trainer.device import device_name, open_device
+from trainer.export import Ranker, onnx_bytes
+from trainer.import_weights import IMAGENET_MEAN, IMAGENET_STD
+from trainer.model_file import save_model
+
+# Of all contenders.
+BATCH_SIZES = {'cpu': 32, 'cuda': 256}
+# Of one of pupil's shards, and the classes that it keeps of an image: the defaults of src/config.ts.
+SHARD_IMAGES, KEPT = 4096, 10
+OURS = ('decode', 'model', 'pupil')
+FP32_PEERS = ('torch_fp32', 'onnxruntime_python')
+
+
+def ours(part: str) -> list[str]:
+    return ['node', 'bench/score-ours.mjs', part]
+
+
+def commands(options: argparse.Namespace) -> dict[str, list[str]]:
+    """The contenders, and how each is started; the file of its job comes last."""
+
+    def peer(script: str, precision: str) -> list[str]:
+        return [sys.executable, '-m', f'bench.peers.score_{script}', precision]
+
+    on_cpu = options.device == 'cpu'
+    table = {name: ours(name) for name in OURS}
+    table |= {'torch_fp32': peer('torch', 'fp32'), 'torch_bf16': peer('torch', 'bf16')}
+    if options.compile:
+        table['torch_bf16_compiled'] = peer('torch', 'bf16_compiled')
+    if on_cpu or 'CUDAExecutionProvider' in onnxruntime.get_available_providers():
+        table['onnxruntime_python'] = peer('onnxruntime', 'fp32')
+    else:
+        print('onnxruntime_python is left out: the Python package onnxruntime-gpu is not there.', file=sys.stderr)
+    if on_cpu:
+        table |= {f'openvino_{one}': peer('openvino', one) for one in dict.fromkeys(('fp32', 'bf16', options.precision))}
+    return table
+
+
+@dataclass(frozen=True)
+class Measured:
+    rate: float
+    """Images a second."""
+    cpu_seconds: float | None
+    """Of 1,000 images, all its processes together. None where the system does not tell."""
+    peak_mb: float | None
+    """The most that its processes held resident at once; pages that they share count once. None where the system does not tell."""
+
+
+@dataclass(frozen=True)
+class Result:
+    machine: str
+    images: int
+    """Different ones."""
+    job: Job
+    options: argparse.Namespace
+    measured: dict[str, Measured]
+
+    @property
+    def anchors(self) -> list[str]:
+        return [name for name in self.measured if name.startswith('openvino')]
+
+    @property
+    def peers(self) -> list[str]:
+        return [name for name in self.measured if name not in (*OURS, *self.anchors)]
+
+    @property
+    def bound(self) -> float:
+        decode, model = self.measured['decode'].rate, self.measured['model'].rate
+        return 1 / (1 / decode + 1 / model) if self.options.device == 'cpu' else min(decode, model)
+
+    def against(self) -> dict[str, float]:
+        """The rates that pupil's is compared with."""
+        best = {'best_fp32_peer': [name for name in self.peers if name in FP32_PEERS], 'best_peer': self.peers}
+        return {
+            'bound': self.bound,
+            **{title: max(self.measured[name].rate for name in names) for title, names in best.items()},
+            **{name: self.measured[name].rate for name in self.anchors},
+        }
+
+
+def main() -> None:
+    options, source = read_options()
+    # Threads that wait give their core away sooner, as trainer/__main__.py has it: for all contenders alike.
+    os.environ.setdefault('GOMP_SPINCOUNT', '5000')
+    if hasattr(os, 'sched_setaffinity'):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
+    device = open_device('cuda:0' if options.device == 'cuda' else 'cpu', options.threads)
+    machine = f'{device_name(device)}, {os.cpu_count()} CPU cores'
+    print(f'{machine}, {options.threads} threads, load {os.getloadavg()[0]:.1f} at the start\n{versions()}', file=sys.stderr)
+    table = commands(options)
+    with tempfile.TemporaryDirectory(prefix='pupil-bench-') as folder:
+        job = with_round(prepare(options, source, str(device), Path(folder)), source, options.seconds)
+        distinct = len({image['place'] for image in job.images})
+        pool = f'{distinct:,} of {source.count:,} pictures in {options.images}, {len(job.images):,} in a round'
+        print(f'{pool}{", repeated" if distinct < len(job.images) else ""}; batches of {job.batch_size}\n', file=sys.stderr)
+        several: dict[str, list[Measured]] = {name: [] for name in table}
+        for turn in range(options.turns):
+            for name, command in table.items():
+                say(f'{turn + 1} of {options.turns}, {name} ...')
+                several[name].append(measure(command, job, options.seconds))
+        say('')
+    result = Result(machine, distinct, job, options, {name: middle(measured) for name, measured in several.items()})
+    if options.json:
+        print(json.dumps(as_json(result)))
+    else:
+        print_table(result)
+
+
+def read_options() -> tuple[argparse.Namespace, Source]:
+    parser = argparse.ArgumentParser(prog='npm run bench:score --', description='Images a second of scoring, beside its peers.')
+    parser.add_argument('--images', required=True, help='a folder of pictures, or cifar10:FOLDER or cifar100:FOLDER')
+    parser.add_argument('--model', choices=get_args(ModelName), default='resnet50')
+    parser.add_argument('--size', type=int, default=224, help='side of the pictures as the network takes them')
+    parser.add_argument('--device', choices=('cpu', 'cuda'), default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--precision', choices=('fp32', 'int8'), default='fp32', help='of pupil')
+    parser.add_argument('--model-file', type=Path, help='score with this file of an export; --model and --size are then its own')
+    parser.add_argument('--compile', action='store_true', help='also torch.compile')
+    parser.add_argument('--json', action='store_true', help='one line of JSON instead of a table')
+    parser.add_argument('--threads', type=int, default=os.cpu_count(), help='CPU cores that each contender has')
+    parser.add_argument('--turns', type=int, default=3, help='measurements of each contender')
+    parser.add_argument('--seconds', type=float, default=10, help='of one measurement')
+    options = parser.parse_args()
+    if options.seconds <= 0 or min(options.size, options.threads, options.turns) < 1:
+        parser.error('--seconds, --size, --threads and --turns must be above 0')
+    if options.precision != 'fp32' and options.model_file is None:
+        parser.error(f'argument --precision: {options.precision} needs a --model-file of that precision')
+    try:
+        return options, find_pictures(options.images)
+    except ValueError as error:
+        parser.error(f'argument --images: {error}')
+
+
+def versions() -> str:
+    packages = json.loads((ROOT / 'package.json').read_text())['dependencies']
+    node = subprocess.run(['node', '--version'], capture_output=True, text=True, check=True).stdout.strip().removeprefix('v')
+    ours = f'Node {node}, onnxruntime-node {packages["onnxruntime-node"]}, sharp {packages["sharp"]}'
+    peers = f'Python {platform.python_version()}, PyTorch {torch.__version__}, onnxruntime {onnxruntime.__version__}'
+    return f'{ours}; {peers}, OpenVINO {openvino.__version__.partition("-")[0]}, Pillow {PIL.__version__}'
+
+
+def prepare(options: argparse.Namespace, source: Source, device: str, folder: Path) -> Job:
+    """The job, its models written, without pictures."""
+    say('exporting the model ...')
+    about = described(options.model_file) if options.model_file else {}
+    size = about.get('size', options.size)
+    architecture = Architecture(
+        name=about.get('model', options.model),
+        stem='small' if size <= 64 else 'imagenet',
+        size=size,
+        resize=about.get('resize', size if size <= 64 else round(size * 8 / 7)),
+        classes=tuple(about.get('classes', [f'class{number}' for number in range(source.classes)])),
+    )
+    classifier = with_random_weights(architecture)
+    save_model(folder / 'weights.safetensors', classifier, classifier.net.state_dict())
+    (folder / 'fp32.onnx').write_bytes(onnx_bytes(Ranker(classifier, KEPT, 1).eval()))
+    files = {'fp32': str(folder / 'fp32.onnx')}
+    if options.model_file:
+        files[options.precision] = str(options.model_file.absolute())
+    return Job(
+        network=architecture.name,
+        images=[],
+        record_bytes=source.record_bytes,
+        weights=str(folder / 'weights.safetensors'),
+        onnx=files,
+        model=files[options.precision],
+        size=architecture.size,
+        resize=architecture.resize,
+        classes=list(architecture.classes),
+        kept=KEPT,
+        batch_size=BATCH_SIZES[options.device],
+        device=device,
+        threads=options.threads,
+        python=sys.executable,
+        folder=str(folder),
+    )
+
+
+def described(file: Path) -> dict[str, Any]:
+    """What an ONNX file says of itself in its metadata."""
+    properties = onnx.load(str(file), load_external_data=False).metadata_props
+    return json.loads(next(entry.value for entry in properties if entry.key == 'pupil'))
+
+
+def with_random_weights(architecture: Architecture) -> Classifier:
+    torch.manual_seed(0)
+    classifier = Classifier(architecture, IMAGENET_MEAN, IMAGENET_STD)
+    for module in classifier.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            # Residual blocks begin at zero, and a convolution with a zero is one that somebody could skip.
+            nn.init.uniform_(module.weight, 0.1, 0.5)
+    return classifier
+
+
+def with_round(job: Job, source: Source, seconds: float) -> Job:
+    """
+    The job with so many pictures that the network takes `seconds` for them, a shard at most: all contenders then do the same
+    work, however fast they are.
+    """
+    say('a first look at the model ...')
+    first = replace(job, images=list(islice(source.images(), 1)) * job.batch_size)
+    rate = measure(ours('model'), first, min(2, seconds)).rate
+    batches = max(1, round(min(SHARD_IMAGES, rate * seconds) / job.batch_size))
+    distinct = list(islice(source.images(), batches * job.batch_size))
+    return replace(job, images=list(islice(cycle(distinct), batches * job.batch_size)))
+
+
+def measure(command: list[str], job: Job, seconds: float) -> Measured:
+    """From the end of its warm-up to the end of a round, `seconds` or more later."""
+    file = Path(job.folder) / 'job.json'
+    file.write_text(json.dumps(asdict(job)))
+    with started([*command, str(file)]) as contender:
+        begun: tuple[float, float | None, int] | None = None
+        for line in contender.output:
+            now, cpu, images = time.monotonic(), contender.cpu_seconds, int(json.loads(line)['images'])
+            if begun is None:
+                begun = now, cpu, images
+            elif now - begun[0] >= seconds:
+                images -= begun[2]
+                cpu_seconds = None if cpu is None or begun[1] is None else (cpu - begun[1]) * 1000 / images
+                contender.look()
+                return Measured(images / (now - begun[0]), cpu_seconds, contender.peak_mb)
+        raise SystemExit('It ended early.')
+
+
+def middle(several: list[Measured]) -> Measured:
+    """Medians, and the most memory of all."""
+    cpu_seconds = [one.cpu_seconds for one in several if one.cpu_seconds is not None]
+    peaks = [one.peak_mb for one in several if one.peak_mb is not None]
+    return Measured(median(one.rate for one in several), median(cpu_seconds) if cpu_seconds else None, max(peaks) if peaks else None)
+
+
+def as_json(result: Result) -> dict[str, Any]:
+    measured, options, job = result.measured, result.options, result.job
+    return {
+        'machine': result.machine,
+        'images': result.images,
+        'model': job.network,
+        'size': job.size,
+        'device': options.device,
+        'precision': options.precision,
+        'rates': {name: round(measured[name].rate, 2) for name in OURS},
+        'peers': {name: round(measured[name].rate, 2) for name in result.peers},
+        'anchors': {name: round(measured[name].rate, 2) for name in result.anchors},
+        'bound': round(result.bound, 2),
+        'ratios': {name: round(measured['pupil'].rate / rate, 3) for name, rate in result.against().items()},
+        'cpu_seconds_per_1000': {name: one.cpu_seconds and round(one.cpu_seconds, 2) for name, one in measured.items()},
+        'peak_rss_mb': {name: one.peak_mb and round(one.peak_mb) for name, one in measured.items()},
+    }
+
+
+def print_table(result: Result) -> None:
+    job, options = result.job, result.options
+    title = f'{job.network}, {job.size} px, {options.precision}'
+    print(f'{title:28} {"images/s":>9} {"CPU s / 1,000":>14} {"peak MB":>8} {"pupil / it":>11}')
+    for title, names in (('', OURS), ('peers', result.peers), ('anchors', result.anchors)):
+        if title and names:
+            print(title)
+        for name in names:
+            one = result.measured[name]
+            cpu_seconds = '-' if one.cpu_seconds is None else f'{one.cpu_seconds:.2f}'
+            peak = '-' if one.peak_mb is None else f'{one.peak_mb:,.0f}'
+            ratio = f'{result.measured["pupil"].rate / one.rate:.3f}' if name not in OURS else ''
+            print(f'  {name:26} {one.rate:9,.1f} {cpu_seconds:>14} {peak:>8} {ratio:>11}')
+    print(f'{"bound":28} {result.bound:9,.1f} {"":>14} {"":>8} {result.measured["pupil"].rate / result.bound:11.3f}')
+
+
+def say(what: str) -> None:
+    if sys.stderr.isatty():
+        print(f'\r{what:78}\r', end='', file=sys.stderr, flush=True)
+
+
+if __name__ == '__main__':
+    main()
