@@ -5,6 +5,7 @@ import {fileURLToPath} from 'node:url';
 import {afterAll, beforeAll, describe, expect, it} from 'vitest';
 import {doneOf, lastingFolder, outputOf, pupil} from './commands/pupil.js';
 import {readScores} from '../src/images/score-file.js';
+import {unpackIds} from '../src/ranking/image-ids.js';
 import {drawDemo} from '../src/worker/draw-demo.js';
 
 /** The interpreter with torch; the test runner names it. */
@@ -48,7 +49,7 @@ describe.skipIf(!existsSync(python))('a teacher from elsewhere', () => {
   it('of torchvision loads and scores', async () => {
     const {stages} = doneOf(await outputOf([...command('resnet18.pth', 'teacher.model=resnet18'), '--json'], {env}));
     expect(stages).toMatchObject({teacher: {status: 'skipped'}, export: {status: 'ran'}, score: {status: 'ran'}});
-    expect((await scores()).images).toHaveLength(POOL);
+    expect(unpackIds((await scores()).ids)).toHaveLength(POOL);
   });
 
   it('as a CIFAR ResNet gives the same scores as a checkpoint and as ONNX', async () => {
@@ -59,9 +60,9 @@ describe.skipIf(!existsSync(python))('a teacher from elsewhere', () => {
     expect(said).toContain('is taken to want float_nchw pixels, normalised by mean [0.49, 0.48, 0.45] and deviation [0.2, 0.2, 0.2], and to answer probabilities');
     expect(doneOf(said).stages).toMatchObject({teacher: {status: 'skipped'}, export: {status: 'skipped'}, score: {status: 'ran'}});
     const onnx = await scores();
-    expect(onnx.images).toEqual(checkpoint.images);
+    expect(onnx.ids).toEqual(checkpoint.ids);
     expect(onnx.classes[0]).toEqual(checkpoint.classes[0]);
-    expect(new Set(onnx.images.map((_, row) => onnx.classes.map(column => column[row]).join(' '))).size).toBeGreaterThan(1);
+    expect(new Set(Array.from({length: POOL}, (_, row) => onnx.classes.map(column => column[row]).join(' '))).size).toBeGreaterThan(1);
     onnx.logProbs.forEach((column, position) => column.forEach((logProb, row) => expect(Math.abs(logProb - (checkpoint.logProbs[position]?.[row] ?? NaN))).toBeLessThan(1e-3)));
   });
 

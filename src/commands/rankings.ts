@@ -2,7 +2,7 @@
 import {closest} from 'fastest-levenshtein';
 import {dataError, usageError} from '../errors.js';
 import {table} from '../report/table.js';
-import type {RankingRow} from '../store/rankings.js';
+import type {ClassSummary, RankingRow} from '../store/rankings.js';
 import {count} from '../words.js';
 import {openRun, tellOtherRounds, type OpenRun, type RunFlags} from './find-run.js';
 
@@ -18,22 +18,26 @@ export function rankings(flags: RankingsFlags): void {
   if (flags.csv && flags.json) throw usageError('Give --csv or --json, not both.');
   const run = openRun(flags);
   try {
-    if (run.store.rankings.summaries().length === 0) {
-      throw dataError(`Run ${run.paths.run} has no rankings yet: its select stage has not finished. Run pupil orchestrate.`);
-    }
-    process.stdout.write(flags.class === undefined ? allClasses(run, flags) : oneClass(run, flags.class, flags));
+    process.stdout.write(rankingsText(run, flags));
     if (!flags.csv && !flags.json) tellOtherRounds(run.paths);
   } finally {
     run.store.close();
   }
 }
 
+/** What the command prints. */
+export function rankingsText(run: OpenRun, flags: RankingsFlags): string {
+  const summaries = run.store.rankings.summaries();
+  if (summaries.length === 0) throw dataError(`Run ${run.paths.run} has no rankings yet: its select stage has not finished. Run pupil orchestrate.`);
+  return flags.class === undefined ? allClasses(run, summaries, flags) : oneClass(run, summaries, flags.class, flags);
+}
+
 const csvCell = (value: string | number): string => (/[",\n\r]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : String(value));
 const csv = (rows: readonly (readonly (string | number)[])[]): string => rows.map(row => `${row.map(csvCell).join(',')}\n`).join('');
 const score = (value: number | null): string => (value === null ? '' : value.toFixed(5));
 
-function allClasses({store, paths, config}: OpenRun, flags: RankingsFlags): string {
-  const classes = store.rankings.summaries().map(summary => ({...summary, short: summary.selected < config.select.top_k}));
+function allClasses({paths, config}: OpenRun, summaries: readonly ClassSummary[], flags: RankingsFlags): string {
+  const classes = summaries.map(summary => ({...summary, short: summary.selected < config.select.top_k}));
   if (flags.json) return `${JSON.stringify({run: paths.run, classes})}\n`;
   if (flags.csv) return csv([['class', 'candidates', 'selected', 'cutoff', 'short'], ...classes.map(row => [row.class, row.candidates, row.selected, row.cutoff ?? '', row.short ? 1 : 0])]);
   const rows = classes.map(row => [row.class, count(row.candidates), count(row.selected), score(row.cutoff), row.short ? `short of K = ${count(config.select.top_k)}` : '']);
@@ -45,8 +49,7 @@ interface FullRow extends Omit<RankingRow, 'selected'> {
   readonly also: {readonly class: string; readonly rank: number}[];
 }
 
-function oneClass({store, paths}: OpenRun, name: string, flags: RankingsFlags): string {
-  const summaries = store.rankings.summaries();
+function oneClass({store, paths}: OpenRun, summaries: readonly ClassSummary[], name: string, flags: RankingsFlags): string {
   const summary = summaries.find(candidate => candidate.class === name);
   if (!summary) {
     const names = summaries.map(candidate => candidate.class);

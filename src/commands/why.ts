@@ -3,6 +3,7 @@ import path from 'node:path';
 import {usageError} from '../errors.js';
 import {readScores} from '../images/score-file.js';
 import {toPrintable} from '../images/printable-path.js';
+import {rowOf} from '../ranking/image-ids.js';
 import {table} from '../report/table.js';
 import {shardFile} from '../stages/score.js';
 import {count} from '../words.js';
@@ -70,7 +71,7 @@ async function verdicts({store, config, paths}: OpenRun, id: string): Promise<Cl
   const names = store.images.classes();
   const topP = Math.min(config.select.top_p, names.length);
   const scores = await readScores(shardFile({paths}, shard.number), topP);
-  const row = scores.images.indexOf(id);
+  const row = rowOf(scores.ids, id);
   if (row < 0) return [];
   const cutoffs = new Map(store.rankings.summaries().map(summary => [summary.class, summary]));
   const ranks = new Map(store.rankings.ofImage(id).map(ranked => [ranked.class, ranked]));

@@ -5,11 +5,13 @@
  */
 import {createHash} from 'node:crypto';
 import {readFile, writeFile} from 'node:fs/promises';
-import type {AsyncBuffer, FileMetaData} from 'hyparquet';
+import type {AsyncBuffer, ColumnData} from 'hyparquet';
 import {parquetMetadataAsync, parquetRead} from 'hyparquet';
 import {parquetWriteBuffer, type ColumnSource} from 'hyparquet-writer';
-import {dataError} from '../errors.js';
+import {dataError, throwIfStopped} from '../errors.js';
 import {publishFile} from '../publish.js';
+import {ID_WORDS, putId} from '../ranking/image-ids.js';
+import type {ScoredImages} from '../ranking/select.js';
 
 export interface ScoreMetadata {
   /** Names of the classes that the class columns index. */
@@ -19,7 +21,7 @@ export interface ScoreMetadata {
   fingerprint: string;
 }
 
-/** The scores of `images.length` images. `classes[k]` and `logProbs[k]` hold the k-th best of each image. */
+/** The scores of `images.length` images, to be written. `classes[k]` and `logProbs[k]` hold the k-th best of each image. */
 export interface Scores {
   images: string[];
   classes: Int32Array[];
@@ -51,22 +53,13 @@ export async function writeScores(file: string, scores: Scores, places: readonly
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-function readMetadata(file: string, {key_value_metadata: pairs = []}: FileMetaData): ScoreMetadata {
-  const value = (key: string) => {
-    const found = pairs.find(pair => pair.key === key)?.value;
-    if (found === undefined) throw dataError(`${file} is no score file: it has no "${key}" in its metadata.`);
-    return found;
-  };
-  const classes: unknown = JSON.parse(value('classes'));
-  if (!Array.isArray(classes)) throw dataError(`${file} is no score file: its "classes" are no list.`);
-  return {classes: classes.map(String), shard: Number(value('shard')), fingerprint: value('fingerprint')};
-}
-
 /**
  * Reads the `topP` best classes of every image in a score file.
  * Throws a data error where the file is damaged, or keeps fewer classes an image.
+ *
+ * Nothing becomes a string: a pool has a billion ids, and hardly any of them is ever shown.
  */
-export async function readScores(file: string, topP: number): Promise<Scores> {
+export async function readScores(file: string, topP: number): Promise<ScoredImages> {
   const bytes = await readFile(file);
   const buffer: AsyncBuffer = {
     byteLength: bytes.length,
@@ -74,32 +67,48 @@ export async function readScores(file: string, topP: number): Promise<Scores> {
   };
   try {
     const parquet = await parquetMetadataAsync(buffer);
-    const metadata = readMetadata(file, parquet);
     const rows = Number(parquet.num_rows);
     const kept = parquet.schema.filter(column => column.name.startsWith('class_')).length;
     if (kept < topP) throw dataError(`${file} keeps ${kept} classes an image; ${topP} are asked for. Score again with a larger top_p.`);
 
-    const images: string[] = [];
+    const ids = new Uint32Array(rows * ID_WORDS);
     const classes = Array.from({length: topP}, () => new Int32Array(rows));
     const logProbs = Array.from({length: topP}, () => new Float32Array(rows));
     const ranks = Array.from({length: topP}, (_, k) => k + 1);
+    // Nobody would catch what is thrown in the callback, so the columns are taken apart afterwards.
+    const chunks: ColumnData[] = [];
     await parquetRead({
       file: buffer,
       metadata: parquet,
+      parsers: {stringFromBytes: bytes => bytes},
       columns: ['image', ...ranks.map(rank => `class_${rank}`), ...ranks.map(rank => `log_prob_${rank}`)],
-      onChunk({columnName, columnData, rowStart}) {
-        if (columnName === 'image') {
-          for (let i = 0; i < columnData.length; i++) images[rowStart + i] = String(columnData[i]);
-          return;
-        }
-        if (columnData instanceof BigInt64Array || columnData instanceof BigUint64Array) throw new Error(`column ${columnName} has 64-bit integers`);
-        const [, kind, rank] = /^(class|log_prob)_(\d+)$/.exec(columnName) ?? [];
-        (kind === 'class' ? classes : logProbs)[Number(rank) - 1]?.set(columnData, rowStart);
-      },
+      onChunk: chunk => chunks.push(chunk),
     });
-    return {images, classes, logProbs, metadata};
+    for (const {columnName, columnData, rowStart} of chunks) {
+      if (columnData instanceof BigInt64Array || columnData instanceof BigUint64Array) throw new Error(`column ${columnName} has 64-bit integers`);
+      if (columnName === 'image') {
+        for (let row = 0; row < columnData.length; row++) putId(ids, rowStart + row, columnData[row] as Uint8Array);
+        continue;
+      }
+      const [, kind, rank] = /^(class|log_prob)_(\d+)$/.exec(columnName) ?? [];
+      (kind === 'class' ? classes : logProbs)[Number(rank) - 1]?.set(columnData, rowStart);
+    }
+    return {ids, classes, logProbs};
   } catch (error) {
     if (error instanceof Error && error.name !== 'UserError') throw dataError(`${file} is damaged (${error.message}).`, {cause: error});
     throw error;
+  }
+}
+
+/** Reads score files one after the other, each while the one before it is being used: a disk need not wait. */
+export async function* readAllScores(files: readonly string[], topP: number, signal: AbortSignal): AsyncGenerator<ScoredImages> {
+  let ahead: Promise<ScoredImages> | null = null;
+  for (const [index, file] of files.entries()) {
+    throwIfStopped(signal);
+    const scores: ScoredImages = await (ahead ?? readScores(file, topP));
+    const following = files[index + 1];
+    ahead = following === undefined ? null : readScores(following, topP);
+    ahead?.catch(() => {}); // Until its turn comes its failure is nobody's.
+    yield scores;
   }
 }

@@ -7,11 +7,12 @@
  *
  * Scores are log-probabilities: a float32 softmax saturates at 1 and would tie in masses.
  */
+import {compareIds, ID_WORDS} from './image-ids.js';
 import {TopK, type Ranked} from './top-k.js';
 
-/** The scores of a part of the pool. Row r is image `images[r]`; its p-th best class is `classes[p][r]` with log-probability `logProbs[p][r]`. */
+/** The scores of a part of the pool. Row r is the image at row r of `ids`; its p-th best class is `classes[p][r]` with log-probability `logProbs[p][r]`. */
 export interface ScoredImages {
-  readonly images: readonly string[];
+  readonly ids: Uint32Array;
   readonly classes: readonly Int32Array[];
   readonly logProbs: readonly Float32Array[];
 }
@@ -19,7 +20,7 @@ export interface ScoredImages {
 /** What a class got: how many images had it among their P best, and the best K of them in order (rank 1 first). */
 export interface ClassRanking {
   readonly candidates: number;
-  readonly ranked: readonly Ranked[];
+  readonly ranked: Ranked;
 }
 
 /**
@@ -30,7 +31,7 @@ export interface ClassRanking {
  * `ScoredImages` may hold more than `topP` classes an image, never fewer.
  */
 export class Selection {
-  readonly #heaps: TopK;
+  readonly #best: TopK;
   readonly #candidates: Uint32Array;
   #images = 0;
 
@@ -40,7 +41,7 @@ export class Selection {
     topK: number,
     readonly minScore = -Infinity,
   ) {
-    this.#heaps = new TopK(classes, topK);
+    this.#best = new TopK(classes, topK);
     this.#candidates = new Uint32Array(classes);
   }
 
@@ -49,22 +50,56 @@ export class Selection {
     return this.#images;
   }
 
-  add(scored: ScoredImages): void {
+  add({ids, classes, logProbs}: ScoredImages): void {
+    const images = ids.length / ID_WORDS;
     for (let position = 0; position < this.topP; position++) {
-      const classes = scored.classes[position]!;
-      const logProbs = scored.logProbs[position]!;
-      for (let row = 0; row < scored.images.length; row++) {
-        const score = logProbs[row]!;
+      const classColumn = classes[position]!;
+      const scoreColumn = logProbs[position]!;
+      for (let row = 0; row < images; row++) {
+        const score = scoreColumn[row]!;
         if (score < this.minScore) continue;
-        const classIndex = classes[row]!;
+        const classIndex = classColumn[row]!;
         this.#candidates[classIndex]!++;
-        if (this.#heaps.admits(classIndex, score)) this.#heaps.offer(classIndex, score, scored.images[row]!);
+        this.#best.offer(classIndex, score, ids, row);
       }
     }
-    this.#images += scored.images.length;
+    this.#images += images;
   }
 
   ranking(classIndex: number): ClassRanking {
-    return {candidates: this.#candidates[classIndex]!, ranked: this.#heaps.ranked(classIndex)};
+    return {candidates: this.#candidates[classIndex]!, ranked: this.#best.ranked(classIndex)};
+  }
+}
+
+/** The last kept candidate of every class: with it, the scores of an image tell which classes selected it, and no ranking is searched. */
+export class Cutoffs {
+  readonly #scores: Float32Array;
+  readonly #ids: Uint32Array;
+
+  constructor(
+    classes: number,
+    readonly topP: number,
+  ) {
+    // A class that keeps nothing selects nothing.
+    this.#scores = new Float32Array(classes).fill(Infinity);
+    this.#ids = new Uint32Array(classes * ID_WORDS);
+  }
+
+  /** Notes where the ranking of a class ends. */
+  set(classIndex: number, {scores, ids}: Ranked): void {
+    if (scores.length === 0) return;
+    this.#scores[classIndex] = scores.at(-1)!;
+    this.#ids.set(ids.subarray(-ID_WORDS), classIndex * ID_WORDS);
+  }
+
+  /** The classes that selected the image at a row, ascending. */
+  classesOf({ids, classes, logProbs}: ScoredImages, row: number): number[] {
+    const selecting: number[] = [];
+    for (let position = 0; position < this.topP; position++) {
+      const classIndex = classes[position]![row]!;
+      const difference = logProbs[position]![row]! - this.#scores[classIndex]!;
+      if (difference > 0 || (difference === 0 && compareIds(ids, row, this.#ids, classIndex) <= 0)) selecting.push(classIndex);
+    }
+    return selecting.sort((a, b) => a - b);
   }
 }

@@ -1,10 +1,11 @@
 /** Step 2b of the paper: each class keeps its K best candidates; the rankings are written, and the chosen images packed for the student. */
 import {createHash} from 'node:crypto';
 import {classesKept} from '../config.js';
-import {gateError, throwIfStopped} from '../errors.js';
-import {readScores} from '../images/score-file.js';
+import {gateError} from '../errors.js';
+import {readAllScores} from '../images/score-file.js';
 import type {Stage, StageResult} from '../pipeline/stage.js';
-import {Selection} from '../ranking/select.js';
+import {idAt} from '../ranking/image-ids.js';
+import {Cutoffs, Selection, type ScoredImages} from '../ranking/select.js';
 import type {SelectionCounts} from '../events.js';
 import type {PackItem} from '../children/protocol.js';
 import {count, plural} from '../words.js';
@@ -28,22 +29,7 @@ export const select: Stage<RunContext> = {
     const {top_k: topK} = config.select;
     if (topP < config.select.top_p) emit({type: 'note', stage: 'select', message: `P is ${topP}: there are only so many classes`});
     store.quarantine.forget('select');
-    const selection = await rank(context, classes.length, topP, topK);
-
-    const hash = createHash('sha256');
-    const short: string[] = [];
-    let candidates = 0;
-    let selected = 0;
-    store.atomically(() =>
-      store.rankings.replace(classes.length, position => {
-        const ranking = selection.ranking(position);
-        hash.update(JSON.stringify([position, ranking.candidates, ranking.ranked]));
-        candidates += ranking.candidates;
-        selected += ranking.ranked.length;
-        if (ranking.ranked.length < topK) short.push(classes[position]!);
-        return ranking;
-      }),
-    );
+    const {scored, candidates, selected, short, cutoffs, digest} = record(context, classes, topK, await rank(context, classes.length, topP, topK));
     if (short.length > 0) {
       emit({
         type: 'warning',
@@ -51,12 +37,12 @@ export const select: Stage<RunContext> = {
         message: `${plural(short.length, 'class', 'classes')} of ${classes.length} ${short.length === 1 ? 'has' : 'have'} fewer than K = ${count(topK)} candidates and kept all: ${short.slice(0, 5).join(', ')}${short.length > 5 ? ', ...' : ''}. Lower select.top_k, or add pictures.`,
       });
     }
-    const packed = await packImages(context, {stage: 'select', part: 'selected', output: paths.pack('selected'), square: 'resize', kept: classesKept(config, classes.length), items: chosen(context), of: selected});
-    const counts: SelectionCounts = {classes: classes.length, topP, topK, scored: selection.images, candidates, selected, shortClasses: short.length};
+    const packed = await packImages(context, {stage: 'select', part: 'selected', output: paths.pack('selected'), square: 'resize', kept: classesKept(config, classes.length), items: chosen(context, cutoffs), of: selected});
+    const counts: SelectionCounts = {classes: classes.length, topP, topK, scored, candidates, selected, shortClasses: short.length};
     return {
       outputs: [
         {name: 'selected', files: await packFiles(paths.pack('selected'))},
-        {name: 'ranking', digest: hash.digest('hex')},
+        {name: 'ranking', digest},
       ],
       summary: {...counts, images: packed.images},
       headline: `${count(selected)} (class, image) pairs of ${count(packed.images)} images for ${plural(classes.length, 'class', 'classes')} (P=${topP}, K=${count(topK)})`,
@@ -68,10 +54,7 @@ async function rank(context: RunContext, classes: number, topP: number, topK: nu
   const selection = new Selection(classes, topP, topK, context.config.select.min_score ?? -Infinity);
   let lowest = Infinity;
   let highest = -Infinity;
-  for (const shard of context.store.shards.all()) {
-    throwIfStopped(context.signal);
-    if (shard.rows === 0) continue;
-    const scores = await readScores(shardFile(context, shard.number), topP);
+  for await (const scores of scoresOf(context, topP)) {
     selection.add(scores);
     for (const score of scores.logProbs[0]!) {
       lowest = Math.min(lowest, score);
@@ -84,21 +67,45 @@ async function rank(context: RunContext, classes: number, topP: number, topK: nu
   return selection;
 }
 
+/** Writes the rankings. What is left of the selection is small, so that its memory is free while pictures are packed. */
+export function record({store}: Pick<RunContext, 'store'>, classes: readonly string[], topK: number, selection: Selection) {
+  const cutoffs = new Cutoffs(classes.length, selection.topP);
+  const hash = createHash('sha256');
+  const short: string[] = [];
+  let candidates = 0;
+  let selected = 0;
+  store.atomically(() =>
+    store.rankings.replace(classes.length, position => {
+      const ranking = selection.ranking(position);
+      const {scores, ids} = ranking.ranked;
+      hash.update(JSON.stringify([position, ranking.candidates, scores.length]));
+      hash.update(new Uint8Array(scores.buffer, scores.byteOffset, scores.byteLength)).update(new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength));
+      cutoffs.set(position, ranking.ranked);
+      candidates += ranking.candidates;
+      selected += scores.length;
+      if (scores.length < topK) short.push(classes[position]!);
+      return ranking;
+    }),
+  );
+  return {scored: selection.images, candidates, selected, short, cutoffs, digest: hash.digest('hex')};
+}
+
 /** The selected images shard by shard, each with all that the teacher's score file says of it: soft targets are made of that. */
-async function* chosen(context: RunContext): AsyncGenerator<PackItem> {
-  const {config, store, signal} = context;
-  const kept = classesKept(config, store.images.classes().length);
-  for (const shard of store.shards.all()) {
-    throwIfStopped(signal);
-    const selected = store.rankings.selectedOf(shard);
-    if (selected.length === 0) continue;
-    const scores = await readScores(shardFile(context, shard.number), kept);
-    const rowOf = new Map(scores.images.map((image, row) => [image, row]));
-    for (const {image, classes} of selected) {
-      const row = rowOf.get(image);
-      if (row === undefined) throw new Error(`Image ${image} was selected but has no score in shard ${shard.number}.`);
+async function* chosen(context: RunContext, cutoffs: Cutoffs): AsyncGenerator<PackItem> {
+  const {config, store} = context;
+  for await (const scores of scoresOf(context, classesKept(config, store.images.classes().length))) {
+    const images = scores.logProbs[0]!.length;
+    for (let row = 0; row < images; row++) {
+      const classes = cutoffs.classesOf(scores, row);
+      if (classes.length === 0) continue;
       const of = (columns: readonly (Int32Array | Float32Array)[]): number[] => columns.map(column => column[row]!);
-      yield packItem(store.images.byId(image)!, classes, {classes: of(scores.classes), logProbs: of(scores.logProbs)});
+      yield packItem(store.images.byId(idAt(scores.ids, row))!, classes, {classes: of(scores.classes), logProbs: of(scores.logProbs)});
     }
   }
+}
+
+/** The score files of all shards in order, the `kept` best classes of each image. */
+function scoresOf(context: RunContext, kept: number): AsyncGenerator<ScoredImages> {
+  const scored = context.store.shards.all().filter(shard => shard.rows !== 0);
+  return readAllScores(scored.map(shard => shardFile(context, shard.number)), kept, context.signal);
 }

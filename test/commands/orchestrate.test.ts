@@ -7,6 +7,7 @@ import {afterAll, beforeAll, describe, expect, it} from 'vitest';
 import {openRun} from '../../src/commands/find-run.js';
 import {stageNames, type StageName} from '../../src/events.js';
 import {readScores} from '../../src/images/score-file.js';
+import {unpackIds} from '../../src/ranking/image-ids.js';
 import {inspect} from '../../src/pipeline/run.js';
 import {contextFor} from '../../src/stages/context.js';
 import {stages} from '../../src/stages/index.js';
@@ -93,8 +94,8 @@ describe('a run from pictures to report', () => {
     const scores = path.join(finished, 'data/colours/scores');
     const candidates = colours.map((): {score: number; image: string}[] => []);
     for (const file of readdirSync(scores)) {
-      const {images, classes, logProbs} = await readScores(path.join(scores, file), 2);
-      images.forEach((image, row) => [0, 1].forEach(position => candidates[classes[position]![row]!]!.push({score: logProbs[position]![row]!, image})));
+      const {ids, classes, logProbs} = await readScores(path.join(scores, file), 2);
+      unpackIds(ids).forEach((image, row) => [0, 1].forEach(position => candidates[classes[position]![row]!]!.push({score: logProbs[position]![row]!, image})));
     }
     const expected = candidates.flatMap((rows, position) =>
       rows

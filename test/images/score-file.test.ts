@@ -3,7 +3,8 @@ import {readFile, truncate, writeFile} from 'node:fs/promises';
 import {asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects} from 'hyparquet';
 import {describe, expect, it} from 'vitest';
 import {exitCodes, UserError} from '../../src/errors.js';
-import {readScores, writeScores, type Scores} from '../../src/images/score-file.js';
+import {readAllScores, readScores, writeScores, type Scores} from '../../src/images/score-file.js';
+import {unpackIds} from '../../src/ranking/image-ids.js';
 import {temporaryFolder} from './temporary-folder.js';
 
 function scores(images: number, kept: number): Scores {
@@ -30,7 +31,8 @@ describe('a score file', () => {
         .update(await readFile(file))
         .digest('hex'),
     );
-    expect(await readScores(file, kept)).toEqual(written);
+    const {ids, ...columns} = await readScores(file, kept);
+    expect({images: unpackIds(ids), ...columns}).toEqual({images: written.images, classes: written.classes, logProbs: written.logProbs});
   });
 
   it('reads fewer classes than it keeps, and says so where more are asked for', async () => {
@@ -81,5 +83,46 @@ describe('a score file', () => {
         error => error instanceof UserError && error.exitCode === exitCodes.data,
       );
     }
+  });
+
+  it('with something else than ids of images in it is refused by name', async () => {
+    const file = `${await temporaryFolder()}/shard.parquet`;
+    await writeScores(file, {...scores(2, 1), images: ['0'.repeat(24), 'cat.png']}, places(2));
+    await expect(readScores(file, 1)).rejects.toThrow(/shard\.parquet is damaged \(expected an image id of 24 hex digits, found "cat\.png"\)/);
+  });
+});
+
+describe('the score files of a pool', () => {
+  async function* read(files: readonly string[], signal = new AbortController().signal) {
+    for await (const {ids, classes} of readAllScores(files, 1, signal)) yield {first: unpackIds(ids)[0], images: classes[0]!.length};
+  }
+
+  it('are read in the order given', async () => {
+    const folder = await temporaryFolder();
+    const files = [3, 1, 2].map(images => `${folder}/${images}.parquet`);
+    for (const [index, images] of [3, 1, 2].entries()) await writeScores(files[index]!, scores(images, 1), places(images));
+    const found = [];
+    for await (const one of read(files)) found.push(one);
+    expect(found).toEqual([3, 1, 2].map(images => ({first: '0'.repeat(24), images})));
+    expect(await read([]).next()).toMatchObject({done: true});
+  });
+
+  it('are used up to the damaged one, which is refused when its turn comes', async () => {
+    const folder = await temporaryFolder();
+    await writeScores(`${folder}/whole.parquet`, scores(2, 1), places(2));
+    await writeFile(`${folder}/text.parquet`, 'no parquet');
+    const reading = read([`${folder}/whole.parquet`, `${folder}/text.parquet`]);
+    expect((await reading.next()).value).toMatchObject({images: 2});
+    await expect(reading.next()).rejects.toThrow(/text\.parquet is damaged/);
+  });
+
+  it('are read no further once it is stopped', async () => {
+    const file = `${await temporaryFolder()}/shard.parquet`;
+    await writeScores(file, scores(2, 1), places(2));
+    const stop = new AbortController();
+    const reading = read([file, file], stop.signal);
+    await reading.next();
+    stop.abort();
+    await expect(reading.next()).rejects.toThrow();
   });
 });

@@ -1,5 +1,6 @@
 import {describe, expect, it} from 'vitest';
 import type {IndexEntry} from '../../src/children/protocol.js';
+import {packIds} from '../../src/ranking/image-ids.js';
 import type {DrawOptions, Split} from '../../src/store/images.js';
 import type {Store} from '../../src/store/open.js';
 import {addSource, entry, imageId, labelled, newStore} from './new-store.js';
@@ -152,7 +153,7 @@ it('gives a split page by page while rows are written in between', async () => {
 
 it('keeps rankings while the class list stays, and drops those of another list', async () => {
   const {store} = await newStore();
-  const rank = () => store.atomically(() => store.rankings.replace(2, () => ({candidates: 1, ranked: [{score: -1, image: imageId(1)}]})));
+  const rank = () => store.atomically(() => store.rankings.replace(2, () => ({candidates: 1, ranked: {scores: Float32Array.of(-1), ids: packIds([imageId(1)])}})));
   store.atomically(() => store.images.setClasses(['apple', 'pear']));
   rank();
   store.images.clear();

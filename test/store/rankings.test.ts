@@ -1,5 +1,8 @@
 import {describe, expect, it} from 'vitest';
+import {packIds} from '../../src/ranking/image-ids.js';
 import {addSource, entry, imageId, newStore, query} from './new-store.js';
+
+const nothing = {scores: new Float32Array(), ids: new Uint32Array()};
 
 /** A store with ranked images: class `apple` ranks images 0..249 by number, `pear` the even ones, `plum` none. */
 async function ranked() {
@@ -9,7 +12,7 @@ async function ranked() {
     store.images.setClasses(['apple', 'pear', 'plum']);
     store.images.split({seed: 0, labelledPerClass: null, validation: null, restIsPool: false});
   });
-  const rows = (numbers: number[]) => ({candidates: numbers.length + 7, ranked: numbers.map(number => ({score: -(number + 1) / 8, image: imageId(number)}))});
+  const rows = (numbers: number[]) => ({candidates: numbers.length + 7, ranked: {scores: Float32Array.from(numbers, number => -(number + 1) / 8), ids: packIds(numbers.map(imageId))}});
   const numbers = Array.from({length: 250}, (_, number) => number);
   const rankings = [rows(numbers), rows(numbers.filter(number => number % 2 === 0)), rows([])];
   const replace = () => store.atomically(() => store.rankings.replace(3, position => rankings[position]!));
@@ -28,7 +31,7 @@ describe('rankings', () => {
     const {store, file, replace} = await ranked();
     replace();
     expect(query(file, 'SELECT count(*) AS n FROM ranking')).toEqual([{n: 250 + 125}]);
-    store.atomically(() => store.rankings.replace(3, () => ({candidates: 0, ranked: []})));
+    store.atomically(() => store.rankings.replace(3, () => ({candidates: 0, ranked: nothing})));
     expect(query(file, 'SELECT count(*) AS n FROM ranking')).toEqual([{n: 0}]);
   });
 
@@ -36,7 +39,7 @@ describe('rankings', () => {
     const {store, file} = await ranked();
     const fail = () => store.atomically(() => store.rankings.replace(3, position => {
       if (position === 2) throw new Error('score file damaged');
-      return {candidates: 1, ranked: []};
+      return {candidates: 1, ranked: nothing};
     }));
     expect(fail).toThrow('score file damaged');
     expect(query(file, 'SELECT count(*) AS n FROM ranking')).toEqual([{n: 375}]);
@@ -59,15 +62,6 @@ describe('rankings', () => {
       {rank: 3, score: -5 / 8, image: imageId(4), place: '/unlabelled/4.png', selected: 1},
     ]);
     expect(store.rankings.ofImage(imageId(2))).toEqual([{class: 'apple', rank: 3, selected: 1}, {class: 'pear', rank: 2, selected: 1}]);
-  });
-
-  it('give the selected images of a shard in its order, each once with the classes that selected it', async () => {
-    const {store} = await ranked();
-    const selected = store.rankings.selectedOf({firstImage: 1, lastImage: 1000});
-    expect(selected.map(row => row.image)).toEqual(Array.from({length: 250}, (_, number) => imageId(number)));
-    expect(selected[2]).toEqual({image: imageId(2), classes: [0, 1]});
-    expect(selected[3]).toEqual({image: imageId(3), classes: [0]});
-    expect(store.rankings.selectedOf({firstImage: 3, lastImage: 4})).toEqual(selected.slice(2, 4));
   });
 });
 

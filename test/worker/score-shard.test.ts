@@ -1,9 +1,11 @@
 import {readdir, readFile, rm, writeFile} from 'node:fs/promises';
 import {fileURLToPath} from 'node:url';
+import {asyncBufferFromFile, parquetMetadataAsync} from 'hyparquet';
 import sharp from 'sharp';
 import {describe, expect, it} from 'vitest';
 import type {ImageReference, ScoreShard} from '../../src/children/protocol.js';
 import {readScores} from '../../src/images/score-file.js';
+import {unpackIds} from '../../src/ranking/image-ids.js';
 import {png, put} from '../images/pictures.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
 import {indexed, mixedPool} from './pools.js';
@@ -51,8 +53,9 @@ describe('scoring', () => {
     ]);
 
     const scores = await readScores(`${root}/shard-1.parquet`, 4);
-    expect(scores.images).toEqual(images.slice(6, 12).map(({id}) => id));
-    expect(scores.metadata).toEqual({classes, shard: 1, fingerprint: 'f00d'});
+    expect(unpackIds(scores.ids)).toEqual(images.slice(6, 12).map(({id}) => id));
+    const {key_value_metadata: metadata} = await parquetMetadataAsync(await asyncBufferFromFile(`${root}/shard-1.parquet`));
+    expect(metadata).toEqual([{key: 'classes', value: JSON.stringify(classes)}, {key: 'shard', value: '1'}, {key: 'fingerprint', value: 'f00d'}]);
     for (let row = 0; row < 6; row++) {
       const logProbs = scores.logProbs.map(column => column[row]!);
       expect(logProbs).toEqual([...logProbs].sort((a, b) => b - a));
@@ -146,7 +149,7 @@ describe('scoring', () => {
       rows: 1,
       quarantined: [{id: images.find(({place}) => place.includes('black'))!.id, problem: {code: 'BAD_SCORE', detail: 'the network answered NaN'}}],
     });
-    expect((await readScores(`${root}/shard-0.parquet`, 4)).images).toEqual([images.find(({place}) => place.includes('other'))!.id]);
+    expect(unpackIds((await readScores(`${root}/shard-0.parquet`, 4)).ids)).toEqual([images.find(({place}) => place.includes('other'))!.id]);
   });
 
   it('matches classes by name where the model has them in another order', async () => {
@@ -164,7 +167,7 @@ describe('scoring', () => {
     const root = await temporaryFolder();
     const ended = await resultOf('score', base, [{shard: 4, output: `${root}/4.parquet`, images: []}]);
     expect(eventsOf(ended, 'shard')).toMatchObject([{shard: 4, rows: 0}]);
-    expect((await readScores(`${root}/4.parquet`, 4)).images).toEqual([]);
+    expect(unpackIds((await readScores(`${root}/4.parquet`, 4)).ids)).toEqual([]);
   });
 
   it('announces every image before it opens it, in the careful mode alone', async () => {
