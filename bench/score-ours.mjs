@@ -14,7 +14,7 @@ import {configSchema} from '../dist/config.js';
 
 const [what, file] = process.argv.slice(2);
 const job = fromWire(await readFile(file, 'utf8'));
-const command = workerCommand({decodeThreads: job.threads, device: job.device, python: job.python});
+const command = workerCommand({threads: job.threads, device: job.device, python: job.python});
 
 /** Shards of the pool without end; the first is short, to warm up. */
 function* shards() {
@@ -29,9 +29,9 @@ function* shards() {
 
 /** The `score` task as src/stages/score.ts gives it, with the limits that are pupil's defaults. */
 async function pupil() {
-  const {model, device, batchSize, kept, classes, threads: decodeThreads, size, resize} = job;
+  const {model, device, batchSize, kept, classes, threads, size, resize} = job;
   const decoding = decodingOf({config: configSchema.parse({labelled: '.', unlabelled: '.'}), size, resize});
-  const task = {protocol: PROTOCOL, task: 'score', model, device, batchSize, kept, classes, decoding, decodeThreads, fingerprint: 'bench', careful: false};
+  const task = {protocol: PROTOCOL, task: 'score', model, device, batchSize, kept, classes, decoding, threads, fingerprint: 'bench', careful: false};
   const never = new AbortController().signal;
   let images = 0;
   const onEvent = event => {

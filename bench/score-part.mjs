@@ -29,7 +29,7 @@ async function* decode() {
 
 /** Images answered, batch by batch. */
 async function* model() {
-  const session = await openSession(job.model, job.device, job.batchSize);
+  const session = await openSession(job.model, job);
   const batch = () => new Uint8Array(job.batchSize * job.size ** 2 * CHANNELS).map((_, i) => (i * 7919) % 251);
   const inFlight = Array.from({length: BATCHES_IN_FLIGHT}, () => session.run(batch()));
   for (;;) {

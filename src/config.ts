@@ -163,6 +163,11 @@ export const configSchema = z.strictObject({
     .strictObject({
       batch_size: positive.default(32),
       shard_size: positive.default(4096).describe('Pool images in one score file'),
+      precision: z
+        .enum(['fp32', 'int8', 'fp16', 'auto'])
+        .default('fp32')
+        .describe('Of the network that scores. int8 is for CPUs, fp16 for GPUs; auto: the one that suits, if it is faster and was measured to choose as fp32 does'),
+      decode: z.enum(['exact', 'fast']).default('exact').describe('fast: large JPEG and WebP pictures are read at a fraction of their size; what that costs is measured'),
     })
     .prefault({}),
   select: z

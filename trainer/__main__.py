@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from . import events, handover, ranks, stop
-from .config import EvaluateTask, ExportTask, ImportTask, SpeedTask, Task, TrainTask, WrapTask, parse_task, read_message
+from .config import EvaluateTask, ExportTask, ImportTask, QuantiseTask, SpeedTask, Task, TrainTask, WrapTask, parse_task, read_message
 from .errors import EXIT_CONFIG, EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_LOST, Failure, Interrupted, exit_code, explain
 from .parent import die_with_parent
 
@@ -80,6 +80,10 @@ def run(task: Task) -> dict[str, Any]:
         from .wrap_onnx import wrap
 
         return wrap(task)
+    if isinstance(task, QuantiseTask):
+        from .quantise import quantise
+
+        return quantise(task)
     if isinstance(task, SpeedTask):
         from .speed import speed
 

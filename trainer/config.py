@@ -179,6 +179,19 @@ class WrapTask:
 
 
 @dataclass(frozen=True)
+class QuantiseTask:
+    protocol: Protocol
+    task: Literal['quantise']
+    device: Device
+    model: Path
+    precision: Literal['int8', 'fp16']
+    ends_in_float: bool
+    classes: Classes
+    calibration_pack: Path
+    output: Path
+
+
+@dataclass(frozen=True)
 class SpeedTask:
     protocol: Protocol
     task: Literal['speed']
@@ -197,13 +210,14 @@ class ProbeTask:
     device: str
 
 
-Task = TrainTask | ExportTask | EvaluateTask | ImportTask | WrapTask | SpeedTask | ProbeTask
+Task = TrainTask | ExportTask | EvaluateTask | ImportTask | WrapTask | QuantiseTask | SpeedTask | ProbeTask
 TASKS: dict[str, type] = {
     'train': TrainTask,
     'export': ExportTask,
     'evaluate': EvaluateTask,
     'import': ImportTask,
     'wrap': WrapTask,
+    'quantise': QuantiseTask,
     'speed': SpeedTask,
     'probe': ProbeTask,
 }

@@ -31,6 +31,8 @@ const location = {
 const decoding = z.strictObject({
   size: positive,
   resize: positive,
+  /** Lets a decoder that can read a picture at half or a quarter of its size do so: faster, and not quite the same pixels. */
+  shrinkOnLoad: z.boolean(),
   formats: z.array(z.enum(['jpeg', 'png', 'webp', 'gif', 'tiff', 'avif'])).min(1),
   maxFileBytes: positive,
   maxPixels: positive,
@@ -63,7 +65,7 @@ const indexTask = z.strictObject({
   maxFileBytes: positive,
   readThreads: positive,
 });
-const packTask = z.strictObject({...task, task: z.literal('pack'), output: path, decoding, decodeThreads: positive, classes: z.array(z.string()), kept: count});
+const packTask = z.strictObject({...task, task: z.literal('pack'), output: path, decoding, threads: positive, classes: z.array(z.string()), kept: count});
 const scoreTask = z.strictObject({
   ...task,
   task: z.literal('score'),
@@ -74,7 +76,8 @@ const scoreTask = z.strictObject({
   kept: positive,
   classes: z.array(z.string()).min(2),
   decoding,
-  decodeThreads: positive,
+  /** Pictures decoded at a time, and cores of each operator on a CPU. Scores do not depend on it. */
+  threads: positive,
   fingerprint: z.string(),
   /** Decode one image at a time and announce each before it is opened: the mode that finds the picture a decoder dies on. */
   careful: z.boolean(),
@@ -84,12 +87,13 @@ const measureTask = z.strictObject({
   task: z.literal('measure'),
   model: path,
   device,
+  threads: positive,
   batchSize: positive,
   pack: path,
   /** A file that the trainer's export wrote: the same network's answers in PyTorch. Null: only accuracies. */
   reference: path.nullable(),
 });
-const predictTask = z.strictObject({...task, task: z.literal('predict'), model: path, device, decoding, decodeThreads: positive, top: positive});
+const predictTask = z.strictObject({...task, task: z.literal('predict'), model: path, device, decoding, threads: positive, top: positive});
 const thumbnailsTask = z.strictObject({...task, task: z.literal('thumbnails'), pack: path, ids: z.array(imageId), size: positive, output: path});
 const drawTask = z.strictObject({...task, task: z.literal('draw'), output: path, seed: z.int(), size: positive, labelledPerClass: positive, unlabelled: positive, testPerClass: positive});
 const workerProbeTask = z.strictObject({...task, task: z.literal('probe'), device});
@@ -259,11 +263,24 @@ const wrapTask = z.strictObject({
   kept: positive,
   output: path,
 });
+/** Makes a faster form of an exported ONNX file, calibrated on a pack. */
+const quantiseTask = z.strictObject({
+  ...task,
+  device,
+  task: z.literal('quantise'),
+  model: path,
+  precision: z.enum(['int8', 'fp16']),
+  /** Of int8: whether the first and the last layer stay in float32. */
+  endsInFloat: z.boolean(),
+  classes: z.array(z.string()).min(2),
+  calibrationPack: path,
+  output: path,
+});
 /** A few real steps on random pixels: how fast this machine trains and scores with a network. */
 const speedTask = z.strictObject({...task, ...trainerRun, task: z.literal('speed'), architecture, batchSize: positive.nullable(), precision: trainTask.shape.precision});
 const trainerProbeTask = z.strictObject({...task, task: z.literal('probe'), device: z.string()});
 
-export const trainerTask = z.discriminatedUnion('task', [trainTask, exportTask, evaluateTask, importTask, wrapTask, speedTask, trainerProbeTask]);
+export const trainerTask = z.discriminatedUnion('task', [trainTask, exportTask, evaluateTask, importTask, wrapTask, quantiseTask, speedTask, trainerProbeTask]);
 export type TrainerTask = z.infer<typeof trainerTask>;
 
 /** The task of this name (`probe` is a task of both children). */
@@ -355,6 +372,7 @@ export const taskResults = {
       }),
     ),
   }),
+  quantise: z.strictObject({}),
   speed: z.strictObject({trainImagesPerSecond: finite, scoreImagesPerSecond: finite}),
   import: z.strictObject({parameters: count}),
   /** What it took the file for; null where the file is one that pupil exported. */

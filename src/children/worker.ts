@@ -3,7 +3,7 @@ import path from 'node:path';
 import type {ChildCommand} from './child.js';
 import {cudaLibraryFolders, packageFolder} from './python-env.js';
 
-export function workerCommand({decodeThreads, device, python}: {readonly decodeThreads: number; readonly device: string; readonly python: string | null}): ChildCommand {
+export function workerCommand({threads, device, python}: {readonly threads: number; readonly device: string; readonly python: string | null}): ChildCommand {
   const cuda = device.startsWith('cuda') && python !== null ? cudaLibraryFolders(python) : [];
   return {
     name: 'worker',
@@ -11,7 +11,7 @@ export function workerCommand({decodeThreads, device, python}: {readonly decodeT
     args: [path.join(packageFolder, 'dist', 'worker', 'main.js')],
     env: {
       // Decoding and file reads share libuv's pool, which is sized once, at its first use.
-      UV_THREADPOOL_SIZE: String(decodeThreads + 4),
+      UV_THREADPOOL_SIZE: String(threads + 4),
       ...(cuda.length > 0 && {LD_LIBRARY_PATH: [...cuda, process.env['LD_LIBRARY_PATH']].filter(Boolean).join(path.delimiter)}),
       // The provider would round matrix products to TF32, and the scores would differ from PyTorch's.
       ...(device.startsWith('cuda') && {NVIDIA_TF32_OVERRIDE: '0'}),

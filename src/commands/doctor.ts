@@ -67,7 +67,7 @@ function sqliteCheck(): Check {
 async function workerCheck(device: string, attempt: string, stop: Stop, python: string | null = null): Promise<Check> {
   const name = device === 'cpu' ? 'onnxruntime' : 'cuda scoring';
   try {
-    const result = await runChild<'probe'>(workerCommand({decodeThreads: 1, device, python}), {protocol: PROTOCOL, task: 'probe', device}, {attempt, stop, onEvent: () => {}});
+    const result = await runChild<'probe'>(workerCommand({threads: 1, device, python}), {protocol: PROTOCOL, task: 'probe', device}, {attempt, stop, onEvent: () => {}});
     return {name, ok: true, found: `${result.runtime} ran a model on ${result.deviceName}`, fix: ''};
   } catch (error) {
     return {name, ok: false, found: firstLine(error), fix: SETUP};

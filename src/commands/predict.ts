@@ -31,14 +31,14 @@ export async function predict(flags: PredictFlags, stop: Stop): Promise<void> {
   let failed = 0;
   const items = flags.images.map((image): PredictItem => ({image, file: toPrintable(Buffer.from(path.resolve(image)))}));
   await runChild<'predict'>(
-    workerCommand({decodeThreads: threadsOf(config), device: 'cpu', python: null}),
+    workerCommand({threads: threadsOf(config), device: 'cpu', python: null}),
     {
       protocol: PROTOCOL,
       task: 'predict',
       model,
       device: 'cpu',
       decoding: decodingOf({config, ...imageSizes(config, cifar)}),
-      decodeThreads: threadsOf(config),
+      threads: threadsOf(config),
       top: Math.min(flags.top, classes),
     },
     {

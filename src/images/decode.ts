@@ -78,11 +78,11 @@ function problemOf(error: unknown, bytes: Buffer, format: Format, timeoutSeconds
 const roundHalfEven = (value: number) => (Math.abs(value % 1) === 0.5 ? 2 * Math.round(value / 2) : Math.round(value));
 
 /** Resizes an upright image of `width` x `height` so that its short side is `resize`, and cuts the centre out. */
-function resizeAndCrop(image: Sharp, width: number, height: number, {size, resize}: Pick<Decoding, 'size' | 'resize'>): Sharp {
+function resizeAndCrop(image: Sharp, width: number, height: number, {size, resize, shrinkOnLoad}: Pick<Decoding, 'size' | 'resize' | 'shrinkOnLoad'>): Sharp {
   const short = Math.min(width, height);
   const scaled = (side: number) => (side === short ? resize : Math.trunc((resize * side) / short));
   const [w, h] = [scaled(width), scaled(height)];
-  if (w !== width || h !== height) image.resize(w, h, {fit: 'fill', kernel: 'linear', fastShrinkOnLoad: false});
+  if (w !== width || h !== height) image.resize(w, h, {fit: 'fill', kernel: 'linear', fastShrinkOnLoad: shrinkOnLoad});
   if (w !== size || h !== size) image.extract({left: roundHalfEven((w - size) / 2), top: roundHalfEven((h - size) / 2), width: size, height: size});
   return image;
 }

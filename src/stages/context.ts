@@ -47,6 +47,7 @@ export function decodingOf({config: {limits}, size, resize}: Pick<RunContext, 'c
   return {
     size,
     resize,
+    shrinkOnLoad: false,
     formats: limits.formats,
     maxFileBytes: limits.max_file_mb * 1_000_000,
     maxPixels: limits.max_megapixels * 1_000_000,
@@ -76,7 +77,7 @@ export function runWorker<Name extends TaskName>(
   of: Of & {readonly lines?: Iterable<object> | AsyncIterable<object>},
 ): Promise<TaskResult<Name>> {
   const device = 'device' in task && typeof task.device === 'string' ? task.device : 'cpu';
-  return runChild<Name>(workerCommand({decodeThreads: context.threads, device, python: context.python}), task, {
+  return runChild<Name>(workerCommand({threads: context.threads, device, python: context.python}), task, {
     attempt: attemptFolder(context, of),
     stop: context.stop,
     onEvent: translate(context, of),
@@ -135,7 +136,10 @@ export async function withDevice(looking: RunContext, python: string): Promise<R
   if (!isRecentTorch(probe.runtime)) {
     throw environmentError(`${python} has ${probe.runtime}; torch ${OLDEST_TORCH} or newer is needed. Run npm run setup for an environment of pupil's own, or name another with --python.`);
   }
-  const on = (device: string): RunContext => ({...context, device, processes: provedProcesses(config, device, probe)});
+  const on = (device: string): RunContext => {
+    requirePrecision(config, device);
+    return {...context, device, processes: provedProcesses(config, device, probe)};
+  };
   if (!probe.device.startsWith('cuda')) return on(probe.device);
   try {
     await runWorker<'probe'>(context, {protocol: PROTOCOL, task: 'probe', device: probe.device}, {stage: 'prepare', part: 'onnxruntime'});
@@ -161,4 +165,11 @@ function provedProcesses(config: Config, device: string, {several}: TaskResult<'
     throw environmentError(`Several processes cannot train together here: this torch has no ${missing.join(' and no ')}. Set train.processes and train.hosts to 1, or take another build of torch with --python.`);
   }
   return processes;
+}
+
+/** Refuses, before anything is trained, a precision of scoring that the device has no use for. Throws (exit 4). */
+function requirePrecision({score: {precision}}: Config, device: string): void {
+  const onGpu = device.startsWith('cuda');
+  if (precision === 'fp16' && !onGpu) throw environmentError(`score.precision is fp16, with which CPUs are slow, and the device is ${device}. Set it to int8 or auto.`);
+  if (precision === 'int8' && onGpu) throw environmentError(`score.precision is int8, which is for CPUs, and the device is ${device}. Set it to fp16 or auto.`);
 }

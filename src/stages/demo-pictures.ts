@@ -22,7 +22,7 @@ export function lacksDemoPictures({labelled, unlabelled, test}: Config, home: st
 export async function drawDemoPictures({paths, threads, stop, emit}: {paths: RunPaths; threads: number; stop: Stop; emit: Emit}): Promise<void> {
   const output = demoPicturesFolder(paths.home);
   emit({type: 'note', stage: null, message: `drawing the demo's pictures into ${output}`});
-  await runChild<'draw'>(workerCommand({decodeThreads: threads, device: 'cpu', python: null}), {protocol: PROTOCOL, task: 'draw', output, ...DRAWING}, {
+  await runChild<'draw'>(workerCommand({threads, device: 'cpu', python: null}), {protocol: PROTOCOL, task: 'draw', output, ...DRAWING}, {
     attempt: path.join(paths.attempts, 'drawing'),
     stop,
     onEvent(event) {

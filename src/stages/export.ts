@@ -1,18 +1,22 @@
 /** The bridge from PyTorch to onnxruntime: the teacher as one ONNX file that is proved to give PyTorch's answers. */
 import type {TaskResult} from '../children/protocol.js';
 import {classesKept} from '../config.js';
+import type {Calibration} from '../events.js';
 import type {Stage, StageResult} from '../pipeline/stage.js';
 import {percent} from '../words.js';
 import type {RunContext} from './context.js';
 import {calibrationWords, exportOnnx, measureOnnx} from './onnx.js';
+import {chooseScoringForm, scoringWords} from './scoring-form.js';
 import {readyMadeOnnx} from './teacher.js';
 
 export const exportTeacher: Stage<RunContext> = {
   name: 'export',
-  version: 1,
-  reads: ['prepare.validation', 'teacher.model'],
+  version: 2,
+  reads: ['prepare.validation', 'prepare.pool', 'prepare.classes', 'teacher.model'],
   ingredients({config, store, size, resize}) {
     return {
+      'score.precision': config.score.precision,
+      'score.decode': config.score.decode,
       'classes kept': String(classesKept(config, store.images.classes().length)),
       'teacher.temperature': String(config.teacher.temperature),
       'image.size': `${size} of ${resize}`,
@@ -20,29 +24,48 @@ export const exportTeacher: Stage<RunContext> = {
   },
 
   async run(context): Promise<StageResult> {
-    const {config, paths} = context;
-    if (readyMadeOnnx(context) !== null) {
-      const wrapped = teacherOnnx(context);
-      const measured = await measureOnnx(context, {stage: 'export', model: wrapped, pack: 'validation', reference: null});
-      warnOfGuessing(context, measured);
-      return {
-        outputs: [{name: 'onnx', files: [wrapped]}],
-        summary: measured,
-        headline: `the teacher came as ONNX (${percent(measured.top1)} top-1 on validation)`,
-        status: 'skipped',
-      };
-    }
-    const exported = await exportOnnx(context, {stage: 'export', folder: 'teacher', temperature: config.teacher.temperature});
+    const exact = teacherOnnx(context);
+    const {skipped, headline, ...exported} = readyMadeOnnx(context) === null ? await exportTrained(context) : await takeReadyMade(context, exact);
     warnOfGuessing(context, exported);
+    const scoring = await chooseScoringForm(context, {model: exact, top1: exported.top1});
+    const {precision, decode, measured} = scoring;
     return {
-      outputs: [{name: 'onnx', files: [paths.model('teacher', 'model.onnx')]}],
-      summary: exported,
-      headline: `PyTorch and onnxruntime agree: log-probabilities within ${exported.largestDifference?.toPrecision(2)}, same best class for ${percent(exported.top1Agreement ?? 0)} of ${exported.images}${calibrationWords(exported.calibration)}${config.teacher.file === null ? '' : `; ${percent(exported.top1)} top-1 on validation`}`,
+      outputs: [
+        {name: 'exact', files: [exact]},
+        {name: 'onnx', files: [scoring.model]},
+      ],
+      summary: {...exported, scoring: {precision, decode, measured}},
+      headline: `${headline}${scoringWords(scoring)}`,
+      ...(skipped && {status: 'skipped'}),
     };
   },
 };
 
-/** The ONNX file that scores the pool. */
+interface TeacherInOnnx extends TaskResult<'measure'> {
+  readonly calibration?: Calibration;
+  readonly headline: string;
+  /** Whether a file of the user's stood in for the work. */
+  readonly skipped: boolean;
+}
+
+async function takeReadyMade(context: RunContext, wrapped: string): Promise<TeacherInOnnx> {
+  const measured = await measureOnnx(context, {stage: 'export', model: wrapped, pack: 'validation', reference: null});
+  return {...measured, headline: `the teacher came as ONNX (${percent(measured.top1)} top-1 on validation)`, skipped: true};
+}
+
+async function exportTrained(context: RunContext): Promise<TeacherInOnnx> {
+  const {config} = context;
+  const exported = await exportOnnx(context, {stage: 'export', folder: 'teacher', temperature: config.teacher.temperature});
+  const {largestDifference, top1Agreement, images, calibration, top1} = exported;
+  const given = config.teacher.file === null ? '' : `; ${percent(top1)} top-1 on validation`;
+  return {
+    ...exported,
+    headline: `PyTorch and onnxruntime agree: log-probabilities within ${largestDifference?.toPrecision(2)}, same best class for ${percent(top1Agreement ?? 0)} of ${images}${calibrationWords(calibration)}${given}`,
+    skipped: false,
+  };
+}
+
+/** The teacher as one ONNX file, in float32. What scores the pool may be another form of it: see scoringOnnx. */
 export const teacherOnnx = ({paths}: RunContext): string => paths.model('teacher', 'model.onnx');
 
 /** A teacher from elsewhere that was described wrongly still answers something: that it is right no more often than by chance is how it shows. */

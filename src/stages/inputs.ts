@@ -62,7 +62,7 @@ async function differingFiles(context: RunContext): Promise<string[]> {
   const attempt = await mkdtemp(path.join(tmpdir(), 'pupil-inputs-'));
   try {
     await runChild<'index'>(
-      workerCommand({decodeThreads: threads, device: 'cpu', python: null}),
+      workerCommand({threads, device: 'cpu', python: null}),
       indexTask(context),
       {attempt, stop, onEvent: event => event.type === 'indexed' && event.entries.forEach(entry => compare(event.source, entry))},
     );

@@ -67,6 +67,6 @@ export const measureOnnx = (
 ): Promise<TaskResult<'measure'>> =>
   runWorker<'measure'>(
     context,
-    {protocol: PROTOCOL, task: 'measure', model, device: context.device, batchSize: context.config.score.batch_size, pack: context.paths.pack(pack), reference},
+    {protocol: PROTOCOL, task: 'measure', model, device: context.device, threads: context.threads, batchSize: context.config.score.batch_size, pack: context.paths.pack(pack), reference},
     {stage, part: 'compare'},
   );

@@ -1,7 +1,7 @@
 /** Packs images for the trainer, in prepare the labelled sets and in select what the student learns from. */
 import {readdir} from 'node:fs/promises';
 import path from 'node:path';
-import {PROTOCOL, type PackItem, type TaskResult} from '../children/protocol.js';
+import {PROTOCOL, type Decoding, type PackItem, type TaskResult} from '../children/protocol.js';
 import type {Answers} from '../images/pack.js';
 import type {LocatedImage} from '../store/images.js';
 import {decodingOf, runWorker, type RunContext} from './context.js';
@@ -18,16 +18,29 @@ export const packItem = ({id, place, file, offset, length, encoding}: LocatedIma
   answers: answers && {classes: [...answers.classes], logProbs: [...answers.logProbs]},
 });
 
+interface Packing {
+  readonly stage: 'prepare' | 'export' | 'select';
+  readonly part: string;
+  /** The pack's folder. */
+  readonly output: string;
+  readonly square: 'resize' | 'size';
+  /** Of the teacher's answers to each image. */
+  readonly kept: number;
+  readonly items: Iterable<PackItem> | AsyncIterable<PackItem>;
+  /** How many images the limit on failures counts against. */
+  readonly of: number;
+  readonly decoding?: Decoding;
+}
+
 /**
  * Packs images for the trainer. Training packs hold the picture at its resized side, so that crops can move in it; validation
  * and test packs hold just what the network sees. What cannot be decoded is set aside under the stage and part.
  */
 export async function packImages(
   context: RunContext,
-  {stage, part, output, square, kept, items, of}: {stage: 'prepare' | 'select'; part: string; output: string; square: 'resize' | 'size'; kept: number; items: Iterable<PackItem> | AsyncIterable<PackItem>; of: number},
+  {stage, part, output, square, kept, items, of, decoding = decodingOf(context)}: Packing,
 ): Promise<TaskResult<'pack'>> {
   const {store} = context;
-  const decoding = decodingOf(context);
   return await runWorker(
     context,
     {
@@ -35,7 +48,7 @@ export async function packImages(
       task: 'pack',
       output,
       decoding: {...decoding, size: square === 'resize' ? decoding.resize : decoding.size},
-      decodeThreads: context.threads,
+      threads: context.threads,
       classes: store.images.classes(),
       kept,
     },

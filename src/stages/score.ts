@@ -4,17 +4,17 @@ import {existsSync, readFileSync} from 'node:fs';
 import {readdir, rm} from 'node:fs/promises';
 import path from 'node:path';
 import {z} from 'zod';
-import {PROTOCOL, type ChildEvent, type Problem, type ScoreShard, type TaskResult} from '../children/protocol.js';
 import {packageFolder} from '../children/python-env.js';
 import {classesKept} from '../config.js';
-import {ChildError, dataError} from '../errors.js';
+import {dataError} from '../errors.js';
 import {hashFile, stampOf} from '../pipeline/stamp.js';
 import type {Ingredients, Stage, StageResult} from '../pipeline/stage.js';
 import type {Shard} from '../store/shards.js';
 import {count, rate} from '../words.js';
-import {decodingOf, runWorker, type RunContext} from './context.js';
-import {teacherOnnx} from './export.js';
+import type {RunContext} from './context.js';
 import {gateFailures} from './failures.js';
+import {scoreShardOf, scoreShards, type Scored} from './score-shards.js';
+import {scoringDecoding, scoringOnnx} from './scoring-form.js';
 
 /** Another version of a library may round another way. Both are pinned to the digit in our own package.json. */
 const libraryVersions = (): {onnxruntime: string; sharp: string} => {
@@ -37,12 +37,13 @@ export const score: Stage<RunContext> = {
   reads: ['prepare.pool', 'prepare.classes', 'export.onnx'],
   ingredients(context): Ingredients {
     const {config, store} = context;
-    const {size, resize, ...limits} = decodingOf(context);
+    const {size, resize, shrinkOnLoad, ...limits} = scoringDecoding(context);
     return {
       'score.batch_size': String(config.score.batch_size),
       'score.shard_size': String(config.score.shard_size),
       'image.size': `${size} of ${resize}`,
       limits: Object.values(limits).join(' '),
+      'score.decode': shrinkOnLoad ? 'fast' : 'exact',
       'classes kept': String(classesKept(config, store.images.classes().length)),
       // Kernels differ between processors, so scores of both must not mix.
       provider: config.device.startsWith('cuda') ? 'cuda' : config.device,
@@ -60,7 +61,7 @@ export const score: Stage<RunContext> = {
     const todo = await unscoredShards(context, fingerprint);
     const all = store.shards.all();
     if (todo.length < all.length) emit({type: 'note', stage: 'score', message: `${count(all.length - todo.length)} of ${count(all.length)} shards are scored already`});
-    const work = todo.length === 0 ? null : await scoreShards(context, todo, fingerprint);
+    const work = todo.length === 0 ? null : await scorePool(context, todo, fingerprint);
     await removeOthers(context, all);
     const scored = store.shards.all().reduce((sum, shard) => sum + (shard.rows ?? 0), 0);
     if (scored === 0) throw dataError(`POOL_EMPTY: none of the ${count(store.images.poolSize())} unlabelled images could be decoded. See why with pupil status.`);
@@ -101,97 +102,36 @@ async function unscoredShards(context: RunContext, fingerprint: string): Promise
   return todo;
 }
 
-/**
- * Scores shards in one worker. Where the worker dies of a picture (a decoder that crashes takes its process with it), the
- * shard in hand is done again with each picture announced before it is opened; the last one announced is set aside.
- */
-async function scoreShards(context: RunContext, shards: readonly Shard[], fingerprint: string): Promise<TaskResult<'score'>> {
-  const total = {shards: 0, images: 0, seconds: 0, secondsDecoding: 0, secondsInferring: 0};
-  const done = new Set<number>();
-  const poison: Poison = new Map();
-  let careful = false;
-  for (;;) {
-    const todo = shards.filter(shard => !done.has(shard.number));
-    let opened: string | null = null;
-    try {
-      // Only the shard that killed the worker needs the slow way.
-      const result = await scoreOnce(context, careful ? todo.slice(0, 1) : todo, {fingerprint, careful, poison, onOpening: id => (opened = id), onDone: number => done.add(number)});
-      for (const key of ['shards', 'images', 'seconds', 'secondsDecoding', 'secondsInferring'] as const) total[key] += result[key];
-      if (done.size === shards.length) return total;
-      careful = false;
-    } catch (error) {
-      const crashed = error instanceof ChildError && error.killedBy !== undefined && error.killedBy !== 'SIGKILL';
-      if (!crashed || (careful && opened === null)) throw error;
-      if (opened !== null) setAsideCrash(context, todo[0]!, opened, error.killedBy, poison);
-      careful = true;
-    }
-  }
-}
-
-/** Images that a decoder died of, by id. */
-type Poison = Map<string, {readonly shard: number; readonly problem: Problem}>;
-
-function setAsideCrash({store, emit}: RunContext, shard: Shard, id: string, signal: string, poison: Poison): void {
-  poison.set(id, {shard: shard.number, problem: {code: 'DECODER_CRASH', detail: `the decoder died of ${signal}`}});
-  emit({type: 'warning', stage: 'score', message: `${store.images.byId(id)?.place ?? id} crashed the decoder (${signal}); it is set aside.`});
-}
-
-interface Attempt {
-  readonly fingerprint: string;
-  readonly careful: boolean;
-  readonly poison: Poison;
-  readonly onOpening: (id: string) => void;
-  readonly onDone: (shard: number) => void;
-}
-
-async function scoreOnce(context: RunContext, shards: readonly Shard[], {fingerprint, careful, poison, onOpening, onDone}: Attempt): Promise<TaskResult<'score'>> {
-  const {config, store, device, threads} = context;
-  const classes = store.images.classes();
+/** Scores these shards; each is recorded as soon as its file is there. */
+function scorePool(context: RunContext, todo: readonly Shard[], fingerprint: string): Promise<Scored> {
+  const {store} = context;
   const pool = store.images.poolSize();
-  const descriptors = function* (): Generator<ScoreShard> {
-    for (const shard of shards) {
+  const byNumber = new Map(todo.map(shard => [shard.number, shard]));
+  return scoreShards(context, {
+    stage: 'score',
+    part: '',
+    model: scoringOnnx(context),
+    decoding: scoringDecoding(context),
+    fingerprint,
+    shards: [...byNumber.keys()],
+    describe(number) {
       // Before anything of it is touched: what it vouched for no longer holds.
-      store.shards.setUnscored(shard.number);
-      const images = store.images.ofPool(shard.firstImage, shard.lastImage).filter(image => !poison.has(image.id));
-      yield {
-        shard: shard.number,
-        output: shardFile(context, shard.number),
-        images: images.map(({id, place, file, offset, length, encoding}) => ({id, place, file, offset, length, encoding})),
-      };
-    }
-  };
-  const onEvent = (event: ChildEvent) => {
-    if (event.type === 'opening') onOpening(event.id);
-    if (event.type !== 'shard') return;
-    let example = '';
-    store.atomically(() => {
-      store.quarantine.forget('score', String(event.shard));
-      const crashed = [...poison].filter(([, {shard}]) => shard === event.shard).map(([id, {problem}]) => ({id, problem}));
-      for (const {id, problem} of [...event.quarantined, ...crashed]) {
-        const place = store.images.byId(id)?.place ?? id;
-        example = `${place}: ${problem.detail}`;
-        store.quarantine.add('score', String(event.shard), {image: id, place, ...problem});
-      }
-      store.shards.setScored(event.shard, fingerprint, event.sha256, event.rows);
-    });
-    onDone(event.shard);
-    if (event.rows > 0 || shards.length > 1) gateFailures(context, {stage: 'score', part: '%', of: pool, example});
-  };
-  return await runWorker<'score'>(
-    context,
-    {
-      protocol: PROTOCOL,
-      task: 'score',
-      model: teacherOnnx(context),
-      device,
-      batchSize: config.score.batch_size,
-      kept: classesKept(config, classes.length),
-      classes,
-      decoding: decodingOf(context),
-      decodeThreads: threads,
-      fingerprint,
-      careful,
+      store.shards.setUnscored(number);
+      const {firstImage, lastImage} = byNumber.get(number)!;
+      return scoreShardOf(number, shardFile(context, number), store.images.ofPool(firstImage, lastImage));
     },
-    {stage: 'score', part: '', lines: descriptors(), onEvent},
-  );
+    onShard({shard, sha256, rows, quarantined}) {
+      let example = '';
+      store.atomically(() => {
+        store.quarantine.forget('score', String(shard));
+        for (const {id, problem} of quarantined) {
+          const place = store.images.byId(id)?.place ?? id;
+          example = `${place}: ${problem.detail}`;
+          store.quarantine.add('score', String(shard), {image: id, place, ...problem});
+        }
+        store.shards.setScored(shard, fingerprint, sha256, rows);
+      });
+      if (rows > 0 || todo.length > 1) gateFailures(context, {stage: 'score', part: '%', of: pool, example});
+    },
+  });
 }

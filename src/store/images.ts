@@ -71,6 +71,7 @@ export function imageTables(connection: Connection) {
   );
   const ofSplit = connection.prepare<[Split, string, number], LocatedImage>(`${located} WHERE i.split = ? AND i.id > ? ORDER BY i.id LIMIT ?`);
   const ofRange = connection.prepare<[number, number], LocatedImage>(`${located} WHERE i.pool = 1 AND i.key BETWEEN ? AND ? ORDER BY i.key`);
+  const sample = connection.prepare<[number, number], LocatedImage>(`${located} WHERE i.pool = 1 AND i.key % ? = 0 ORDER BY i.key LIMIT ?`);
   const byId = connection.prepare<[string], LocatedImage>(`${located} WHERE i.id = ?`);
   const byPrefix = connection.prepare<[string, string], {id: string}>('SELECT id FROM images WHERE id >= ? AND id < ? ORDER BY id LIMIT 2');
   const byFile = connection.prepare<[string, string, string | null], {id: string}>(
@@ -218,6 +219,10 @@ export function imageTables(connection: Connection) {
     },
     /** The pool's images with keys in a range, by key. */
     ofPool: (firstKey: number, lastKey: number): LocatedImage[] => ofRange.all(firstKey, lastKey),
+    /** About `images` of the pool, evenly spread over it: a function of the pool. */
+    poolSample(images: number): LocatedImage[] {
+      return sample.all(Math.max(1, Math.floor((poolSize.get()?.images ?? 0) / images)), images);
+    },
     byId: (id: string): LocatedImage | null => byId.get(id) ?? null,
     /** Up to two ids that begin so: two mean that the prefix is ambiguous. */
     idsWithPrefix: (prefix: string): string[] => byPrefix.all(prefix, `${prefix}g`).map(row => row.id),

@@ -28,7 +28,7 @@ export async function packImages(task: TaskOf<'pack'>, signal: AbortSignal, emit
     }
   }
   async function* rows(): AsyncGenerator<PackRow> {
-    for await (const {item, pixels, problem} of decodeAhead(items(), {decoding: task.decoding, threads: task.decodeThreads, signal})) {
+    for await (const {item, pixels, problem} of decodeAhead(items(), {decoding: task.decoding, threads: task.threads, signal})) {
       if (problem === null) yield {id: item.id, pixels, labels: item.labels, answers: item.answers};
       else quarantined.push({id: item.id, problem});
       if (quarantined.length >= QUARANTINED_PER_EVENT) await sendQuarantined();

@@ -11,7 +11,7 @@ const BATCH_SIZE = 1;
 
 /** Predicts in the order of stdin. What cannot be decoded is answered with its problem. */
 export async function predict(task: TaskOf<'predict'>, signal: AbortSignal, emit: Emit): Promise<TaskResult<'predict'>> {
-  const session = await openSession(task.model, task.device, BATCH_SIZE);
+  const session = await openSession(task.model, {...task, batchSize: BATCH_SIZE});
   try {
     const {model} = session;
     checkDecoding(model, task.decoding);
@@ -20,7 +20,7 @@ export async function predict(task: TaskOf<'predict'>, signal: AbortSignal, emit
         yield {...item, offset: null, length: null, encoding: 'encoded', id: null};
     }
     let predicted = 0;
-    for await (const {item, pixels, problem} of decodeAhead(images(), {decoding: task.decoding, threads: task.decodeThreads, signal})) {
+    for await (const {item, pixels, problem} of decodeAhead(images(), {decoding: task.decoding, threads: task.threads, signal})) {
       predicted++;
       if (problem !== null) {
         await emit({type: 'predicted', image: item.image, classes: [], error: problem});

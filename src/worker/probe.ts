@@ -33,7 +33,7 @@ const deviceName = async (device: string) =>
 
 /** Throws a `device` failure where the device does not work, or answers wrongly. */
 export async function probe({device}: TaskOf<'probe'>): Promise<TaskResult<'probe'>> {
-  const inference = await startInference(SUM_MODEL, device);
+  const inference = await startInference(SUM_MODEL, device, 1);
   try {
     const pixels = Uint8Array.from({length: SHAPE.reduce((product, side) => product * side)}, (_, i) => i);
     const expected = pixels.reduce((sum, value) => sum + value, 0);

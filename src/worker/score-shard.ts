@@ -67,7 +67,7 @@ function addRows(hand: ShardInHand, batch: readonly ImageReference[], {logProbs,
 /** Scores every shard named on stdin, in order; each is published whole and told by a `shard` event. */
 export async function scoreShards(task: TaskOf<'score'>, signal: AbortSignal, emit: Emit): Promise<TaskResult<'score'>> {
   const begun = performance.now();
-  const session = await openSession(task.model, task.device, task.batchSize);
+  const session = await openSession(task.model, task);
   try {
     const {model} = session;
     checkDecoding(model, task.decoding);
@@ -128,7 +128,7 @@ export async function scoreShards(task: TaskOf<'score'>, signal: AbortSignal, em
 
     let hand: ShardInHand | null = null;
     const announce = task.careful ? {announce: (id: string) => emit({type: 'opening', id})} : {};
-    const options = {decoding: task.decoding, threads: task.decodeThreads, signal, ...announce};
+    const options = {decoding: task.decoding, threads: task.threads, signal, ...announce};
     for await (const {item, pixels, problem} of decodeAhead(images(), options, decoding)) {
       hand ??= begin(item.shard, task.kept);
       if (problem === null) {

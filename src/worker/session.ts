@@ -1,6 +1,5 @@
 /** A network on its device: opens an ONNX model that `pupil` exported, proves it is what the task expects, and answers batches of pixels. */
 import {readFile} from 'node:fs/promises';
-import {availableParallelism} from 'node:os';
 import {Worker} from 'node:worker_threads';
 import {z} from 'zod';
 import {WorkerFailure} from './failure.js';
@@ -54,9 +53,9 @@ function failureOf(message: string, device: string, isOpening: boolean): WorkerF
     : new WorkerFailure('model', `The network failed: ${message}`);
 }
 
-/** Starts a thread and opens `model` in it on `device`. Throws a `device`, `model` or `out-of-memory` failure. */
-export async function startInference(model: Uint8Array, device: string): Promise<InferenceThread> {
-  const workerData: InferenceThreadData = {model, device, threads: availableParallelism()};
+/** Starts a thread and opens `model` in it on `device`, or on so many cores of the CPU. Throws a `device`, `model` or `out-of-memory` failure. */
+export async function startInference(model: Uint8Array, device: string, threads: number): Promise<InferenceThread> {
+  const workerData: InferenceThreadData = {model, device, threads};
   const thread = new Worker(new URL('./inference-thread.js', import.meta.url), {workerData});
   const ended = new Promise<void>(resolve => thread.once('exit', () => resolve()));
   const pending = new Map<number, {resolve: (reply: InferenceReply & {type: 'answer'}) => void; reject: (error: Error) => void}>();
@@ -141,13 +140,13 @@ function checkSignature({inputs, outputs}: InferenceThread['opened'], {size, kep
  * Opens an exported model on a device, with a fixed batch size: a new shape would make CUDA search its convolutions again.
  * Throws a `model`, `device` or `out-of-memory` failure. The caller closes it.
  */
-export async function openSession(path: string, device: string, batchSize: number): Promise<Session> {
+export async function openSession(path: string, {device, threads, batchSize}: {device: string; threads: number; batchSize: number}): Promise<Session> {
   const bytes = await readFile(path).catch((error: unknown) => {
     throw new WorkerFailure('model', `${path} cannot be read.`, {cause: error});
   });
   const model = describe(bytes, path);
   // From bytes, not from the path: a model that keeps its weights in other files is refused so.
-  const thread = await startInference(bytes, device);
+  const thread = await startInference(bytes, device, threads);
   try {
     checkSignature(thread.opened, model, path);
   } catch (error) {

@@ -119,7 +119,7 @@ describe('a child that fails', () => {
     const architecture: Architecture = {name: 'resnet50', stem: 'small', size: 32, resize: 32, classes: ['ant', 'bee']};
     const training = runChild<'speed'>(scripted(killed), {protocol: PROTOCOL, task: 'speed', device: 'cpu', threads: 1, seed: 0, architecture, batchSize: 96, precision: 'fp32'}, options);
     await expect(training).rejects.toMatchObject({exitCode: 4, message: 'The trainer was killed by SIGKILL, probably because memory ran out. Set train.batch_size to 48, half of what it is, or close other programs.'});
-    const comparing = runChild<'measure'>(scripted(killed), {protocol: PROTOCOL, task: 'measure', device: 'cpu', model: '/m.onnx', pack: '/pack', reference: null, batchSize: 32}, options);
+    const comparing = runChild<'measure'>(scripted(killed), {protocol: PROTOCOL, task: 'measure', device: 'cpu', threads: 1, model: '/m.onnx', pack: '/pack', reference: null, batchSize: 32}, options);
     await expect(comparing).rejects.toMatchObject({message: expect.stringContaining('Set score.batch_size to 16, half of what it is') as string});
   });
 
@@ -230,7 +230,7 @@ describe('lines for a child', () => {
   const predict = async (script: Step[], options: Pick<ChildOptions, 'lines'> & Partial<ChildOptions>) =>
     await runChild<'predict'>(
       scripted(script),
-      {protocol: PROTOCOL, task: 'predict', model: '/m', device: 'cpu', decodeThreads: 1, top: 1, decoding: {size: 8, resize: 8, formats: ['png'], maxFileBytes: 1, maxPixels: 1, timeoutSeconds: 1}},
+      {protocol: PROTOCOL, task: 'predict', model: '/m', device: 'cpu', threads: 1, top: 1, decoding: {size: 8, resize: 8, shrinkOnLoad: false, formats: ['png'], maxFileBytes: 1, maxPixels: 1, timeoutSeconds: 1}},
       {attempt: await temporaryFolder(), stop: stopSwitch().stop, onEvent: () => {}, ...options},
     );
 

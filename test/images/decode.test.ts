@@ -9,6 +9,7 @@ import {cifarRecord, jpeg, pixelsOf, png} from './pictures.js';
 const decoding: Decoding = {
   size: 32,
   resize: 32,
+  shrinkOnLoad: false,
   formats: ['jpeg', 'png', 'webp'],
   maxFileBytes: 20_000_000,
   maxPixels: 50_000_000,

@@ -12,7 +12,7 @@ const index = join(collection, 'nasty-index.json');
 const isThere = collection !== '' && existsSync(index);
 if (!isThere) console.warn('SKIPPED: PUPIL_TEST_DATA names no folder with the collection of odd image files.');
 
-const base: Decoding = {size: 32, resize: 36, formats: ['jpeg', 'png', 'webp'], maxFileBytes: 20_000_000, maxPixels: 50_000_000, timeoutSeconds: 5};
+const base: Decoding = {size: 32, resize: 36, shrinkOnLoad: false, formats: ['jpeg', 'png', 'webp'], maxFileBytes: 20_000_000, maxPixels: 50_000_000, timeoutSeconds: 5};
 
 /**
  * Files that Pillow reads, by guessing what is damaged, and that are set aside here: PNGs with broken data (libpng refuses them),

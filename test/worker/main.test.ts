@@ -20,7 +20,7 @@ const score = {
   kept: 4,
   classes: ['ant', 'bee', 'cat', 'dog', 'elk', 'fox'],
   decoding,
-  decodeThreads: 2,
+  threads: 2,
   fingerprint: 'f',
   careful: false,
 };
@@ -138,7 +138,7 @@ describe('the worker', () => {
         task: 'pack',
         output: `${root}/full/pack`,
         decoding: {...decoding, size: 512, resize: 512},
-        decodeThreads: 2,
+        threads: 2,
         classes: ['a'],
         kept: 0,
       }),

@@ -41,7 +41,7 @@ describe('measuring an ONNX model', () => {
       return [image < 3 ? best[0]! : image < 7 ? best[2]! : unlisted];
     });
     for (const batchSize of [1, 4, 100]) {
-      const {result} = await resultOf('measure', {model, device: 'cpu', batchSize, pack: `${root}/pack`, reference: null});
+      const {result} = await resultOf('measure', {model, device: 'cpu', threads: 2, batchSize, pack: `${root}/pack`, reference: null});
       expect(result).toEqual({images: 11, top1: 4 / 12, top5: 8 / 12, largestDifference: null, top1Agreement: null});
     }
   });
@@ -49,7 +49,7 @@ describe('measuring an ONNX model', () => {
   it('finds no difference from a reference with the same answers, and the size of any other', async () => {
     const root = await temporaryFolder();
     const answers = await packAndAnswers(root, () => [0]);
-    const task = {model, device: 'cpu', batchSize: 4, pack: `${root}/pack`, reference: `${root}/reference`};
+    const task = {model, device: 'cpu', threads: 2, batchSize: 4, pack: `${root}/pack`, reference: `${root}/reference`};
     await writeFile(`${root}/reference`, reference(answers));
     const same = (await resultOf('measure', task)).result;
     expect(same.largestDifference).toBeLessThan(1e-5);
@@ -70,7 +70,7 @@ describe('measuring an ONNX model', () => {
     const pixels = await readFile(`${root}/pack/images.u8`);
     await writeFile(`${root}/pack/images.u8`, pixels.fill(0, 0, 32 * 32 * 3));
     const nan = fileURLToPath(new URL('../fixtures/onnx/nan-32.onnx', import.meta.url));
-    expect((await runWorker({task: 'measure', model: nan, device: 'cpu', batchSize: 4, pack: `${root}/pack`, reference: null})).events.at(-1)).toMatchObject({
+    expect((await runWorker({task: 'measure', model: nan, device: 'cpu', threads: 2, batchSize: 4, pack: `${root}/pack`, reference: null})).events.at(-1)).toMatchObject({
       type: 'failed',
       reason: 'gate',
       message: 'The ONNX model answers NaN or infinity.',
@@ -85,7 +85,7 @@ describe('measuring an ONNX model', () => {
   it('refuses a reference of another length, other classes, or another size', async () => {
     const root = await temporaryFolder();
     await packAndAnswers(root, () => [0]);
-    const task = {task: 'measure', model, device: 'cpu', batchSize: 4, pack: `${root}/pack`, reference: null};
+    const task = {task: 'measure', model, device: 'cpu', threads: 2, batchSize: 4, pack: `${root}/pack`, reference: null};
     await writeFile(`${root}/reference`, Buffer.alloc(100));
     expect((await runWorker({...task, reference: `${root}/reference`})).events.at(-1)).toMatchObject({
       type: 'failed',

@@ -8,7 +8,7 @@ import {indexed, mixedPool} from './pools.js';
 import {decoding, eventsOf, resultOf, runWorker} from './worker-process.js';
 
 const classes = ['a', 'b', 'c'];
-const base = {decoding, decodeThreads: 2, classes, kept: 0};
+const base = {decoding, threads: 2, classes, kept: 0};
 
 describe('packing', () => {
   it('keeps the order of its input, the labels, and the pixels', async () => {

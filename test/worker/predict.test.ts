@@ -7,7 +7,7 @@ import {decoding, eventsOf, resultOf} from './worker-process.js';
 
 const model = fileURLToPath(new URL('../fixtures/onnx/classifier-32.onnx', import.meta.url));
 const classes = ['ant', 'bee', 'cat', 'dog', 'elk', 'fox'];
-const task = {model, device: 'cpu', decoding, decodeThreads: 2, top: 3};
+const task = {model, device: 'cpu', decoding, threads: 2, top: 3};
 
 describe('predicting', () => {
   it('names the best classes of each file in order, and the reason where a file is none', async () => {

@@ -20,7 +20,7 @@ const base = {
   kept: 4,
   classes,
   decoding,
-  decodeThreads: 2,
+  threads: 2,
   fingerprint: 'f00d',
   careful: false,
 };
@@ -72,9 +72,9 @@ describe('scoring', () => {
     await put(`${root}/folder/2.png`, 'no image');
     const files = new Map<string, string>();
     for (const [name, changes] of Object.entries({
-      one: {decodeThreads: 1},
-      two: {decodeThreads: 2},
-      eight: {decodeThreads: 8},
+      one: {threads: 1},
+      two: {threads: 2},
+      eight: {threads: 8},
       careful: {careful: true},
       wide: {batchSize: 64},
       single: {batchSize: 1},

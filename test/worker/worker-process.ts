@@ -22,6 +22,7 @@ const program = fileURLToPath(new URL('../../dist/worker/main.js', import.meta.u
 export const decoding: Decoding = {
   size: 32,
   resize: 32,
+  shrinkOnLoad: false,
   formats: ['jpeg', 'png', 'webp'],
   maxFileBytes: 20_000_000,
   maxPixels: 50_000_000,
