@@ -1,12 +1,13 @@
 """Draws the pictures of bench:train, and writes them as files for the usual loop and as packs for pupil."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from bench.case import CLASSES, Case
+from bench.case import Case
 
 # Enough that pictures come from main memory and not from a cache of the processor.
 SMALL_PICTURES, LARGE_PICTURES = 5_000, 300
@@ -46,8 +47,19 @@ def write_pack(case: Case, name: str, size: int, samples: int) -> Path:
     count = (pictures / f'{size}.u8').stat().st_size // (size**2 * 3)
     (pack / 'images.u8').unlink(missing_ok=True)
     (pack / 'images.u8').hardlink_to(pictures / f'{size}.u8')
-    numbers = np.arange(samples)
-    np.stack((numbers % count, numbers % CLASSES), 1).astype('<i4').tofile(pack / 'samples.i32')
-    about = {'version': 2, 'images': count, 'samples': samples, 'kept': 0, 'size': size, 'classes': case.architecture['classes']}
-    (pack / 'pack.json').write_text(json.dumps(about))
+    _describe(pack, count, samples, size, case.architecture['classes'])
     return pack
+
+
+def write_arrays(pack: Path, pixels: np.ndarray, classes: Sequence[str]) -> None:
+    """A pack of pictures uint8 [pictures, size, size, 3], labelled in turn."""
+    pack.mkdir()
+    pixels.tofile(pack / 'images.u8')
+    _describe(pack, len(pixels), len(pixels), pixels.shape[1], classes)
+
+
+def _describe(pack: Path, images: int, samples: int, size: int, classes: Sequence[str]) -> None:
+    numbers = np.arange(samples)
+    np.stack((numbers % images, numbers % len(classes)), 1).astype('<i4').tofile(pack / 'samples.i32')
+    about = {'version': 2, 'images': images, 'samples': samples, 'kept': 0, 'size': size, 'classes': list(classes)}
+    (pack / 'pack.json').write_text(json.dumps(about))

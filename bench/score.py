@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import onnx
 import onnxruntime
@@ -33,20 +33,24 @@ import PIL
 import torch
 from torch import nn
 
-from bench.pool import Job
+from bench.pictures import write_arrays
+from bench.pool import Job, decoded_batches
 from bench.sources import Source, find_pictures
 from bench.watch import ROOT, started
 from trainer.classifier import Classifier
-from trainer.config import Architecture, ModelName
+from trainer.config import PROTOCOL, Architecture, ModelName, QuantiseTask
 from trainer.device import device_name, open_device
 from trainer.export import Ranker, onnx_bytes
 from trainer.import_weights import IMAGENET_MEAN, IMAGENET_STD
 from trainer.model_file import save_model
+from trainer.quantise import quantise
 
 # Of all contenders.
 BATCH_SIZES = {'cpu': 32, 'cuda': 256}
 # Of one of pupil's shards, and the classes that it keeps of an image: the defaults of src/config.ts.
 SHARD_IMAGES, KEPT = 4096, 10
+# Random weights have little to lose by few.
+CALIBRATION_IMAGES = 64
 OURS = ('decode', 'model', 'pupil')
 FP32_PEERS = ('torch_fp32', 'onnxruntime_python')
 
@@ -161,8 +165,6 @@ def read_options() -> tuple[argparse.Namespace, Source]:
     options = parser.parse_args()
     if options.seconds <= 0 or min(options.size, options.threads, options.turns) < 1:
         parser.error('--seconds, --size, --threads and --turns must be above 0')
-    if options.precision != 'fp32' and options.model_file is None:
-        parser.error(f'argument --precision: {options.precision} needs a --model-file of that precision')
     try:
         return options, find_pictures(options.images)
     except ValueError as error:
@@ -195,13 +197,13 @@ def prepare(options: argparse.Namespace, source: Source, device: str, folder: Pa
     files = {'fp32': str(folder / 'fp32.onnx')}
     if options.model_file:
         files[options.precision] = str(options.model_file.absolute())
-    return Job(
+    job = Job(
         network=architecture.name,
         images=[],
         record_bytes=source.record_bytes,
         weights=str(folder / 'weights.safetensors'),
         onnx=files,
-        model=files[options.precision],
+        model=files.get(options.precision, files['fp32']),
         size=architecture.size,
         resize=architecture.resize,
         classes=list(architecture.classes),
@@ -212,6 +214,21 @@ def prepare(options: argparse.Namespace, source: Source, device: str, folder: Pa
         python=sys.executable,
         folder=str(folder),
     )
+    if options.precision not in files:
+        say(f'quantising to {options.precision} ...')
+        file = quantised(job, source, options.precision)
+        job = replace(job, onnx={**files, options.precision: file}, model=file)
+    return job
+
+
+def quantised(job: Job, source: Source, precision: Literal['int8']) -> str:
+    """A form of the exported file as the export stage makes it, calibrated on pictures of the pool."""
+    some = list(islice(cycle(islice(source.images(), CALIBRATION_IMAGES)), CALIBRATION_IMAGES))
+    pixels = next(iter(decoded_batches(replace(job, images=some, batch_size=CALIBRATION_IMAGES))))
+    pack, output = Path(job.folder) / 'calibration', Path(job.folder) / f'{precision}.onnx'
+    write_arrays(pack, pixels, job.classes)
+    quantise(QuantiseTask(PROTOCOL, 'quantise', 'cpu', Path(job.model), precision, False, tuple(job.classes), pack, output))
+    return str(output)
 
 
 def described(file: Path) -> dict[str, Any]:
