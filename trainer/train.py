@@ -210,8 +210,8 @@ def train(task: TrainTask) -> dict[str, Any]:
                     best_weights = {name: tensor.detach().to('cpu', copy=True) for name, tensor in measured.net.state_dict().items()}
             epoch, batch = epoch + 1, 0
 
-            # Epochs of a small set take less time than a checkpoint: saving is held to about a fiftieth of the time.
-            if epoch == task.epochs or time.monotonic() - saved_at >= 50 * seconds_saving:
+            # Epochs of a small set take less time than a checkpoint: saving is held to about a hundredth of the time.
+            if epoch == task.epochs or time.monotonic() - saved_at >= 100 * seconds_saving:
                 saving = time.monotonic()
                 save()
                 saved_at = time.monotonic()
