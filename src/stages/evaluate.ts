@@ -32,7 +32,7 @@ export interface EvaluateSummary {
 export const evaluate: Stage<RunContext> = {
   name: 'evaluate',
   version: 3,
-  reads: ['prepare.train', 'prepare.validation', 'prepare.test', 'teacher.model', 'export.exact', 'pretrain.model', 'finetune.model', 'finetune.onnx'],
+  reads: ['prepare.train', 'prepare.validation', 'prepare.test', 'teacher.model', 'export.onnx', 'pretrain.model', 'finetune.model', 'finetune.onnx'],
   ingredients(context) {
     const {config} = context;
     const flip = {'evaluate.flip': String(config.evaluate.flip)};

@@ -31,8 +31,8 @@ export const exportTeacher: Stage<RunContext> = {
     const {precision, decode, measured} = scoring;
     return {
       outputs: [
-        {name: 'exact', files: [exact]},
         {name: 'onnx', files: [scoring.model]},
+        ...(scoring.model === exact ? [] : [{name: 'exact', files: [exact]}]),
       ],
       summary: {...exported, scoring: {precision, decode, measured}},
       headline: `${headline}${scoringWords(scoring)}`,
