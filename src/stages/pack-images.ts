@@ -3,7 +3,7 @@ import {readdir} from 'node:fs/promises';
 import path from 'node:path';
 import {PROTOCOL, type Decoding, type PackItem, type TaskResult} from '../children/protocol.js';
 import type {Answers} from '../images/pack.js';
-import type {LocatedImage} from '../store/images.js';
+import type {LocatedImage, Split} from '../store/images.js';
 import {decodingOf, runWorker, type RunContext} from './context.js';
 import {gateFailures} from './failures.js';
 
@@ -68,6 +68,20 @@ export async function packImages(
       },
     },
   );
+}
+
+/** Decodes a split into the pack of this name, which is also the part under which pictures are set aside. */
+export async function packSplit(
+  context: RunContext,
+  split: Split,
+  {name, ...how}: Pick<Packing, 'stage' | 'decoding'> & {readonly name: string},
+): Promise<TaskResult<'pack'>> {
+  const {store, paths} = context;
+  const items = function* () {
+    for (const image of store.images.ofSplit(split)) yield packItem(image, [image.label!], null);
+  };
+  const of = store.images.splitCounts(split, store.images.classes().length).reduce((total, images) => total + images, 0);
+  return await packImages(context, {...how, part: name, output: paths.pack(name), square: split === 'train' ? 'resize' : 'size', kept: 0, items: items(), of});
 }
 
 /** Every file of a pack, in order of name. */

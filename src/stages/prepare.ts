@@ -8,7 +8,7 @@ import type {Role, Split} from '../store/images.js';
 import {count, plural} from '../words.js';
 import {runWorker, type RunContext} from './context.js';
 import {gateFailures} from './failures.js';
-import {packFiles, packImages, packItem} from './pack-images.js';
+import {packFiles, packSplit} from './pack-images.js';
 import {placeOf, REST} from './sources.js';
 
 /** A validation set of fewer images a class would make every choice a matter of luck. */
@@ -78,7 +78,7 @@ export const prepare: Stage<RunContext> = {
     for (const split of ['train', 'validation', 'test'] as const) {
       if (split === 'test' && config.test === null) outputs.push({name: split, digest: 'none was given'});
       else {
-        packed[split] = (await pack(context, split)).images;
+        packed[split] = (await packSplit(context, split, {stage: 'prepare', name: split})).images;
         outputs.push({name: split, files: await packFiles(paths.pack(split))});
       }
     }
@@ -227,14 +227,3 @@ function checkSplits({config, store, emit, sources}: RunContext): void {
     throw dataError(`POOL_EMPTY: no unlabelled pictures to score in ${[...pools, ...(config.unlabelled.includes(REST) ? ['what labelled.per_class left over'] : [])].join(', ')}. Give --unlabelled a folder with pictures that are in no other set.`);
   }
 }
-
-/** Decodes a split into a pack. */
-async function pack(context: RunContext, split: Split): Promise<TaskResult<'pack'>> {
-  const {store} = context;
-  const items = function* () {
-    for (const image of store.images.ofSplit(split)) yield packItem(image, [image.label!], null);
-  };
-  return await packImages(context, {stage: 'prepare', part: split, output: context.paths.pack(split), square: split === 'train' ? 'resize' : 'size', kept: 0, items: items(), of: sum(store.images.splitCounts(split, store.images.classes().length))});
-}
-
-const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);

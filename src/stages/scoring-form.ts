@@ -10,7 +10,7 @@ import {Selection} from '../ranking/select.js';
 import {percent} from '../words.js';
 import {decodingOf, runTrainer, type RunContext} from './context.js';
 import {measureOnnx} from './onnx.js';
-import {packImages, packItem} from './pack-images.js';
+import {packSplit} from './pack-images.js';
 import {scoreShardOf, scoreShards} from './score-shards.js';
 
 export type Precision = 'fp32' | 'int8' | 'fp16';
@@ -102,7 +102,7 @@ export async function chooseScoringForm(context: RunContext, exact: {readonly mo
     // What auto falls back to when nothing else will do, and costs nothing.
     if (candidate === EXACT && decode === 'exact') return taken(EXACT, exact.model, measured);
     const form = nameOf(candidate, decode);
-    const model = candidate === EXACT ? exact.model : await makeForm(context, exact.model, candidate);
+    const model = await makeForm(context, exact.model, candidate);
     const {top1} = await measureOnnx(context, {stage: 'export', model, pack: validation, reference: null});
     const sample = await scoreSample(context, model, scoringDecoding(context), `sample-${measured.length + 1}`);
     const cost: FormCost = {form, top1, exactTop1: exact.top1, overlap: overlapOf(reference.pairs, sample.pairs), sample: reference.images, speedup: reference.seconds / sample.seconds};
@@ -135,6 +135,7 @@ export function scoringWords({precision, decode, measured}: ScoringForm): string
 const costWords = ({top1, exactTop1, overlap, sample, speedup}: FormCost): string =>
   `${percent(top1)} top-1 on validation where the exact form has ${percent(exactTop1)}, ${percent(overlap)} of the same selection from ${sample} pictures of the pool, ${speedup.toFixed(1)} times as fast`;
 
+/** Returns the file of a form of `model`; the exact one is there already. */
 async function makeForm(context: RunContext, model: string, {precision, endsInFloat}: Candidate): Promise<string> {
   const {paths, store} = context;
   if (precision === 'fp32') return model;
@@ -149,20 +150,9 @@ async function makeForm(context: RunContext, model: string, {precision, endsInFl
 
 /** The validation set as the fast decoder sees it. Returns the pack's name. */
 async function packValidationFast(context: RunContext): Promise<string> {
-  const {store, paths} = context;
   const name = 'validation-fast';
-  const images = [...store.images.ofSplit('validation')];
-  store.quarantine.forget('export');
-  await packImages(context, {
-    stage: 'export',
-    part: name,
-    output: paths.pack(name),
-    square: 'size',
-    kept: 0,
-    items: images.map(image => packItem(image, [image.label!], null)),
-    of: images.length,
-    decoding: scoringDecoding(context),
-  });
+  context.store.quarantine.forget('export');
+  await packSplit(context, 'validation', {stage: 'export', name, decoding: scoringDecoding(context)});
   return name;
 }
 
