@@ -75,12 +75,10 @@ CREATE TABLE rankings (
   class    INTEGER NOT NULL,
   rank     INTEGER NOT NULL,        -- from 1
   score    REAL NOT NULL,           -- natural log-probability
-  image    BLOB NOT NULL,           -- the 12 bytes that its id says in hex: there may be many millions of rows
+  image    TEXT NOT NULL,
   selected INTEGER NOT NULL,        -- 0 only for a vetoed image
   PRIMARY KEY (class, rank)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX rankings_vetoed ON rankings (class) WHERE selected = 0;
--- rankings_by_image is made each time when all rows are there: see src/store/rankings.ts.
 
 CREATE TABLE stages (
   name        TEXT PRIMARY KEY,
@@ -121,10 +119,10 @@ CREATE VIEW image AS
     FROM images i;
 
 CREATE VIEW ranking AS
-  SELECT c.name AS class, r.rank, r.score, lower(hex(r.image)) AS image,
+  SELECT c.name AS class, r.rank, r.score, r.image,
          (SELECT s.root || '/' || p.file || coalesce('#' || p.member, '')
             FROM images i JOIN places p ON p.image = i.key JOIN sources s ON s.key = p.source
-           WHERE i.id = lower(hex(r.image)) ORDER BY p.rowid LIMIT 1) AS place,
+           WHERE i.id = r.image ORDER BY p.rowid LIMIT 1) AS place,
          r.selected
     FROM rankings r JOIN classes c ON c.position = r.class;
 

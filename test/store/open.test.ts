@@ -46,6 +46,27 @@ describe('opening the state of a run', () => {
     again?.close();
   });
 
+  it('of the first version brings its rankings along', async () => {
+    const file = await aFile();
+    sql(file, readFileSync(new URL('../../db/migrations/0001_initial.sql', import.meta.url), 'utf8'));
+    sql(
+      file,
+      `PRAGMA user_version = 1;
+       INSERT INTO classes VALUES (0, 'robin');
+       INSERT INTO class_rankings VALUES (0, 9);
+       INSERT INTO rankings VALUES (0, 1, -0.5, '00000000000000000000abcd', 1), (0, 2, -1.5, 'ff0000000000000000000001', 0);
+       CREATE INDEX rankings_by_image ON rankings (image);`,
+    );
+    const store = openStore(file);
+    expect(store.rankings.rows('robin', 9, 0)).toMatchObject([
+      {rank: 1, score: -0.5, image: '00000000000000000000abcd', selected: 1},
+      {rank: 2, score: -1.5, image: 'ff0000000000000000000001', selected: 0},
+    ]);
+    expect(store.rankings.ofImage('ff0000000000000000000001')).toEqual([{class: 'robin', rank: 2, selected: 0}]);
+    expect(store.rankings.summaries()).toEqual([{class: 'robin', candidates: 9, selected: 1, cutoff: -1.5}]);
+    store.close();
+  });
+
   it('survives a power loss after each commit: synchronous is FULL on every opening', async () => {
     const file = await aFile();
     const pragma = vi.spyOn(Database.prototype, 'pragma');
