@@ -6,7 +6,9 @@ import process from 'node:process';
 import {fileURLToPath} from 'node:url';
 
 export const root = fileURLToPath(new URL('..', import.meta.url));
-export const python = process.env.PUPIL_PYTHON || path.join(root, 'trainer', '.venv', process.platform === 'win32' ? 'Scripts/python.exe' : 'bin/python');
+export const venv = path.join(root, 'trainer', '.venv');
+export const venvPython = path.join(venv, process.platform === 'win32' ? 'Scripts/python.exe' : 'bin/python');
+export const python = process.env.PUPIL_PYTHON || venvPython;
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const child = spawn(python, process.argv.slice(2), {cwd: root, stdio: 'inherit'});

@@ -7,16 +7,12 @@ import {chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync
 import os from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
-import {fileURLToPath} from 'node:url';
+import {python, root, venv, venvPython} from './python.mjs';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
 // What some need beside the trainer's own packages, in the same environment.
 const forTests = process.argv.includes('--tests');
 const forBench = forTests || process.argv.includes('--bench');
 const extras = [...(forTests ? ['trainer/requirements-tests.txt'] : []), ...(forBench ? ['bench/requirements.txt'] : [])];
-const isWindows = process.platform === 'win32';
-const venv = path.join(root, 'trainer', '.venv');
-const venvPython = path.join(venv, isWindows ? 'Scripts/python.exe' : 'bin/python');
 const started = performance.now();
 let didSomething = false;
 
@@ -155,7 +151,6 @@ function installCudaProvider() {
   const {version} = JSON.parse(read('node_modules/onnxruntime-node/package.json'));
   const binding = path.join(root, 'node_modules', 'onnxruntime-node', 'bin', 'napi-v6', 'linux', process.arch);
   step(path.join(binding, '.pupil-cuda'), version, `CUDA provider ${version} for onnxruntime`, () => {
-    const python = process.env.PUPIL_PYTHON || venvPython;
     const folder = mkdtempSync(path.join(os.tmpdir(), 'pupil-cuda-'));
     try {
       run(python, ['-m', 'pip', 'download', '--disable-pip-version-check', '--no-deps', '--dest', folder, `onnxruntime-gpu==${version}`], {mend: `${python} -m pip download --no-deps onnxruntime-gpu==${version}; without it the GPU trains, and scoring needs --device cpu`});
