@@ -25,6 +25,8 @@ class Case:
     """The folder of the pictures: as files, and as a pack."""
     seconds: float
     """How long one measurement takes."""
+    compile: bool
+    """Whether all networks go through torch.compile."""
 
     @property
     def name(self) -> str:

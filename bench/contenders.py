@@ -100,7 +100,7 @@ def train_message(case: Case, samples: int, augmented: bool, folder: Path) -> di
             'mix': 'none',
             'mix_alpha': 1,
         },
-        'compile': False,
+        'compile': case.compile,
         'checkpoint': str(folder / 'checkpoint.pt'),
         'checkpoint_minutes': 10,
         'tensorboard': None,

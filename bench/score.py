@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
+from importlib import metadata
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
@@ -28,7 +29,6 @@ from typing import Any, Literal, get_args
 
 import onnx
 import onnxruntime
-import openvino
 import PIL
 import torch
 from torch import nn
@@ -47,6 +47,8 @@ from trainer.quantise import quantise
 
 # Of all contenders.
 BATCH_SIZES = {'cpu': 32, 'cuda': 256}
+# Of pupil.
+PRECISIONS = {'cpu': ('fp32', 'int8'), 'cuda': ('fp32', 'fp16')}
 # Of one of pupil's shards, and the classes that it keeps of an image: the defaults of src/config.ts.
 SHARD_IMAGES, KEPT = 4096, 10
 # Random weights have little to lose by few.
@@ -129,7 +131,7 @@ def main() -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
     device = open_device('cuda:0' if options.device == 'cuda' else 'cpu', options.threads)
     machine = f'{device_name(device)}, {os.cpu_count()} CPU cores'
-    print(f'{machine}, {options.threads} threads, load {os.getloadavg()[0]:.1f} at the start\n{versions()}', file=sys.stderr)
+    print(f'{machine}, {options.threads} threads, load {os.getloadavg()[0]:.1f} at the start\n{versions(options.device)}', file=sys.stderr)
     table = commands(options)
     with tempfile.TemporaryDirectory(prefix='pupil-bench-') as folder:
         job = with_round(prepare(options, source, str(device), Path(folder)), source, options.seconds)
@@ -155,7 +157,7 @@ def read_options() -> tuple[argparse.Namespace, Source]:
     parser.add_argument('--model', choices=get_args(ModelName), default='resnet50')
     parser.add_argument('--size', type=int, default=224, help='side of the pictures as the network takes them')
     parser.add_argument('--device', choices=('cpu', 'cuda'), default='cuda' if torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--precision', choices=('fp32', 'int8'), default='fp32', help='of pupil')
+    parser.add_argument('--precision', choices=('fp32', 'int8', 'fp16'), default='fp32', help='of pupil: int8 on a CPU, fp16 on a GPU')
     parser.add_argument('--model-file', type=Path, help='score with this file of an export; --model and --size are then its own')
     parser.add_argument('--compile', action='store_true', help='also torch.compile')
     parser.add_argument('--json', action='store_true', help='one line of JSON instead of a table')
@@ -165,18 +167,21 @@ def read_options() -> tuple[argparse.Namespace, Source]:
     options = parser.parse_args()
     if options.seconds <= 0 or min(options.size, options.threads, options.turns) < 1:
         parser.error('--seconds, --size, --threads and --turns must be above 0')
+    if options.precision not in PRECISIONS[options.device]:
+        parser.error(f'--precision on {options.device}: expected {" or ".join(PRECISIONS[options.device])}, found {options.precision}')
     try:
         return options, find_pictures(options.images)
     except ValueError as error:
         parser.error(f'argument --images: {error}')
 
 
-def versions() -> str:
+def versions(device: str) -> str:
     packages = json.loads((ROOT / 'package.json').read_text())['dependencies']
     node = subprocess.run(['node', '--version'], capture_output=True, text=True, check=True).stdout.strip().removeprefix('v')
     ours = f'Node {node}, onnxruntime-node {packages["onnxruntime-node"]}, sharp {packages["sharp"]}'
     peers = f'Python {platform.python_version()}, PyTorch {torch.__version__}, onnxruntime {onnxruntime.__version__}'
-    return f'{ours}; {peers}, OpenVINO {openvino.__version__.partition("-")[0]}, Pillow {PIL.__version__}'
+    anchor = f'OpenVINO {metadata.version("openvino")}, ' if device == 'cpu' else ''
+    return f'{ours}; {peers}, {anchor}Pillow {PIL.__version__}'
 
 
 def prepare(options: argparse.Namespace, source: Source, device: str, folder: Path) -> Job:
@@ -221,7 +226,7 @@ def prepare(options: argparse.Namespace, source: Source, device: str, folder: Pa
     return job
 
 
-def quantised(job: Job, source: Source, precision: Literal['int8']) -> str:
+def quantised(job: Job, source: Source, precision: Literal['int8', 'fp16']) -> str:
     """A form of the exported file as the export stage makes it, calibrated on pictures of the pool."""
     some = list(islice(cycle(islice(source.images(), CALIBRATION_IMAGES)), CALIBRATION_IMAGES))
     pixels = next(iter(decoded_batches(replace(job, images=some, batch_size=CALIBRATION_IMAGES))))

@@ -54,7 +54,7 @@ def main() -> None:
         batch_size = on_cpu if device.type == 'cpu' else on_gpu
         with tempfile.TemporaryDirectory(prefix='pupil-bench-') as pictures:
             bf16 = trains_in_bf16('auto', device)
-            case = Case(model, size, batch_size, str(device), options.threads, bf16, pictures, options.seconds)
+            case = Case(model, size, batch_size, str(device), options.threads, bf16, pictures, options.seconds, options.compile)
             results.append(run(case, options.turns))
     if options.json:
         print(json.dumps({'machine': machine, 'cases': [as_json(result) for result in results]}))
@@ -66,6 +66,7 @@ def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog='npm run bench:train --', description='Images a second of training, beside its peers.')
     parser.add_argument('--json', action='store_true', help='one line of JSON instead of a table')
     parser.add_argument('--cases', type=lambda text: text.split(','), default=list(CASES), help=f'some of {",".join(CASES)}')
+    parser.add_argument('--compile', action='store_true', help='all of them with torch.compile, as train.compile has it')
     parser.add_argument('--seconds', type=float, default=6, help='of one measurement')
     parser.add_argument('--turns', type=int, default=3, help='measurements of each contender')
     parser.add_argument('--threads', type=int, default=os.cpu_count(), help='CPU threads, and workers of the usual loop')

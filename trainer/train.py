@@ -72,8 +72,7 @@ def train(task: TrainTask) -> dict[str, Any]:
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=bf16)
     forward: Callable[[torch.Tensor], torch.Tensor] = processes.averaging_gradients(classifier)
     if task.compile:
-        # With CUDA graphs on a GPU: a step's kernels are then launched as one.
-        forward = torch.compile(forward, mode='reduce-overhead' if device.type == 'cuda' else 'default')
+        forward = compiled(forward, device)
 
     saved = checkpoint.load(task.checkpoint, task.fingerprint)
     if not processes.alike((-1, -1) if saved is None else (saved['epoch'], saved['batch'])):
@@ -241,6 +240,14 @@ def train(task: TrainTask) -> dict[str, Any]:
         'top5': best['top5'],
         'seconds': seconds_before + time.monotonic() - started,
     }
+
+
+def compiled(forward: Callable[[torch.Tensor], torch.Tensor], device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
+    """
+    `forward` through torch.compile; on a GPU with CUDA graphs: the kernels of a step are then launched as one. Batches have two sizes
+    at most, and code made for each is faster than code for any.
+    """
+    return torch.compile(forward, dynamic=False, mode='reduce-overhead' if device.type == 'cuda' else 'default')
 
 
 Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]

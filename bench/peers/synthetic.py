@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from bench.case import CLASSES, Case, print_rate
 from trainer.device import open_device
 from trainer.models import build_network
-from trainer.train import sgd
+from trainer.train import compiled, sgd
 
 
 def main(case: Case) -> None:
@@ -19,9 +19,11 @@ def main(case: Case) -> None:
     images = torch.randn(case.batch_size, 3, case.size, case.size, device=device).to(memory_format=torch.channels_last)
     labels = torch.randint(0, CLASSES, (case.batch_size,), device=device)
 
+    forward = compiled(network, device) if case.compile else network
+
     def step() -> int:
         with torch.autocast(device.type, torch.bfloat16, enabled=case.bf16):
-            logits = network(images)
+            logits = forward(images)
         loss = F.cross_entropy(logits.float(), labels)
         optimizer.zero_grad()
         loss.backward()

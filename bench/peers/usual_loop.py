@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from bench.case import CLASSES, Case, print_rate
 from trainer.models import build_network
+from trainer.train import compiled
 
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 
@@ -76,12 +77,14 @@ def main(case: Case) -> None:
     )
     batches = iter(loader)
 
+    forward = compiled(network, device) if case.compile else network
+
     def step() -> int:
         images, labels = next(batches)
         images = images.to(device, non_blocking=True, memory_format=torch.channels_last)
         labels = labels.to(device, non_blocking=True)
         with torch.autocast(device.type, torch.bfloat16, enabled=case.bf16):
-            logits = network(images)
+            logits = forward(images)
             loss = F.cross_entropy(logits, labels, label_smoothing=0.1)
         optimizer.zero_grad()
         loss.backward()
