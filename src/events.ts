@@ -9,6 +9,14 @@ export interface Accuracy {
   readonly top5: number;
 }
 
+/** A figure for each part of scoring; they work side by side. */
+export interface ScoringParts {
+  readonly reading: number;
+  readonly decoding: number;
+  readonly inferring: number;
+  readonly writing: number;
+}
+
 /** The test set's verdict. `supervised` is the equal-step baseline; null where it was not asked for. */
 export interface Results {
   readonly teacher: Accuracy | null;
@@ -66,7 +74,8 @@ export type Event =
   | {readonly type: 'stage_started'; readonly stage: StageName; readonly reason: string}
   | {readonly type: 'stage_finished'; readonly stage: StageName; readonly seconds: number; readonly summary: string}
   | ({readonly type: 'device'; readonly device: string; readonly runtime: string} & OfStage)
-  | ({readonly type: 'progress'; readonly done: number; readonly total: number | null; readonly imagesPerSecond: number} & OfStage)
+  /** `busy`: of scoring alone, the share of the last second or so in which each part was at work. */
+  | ({readonly type: 'progress'; readonly done: number; readonly total: number | null; readonly imagesPerSecond: number; readonly busy?: ScoringParts} & OfStage)
   /** A training starts or goes on: what was told before of later steps than `step`, or of later epochs than `epoch`, no longer holds. */
   | ({readonly type: 'begun'; readonly step: number; readonly epoch: number} & OfStage)
   | ({

@@ -1,5 +1,5 @@
 import {describe, expect, it} from 'vitest';
-import {bytes, count, duration, percent, plural, rate} from '../src/words.js';
+import {busiestPart, busyParts, bytes, count, duration, percent, plural, rate} from '../src/words.js';
 
 describe('numbers in words', () => {
   it.each([
@@ -22,6 +22,12 @@ describe('numbers in words', () => {
     [2e9, '2 GB'],
     [5e15, '5,000 TB'],
   ])('tells %s bytes as %s', (value, words) => expect(bytes(value)).toBe(words));
+
+  it('tells the parts of scoring by how busy they were', () => {
+    const shares = {reading: 0.031, decoding: 0.6, inferring: 0.984, writing: 0};
+    expect(busyParts(shares)).toBe('busy: network 98 %, decoding 60 %, reading 3 %, writing 0 %');
+    expect(busiestPart(shares)).toBe('network 98 % busy');
+  });
 
   it('groups thousands', () => expect(count(1_234_567)).toBe('1,234,567'));
 

@@ -167,7 +167,7 @@ export async function runChild<Name extends TaskName>(
 /** The key to lower where memory ran out, and to what where the task has a batch of its own. */
 function memoryAdvice(task: TaskOf<TaskName>): string {
   const key = task.task === 'train' || task.task === 'evaluate' || task.task === 'speed' ? 'train.batch_size' : 'score.batch_size';
-  const size = 'batchSize' in task ? task.batchSize : null;
+  const {batchSize: size} = 'layout' in task ? task.layout : 'batchSize' in task ? task : {batchSize: null};
   return size === null || size < 4 ? 'Lower train.batch_size or score.batch_size' : `Set ${key} to ${Math.floor(size / 2)}, half of what it is`;
 }
 

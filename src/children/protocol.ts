@@ -66,21 +66,46 @@ const indexTask = z.strictObject({
   readThreads: positive,
 });
 const packTask = z.strictObject({...task, task: z.literal('pack'), output: path, decoding, threads: positive, classes: z.array(z.string()), kept: count});
+/** How scoring shares the machine out. Scores do not depend on it. */
+const layout = z.strictObject({
+  /** Images in the network at once. */
+  batchSize: positive,
+  /** Pictures decoded at once. */
+  decodeThreads: positive,
+  /** CPU threads of one operator of the network. */
+  networkThreads: positive,
+});
+export type Layout = z.infer<typeof layout>;
+
 const scoreTask = z.strictObject({
   ...task,
   task: z.literal('score'),
   model: path,
   device,
-  batchSize: positive,
+  /** Of all shards together. */
+  images: count,
+  layout,
   /** P of the score files: classes kept for each image. */
   kept: positive,
   classes: z.array(z.string()).min(2),
   decoding,
-  /** Pictures decoded at a time, and cores of each operator on a CPU. Scores do not depend on it. */
-  threads: positive,
   fingerprint: z.string(),
   /** Decode one image at a time and announce each before it is opened: the mode that finds the picture a decoder dies on. */
   careful: z.boolean(),
+});
+/** Scores a few images over and over, to find the layout that is fastest here. The images come as one shard on stdin, which is not written. */
+const trialTask = z.strictObject({
+  ...task,
+  task: z.literal('trial'),
+  model: path,
+  device,
+  decoding,
+  /** Where the search starts. */
+  layout,
+  /** The parts of it that are searched. */
+  searched: z.array(z.enum(['batchSize', 'decodeThreads', 'networkThreads'])),
+  /** To be scored afterwards: a trial pays where that takes minutes. */
+  images: count,
 });
 const measureTask = z.strictObject({
   ...task,
@@ -98,7 +123,7 @@ const thumbnailsTask = z.strictObject({...task, task: z.literal('thumbnails'), p
 const drawTask = z.strictObject({...task, task: z.literal('draw'), output: path, seed: z.int(), size: positive, labelledPerClass: positive, unlabelled: positive, testPerClass: positive});
 const workerProbeTask = z.strictObject({...task, task: z.literal('probe'), device});
 
-export const workerTask = z.discriminatedUnion('task', [indexTask, packTask, scoreTask, measureTask, predictTask, thumbnailsTask, drawTask, workerProbeTask]);
+export const workerTask = z.discriminatedUnion('task', [indexTask, packTask, scoreTask, trialTask, measureTask, predictTask, thumbnailsTask, drawTask, workerProbeTask]);
 export type WorkerTask = z.infer<typeof workerTask>;
 
 /**
@@ -313,10 +338,15 @@ export type IndexEntry = z.infer<typeof indexEntry>;
 const quarantined = z.strictObject({id: imageId, problem});
 export type Quarantined = z.infer<typeof quarantined>;
 
+/** Of each part of scoring, which work side by side; those of reading and decoding are divided by how many work at once. */
+const parts = z.strictObject({reading: z.number().nonnegative(), decoding: z.number().nonnegative(), inferring: z.number().nonnegative(), writing: z.number().nonnegative()});
+export type PartSeconds = z.infer<typeof parts>;
+
 /** Events of a child. Unknown types are ignored, so that a newer child can say more. */
 const events = [
   z.object({type: z.literal('hello'), protocol: z.int(), runtime: z.string(), device: z.string()}),
-  z.object({type: z.literal('progress'), done: count, total: count.nullable(), imagesPerSecond: finite}),
+  /** `busy`: the share of the last second or so in which each part of scoring was at work. */
+  z.object({type: z.literal('progress'), done: count, total: count.nullable(), imagesPerSecond: finite, busy: parts.exactOptional()}),
   z.object({type: z.literal('note'), message: z.string()}),
   z.object({type: z.literal('step'), step: count, totalSteps: positive, epoch: count, loss: finite, lr: finite, imagesPerSecond: finite, memoryBytes: count}),
   /** A training starts, or goes on: `step` steps and `epoch` whole epochs are done. What was told of later ones no longer holds. */
@@ -350,7 +380,10 @@ export type ReliabilityBin = z.infer<typeof reliabilityBin>;
 export const taskResults = {
   index: z.strictObject({sources: z.array(z.strictObject({classes: z.array(z.string()).nullable(), images: count, notes: z.array(z.string())}))}),
   pack: z.strictObject({images: count, samples: count, quarantined: count}),
-  score: z.strictObject({shards: count, images: count, seconds: finite, secondsDecoding: finite, secondsInferring: finite}),
+  /** `busy` are seconds. */
+  score: z.strictObject({shards: count, images: count, seconds: finite, busy: parts}),
+  /** `tried` layouts were measured; the one taken scored so many images a second, and the first of them so many. */
+  trial: z.strictObject({layout, imagesPerSecond: finite, firstImagesPerSecond: finite, tried: count}),
   measure: z.strictObject({images: count, top1: fraction, top5: fraction, largestDifference: finite.nullable(), top1Agreement: fraction.nullable()}),
   predict: z.strictObject({images: count}),
   thumbnails: z.strictObject({images: count}),
@@ -394,18 +427,31 @@ export type TaskResult<Name extends TaskName> = z.infer<(typeof taskResults)[Nam
 
 type Json = z.infer<ReturnType<typeof z.json>>;
 
-const mapKeys = (value: unknown, rename: (key: string) => string): unknown => {
-  if (Array.isArray(value)) return value.map(item => mapKeys(item, rename));
-  if (value === null || typeof value !== 'object') return value;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [rename(key), mapKeys(item, rename)]));
-};
+/** Renames keys at every depth; the few names that there are, are made once: a shard's line has thousands of objects. */
+function keyMapper(rename: (key: string) => string): (value: unknown) => unknown {
+  const names = new Map<string, string>();
+  const nameOf = (key: string): string => {
+    const known = names.get(key) ?? rename(key);
+    // Not more than a protocol has: keys may come from outside.
+    if (names.size < 1000) names.set(key, known);
+    return known;
+  };
+  return function map(value: unknown): unknown {
+    if (Array.isArray(value)) return value.map(map);
+    if (value === null || typeof value !== 'object') return value;
+    const mapped: Record<string, unknown> = {};
+    for (const [key, item] of Object.entries(value)) mapped[nameOf(key)] = map(item);
+    return mapped;
+  };
+}
+
+const toSnakeCase = keyMapper(key => key.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`));
+const toCamelCase = keyMapper(key => key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()));
 
 /** One message as a line of JSON with snake_case keys, without its newline. */
-export const toWire = (message: object): string =>
-  JSON.stringify(mapKeys(message, key => key.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`)));
+export const toWire = (message: object): string => JSON.stringify(toSnakeCase(message));
 
 /** A line of JSON with camelCase keys, not yet validated. Throws SyntaxError where it is no JSON. */
-export const fromWire = (line: string): unknown =>
-  mapKeys(JSON.parse(line), key => key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()));
+export const fromWire = (line: string): unknown => toCamelCase(JSON.parse(line));
 
 export type {Json};

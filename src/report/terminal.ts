@@ -3,7 +3,7 @@ import {stripVTControlCharacters, styleText} from 'node:util';
 import {createLogUpdate} from 'log-update';
 import {toWire} from '../children/protocol.js';
 import type {Emit, Event} from '../events.js';
-import {bytes, count, duration, percent, rate} from '../words.js';
+import {busiestPart, bytes, count, duration, percent, rate} from '../words.js';
 
 export interface View {
   readonly emit: Emit;
@@ -74,7 +74,7 @@ export function moving(event: Event): string | null {
     case 'progress': {
       const left = event.total === null || event.imagesPerSecond === 0 ? null : (event.total - event.done) / event.imagesPerSecond;
       const share = event.total === null || event.total === 0 ? '' : ` of ${count(event.total)} (${Math.floor((100 * event.done) / event.total)} %)`;
-      return `${of(event)} ${count(event.done)}${share} images, ${rate(event.imagesPerSecond)}/s${left === null ? '' : `, ${duration(left)} left`}`;
+      return `${of(event)} ${count(event.done)}${share} images, ${rate(event.imagesPerSecond)}/s${left === null ? '' : `, ${duration(left)} left`}${event.busy ? `, ${busiestPart(event.busy)}` : ''}`;
     }
     case 'step':
       return `${of(event)} epoch ${event.epoch}, step ${count(event.step)} of ${count(event.totalSteps)} (${Math.floor((100 * event.step) / event.totalSteps)} %), loss ${event.loss.toFixed(3)}, ${rate(event.imagesPerSecond)} images/s`;

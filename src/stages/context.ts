@@ -77,7 +77,7 @@ export function runWorker<Name extends TaskName>(
   of: Of & {readonly lines?: Iterable<object> | AsyncIterable<object>},
 ): Promise<TaskResult<Name>> {
   const device = 'device' in task && typeof task.device === 'string' ? task.device : 'cpu';
-  return runChild<Name>(workerCommand({threads: context.threads, device, python: context.python}), task, {
+  return runChild<Name>(workerCommand({threads: Math.max(context.threads, 'layout' in task ? task.layout.decodeThreads : 0), device, python: context.python}), task, {
     attempt: attemptFolder(context, of),
     stop: context.stop,
     onEvent: translate(context, of),

@@ -3,14 +3,14 @@ import {PROTOCOL, type TaskResult} from '../children/protocol.js';
 import {evaluationBatch} from '../config.js';
 import type {Accuracy, Calibration, Results} from '../events.js';
 import {publishFile} from '../publish.js';
-import {writeFile} from 'node:fs/promises';
+import {copyFile, writeFile} from 'node:fs/promises';
 import type {Stage, StageResult} from '../pipeline/stage.js';
 import {percent} from '../words.js';
 import {runTrainer, type RunContext} from './context.js';
 import {measureOnnx, type Exported} from './onnx.js';
 import {teacherOnnx} from './export.js';
-import {readyMadeOnnx} from './teacher.js';
-import {train, trainingIngredients} from './train.js';
+import {readyMadeOnnx, teacherTraining} from './teacher.js';
+import {areSame, checkpointOf, train, trainingIngredients, type Training} from './train.js';
 
 export interface EvaluateSummary {
   readonly results: Results;
@@ -104,12 +104,19 @@ async function evaluateGiven(context: RunContext, pack: string): Promise<Accurac
  * trainings, to the nearest epoch. A gain over a teacher that was trained for less is no gain.
  */
 async function trainBaseline(context: RunContext, inputs: readonly string[]): Promise<{steps: NonNullable<EvaluateSummary['steps']>; epoch: number; seconds: number}> {
-  const {store} = context;
+  const {config, store, emit} = context;
   const trained = (stage: 'pretrain' | 'finetune') => store.stages.read(stage)?.summary as {steps: number; batchSize: number};
   const student = trained('pretrain').steps + trained('finetune').steps;
   const images = store.images.splitCounts('train', store.images.classes().length).reduce((sum, images) => sum + images, 0);
   const stepsPerEpoch = Math.ceil(images / trained('pretrain').batchSize);
   const epochs = Math.max(1, Math.round(student / stepsPerEpoch));
-  const result = await train(context, {stage: 'evaluate', part: 'baseline', step: 'pretrain', folder: 'supervised', trainPack: 'train', init: null, epochs, inputs});
+  const baseline: Training = {stage: 'evaluate', part: 'baseline', step: 'pretrain', folder: 'supervised', trainPack: 'train', init: null, epochs, inputs};
+  const teacher = teacherTraining(inputs);
+  if (config.teacher.file === null && areSame(context, baseline, teacher)) {
+    // To the end of a teacher's checkpoint there is nothing left to train.
+    await publishFile(checkpointOf(context, baseline), temporary => copyFile(checkpointOf(context, teacher), temporary));
+    emit({type: 'note', stage: 'evaluate', message: 'The baseline is the teacher: both have the same recipe and as many steps.'});
+  }
+  const result = await train(context, baseline);
   return {steps: {student, supervised: result.steps}, epoch: result.bestEpoch, seconds: result.seconds};
 }

@@ -5,6 +5,7 @@ import type {Calibration, StageName} from '../events.js';
 import {gateError} from '../errors.js';
 import {percent} from '../words.js';
 import {runTrainer, runWorker, type RunContext} from './context.js';
+import {defaultLayout} from './scoring-layout.js';
 
 /** Largest difference of log-probabilities that rounding explains: kernels sum in another order, and a GPU's more so. */
 const LARGEST_DIFFERENCE = 0.02;
@@ -36,7 +37,7 @@ export async function exportOnnx(
       model: paths.model(folder, 'model.safetensors'),
       temperature: temperature === 'fit' ? null : temperature,
       kept: classesKept(config, store.images.classes().length),
-      batchSize: config.score.batch_size,
+      batchSize: defaultLayout(context).batchSize,
       validationPack: paths.pack('validation'),
       output,
       reference,
@@ -67,6 +68,6 @@ export const measureOnnx = (
 ): Promise<TaskResult<'measure'>> =>
   runWorker<'measure'>(
     context,
-    {protocol: PROTOCOL, task: 'measure', model, device: context.device, threads: context.threads, batchSize: context.config.score.batch_size, pack: context.paths.pack(pack), reference},
+    {protocol: PROTOCOL, task: 'measure', model, device: context.device, threads: context.threads, batchSize: defaultLayout(context).batchSize, pack: context.paths.pack(pack), reference},
     {stage, part: 'compare'},
   );

@@ -1,9 +1,10 @@
 /** Scores shards of images in the image worker, and gets past pictures that a decoder dies of. */
-import {PROTOCOL, type ChildEvent, type Decoding, type Quarantined, type ScoreShard, type TaskResult} from '../children/protocol.js';
+import {PROTOCOL, type ChildEvent, type Decoding, type Layout, type Quarantined, type ScoreShard, type TaskResult} from '../children/protocol.js';
 import {classesKept} from '../config.js';
 import {ChildError} from '../errors.js';
 import type {StageName} from '../events.js';
 import type {LocatedImage} from '../store/images.js';
+import type {Shard} from '../store/shards.js';
 import {runWorker, type RunContext} from './context.js';
 
 export type Scored = TaskResult<'score'>;
@@ -16,9 +17,10 @@ export interface Scoring {
   /** The ONNX file. */
   readonly model: string;
   readonly decoding: Decoding;
+  readonly layout: Layout;
   readonly fingerprint: string;
-  /** Numbers of the shards to score. */
-  readonly shards: readonly number[];
+  /** The shards to score, and how many images each holds. */
+  readonly shards: readonly Pick<Shard, 'number' | 'images'>[];
   /** Makes a shard's descriptor, just before it is handed over. */
   readonly describe: (shard: number) => ScoreShard;
   /** A shard's file was published. `event.quarantined` holds the pictures that a decoder died of as well. */
@@ -36,26 +38,32 @@ export const scoreShardOf = (shard: number, output: string, images: readonly Loc
  * shard in hand is done again with each picture announced before it is opened; the last one announced is set aside.
  */
 export async function scoreShards(context: RunContext, scoring: Scoring): Promise<Scored> {
-  const total = {shards: 0, images: 0, seconds: 0, secondsDecoding: 0, secondsInferring: 0};
+  const attempts: Scored[] = [];
   const done = new Set<number>();
   const crashed: Crashed = new Map();
   let careful = false;
   for (;;) {
-    const todo = scoring.shards.filter(shard => !done.has(shard));
+    const todo = scoring.shards.filter(({number}) => !done.has(number));
     let opened: string | null = null;
     try {
       // Only the shard that killed the worker needs the slow way.
       const result = await scoreOnce(context, {...scoring, shards: careful ? todo.slice(0, 1) : todo}, {careful, crashed, onOpening: id => (opened = id), onDone: shard => done.add(shard)});
-      for (const key of ['shards', 'images', 'seconds', 'secondsDecoding', 'secondsInferring'] as const) total[key] += result[key];
-      if (done.size === scoring.shards.length) return total;
+      attempts.push(result);
+      if (done.size === scoring.shards.length) return sumOf(attempts);
       careful = false;
     } catch (error) {
       const died = error instanceof ChildError && error.killedBy !== undefined && error.killedBy !== 'SIGKILL';
       if (!died || (careful && opened === null)) throw error;
-      if (opened !== null) setAside(context, scoring.stage, todo[0]!, opened, error.killedBy, crashed);
+      if (opened !== null) setAside(context, scoring.stage, todo[0]!.number, opened, error.killedBy, crashed);
       careful = true;
     }
   }
+}
+
+function sumOf(attempts: readonly Scored[]): Scored {
+  const sum = (figure: (attempt: Scored) => number) => attempts.reduce((total, attempt) => total + figure(attempt), 0);
+  const busy = {reading: sum(({busy}) => busy.reading), decoding: sum(({busy}) => busy.decoding), inferring: sum(({busy}) => busy.inferring), writing: sum(({busy}) => busy.writing)};
+  return {shards: sum(({shards}) => shards), images: sum(({images}) => images), seconds: sum(({seconds}) => seconds), busy};
 }
 
 /** Images that a decoder died of, by id, with the shard that they are in. */
@@ -73,12 +81,12 @@ interface Attempt {
   readonly onDone: (shard: number) => void;
 }
 
-async function scoreOnce(context: RunContext, {stage, part, model, decoding, fingerprint, shards, describe, onShard}: Scoring, {careful, crashed, onOpening, onDone}: Attempt): Promise<Scored> {
-  const {config, store, device, threads} = context;
+async function scoreOnce(context: RunContext, {stage, part, model, decoding, layout, fingerprint, shards, describe, onShard}: Scoring, {careful, crashed, onOpening, onDone}: Attempt): Promise<Scored> {
+  const {config, store, device} = context;
   const classes = store.images.classes();
   const descriptors = function* (): Generator<ScoreShard> {
-    for (const shard of shards) {
-      const described = describe(shard);
+    for (const {number} of shards) {
+      const described = describe(number);
       yield {...described, images: described.images.filter(image => !crashed.has(image.id))};
     }
   };
@@ -96,11 +104,11 @@ async function scoreOnce(context: RunContext, {stage, part, model, decoding, fin
       task: 'score',
       model,
       device,
-      batchSize: config.score.batch_size,
+      images: shards.reduce((sum, {images}) => sum + images, 0),
+      layout,
       kept: classesKept(config, classes.length),
       classes,
       decoding,
-      threads,
       fingerprint,
       careful,
     },

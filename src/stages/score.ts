@@ -7,14 +7,16 @@ import {z} from 'zod';
 import {packageFolder} from '../children/python-env.js';
 import {classesKept} from '../config.js';
 import {dataError} from '../errors.js';
+import type {ScoringParts} from '../events.js';
 import {hashFile, stampOf} from '../pipeline/stamp.js';
 import type {Ingredients, Stage, StageResult} from '../pipeline/stage.js';
 import type {Shard} from '../store/shards.js';
-import {count, rate} from '../words.js';
+import {busyParts, count, rate} from '../words.js';
 import type {RunContext} from './context.js';
 import {gateFailures} from './failures.js';
 import {scoreShardOf, scoreShards, type Scored} from './score-shards.js';
 import {scoringDecoding, scoringOnnx} from './scoring-form.js';
+import {findLayout} from './scoring-layout.js';
 
 /** Another version of a library may round another way. Both are pinned to the digit in our own package.json. */
 const libraryVersions = (): {onnxruntime: string; sharp: string} => {
@@ -22,13 +24,16 @@ const libraryVersions = (): {onnxruntime: string; sharp: string} => {
   return {onnxruntime: pins['onnxruntime-node'], sharp: pins.sharp};
 };
 
+/** Of the pool, scored over and over before it: more than a batch, and few enough to stay in the system's cache. */
+const TRIAL_IMAGES = 512;
+
 export interface ScoreSummary {
   readonly images: number;
   readonly quarantined: number;
   readonly shards: number;
   readonly imagesPerSecond: number;
-  readonly secondsDecoding: number;
-  readonly secondsInferring: number;
+  /** Shares of the time in which each part of the scoring was at work; null where nothing had to be scored. */
+  readonly busy: ScoringParts | null;
 }
 
 export const score: Stage<RunContext> = {
@@ -39,7 +44,6 @@ export const score: Stage<RunContext> = {
     const {config, store} = context;
     const {size, resize, shrinkOnLoad, ...limits} = scoringDecoding(context);
     return {
-      'score.batch_size': String(config.score.batch_size),
       'score.shard_size': String(config.score.shard_size),
       'image.size': `${size} of ${resize}`,
       limits: Object.values(limits).join(' '),
@@ -71,18 +75,23 @@ export const score: Stage<RunContext> = {
       quarantined: store.quarantine.failures('score'),
       shards: all.length,
       imagesPerSecond: work === null ? 0 : work.images / seconds,
-      secondsDecoding: work?.secondsDecoding ?? 0,
-      secondsInferring: work?.secondsInferring ?? 0,
+      busy: work === null ? null : sharesOf(work),
     };
+    const speed = summary.busy === null ? '' : ` at ${rate(summary.imagesPerSecond)} images/s (${busyParts(summary.busy)})`;
     return {
       outputs: [{name: 'scores', files: all.map(shard => shardFile(context, shard.number))}],
       summary,
-      headline: `${count(scored)} images scored${work === null ? '' : ` at ${rate(summary.imagesPerSecond)} images/s`}${summary.quarantined > 0 ? `, ${count(summary.quarantined)} set aside` : ''}`,
+      headline: `${count(scored)} images scored${speed}${summary.quarantined > 0 ? `, ${count(summary.quarantined)} set aside` : ''}`,
     };
   },
 };
 
 export const shardFile = ({paths}: Pick<RunContext, 'paths'>, number: number): string => path.join(paths.scores, `shard-${String(number).padStart(5, '0')}.parquet`);
+
+function sharesOf({busy, seconds}: Scored): ScoringParts {
+  const share = (part: keyof ScoringParts) => Math.min(1, busy[part] / seconds);
+  return {reading: share('reading'), decoding: share('decoding'), inferring: share('inferring'), writing: share('writing')};
+}
 
 /** Removes score files of an earlier cut of the pool: whoever reads the whole folder would count their images twice. */
 async function removeOthers(context: RunContext, shards: readonly Shard[]): Promise<void> {
@@ -103,17 +112,21 @@ async function unscoredShards(context: RunContext, fingerprint: string): Promise
 }
 
 /** Scores these shards; each is recorded as soon as its file is there. */
-function scorePool(context: RunContext, todo: readonly Shard[], fingerprint: string): Promise<Scored> {
+async function scorePool(context: RunContext, todo: readonly Shard[], fingerprint: string): Promise<Scored> {
   const {store} = context;
   const pool = store.images.poolSize();
+  const [model, decoding] = [scoringOnnx(context), scoringDecoding(context)];
+  const images = todo.reduce((sum, shard) => sum + shard.images, 0);
+  const layout = await findLayout(context, {model, decoding, images, sample: store.images.poolSample(TRIAL_IMAGES)});
   const byNumber = new Map(todo.map(shard => [shard.number, shard]));
-  return scoreShards(context, {
+  return await scoreShards(context, {
     stage: 'score',
     part: '',
-    model: scoringOnnx(context),
-    decoding: scoringDecoding(context),
+    model,
+    decoding,
+    layout,
     fingerprint,
-    shards: [...byNumber.keys()],
+    shards: todo,
     describe(number) {
       // Before anything of it is touched: what it vouched for no longer holds.
       store.shards.setUnscored(number);

@@ -12,6 +12,7 @@ import {decodingOf, runTrainer, type RunContext} from './context.js';
 import {measureOnnx} from './onnx.js';
 import {packSplit} from './pack-images.js';
 import {scoreShardOf, scoreShards} from './score-shards.js';
+import {defaultLayout} from './scoring-layout.js';
 
 export type Precision = 'fp32' | 'int8' | 'fp16';
 
@@ -171,13 +172,14 @@ async function scoreSample(context: RunContext, model: string, decoding: Decodin
   const wanted = Math.min(LARGEST_SAMPLE, Math.max(SMALLEST_SAMPLE, Math.round(store.images.poolSize() * SAMPLE_SHARE)));
   const images = store.images.poolSample(wanted);
   const output = path.join(paths.attempts, `export-${part}`, 'scores.parquet');
-  const {secondsDecoding, secondsInferring} = await scoreShards(context, {
+  const {busy} = await scoreShards(context, {
     stage: 'export',
     part,
     model,
     decoding,
+    layout: defaultLayout(context),
     fingerprint: part,
-    shards: [0],
+    shards: [{number: 0, images: images.length}],
     describe: () => scoreShardOf(0, output, images),
     // What cannot be decoded is set aside when the pool is scored.
     onShard: () => {},
@@ -187,7 +189,7 @@ async function scoreSample(context: RunContext, model: string, decoding: Decodin
   selection.add(await readScores(output, topP));
   const pairs = new Set<string>();
   for (let position = 0; position < classes; position++) for (const image of unpackIds(selection.ranking(position).ranked.ids)) pairs.add(`${position} ${image}`);
-  return {images: images.length, seconds: secondsInferring + secondsDecoding, pairs};
+  return {images: images.length, seconds: busy.inferring + busy.decoding, pairs};
 }
 
 const overlapOf = (a: ReadonlySet<string>, b: ReadonlySet<string>): number => (a.size === 0 ? 1 : [...a].filter(pair => b.has(pair)).length / a.size);

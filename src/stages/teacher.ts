@@ -9,10 +9,13 @@ import {hashFile} from '../pipeline/stamp.js';
 import type {Ingredients, Stage, StageResult} from '../pipeline/stage.js';
 import {percent} from '../words.js';
 import {runTrainer, type RunContext} from './context.js';
-import {architectureOf, train, trainingIngredients} from './train.js';
+import {architectureOf, train, trainingIngredients, type Training} from './train.js';
 
 /** The teacher's file where it is a ready-made ONNX: PyTorch never sees its network, and models/RUN/teacher/ holds no weights of it but in model.onnx. */
 export const readyMadeOnnx = ({config}: RunContext): string | null => (config.teacher.file !== null && isOnnxFile(config.teacher.file) ? config.teacher.file : null);
+
+/** `inputs`: digests of the training and the validation set. */
+export const teacherTraining = (inputs: readonly string[]): Training => ({stage: 'teacher', part: '', step: 'teacher', folder: 'teacher', trainPack: 'train', init: null, inputs});
 
 export const teacher: Stage<RunContext> = {
   name: 'teacher',
@@ -46,15 +49,7 @@ export const teacher: Stage<RunContext> = {
     const {config, paths} = context;
     const {file} = config.teacher;
     if (file === null) {
-      const result = await train(context, {
-        stage: 'teacher',
-        part: '',
-        step: 'teacher',
-        folder: 'teacher',
-        trainPack: 'train',
-        init: null,
-        inputs: [ingredients['prepare.train']!, ingredients['prepare.validation']!],
-      });
+      const result = await train(context, teacherTraining([ingredients['prepare.train']!, ingredients['prepare.validation']!]));
       return {
         outputs: [{name: 'model', files: [paths.model('teacher', 'model.safetensors')]}],
         summary: result,

@@ -26,7 +26,7 @@ export const architectureOf = ({size, resize, store}: RunContext, {model, stem}:
   classes: store.images.classes(),
 });
 
-interface Training {
+export interface Training {
   readonly stage: StageName;
   /** Empty where the stage trains once. */
   readonly part: string;
@@ -44,9 +44,9 @@ interface Training {
   readonly inputs: readonly string[];
 }
 
-/** Trains to the end, or goes on from the checkpoint of an interrupted attempt with the same settings and data. */
-export async function train(context: RunContext, {stage, part, step, folder, trainPack, pseudo, init, epochs, inputs}: Training): Promise<TaskResult<'train'>> {
-  const {config, paths, device, threads, size} = context;
+/** What decides the weights that a training ends with, and the hash of it. */
+function settingsOf(context: RunContext, {step, pseudo, epochs, inputs}: Training) {
+  const {config, device, size} = context;
   const {model, stem, ...numbers} = trainingSettings(config, step, size);
   const labels = pseudo ? pseudoLabels(config) : plainLabels;
   const settings = {seed: config.seed, architecture: architectureOf(context, {model, stem}), ...numbers, ...labels, ...(epochs !== undefined && {epochs})};
@@ -55,6 +55,19 @@ export async function train(context: RunContext, {stage, part, step, folder, tra
     .update(toWire({...settings, device: device.startsWith('cuda') ? 'cuda' : 'cpu'}))
     .update(inputs.join('\n'))
     .digest('hex');
+  return {settings, fingerprint};
+}
+
+/** Whether two trainings end with the same weights. */
+export const areSame = (context: RunContext, one: Training, other: Training): boolean => settingsOf(context, one).fingerprint === settingsOf(context, other).fingerprint;
+
+export const checkpointOf = ({paths}: RunContext, {folder}: Training): string => paths.model(folder, 'checkpoint.pt');
+
+/** Trains to the end, or goes on from the checkpoint of an interrupted attempt with the same settings and data. */
+export async function train(context: RunContext, training: Training): Promise<TaskResult<'train'>> {
+  const {config, paths, device, threads} = context;
+  const {stage, part, folder, trainPack, init} = training;
+  const {settings, fingerprint} = settingsOf(context, training);
   const task: TaskOf<'train'> = {
     protocol: PROTOCOL,
     task: 'train',
@@ -63,11 +76,11 @@ export async function train(context: RunContext, {stage, part, step, folder, tra
     fingerprint,
     ...settings,
     trainPack: paths.pack(trainPack),
-    labelledPack: labels.labelledShare > 0 ? paths.pack('train') : null,
+    labelledPack: settings.labelledShare > 0 ? paths.pack('train') : null,
     validationPack: paths.pack('validation'),
     init,
     compile: config.train.compile,
-    checkpoint: paths.model(folder, 'checkpoint.pt'),
+    checkpoint: checkpointOf(context, training),
     checkpointMinutes: config.train.checkpoint_minutes,
     tensorboard: config.train.tensorboard ? path.join(paths.data, 'tensorboard', folder) : null,
     output: paths.model(folder, 'model.safetensors'),

@@ -1,6 +1,6 @@
 /** The worker's voice: events as lines of JSON on file descriptor 3. */
 import {createWriteStream} from 'node:fs';
-import {toWire, type ChildEvent} from '../children/protocol.js';
+import {toWire, type ChildEvent, type PartSeconds} from '../children/protocol.js';
 
 const EVENTS_FD = 3;
 
@@ -14,20 +14,26 @@ export function openEvents(onLost: () => void): Emit {
   return event => new Promise((resolve, reject) => stream.write(`${toWire(event)}\n`, error => (error ? reject(error) : resolve())));
 }
 
-const REPORT_EVERY_MS = 1000;
+const REPORT_EVERY_SECONDS = 1;
 
-/** Counts images and sends `progress` at most once a second, with the rate since the last report. */
-export function trackProgress(emit: Emit, total: number | null): (images: number) => Promise<void> {
+/** Counts images and sends `progress` at most once a second, with the rate since the last report, and how busy the parts of the work were. */
+export function trackProgress(emit: Emit, total: number | null, secondsBusy?: () => PartSeconds): (images: number) => Promise<void> {
   let done = 0;
-  let reportedDone = 0;
-  let reportedAt = performance.now();
+  let reported = {done, at: performance.now(), busy: secondsBusy?.()};
   return async images => {
     done += images;
     const now = performance.now();
-    if (now - reportedAt < REPORT_EVERY_MS) return;
-    const imagesPerSecond = ((done - reportedDone) * 1000) / (now - reportedAt);
-    reportedAt = now;
-    reportedDone = done;
-    await emit({type: 'progress', done, total, imagesPerSecond});
+    const seconds = (now - reported.at) / 1000;
+    if (seconds < REPORT_EVERY_SECONDS) return;
+    const before = reported;
+    reported = {done, at: now, busy: secondsBusy?.()};
+    const busy = reported.busy && before.busy && {busy: shares(reported.busy, before.busy, seconds)};
+    await emit({type: 'progress', done, total, imagesPerSecond: (done - before.done) / seconds, ...busy});
   };
+}
+
+/** Shares of the time in which each part was at work. What was begun earlier is counted when it ends, hence the limit. */
+function shares(now: PartSeconds, before: PartSeconds, seconds: number): PartSeconds {
+  const share = (part: keyof PartSeconds) => Math.min(1, (now[part] - before[part]) / seconds);
+  return {reading: share('reading'), decoding: share('decoding'), inferring: share('inferring'), writing: share('writing')};
 }

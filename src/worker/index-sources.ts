@@ -48,10 +48,10 @@ async function indexSource(
     }
     if (listed.length === ENTRIES_PER_EVENT) await send();
   };
-  async function* readable(): AsyncGenerator<Entry & {entry: Entry}> {
+  async function* readable(): AsyncGenerator<[Entry & {entry: Entry}]> {
     for await (const entry of source.entries(signal)) {
       if (entry.problem !== null) await list({...entry, id: null});
-      else yield {...entry, file: `${source.root}/${entry.file}`, entry};
+      else yield [{...entry, file: `${source.root}/${entry.file}`, entry}];
     }
   }
 

@@ -34,6 +34,8 @@ async function runTask(task: WorkerTask, signal: AbortSignal, emit: Emit): Promi
       return await (await import('./pack-images.js')).packImages(task, signal, emit);
     case 'score':
       return await (await import('./score-shard.js')).scoreShards(task, signal, emit);
+    case 'trial':
+      return await (await import('./trial.js')).trial(task, signal);
     case 'measure':
       return await (await import('./measure.js')).measure(task, signal, emit);
     case 'predict':

@@ -19,20 +19,22 @@ export async function packImages(task: TaskOf<'pack'>, signal: AbortSignal, emit
     quarantinedCount += quarantined.length;
     quarantined = [];
   };
-  async function* items(): AsyncGenerator<PackItem> {
+  async function* items(): AsyncGenerator<[PackItem]> {
     for await (const item of readDescriptors(process.stdin, packItem, signal)) {
       const unknown = [...item.labels, ...(item.answers?.classes ?? [])].find(label => label >= task.classes.length);
       if (unknown !== undefined)
         throw new WorkerFailure('config', `Image ${item.id} has label ${unknown}, but there are ${task.classes.length} classes.`);
-      yield item;
+      yield [item];
     }
   }
   async function* rows(): AsyncGenerator<PackRow> {
-    for await (const {item, pixels, problem} of decodeAhead(items(), {decoding: task.decoding, threads: task.threads, signal})) {
-      if (problem === null) yield {id: item.id, pixels, labels: item.labels, answers: item.answers};
-      else quarantined.push({id: item.id, problem});
+    for await (const lot of decodeAhead(items(), {decoding: task.decoding, threads: task.threads, signal})) {
+      for (const {item, pixels, problem} of lot) {
+        if (problem === null) yield {id: item.id, pixels, labels: item.labels, answers: item.answers};
+        else quarantined.push({id: item.id, problem});
+      }
       if (quarantined.length >= QUARANTINED_PER_EVENT) await sendQuarantined();
-      await count(1);
+      await count(lot.length);
     }
   }
 

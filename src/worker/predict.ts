@@ -1,6 +1,6 @@
 /** The `predict` task: the best classes of each file named on stdin, as soon as they are known. */
 import {predictItem, type PredictItem, type TaskOf, type TaskResult} from '../children/protocol.js';
-import {decodeAhead, type ImagePlace} from './decode-ahead.js';
+import {decodeAhead, type Decoded, type ImagePlace} from './decode-ahead.js';
 import {readDescriptors} from './descriptors.js';
 import type {Emit} from './events.js';
 import {WorkerFailure} from './failure.js';
@@ -15,16 +15,14 @@ export async function predict(task: TaskOf<'predict'>, signal: AbortSignal, emit
   try {
     const {model} = session;
     checkDecoding(model, task.decoding);
-    async function* images(): AsyncGenerator<ImagePlace & PredictItem> {
+    async function* images(): AsyncGenerator<[ImagePlace & PredictItem]> {
       for await (const item of readDescriptors(process.stdin, predictItem, signal))
-        yield {...item, offset: null, length: null, encoding: 'encoded', id: null};
+        yield [{...item, offset: null, length: null, encoding: 'encoded', id: null}];
     }
-    let predicted = 0;
-    for await (const {item, pixels, problem} of decodeAhead(images(), {decoding: task.decoding, threads: task.threads, signal})) {
-      predicted++;
+    async function answer({item, pixels, problem}: Decoded<PredictItem>): Promise<void> {
       if (problem !== null) {
         await emit({type: 'predicted', image: item.image, classes: [], error: problem});
-        continue;
+        return;
       }
       const {logProbs, classes} = await session.run(Uint8Array.from(pixels));
       const best = Array.from(classes.subarray(0, task.top), (index, k) => {
@@ -39,6 +37,12 @@ export async function predict(task: TaskOf<'predict'>, signal: AbortSignal, emit
         classes: isBad ? [] : best,
         error: isBad ? {code: 'BAD_SCORE', detail: 'the network answered NaN'} : null,
       });
+    }
+
+    let predicted = 0;
+    for await (const lot of decodeAhead(images(), {decoding: task.decoding, threads: task.threads, signal})) {
+      for (const decoded of lot) await answer(decoded);
+      predicted += lot.length;
     }
     return {images: predicted};
   } finally {

@@ -108,32 +108,45 @@ function continues<T extends Place>(run: Range<T>[], file: string, next: Range<T
 }
 
 /**
- * Reads every item's bytes and yields them in order, a read (one item, or a run of neighbours) at a time.
- * What cannot be read is yielded as a problem. Memory: `threads` reads, each of one image or 1 MiB.
+ * Reads the bytes of items that come in lots, and yields them in order, a read (one item, or a run of neighbours) at a time.
+ * What cannot be read is yielded as a problem. Memory: `threads` reads, each of one image or 1 MiB. Adds the time that reads took,
+ * summed over those in flight, to `spent`.
  */
-export async function* readAhead<T extends Place>(items: AsyncIterable<T>, {threads, maxFileBytes, signal}: ReadOptions): AsyncGenerator<Read<T>[]> {
+export async function* readAhead<T extends Place>(
+  items: AsyncIterable<readonly T[]>,
+  {threads, maxFileBytes, signal}: ReadOptions,
+  spent = {reading: 0},
+): AsyncGenerator<Read<T>[]> {
   const inFlight: Promise<Read<T>[]>[] = [];
   let run: Range<T>[] = [];
 
+  const start = async (reading: Promise<Read<T>[]>) => {
+    const begun = performance.now();
+    const reads = await reading;
+    spent.reading += (performance.now() - begun) / 1000;
+    return reads;
+  };
   const startRun = () => {
     const [first] = run;
-    if (first !== undefined) inFlight.push(readRun(first.item.file, run, maxFileBytes));
+    if (first !== undefined) inFlight.push(start(readRun(first.item.file, run, maxFileBytes)));
     run = [];
   };
-  const startWhole = (item: T) => inFlight.push(readWhole(item, maxFileBytes).then(read => [read]));
+  const startWhole = (item: T) => inFlight.push(start(readWhole(item, maxFileBytes).then(read => [read])));
 
   try {
-    for await (const item of items) {
-      signal.throwIfAborted();
-      if (item.offset === null || item.length === null) {
-        startRun();
-        startWhole(item);
-      } else {
-        const range = {item, offset: item.offset, length: item.length};
-        if (!continues(run, item.file, range)) startRun();
-        run.push(range);
+    for await (const lot of items) {
+      for (const item of lot) {
+        signal.throwIfAborted();
+        if (item.offset === null || item.length === null) {
+          startRun();
+          startWhole(item);
+        } else {
+          const range = {item, offset: item.offset, length: item.length};
+          if (!continues(run, item.file, range)) startRun();
+          run.push(range);
+        }
+        while (inFlight.length >= threads) yield (await inFlight.shift()) ?? [];
       }
-      while (inFlight.length >= threads) yield (await inFlight.shift()) ?? [];
     }
     startRun();
     while (inFlight.length > 0) yield (await inFlight.shift()) ?? [];

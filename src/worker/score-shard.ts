@@ -5,17 +5,14 @@
  * batch, batches wait for the network, and nothing is read while both are full. A score depends on its image alone, not on when it was
  * decoded or what else lay in its batch: every batch has the same shape, the last one of a shard is padded.
  */
-import {scoreShard, type ImageReference, type Quarantined, type ScoreShard, type TaskOf, type TaskResult} from '../children/protocol.js';
+import {scoreShard, type ImageReference, type PartSeconds, type Quarantined, type ScoreShard, type TaskOf, type TaskResult} from '../children/protocol.js';
 import {writeScores} from '../images/score-file.js';
-import {decodeAhead, type ImagePlace} from './decode-ahead.js';
+import {batchesOf} from './batches.js';
+import {decodeAhead, READS_AT_ONCE} from './decode-ahead.js';
 import {readDescriptors} from './descriptors.js';
 import {trackProgress, type Emit} from './events.js';
 import {WorkerFailure} from './failure.js';
 import {checkDecoding, matchClasses, openSession, type Answers} from './session.js';
-
-const CHANNELS = 3;
-/** One in the network, one ready for it. */
-const BATCHES_IN_FLIGHT = 2;
 
 /** A shard that is being scored: rows so far, in the shard's order less the quarantined. */
 interface ShardInHand {
@@ -28,8 +25,6 @@ interface ShardInHand {
   classes: Int32Array[];
   logProbs: Float32Array[];
   quarantined: Quarantined[];
-  /** Ends with the last of its batches so far. */
-  answered: Promise<void>;
 }
 
 const begin = (shard: ScoreShard, kept: number): ShardInHand => ({
@@ -40,12 +35,17 @@ const begin = (shard: ScoreShard, kept: number): ShardInHand => ({
   classes: Array.from({length: kept}, () => new Int32Array(shard.images.length)),
   logProbs: Array.from({length: kept}, () => new Float32Array(shard.images.length)),
   quarantined: [],
-  answered: Promise.resolve(),
 });
 
+/** An image in a batch, and the shard that wants its row. */
+interface Place {
+  hand: ShardInHand;
+  image: ImageReference;
+}
+
 /** Adds the answers to one batch. A row with a NaN or an infinity is quarantined: neither can be ranked. */
-function addRows(hand: ShardInHand, batch: readonly ImageReference[], {logProbs, classes}: Answers, modelKept: number, classIndex: Int32Array): void {
-  batch.forEach(({id, place}, i) => {
+function addRows(batch: readonly Place[], {logProbs, classes}: Answers, modelKept: number, classIndex: Int32Array): void {
+  batch.forEach(({hand, image: {id, place}}, i) => {
     const scores = logProbs.subarray(i * modelKept, i * modelKept + hand.logProbs.length);
     const bad = scores.find(score => !Number.isFinite(score));
     if (bad !== undefined) {
@@ -67,45 +67,37 @@ function addRows(hand: ShardInHand, batch: readonly ImageReference[], {logProbs,
 /** Scores every shard named on stdin, in order; each is published whole and told by a `shard` event. */
 export async function scoreShards(task: TaskOf<'score'>, signal: AbortSignal, emit: Emit): Promise<TaskResult<'score'>> {
   const begun = performance.now();
-  const session = await openSession(task.model, task);
+  const {layout} = task;
+  const session = await openSession(task.model, {device: task.device, threads: layout.networkThreads, batchSize: layout.batchSize});
   try {
     const {model} = session;
     checkDecoding(model, task.decoding);
     if (model.kept < task.kept) throw new WorkerFailure('model', `The model keeps ${model.kept} classes an image; the task wants ${task.kept}.`);
     const classIndex = matchClasses(model.classes, task.classes);
-    const imageBytes = model.size * model.size * CHANNELS;
 
-    const count = trackProgress(emit, null);
-    const decoding = {seconds: 0};
+    const spent = {reading: 0, decoding: 0, writing: 0};
+    const secondsBusy = (): PartSeconds => ({
+      reading: spent.reading / READS_AT_ONCE,
+      decoding: spent.decoding / layout.decodeThreads,
+      inferring: session.secondsInferring(),
+      writing: spent.writing,
+    });
+    const count = trackProgress(emit, task.images, secondsBusy);
     const totals = {shards: 0, images: 0};
-    const spare: Uint8Array<ArrayBuffer>[] = [];
-    const inFlight: Promise<void>[] = [];
-    let batch: {images: ImageReference[]; pixels: Uint8Array<ArrayBuffer>} = {images: [], pixels: new Uint8Array(task.batchSize * imageBytes)};
     let publishing = Promise.resolve();
+    const batches = batchesOf<Place>(session, layout.batchSize, async (places, answers) => {
+      addRows(places, answers, model.kept, classIndex);
+      await count(places.length);
+    });
 
-    async function infer(hand: ShardInHand): Promise<void> {
-      const {images, pixels} = batch;
-      if (images.length === 0) return;
-      pixels.fill(0, images.length * imageBytes);
-      const answered = session.run(pixels).then(async answers => {
-        spare.push(answers.pixels);
-        addRows(hand, images, answers, model.kept, classIndex);
-        await count(images.length);
-      });
-      answered.catch(() => {}); // Awaited below or in publish(); until then its failure is nobody's.
-      hand.answered = answered;
-      inFlight.push(answered);
-      if (inFlight.length >= BATCHES_IN_FLIGHT) await inFlight.shift();
-      batch = {images: [], pixels: spare.pop() ?? new Uint8Array(task.batchSize * imageBytes)};
-    }
-
-    async function publish({shard, answered, images, places, classes, logProbs, quarantined}: ShardInHand): Promise<void> {
-      await answered;
+    async function publish({shard, images, places, classes, logProbs, quarantined}: ShardInHand): Promise<void> {
       signal.throwIfAborted();
+      const writingBegun = performance.now();
       const rows = images.length;
       const columns = {classes: classes.map(column => column.subarray(0, rows)), logProbs: logProbs.map(column => column.subarray(0, rows))};
       const metadata = {classes: task.classes, shard: shard.shard, fingerprint: task.fingerprint};
       const sha256 = await writeScores(shard.output, {images, ...columns, metadata}, places);
+      spent.writing += (performance.now() - writingBegun) / 1000;
       await emit({type: 'shard', shard: shard.shard, path: shard.output, sha256, rows, quarantined});
       totals.shards++;
       totals.images += rows;
@@ -113,39 +105,44 @@ export async function scoreShards(task: TaskOf<'score'>, signal: AbortSignal, em
 
     /** Publishes while the next shard is already being decoded: at most two are in hand. */
     async function finish(hand: ShardInHand): Promise<void> {
-      await infer(hand);
+      const {answered} = await batches.flush();
       await publishing;
-      publishing = publish(hand);
+      publishing = answered.then(() => publish(hand));
       publishing.catch(() => {}); // Awaited by the next finish or at the end.
     }
 
-    async function* images(): AsyncGenerator<ImagePlace & {image: ImageReference; shard: ScoreShard}> {
+    /** Shards whose images are being read and decoded, in order. */
+    const taken: ScoreShard[] = [];
+    async function* lots(): AsyncGenerator<readonly ImageReference[]> {
       for await (const shard of readDescriptors(process.stdin, scoreShard, signal)) {
-        if (shard.images.length === 0) await publish(begin(shard, task.kept));
-        for (const image of shard.images) yield {...image, image, shard};
+        if (shard.images.length === 0) {
+          await publish(begin(shard, task.kept));
+          continue;
+        }
+        taken.push(shard);
+        yield shard.images;
       }
     }
 
     let hand: ShardInHand | null = null;
     const announce = task.careful ? {announce: (id: string) => emit({type: 'opening', id})} : {};
-    const options = {decoding: task.decoding, threads: task.threads, signal, ...announce};
-    for await (const {item, pixels, problem} of decodeAhead(images(), options, decoding)) {
-      hand ??= begin(item.shard, task.kept);
-      if (problem === null) {
-        batch.pixels.set(pixels, batch.images.length * imageBytes);
-        batch.images.push(item.image);
-        if (batch.images.length === task.batchSize) await infer(hand);
-      } else {
-        hand.quarantined.push({id: item.image.id, problem});
-        await count(1);
-      }
-      if (--hand.undecoded === 0) {
-        await finish(hand);
-        hand = null;
+    for await (const lot of decodeAhead(lots(), {decoding: task.decoding, threads: layout.decodeThreads, signal, ...announce}, spent)) {
+      for (const {item, pixels, problem} of lot) {
+        hand ??= begin(taken.shift()!, task.kept);
+        if (problem === null) {
+          await batches.add({hand, image: item}, pixels);
+        } else {
+          hand.quarantined.push({id: item.id, problem});
+          await count(1);
+        }
+        if (--hand.undecoded === 0) {
+          await finish(hand);
+          hand = null;
+        }
       }
     }
     await publishing;
-    return {...totals, seconds: (performance.now() - begun) / 1000, secondsDecoding: decoding.seconds, secondsInferring: session.secondsInferring()};
+    return {...totals, seconds: (performance.now() - begun) / 1000, busy: secondsBusy()};
   } finally {
     await session.close();
   }

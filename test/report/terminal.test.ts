@@ -47,6 +47,7 @@ describe('words of events that a newer one replaces', () => {
   it.each<[Event, string | null]>([
     [progress, 'score     25,000 of 100,000 (25 %) images, 500/s, 2 min 30 s left'],
     [{...progress, total: null}, 'score     25,000 images, 500/s'],
+    [{...progress, busy: {reading: 0.02, decoding: 0.97, inferring: 0.6, writing: 0}}, 'score     25,000 of 100,000 (25 %) images, 500/s, 2 min 30 s left, decoding 97 % busy'],
     [{...progress, stage: 'prepare', part: 'packing test', imagesPerSecond: 0}, 'prepare   packing test: 25,000 of 100,000 (25 %) images, 0/s'],
     [step(), 'teacher   epoch 3, step 1,200 of 9,000 (13 %), loss 2.104, 9,120 images/s'],
     [evaluated, 'teacher   epoch 3, validation top-1 61.2 %'],

@@ -16,11 +16,11 @@ const score = {
   task: 'score',
   model,
   device: 'cpu',
-  batchSize: 4,
+  images: 0,
+  layout: {batchSize: 4, decodeThreads: 2, networkThreads: 2},
   kept: 4,
   classes: ['ant', 'bee', 'cat', 'dog', 'elk', 'fox'],
   decoding,
-  threads: 2,
   fingerprint: 'f',
   careful: false,
 };

@@ -4,8 +4,8 @@ import {put} from '../images/pictures.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
 
 const signal = new AbortController().signal;
-async function* from<T>(items: T[]): AsyncGenerator<T> {
-  yield* items;
+async function* from<T>(items: T[]): AsyncGenerator<T[]> {
+  yield items;
 }
 async function readAll(items: Place[], options = {}): Promise<Read<Place>[][]> {
   const reads: Read<Place>[][] = [];
@@ -80,10 +80,10 @@ describe('reading ahead', () => {
     const root = await temporaryFolder();
     await put(`${root}/a`, 'a');
     let taken = 0;
-    async function* endless(): AsyncGenerator<Place> {
+    async function* endless(): AsyncGenerator<Place[]> {
       for (;;) {
         taken++;
-        yield {file: `${root}/a`, offset: null, length: null};
+        yield [{file: `${root}/a`, offset: null, length: null}];
       }
     }
     let seen = 0;
@@ -96,8 +96,8 @@ describe('reading ahead', () => {
 
   it('stops when told to', async () => {
     const controller = new AbortController();
-    async function* endless(): AsyncGenerator<Place> {
-      for (;;) yield {file: '/dev/null', offset: null, length: null};
+    async function* endless(): AsyncGenerator<Place[]> {
+      for (;;) yield [{file: '/dev/null', offset: null, length: null}];
     }
     const reads = readAhead(endless(), {threads: 2, maxFileBytes: 10, signal: controller.signal});
     await reads.next();

@@ -16,11 +16,11 @@ const classes = ['ant', 'bee', 'cat', 'dog', 'elk', 'fox'];
 const base = {
   model: model('classifier-32'),
   device: 'cpu',
-  batchSize: 4,
+  images: 0,
+  layout: {batchSize: 4, decodeThreads: 2, networkThreads: 2},
   kept: 4,
   classes,
   decoding,
-  threads: 2,
   fingerprint: 'f00d',
   careful: false,
 };
@@ -64,22 +64,23 @@ describe('scoring', () => {
     }
   });
 
-  it('gives the same bytes whatever the decode threads, and the same scores whatever the batch size', async () => {
+  it('gives the same bytes whatever the threads and the batch size', async () => {
     const root = await temporaryFolder();
     await mixedPool(root, 30);
     const images = await indexed(root);
     // Broken ones among them, so that batches and images do not fall in step.
     await put(`${root}/folder/2.png`, 'no image');
     const files = new Map<string, string>();
+    const layout = {batchSize: 7, decodeThreads: 2, networkThreads: 2};
     for (const [name, changes] of Object.entries({
-      one: {threads: 1},
-      two: {threads: 2},
-      eight: {threads: 8},
-      careful: {careful: true},
-      wide: {batchSize: 64},
-      single: {batchSize: 1},
+      one: {layout: {batchSize: 7, decodeThreads: 1, networkThreads: 1}},
+      two: {layout},
+      eight: {layout: {...layout, decodeThreads: 8}},
+      careful: {layout, careful: true},
+      wide: {layout: {...layout, batchSize: 64}},
+      single: {layout: {...layout, batchSize: 1}},
     })) {
-      const ended = await resultOf('score', {...base, batchSize: 7, ...changes}, shardsOf(images, 50, `${root}/${name}`));
+      const ended = await resultOf('score', {...base, ...changes}, shardsOf(images, 50, `${root}/${name}`));
       files.set(
         name,
         eventsOf(ended, 'shard')

@@ -1,0 +1,54 @@
+/** Decides how scoring shares the machine out: by its keys, or by a short trial on the first images of the pool. */
+import {PROTOCOL, type Decoding, type Layout} from '../children/protocol.js';
+import type {LocatedImage} from '../store/images.js';
+import {plural, rate} from '../words.js';
+import {runWorker, type RunContext} from './context.js';
+import {scoreShardOf} from './score-shards.js';
+
+/** A GPU has the threads of such a batch to fill; a CPU's caches hold little more than the other. */
+const BATCH = {cpu: 32, gpu: 256};
+
+/** What the keys say, and where they say `auto` what suits most machines. */
+export function defaultLayout({config: {score}, device, threads}: Pick<RunContext, 'config' | 'device' | 'threads'>): Layout {
+  const given = (value: number | 'auto', otherwise: number) => (value === 'auto' ? otherwise : value);
+  return {
+    batchSize: given(score.batch_size, device.startsWith('cuda') ? BATCH.gpu : BATCH.cpu),
+    decodeThreads: given(score.decode_threads, threads),
+    networkThreads: given(score.network_threads, threads),
+  };
+}
+
+/** The layout for scoring `images` of the pool, of which `sample` are some. Says what the trial found. */
+export async function findLayout(
+  context: RunContext,
+  {model, decoding, images, sample}: {readonly model: string; readonly decoding: Decoding; readonly images: number; readonly sample: readonly LocatedImage[]},
+): Promise<Layout> {
+  const {config, device, emit} = context;
+  const onGpu = device.startsWith('cuda');
+  const layout = defaultLayout(context);
+  const keys = [
+    // On a GPU every size needs a search for its kernels, and all large ones are about as fast.
+    ['batchSize', config.score.batch_size === 'auto' && !onGpu],
+    ['networkThreads', config.score.network_threads === 'auto' && !onGpu],
+    ['decodeThreads', config.score.decode_threads === 'auto'],
+  ] as const;
+  const searched = keys.filter(([, isSearched]) => isSearched).map(([part]) => part);
+  if (searched.length === 0) return layout;
+  const found = await runWorker<'trial'>(
+    context,
+    {protocol: PROTOCOL, task: 'trial', model, device, decoding, layout, searched, images},
+    {stage: 'score', part: 'trial', lines: [scoreShardOf(0, '-', sample)]},
+  );
+  if (found.tried > 1) {
+    const gain = found.imagesPerSecond / found.firstImagesPerSecond;
+    emit({
+      type: 'note',
+      stage: 'score',
+      message: `${layoutWords(found.layout)}: ${rate(found.imagesPerSecond)} images/s in a trial of ${plural(found.tried, 'layout')}${gain > 1 ? `, ${gain.toFixed(2)} times as many as with ${layoutWords(layout)}` : ''}`,
+    });
+  }
+  return found.layout;
+}
+
+const layoutWords = ({batchSize, decodeThreads, networkThreads}: Layout): string =>
+  `batches of ${batchSize}, ${decodeThreads} decoding, ${plural(networkThreads, 'thread')} for the network`;

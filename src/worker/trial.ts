@@ -1,0 +1,79 @@
+/** The `trial` task: finds by short measurements how many images at once, decoders and threads of the network score fastest here. */
+import {scoreShard, type ImageReference, type Layout, type TaskOf, type TaskResult} from '../children/protocol.js';
+import {batchesOf} from './batches.js';
+import {decodeAhead} from './decode-ahead.js';
+import {readDescriptors} from './descriptors.js';
+import {checkDecoding, openSession} from './session.js';
+
+/** Of one measurement: batches until buffers are warm and decoders ahead, then so long and so many. */
+const WARM_UP_BATCHES = 2;
+const FEWEST_BATCHES = 3;
+const SECONDS = 1;
+/** A trial takes about ten seconds. Where the whole pool takes less than this, it does not pay. */
+const SECONDS_WORTH_A_TRIAL = 300;
+/** A layout is left for another only where that one is faster by more than two measurements of the same differ. */
+const NOISE = 1.03;
+
+/** What to try next of each part: other numbers of images in both directions, fewer threads. */
+const searches = {
+  batchSize: [(size: number) => size * 2, (size: number) => Math.ceil(size / 2)],
+  networkThreads: [(threads: number) => Math.ceil(threads / 2)],
+  decodeThreads: [(threads: number) => Math.ceil(threads / 2)],
+};
+
+/** Measures the layout that the task names and, where that pays, others around it, part by part and as long as they get faster. */
+export async function trial(task: TaskOf<'trial'>, signal: AbortSignal): Promise<TaskResult<'trial'>> {
+  const images: ImageReference[] = [];
+  for await (const shard of readDescriptors(process.stdin, scoreShard, signal)) images.push(...shard.images);
+  let best = {layout: task.layout, rate: await measure(task, task.layout, images, signal)};
+  const first = best.rate;
+  let tried = 1;
+  if (first === 0 || task.images / first < SECONDS_WORTH_A_TRIAL) return {layout: best.layout, imagesPerSecond: first, firstImagesPerSecond: first, tried};
+  for (const part of task.searched) {
+    for (const next of searches[part]) {
+      const before = best;
+      for (;;) {
+        const layout = {...best.layout, [part]: next(best.layout[part])};
+        if (layout[part] === best.layout[part] || layout.batchSize > images.length) break;
+        const rate = await measure(task, layout, images, signal);
+        tried++;
+        if (rate < best.rate * NOISE) break;
+        best = {layout, rate};
+      }
+      // Further on was faster: back is not.
+      if (best !== before) break;
+    }
+  }
+  return {layout: best.layout, imagesPerSecond: best.rate, firstImagesPerSecond: first, tried};
+}
+
+/** Images a second under a layout, from bytes to answers, the images over and over; 0 where none of them can be decoded. */
+async function measure({model, device, decoding}: TaskOf<'trial'>, layout: Layout, images: readonly ImageReference[], signal: AbortSignal): Promise<number> {
+  const session = await openSession(model, {device, threads: layout.networkThreads, batchSize: layout.batchSize});
+  try {
+    checkDecoding(session.model, decoding);
+    const answeredAt: number[] = [];
+    const seconds = () => ((answeredAt.at(-1) ?? 0) - (answeredAt[WARM_UP_BATCHES - 1] ?? Infinity)) / 1000;
+    const isEnough = () => answeredAt.length >= WARM_UP_BATCHES + FEWEST_BATCHES && seconds() >= SECONDS;
+    const batches = batchesOf<null>(session, layout.batchSize, () => Promise.resolve(void answeredAt.push(performance.now())));
+
+    let decodable = true;
+    async function* again(): AsyncGenerator<readonly ImageReference[]> {
+      while (!isEnough() && decodable) yield await Promise.resolve(images);
+    }
+    let [seen, decoded] = [0, 0];
+    for await (const lot of decodeAhead(again(), {decoding, threads: layout.decodeThreads, signal})) {
+      for (const {pixels} of lot) {
+        if (pixels !== null && !isEnough()) await batches.add(null, pixels);
+        if (pixels !== null) decoded++;
+      }
+      seen += lot.length;
+      decodable = decoded > 0 || seen < images.length;
+      if (isEnough() || !decodable) break;
+    }
+    await (await batches.flush()).answered;
+    return answeredAt.length <= WARM_UP_BATCHES ? 0 : ((answeredAt.length - WARM_UP_BATCHES) * layout.batchSize) / seconds();
+  } finally {
+    await session.close();
+  }
+}
