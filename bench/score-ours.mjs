@@ -31,7 +31,8 @@ function* shards() {
 async function pupil() {
   const {model, device, batchSize, kept, classes, threads, size, resize} = job;
   const decoding = decodingOf({config: configSchema.parse({labelled: '.', unlabelled: '.'}), size, resize});
-  const task = {protocol: PROTOCOL, task: 'score', model, device, batchSize, kept, classes, decoding, threads, fingerprint: 'bench', careful: false};
+  const layout = {batchSize, decodeThreads: threads, networkThreads: threads};
+  const task = {protocol: PROTOCOL, task: 'score', model, device, images: 0, layout, kept, classes, decoding, fingerprint: 'bench', careful: false};
   const never = new AbortController().signal;
   let images = 0;
   const onEvent = event => {

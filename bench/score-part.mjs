@@ -14,16 +14,17 @@ const BATCHES_IN_FLIGHT = 2;
 const [what, file] = process.argv.slice(2);
 const job = fromWire(await readFile(file, 'utf8'));
 
-/** Images done, one by one. */
+/** Images done, a lot at a time. */
 async function* decode() {
   async function* images() {
-    for (let i = 0; ; i++) yield job.images[i % job.images.length];
+    for (;;) yield job.images;
   }
   const {size, resize, threads} = job;
   const decoding = decodingOf({config: configSchema.parse({labelled: '.', unlabelled: '.'}), size, resize});
-  for await (const {problem, item} of decodeAhead(images(), {decoding, threads, signal: new AbortController().signal})) {
-    if (problem !== null) throw new Error(`${item.file}: ${problem.detail}`);
-    yield 1;
+  for await (const lot of decodeAhead(images(), {decoding, threads, signal: new AbortController().signal})) {
+    const bad = lot.find(({problem}) => problem !== null);
+    if (bad !== undefined) throw new Error(`${bad.item.file}: ${bad.problem.detail}`);
+    yield lot.length;
   }
 }
 

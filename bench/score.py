@@ -254,12 +254,12 @@ def with_random_weights(architecture: Architecture) -> Classifier:
 
 def with_round(job: Job, source: Source, seconds: float) -> Job:
     """
-    The job with so many pictures that the network takes `seconds` for them, a shard at most: all contenders then do the same
-    work, however fast they are.
+    The job with so many pictures that the slower of decoder and network takes `seconds` for them, a shard at most: all contenders
+    then do the same work, however fast they are.
     """
-    say('a first look at the model ...')
-    first = replace(job, images=list(islice(source.images(), 1)) * job.batch_size)
-    rate = measure(ours('model'), first, min(2, seconds)).rate
+    say('a first look ...')
+    first = replace(job, images=list(islice(source.images(), job.batch_size)))
+    rate = min(measure(ours(part), first, min(2, seconds)).rate for part in ('decode', 'model'))
     batches = max(1, round(min(SHARD_IMAGES, rate * seconds) / job.batch_size))
     distinct = list(islice(source.images(), batches * job.batch_size))
     return replace(job, images=list(islice(cycle(distinct), batches * job.batch_size)))

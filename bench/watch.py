@@ -26,6 +26,10 @@ class Watched:
     def look(self) -> None:
         self._most = max(self._most, sum(map(_resident, _tree(self.process.pid))))
 
+    def forget(self) -> None:
+        """The most so far: from now on only what comes counts."""
+        self._most = 0
+
     @property
     def peak_mb(self) -> float | None:
         """The most that its processes held resident at once; pages that they share count once. None where the system does not tell."""

@@ -225,6 +225,19 @@ describe('figures that were asked for besides', () => {
   });
 });
 
+it('takes the teacher for the baseline where both are the same training, and trains it once', async () => {
+  const home = await aCopy();
+  const of = (output: string) => output.trimEnd().split('\n').map(line => JSON.parse(line) as {type: string; part?: string; message?: string});
+  const baselines = (output: string) => of(output).filter(({type, part}) => type === 'step' && part === 'baseline').length;
+  expect(baselines(firstRun)).toBe(4);
+  // As many steps as the student has in both its trainings.
+  const again = await outputOf(['orchestrate', data.config, '--home', home, '--json', '--set', 'teacher.epochs=4']);
+  expect(baselines(again)).toBe(0);
+  expect(of(again).map(({message}) => message)).toContain('The baseline is the teacher: both have the same recipe and as many steps.');
+  const weights = (name: string) => readFileSync(path.join(home, `models/colours/${name}/model.safetensors`), 'utf8');
+  expect(weights('supervised')).toBe(weights('teacher'));
+});
+
 it('hands TensorBoard a folder of its own for each training, and is not stale for it', async () => {
   const home = await aCopy();
   expect(await orchestrate(data, home, '--set', 'train.tensorboard=true')).toEqual(all('fresh'));
