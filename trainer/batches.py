@@ -1,5 +1,6 @@
 """Draws what a step learns from: altered pictures and the probabilities of their classes, decided by seed, epoch and step alone."""
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,6 +13,23 @@ from .augment import augment
 from .config import TrainTask
 from .data import Pack, gather, read_ahead, seed_of
 from .mix import mix
+
+# On a GPU; 16 batches of 128 pictures of 32 px.
+MOST_AT_ONCE, PIXELS_AT_ONCE = 16, 1 << 21
+
+
+@dataclass(frozen=True)
+class Source:
+    """
+    What batches are drawn from. `part` tells this process's share of a batch of so many, as positions in it; `fill` uint8 [3] is the
+    colour of blanked squares.
+    """
+
+    training: Pack
+    labelled: Pack | None
+    task: TrainTask
+    part: Callable[[int], slice]
+    fill: Tensor
 
 
 @dataclass(frozen=True)
@@ -86,41 +104,81 @@ def permutation(count: int, purpose: str, seed: int, turn: int) -> Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed_of(purpose, seed, turn)))
 
 
-def draw_batch(
-    draws: Tensor, part: slice, training: Pack, labelled: Pack | None, task: TrainTask, epoch: int, fill: Tensor
-) -> tuple[Tensor, Tensor]:
+def batches(source: Source, plan: Plan, at_once: int, epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor, int]]:
     """
-    The pictures uint8 [n, size, size, 3] and the probabilities of their classes float32 [n, classes] of `part` of a batch of `draws`.
+    The batches of an epoch from number `first` on: pictures uint8 [n, size, size, 3] and the probabilities of their classes float32
+    [n, classes] of this process's part of each, and the size of the whole batch. `at_once` of them are prepared together, which changes
+    nothing but the time: see `batches_at_once`.
+    """
+    seed = source.task.seed
+    draws = epoch_order(source.training, plan, seed, epoch).tensor_split(plan.steps)
+
+    def group(start: int) -> list[Tensor]:
+        numbers = range(start, min(start + at_once, plan.steps))
+        return [with_labelled(draws[number], source.labelled, plan.labelled, seed, epoch * plan.steps + number) for number in numbers]
+
+    following = group(first)
+    for start in range(first, plan.steps, at_once):
+        wholes, following = following, group(start + at_once)
+        for whole in following:
+            announce(source, whole)
+        for whole, (images, targets) in zip(wholes, draw_batches(source, wholes, epoch), strict=True):
+            yield images, targets, len(whole)
+
+
+def batches_at_once(training: Pack, labelled: Pack | None, batch_size: int) -> int:
+    """
+    How many batches are prepared together. A GPU is done with a kernel on a batch of small pictures before the next is launched, so
+    there they are many, as far as all pictures lie on it; a CPU is faster while a batch fits its cache.
+    """
+    if training.device.type == 'cpu' or training.file is not None or (labelled is not None and labelled.file is not None):
+        return 1
+    return max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // (batch_size * training.size**2)))
+
+
+def draw_batches(source: Source, wholes: Sequence[Tensor], epoch: int) -> list[tuple[Tensor, Tensor]]:
+    """
+    The pictures uint8 [n, size, size, 3] and the probabilities of their classes float32 [n, classes] of a part of each batch of draws.
     What a picture becomes depends on its draw and, where pictures are mixed, on the one before it in the whole batch, never on the
-    part: several processes that share a batch make of it what one makes. `fill` uint8 [3] is the colour of blanked squares.
+    part: several processes that share a batch make of it what one makes.
     """
-    settings = task.augment
-    mixes = settings.mix != 'none'
-    positions = torch.arange(len(draws))[part]
-    if mixes:
-        # One more at the front: the partner of the first.
-        positions = torch.cat((positions[:1] - 1, positions)) % len(draws)
-    taken = draws[positions]
-    if labelled is None:
-        images, targets = answers(training, taken % len(training), task)
+    task = source.task
+    mixes = task.augment.mix != 'none'
+    taken = [whole[positions(source, whole, mixes)] for whole in wholes]
+    together = torch.cat(taken)
+    if source.labelled is None:
+        images, targets = answers(source.training, together % len(source.training), task)
     else:
-        images, targets = _of_both(training, labelled, taken, task)
-    images = augment(images, taken, task.architecture.size, settings, task.seed, epoch, fill)
-    if not mixes:
-        return images, targets
-    random = np.random.default_rng(seed_of('mix', task.seed, epoch, int(draws[0])))
-    share = torch.from_numpy(random.beta(settings.mix_alpha, settings.mix_alpha, len(draws))).float()
-    centre = torch.from_numpy(random.random((len(draws), 2))).float()
-    share, centre = (drawn[part].to(images.device, non_blocking=True) for drawn in (share, centre))
+        images, targets = _of_both(source.training, source.labelled, together, task)
+    images = augment(images, together, task.architecture.size, task.augment, task.seed, epoch, source.fill)
+    sizes = [len(one) for one in taken]
+    drawn = zip(images.split(sizes), targets.split(sizes), strict=True)
+    return [mixed(source, whole, *one, epoch) for whole, one in zip(wholes, drawn, strict=True)] if mixes else list(drawn)
+
+
+def positions(source: Source, whole: Tensor, mixes: bool) -> Tensor:
+    """The places of this process's part of a batch; where pictures are mixed, with one more at the front: the partner of the first."""
+    own = torch.arange(len(whole))[source.part(len(whole))]
+    return torch.cat((own[:1] - 1, own)) % len(whole) if mixes else own
+
+
+def mixed(source: Source, whole: Tensor, images: Tensor, targets: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+    """The pictures of a part of a batch, behind the partner of the first, blended in shares that are drawn for the whole batch."""
+    settings = source.task.augment
+    random = np.random.default_rng(seed_of('mix', source.task.seed, epoch, int(whole[0])))
+    share = torch.from_numpy(random.beta(settings.mix_alpha, settings.mix_alpha, len(whole))).float()
+    centre = torch.from_numpy(random.random((len(whole), 2))).float()
+    share, centre = (drawn[source.part(len(whole))].to(images.device, non_blocking=True) for drawn in (share, centre))
     return mix(settings.mix, images, targets, share, centre)
 
 
-def announce(draws: Tensor, training: Pack, labelled: Pack | None) -> None:
-    """Says which draws are wanted next, so that their pictures are read from the disk while the device is at work."""
+def announce(source: Source, whole: Tensor) -> None:
+    """Says which batch is wanted next, so that its pictures are read from the disk while the device is at work."""
+    draws = whole[source.part(len(whole))]
     own = draws >= 0
-    read_ahead(training, draws[own] % len(training))
-    if labelled is not None:
-        read_ahead(labelled, (-1 - draws[~own]) % len(labelled))
+    read_ahead(source.training, draws[own] % len(source.training))
+    if source.labelled is not None:
+        read_ahead(source.labelled, (-1 - draws[~own]) % len(source.labelled))
 
 
 def answers(pack: Pack, samples: Tensor, task: TrainTask) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from . import checkpoint, events, stop, tensorboard
 from .batch_size import fitting_batch_size
-from .batches import announce, draw_batch, epoch_order, plan_epoch, with_labelled
+from .batches import Source, batches, batches_at_once, plan_epoch
 from .classifier import Classifier
 from .config import TrainTask
 from .data import channel_statistics, open_pack, spread
@@ -87,11 +87,13 @@ def train(task: TrainTask) -> dict[str, Any]:
     plan = plan_epoch(training, batch_size, task.labelled_share, task.balanced)
     if plan.samples // plan.steps + plan.labelled < processes.count:
         raise Failure('data', f'{processes.count} processes cannot share batches of {batch_size}. Lower train.processes.')
+    at_once = batches_at_once(training, labelled, batch_size)
     total_steps = plan.steps * task.epochs
     evaluated_epochs = evaluation_epochs(task.epochs, task.evaluations)
     # Without gradients four times the batch takes no more memory, and a GPU wants it; a CPU is faster while a batch fits its cache.
     validation_batch = batch_size * (4 if device.type == 'cuda' else 1)
     fill = torch.tensor(classifier.mean, device=device).mul(255).round().to(torch.uint8)
+    source = Source(training, labelled, task, processes.part, fill)
 
     def rate_at(step: int) -> float:
         return learning_rate(step, total_steps, peak_rate, task.warmup, task.schedule)
@@ -149,23 +151,17 @@ def train(task: TrainTask) -> dict[str, Any]:
     saved_at, seconds_saving = time.monotonic(), 0.0
     try:
         while epoch < task.epochs:
-            draws = epoch_order(training, plan, task.seed, epoch).tensor_split(plan.steps)
-            while batch < plan.steps:
+            for images, targets, whole in batches(source, plan, at_once, epoch, first=batch):
                 if processes.any(stop.requested()):
                     raise Interrupted
                 step = epoch * plan.steps + batch
                 for group in optimizer.param_groups:
                     group['lr'] = rate_at(step)
-                whole = with_labelled(draws[batch], labelled, plan.labelled, task.seed, step)
-                if batch + 1 < plan.steps:
-                    following = with_labelled(draws[batch + 1], labelled, plan.labelled, task.seed, step + 1)
-                    announce(following[processes.part(len(following))], training, labelled)
-                images, targets = draw_batch(whole, processes.part(len(whole)), training, labelled, task, epoch, fill)
                 with autocast:
                     logits = forward(images)
                 loss = F.cross_entropy(logits, targets, label_smoothing=task.label_smoothing)
                 optimizer.zero_grad()
-                (loss * processes.weight(len(images), len(whole))).backward()
+                (loss * processes.weight(len(images), whole)).backward()
                 optimizer.step()
                 if averaged is not None:
                     averaged.update_parameters(classifier)
@@ -173,7 +169,7 @@ def train(task: TrainTask) -> dict[str, Any]:
 
                 # Losses are read once a second: asking a GPU for each one would make it wait for Python.
                 losses.append(loss.detach())
-                images_seen += len(whole)
+                images_seen += whole
                 elapsed = time.monotonic() - reported
                 if elapsed >= 1:
                     recent = read_losses()

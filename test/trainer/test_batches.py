@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import AUGMENT, CLASSES, draw, write_pack
 
-from trainer.batches import draw_batch, epoch_order, plan_epoch, soft_targets, with_labelled
+from trainer.batches import Source, batches, draw_batches, epoch_order, plan_epoch, soft_targets, with_labelled
 from trainer.config import Augment, parse_task
 from trainer.data import open_pack
 
@@ -27,6 +27,11 @@ def uneven(tmp_path):
     images, _ = draw(60, 32, seed=4)
     labels = [0] * 40 + [1] * 13 + [3] * 7
     return open_pack(write_pack(tmp_path / 'uneven', images, list(enumerate(labels))), 32, CLASSES, CPU)
+
+
+def draw_batch(draws, pack, task, labelled=None, epoch=0, part=slice(None)):
+    (batch,) = draw_batches(Source(pack, labelled, task, lambda _: part, BLACK), [draws], epoch)
+    return batch
 
 
 def test_an_epoch_visits_every_sample_once_in_an_order_of_its_own(pack):
@@ -79,7 +84,7 @@ def test_labelled_pictures_take_their_share_of_each_batch_and_all_come_equally_o
 def test_a_batch_with_labelled_pictures_holds_both_in_the_order_of_the_draws(train_task, packs, pack, uneven):
     task = parse_task({**train_task, 'augment': {**AUGMENT, 'flip': False, 'crop': 'none'}})
     draws = torch.tensor([5, -1 - 47, 399, -1 - 0])
-    images, targets = draw_batch(draws, slice(None), pack, uneven, task, 0, BLACK)
+    images, targets = draw_batch(draws, pack, task, labelled=uneven)
     assert torch.equal(images, torch.stack([pack.images[5], uneven.images[47], pack.images[399], uneven.images[0]]))
     assert targets.argmax(1).tolist() == [pack.samples[5, 1], 1, pack.samples[399, 1], 0]
 
@@ -89,12 +94,25 @@ def test_a_batch_with_labelled_pictures_holds_both_in_the_order_of_the_draws(tra
 def test_the_parts_of_a_batch_are_those_of_the_whole(train_task, pack, mix, parts):
     task = parse_task({**train_task, 'augment': {**AUGMENT, 'policy': 'trivial', 'cutout': 0.3, 'mix': mix}})
     draws = epoch_order(pack, plan_epoch(pack, 40, 0, balanced=False), 0, 3)[:41]
-    whole = draw_batch(draws, slice(None), pack, None, task, 3, BLACK)
+    whole = draw_batch(draws, pack, task, epoch=3)
     edges = [41 * part // parts for part in range(parts + 1)]
-    pieces = [draw_batch(draws, slice(*edge), pack, None, task, 3, BLACK) for edge in pairwise(edges)]
+    pieces = [draw_batch(draws, pack, task, epoch=3, part=slice(*edge)) for edge in pairwise(edges)]
     assert torch.equal(torch.cat([images for images, _ in pieces]), whole[0])
     assert torch.equal(torch.cat([targets for _, targets in pieces]), whole[1])
     assert whole[1].sum(1).allclose(torch.ones(41))
+
+
+@pytest.mark.parametrize('mix', ['none', 'cutmix'])
+def test_batches_that_are_prepared_together_are_those_prepared_one_by_one(train_task, packs, pack, uneven, mix):
+    task = parse_task({**train_task, 'augment': {**AUGMENT, 'policy': 'trivial', 'cutout': 0.3, 'mix': mix}})
+    source = Source(pack, uneven, task, lambda size: slice(0, size // 2), BLACK)
+    plan = plan_epoch(pack, 40, 0.25, balanced=False)
+    one_by_one, together = (list(batches(source, plan, at_once, epoch=2, first=3)) for at_once in (1, 4))
+    assert len(one_by_one) == len(together) == plan.steps - 3
+    for one, other in zip(one_by_one, together, strict=True):
+        assert torch.equal(one[0], other[0])
+        assert torch.equal(one[1], other[1])
+        assert one[2] == other[2]
 
 
 def test_mixed_pictures_bring_both_labels_in_their_shares(train_task, tmp_path):
@@ -103,7 +121,7 @@ def test_mixed_pictures_bring_both_labels_in_their_shares(train_task, tmp_path):
     draws = torch.arange(64)
     for mix in ('mixup', 'cutmix'):
         task = parse_task({**train_task, 'augment': {**AUGMENT, 'flip': False, 'crop': 'none', 'mix': mix}})
-        pictures, targets = draw_batch(draws, slice(None), pack, None, task, 0, BLACK)
+        pictures, targets = draw_batch(draws, pack, task)
         assert torch.allclose(pictures.float().mean((1, 2, 3)) / 200, targets[:, 1], atol=0.003)
         assert targets[:, 1].std() > 0.2
 
@@ -126,5 +144,5 @@ def test_soft_targets_are_those_of_the_packs_answers(train_task, tmp_path):
     answers = (np.array([[1, 0], [3, 2], [0, 1]]), np.log([[0.9, 0.1], [0.5, 0.5], [0.8, 0.1]]))
     pack = open_pack(write_pack(tmp_path / 'answered', images, [(2, 0), (0, 1), (1, 3)], answers=answers), 32, CLASSES, CPU)
     task = replace(parse_task({**train_task, 'targets': 'soft'}), augment=Augment(**{**AUGMENT, 'crop': 'none', 'flip': False}))
-    _, targets = draw_batch(torch.tensor([1, 0, 2]), slice(None), pack, None, task, 0, BLACK)
+    _, targets = draw_batch(torch.tensor([1, 0, 2]), pack, task)
     assert torch.allclose(targets, torch.tensor([[0.1, 0.9, 0, 0], [0.8, 0.1, 0.05, 0.05], [0, 0, 0.5, 0.5]]))
