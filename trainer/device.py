@@ -66,6 +66,11 @@ def has_bf16(device: torch.device) -> bool:
     return 'amx_bf16' in flags or 'avx512_bf16' in flags
 
 
+def has_int8_tiles() -> bool:
+    """Whether this processor multiplies matrices of 8-bit numbers in tiles (Intel's AMX)."""
+    return 'amx_int8' in _cpu_info('flags').split()
+
+
 def trains_in_bf16(precision: str, device: torch.device) -> bool:
     """Resolves `auto`, and refuses a bf16 that the device lacks."""
     if precision == 'bf16' and device.type == 'cuda' and not has_bf16(device):

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.numpy_helper
 import torch
 from onnx import ModelProto, NodeProto
 
 from . import stop
 from .config import QuantiseTask
 from .data import open_pack, read, spread_rows
+from .device import has_int8_tiles
 from .errors import Failure
 from .publish import publish
 
@@ -26,6 +28,9 @@ WEIGHTED = ('Conv', 'Gemm', 'MatMul')
 ALWAYS_FLOAT32 = ['LogSoftmax', 'TopK']
 CALIBRATION_IMAGES = 256
 CALIBRATION_BATCH = 8
+# Products of one sum of a convolution, from which on tiles outweigh laying its patches out as a matrix: of 256, 512, 1,024 and 2,048 the
+# fastest for a ResNet-50.
+LONG_SUM = 512
 
 
 def quantise(task: QuantiseTask) -> dict[str, Any]:
@@ -105,7 +110,27 @@ def in_int8(task: QuantiseTask, model: ModelProto) -> ModelProto:
             calibrate_method=CalibrationMethod.Percentile,
             extra_options={'CalibStridedMinMax': 1},
         )
-        return onnx.load(output)
+        made = onnx.load(output)
+    return for_tiles(made) if has_int8_tiles() else made
+
+
+def for_tiles(model: ModelProto) -> ModelProto:
+    """
+    The network with all weights of layers with long sums one lower, and their zero points with them: every answer stays what it was. But
+    onnxruntime then takes its matrix kernel, which knows a processor's 8-bit tiles (AMX), in place of a convolution kernel for weights
+    around zero, which does not: a ResNet-50 is 1.17 times as fast.
+    """
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type != 'DequantizeLinear' or node.input[0] not in weights:
+            continue
+        tensor, zero = weights[node.input[0]], weights[node.input[2]]
+        values, zeros = onnx.numpy_helper.to_array(tensor), onnx.numpy_helper.to_array(zero)
+        # Symmetric weights go from -127 to 127, so that there is room below.
+        if values.dtype == np.int8 and values.ndim == 4 and values[0].size >= LONG_SUM and values.min() > -128 and not zeros.any():
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values - np.int8(1), tensor.name))
+            zero.CopyFrom(onnx.numpy_helper.from_array(zeros - np.int8(1), zero.name))
+    return model
 
 
 def kept_in_float(model: ModelProto, ends_in_float: bool) -> list[NodeProto]:

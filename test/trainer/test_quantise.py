@@ -76,6 +76,17 @@ def test_scales_are_fixed_so_an_answer_depends_on_its_picture_alone(task, pictur
         assert parts.tobytes() == whole.tobytes()
 
 
+def test_weights_moved_for_a_processor_with_tiles_answer_the_same(task, pictures, monkeypatch):
+    files = []
+    for tiles in (False, True):
+        monkeypatch.setattr('trainer.quantise.has_int8_tiles', lambda tiles=tiles: tiles)
+        made = task(output=task().output.with_name(f'tiles-{tiles}.onnx'))
+        quantise(made)
+        files.append(made.output)
+    assert files[0].read_bytes() != files[1].read_bytes()
+    assert answers(files[0], pictures)[2].tobytes() == answers(files[1], pictures)[2].tobytes()
+
+
 def test_residual_blocks_stay_in_int8_from_end_to_end(task):
     quantise(task())
     graph = onnx.load(task().output).graph
