@@ -28,6 +28,8 @@ export interface RunContext {
   readonly threads: number;
   /** Those that train together; one until the device is proved. */
   readonly processes: Processes;
+  /** The devices on which scoring runs side by side, an image worker each; the device alone until it is proved. */
+  readonly scorers: readonly string[];
   readonly sources: readonly RunSource[];
   /** Side of the network's input, and of the resized picture before the centre crop; pixels. */
   readonly size: number;
@@ -121,7 +123,7 @@ export async function contextFor(
   const sources = await recogniseSources(config, paths.cache, stop.requested);
   const labelled = sources.find(source => source.role === 'labelled');
   const {size, resize} = imageSizes(config, labelled?.spec.kind === 'cifar10' || labelled?.spec.kind === 'cifar100');
-  return {config, paths, home: paths.home, store, stop, signal: stop.requested, emit, python: null, device: config.device, threads: threadsOf(config), processes: processesOf(config, null), sources, size, resize};
+  return {config, paths, home: paths.home, store, stop, signal: stop.requested, emit, python: null, device: config.device, threads: threadsOf(config), processes: processesOf(config, null), scorers: [config.device], sources, size, resize};
 }
 
 /**
@@ -138,7 +140,7 @@ export async function withDevice(looking: RunContext, python: string): Promise<R
   }
   const on = (device: string): RunContext => {
     requirePrecision(config, device);
-    return {...context, device, processes: provedProcesses(config, device, probe)};
+    return {...context, device, processes: provedProcesses(config, device, probe), scorers: scorersOf(config, device, probe)};
   };
   if (!probe.device.startsWith('cuda')) return on(probe.device);
   try {
@@ -151,10 +153,25 @@ export async function withDevice(looking: RunContext, python: string): Promise<R
   }
 }
 
-/** The processes that this machine has a device for each of, and the means to talk to each other. Throws (exit 4) where it has not. */
-function provedProcesses(config: Config, device: string, {several}: TaskResult<'probe'>): Processes {
+/** How many GPUs there are from this one on; null for a CPU. */
+function gpusFrom(device: string, several: TaskResult<'probe'>['several']): number | null {
   const first = /^cuda:(\d+)$/.exec(device)?.[1];
-  const gpus = first === undefined ? null : (several?.gpus ?? 1) - Number(first);
+  return first === undefined ? null : (several?.gpus ?? 1) - Number(first);
+}
+
+/** The devices for score.workers: the GPUs from the run's on, or as many times the CPU. Throws (exit 4) where there are not so many. */
+function scorersOf({score: {workers}}: Config, device: string, {several}: Pick<TaskResult<'probe'>, 'several'>): readonly string[] {
+  const gpus = gpusFrom(device, several);
+  const count = workers === 'auto' ? (gpus ?? 1) : workers;
+  if (gpus === null) return Array.from({length: count}, () => device);
+  if (count > gpus) throw environmentError(`score.workers is ${count}, but from ${device} on there ${gpus === 1 ? 'is 1 GPU' : `are ${gpus} GPUs`} here. Set score.workers to ${gpus} or auto.`);
+  const first = Number(device.replace('cuda:', ''));
+  return Array.from({length: count}, (_, index) => `cuda:${first + index}`);
+}
+
+/** The processes that this machine has a device for each of, and the means to talk to each other. Throws (exit 4) where it has not. */
+function provedProcesses(config: Config, device: string, {several}: Pick<TaskResult<'probe'>, 'several'>): Processes {
+  const gpus = gpusFrom(device, several);
   const processes = processesOf(config, gpus);
   if (gpus !== null && processes.count > gpus) {
     throw environmentError(`train.processes is ${processes.count}, but from ${device} on there ${gpus === 1 ? 'is 1 GPU' : `are ${gpus} GPUs`} here. Set train.processes to ${gpus} or auto.`);

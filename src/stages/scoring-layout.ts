@@ -8,13 +8,14 @@ import {scoreShardOf} from './score-shards.js';
 /** A GPU has the threads of such a batch to fill; a CPU's caches hold little more than the other. */
 const BATCH = {cpu: 32, gpu: 256};
 
-/** What the keys say, and where they say `auto` what suits most machines. */
-export function defaultLayout({config: {score}, device, threads}: Pick<RunContext, 'config' | 'device' | 'threads'>): Layout {
+/** Of each worker: what the keys say, and where they say `auto` what suits most machines. */
+export function defaultLayout({config: {score}, device, threads, scorers}: Pick<RunContext, 'config' | 'device' | 'threads' | 'scorers'>): Layout {
+  const own = Math.max(1, Math.floor(threads / scorers.length));
   const given = (value: number | 'auto', otherwise: number) => (value === 'auto' ? otherwise : value);
   return {
     batchSize: given(score.batch_size, device.startsWith('cuda') ? BATCH.gpu : BATCH.cpu),
-    decodeThreads: given(score.decode_threads, threads),
-    networkThreads: given(score.network_threads, threads),
+    decodeThreads: given(score.decode_threads, own),
+    networkThreads: given(score.network_threads, own),
   };
 }
 

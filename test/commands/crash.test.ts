@@ -8,14 +8,14 @@ import {doneOf, pupil, statusOf, writeData} from './pupil.js';
 const preload = pathToFileURL(fileURLToPath(new URL('../fixtures/crash-on-marker.mjs', import.meta.url))).href;
 const POOL = 40;
 
-it('sets aside the pictures that a decoder dies of, scores all others, and says so', async () => {
+it.each([1, 2])('sets aside the pictures that a decoder dies of, scores all others, and says so, with %i image workers', async workers => {
   const folder = await temporaryFolder();
   const data = await writeData(path.join(folder, 'data'), POOL);
   const culprits = [5, 17].map(number => path.join(data.folder, 'pool', `${number}.png`));
   for (const culprit of culprits) appendFileSync(culprit, 'a decoder dies of this');
   const home = path.join(folder, 'home');
 
-  const {code, stdout, stderr} = await pupil(['orchestrate', data.config, '--home', home, '--json', '--max-failures', '0.1'], {env: {NODE_OPTIONS: `--import=${preload}`}});
+  const {code, stdout, stderr} = await pupil(['orchestrate', data.config, '--home', home, '--json', '--max-failures', '0.1', '--set', `score.workers=${workers}`], {env: {NODE_OPTIONS: `--import=${preload}`}});
   expect(code, stderr).toBe(0);
   expect(doneOf(stdout).selection).toMatchObject({scored: POOL - culprits.length});
   const warnings = stdout.split('\n').filter(line => line.includes('crashed the decoder (SIGSEGV)'));

@@ -132,6 +132,18 @@ describe('a second orchestrate', () => {
     expect(readdirSync(path.join(home, 'data/colours/scores')).sort()).toEqual(['shard-00000.parquet', 'shard-00001.parquet']);
     expect(rankingRows(home)).toEqual(rankingRows(finished));
   });
+
+  it('with several image workers and another layout comes to the same score files, byte for byte, and tells the progress as one', async () => {
+    const home = await aCopy();
+    const shards = (at: string) => readdirSync(path.join(at, 'data/colours/scores')).sort().map(name => readFileSync(path.join(at, 'data/colours/scores', name)).toString('hex'));
+    rmSync(path.join(home, 'data/colours/scores'), {recursive: true});
+    const layout = ['score.workers=3', 'score.batch_size=7', 'score.decode_threads=1', 'score.network_threads=2'];
+    const {stdout} = await pupil(['orchestrate', data.config, '--home', home, '--json', ...layout.flatMap(key => ['--set', key])]);
+    expect(doneOf(stdout).stages).toMatchObject({score: {status: 'ran'}, select: {status: 'fresh'}});
+    expect(shards(home)).toEqual(shards(finished));
+    const devices = stdout.trimEnd().split('\n').map(line => JSON.parse(line) as {type: string; stage?: string; part?: string}).filter(({type, stage}) => type === 'device' && stage === 'score');
+    expect(new Set(devices.map(({part}) => part))).toEqual(new Set(['worker 1', 'worker 2', 'worker 3']));
+  });
 });
 
 describe('an output that is lost or altered', () => {
