@@ -7,7 +7,7 @@ import {openRun} from '../dist/commands/find-run.js';
 import {rankingsText} from '../dist/commands/rankings.js';
 import {configSchema} from '../dist/config.js';
 import {runPaths} from '../dist/home.js';
-import {readAllScores} from '../dist/images/score-file.js';
+import {readAllScores} from '../dist/images/score-reader.js';
 import {idAt, idBytes} from '../dist/ranking/image-ids.js';
 import {Selection} from '../dist/ranking/select.js';
 import {record} from '../dist/stages/select.js';
@@ -31,14 +31,14 @@ async function select() {
   const before = process.memoryUsage().arrayBuffers;
   const selection = new Selection(classCount, topP, topK);
   const placesMb = (process.memoryUsage().arrayBuffers - before) / 1e6;
-  let cpuSelecting = 0;
+  let secondsSelecting = 0;
   for await (const scores of readAllScores(files, topP, new AbortController().signal)) {
-    const begun = cpuSeconds();
+    const begun = performance.now();
     selection.add(scores);
-    cpuSelecting += cpuSeconds() - begun;
+    secondsSelecting += (performance.now() - begun) / 1e3;
   }
   const {images} = selection;
-  return {selection, images, placesMb, cpuSelecting, seconds: performance.now() / 1e3, cpuSeconds: cpuSeconds(), peakMb: peakMb()};
+  return {selection, images, placesMb, secondsSelecting, seconds: performance.now() / 1e3, cpuSeconds: cpuSeconds(), peakMb: peakMb()};
 }
 
 /** The rows of all classes, with the index, on the disk. */

@@ -8,7 +8,7 @@ import {readFile, writeFile} from 'node:fs/promises';
 import type {AsyncBuffer, ColumnData} from 'hyparquet';
 import {parquetMetadataAsync, parquetRead} from 'hyparquet';
 import {parquetWriteBuffer, type ColumnSource} from 'hyparquet-writer';
-import {dataError, throwIfStopped} from '../errors.js';
+import {dataError} from '../errors.js';
 import {publishFile} from '../publish.js';
 import {ID_WORDS, putId} from '../ranking/image-ids.js';
 import type {ScoredImages} from '../ranking/select.js';
@@ -98,18 +98,5 @@ export async function readScores(file: string, topP: number): Promise<ScoredImag
   } catch (error) {
     if (error instanceof Error && error.name !== 'UserError') throw dataError(`${file} is damaged (${error.message}).`, {cause: error});
     throw error;
-  }
-}
-
-/** Reads score files one after the other, each while the one before it is being used: a disk need not wait. */
-export async function* readAllScores(files: readonly string[], topP: number, signal: AbortSignal): AsyncGenerator<ScoredImages> {
-  let ahead: Promise<ScoredImages> | null = null;
-  for (const [index, file] of files.entries()) {
-    throwIfStopped(signal);
-    const scores: ScoredImages = await (ahead ?? readScores(file, topP));
-    const following = files[index + 1];
-    ahead = following === undefined ? null : readScores(following, topP);
-    ahead?.catch(() => {}); // Until its turn comes its failure is nobody's.
-    yield scores;
   }
 }

@@ -2,7 +2,7 @@
 import {createHash} from 'node:crypto';
 import {classesKept} from '../config.js';
 import {gateError} from '../errors.js';
-import {readAllScores} from '../images/score-file.js';
+import {readAllScores} from '../images/score-reader.js';
 import type {Stage, StageResult} from '../pipeline/stage.js';
 import {idAt} from '../ranking/image-ids.js';
 import {Cutoffs, Selection, type ScoredImages} from '../ranking/select.js';

@@ -3,7 +3,8 @@ import {readFile, truncate, writeFile} from 'node:fs/promises';
 import {asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects} from 'hyparquet';
 import {describe, expect, it} from 'vitest';
 import {exitCodes, UserError} from '../../src/errors.js';
-import {readAllScores, readScores, writeScores, type Scores} from '../../src/images/score-file.js';
+import {readScores, writeScores, type Scores} from '../../src/images/score-file.js';
+import {readAllScores} from '../../src/images/score-reader.js';
 import {unpackIds} from '../../src/ranking/image-ids.js';
 import {temporaryFolder} from './temporary-folder.js';
 
