@@ -17,6 +17,14 @@ export interface ScoringParts {
   readonly writing: number;
 }
 
+/** Those figures, one part after the other. */
+export const eachPart = (figure: (part: keyof ScoringParts) => number): ScoringParts => ({
+  reading: figure('reading'),
+  decoding: figure('decoding'),
+  inferring: figure('inferring'),
+  writing: figure('writing'),
+});
+
 /** The test set's verdict. `supervised` is the equal-step baseline; null where it was not asked for. */
 export interface Results {
   readonly teacher: Accuracy | null;

@@ -340,7 +340,6 @@ export type Quarantined = z.infer<typeof quarantined>;
 
 /** Of each part of scoring, which work side by side; those of reading and decoding are divided by how many work at once. */
 const parts = z.strictObject({reading: z.number().nonnegative(), decoding: z.number().nonnegative(), inferring: z.number().nonnegative(), writing: z.number().nonnegative()});
-export type PartSeconds = z.infer<typeof parts>;
 
 /** Events of a child. Unknown types are ignored, so that a newer child can say more. */
 const events = [

@@ -2,7 +2,7 @@
 import {PROTOCOL, type ChildEvent, type Decoding, type Layout, type Quarantined, type ScoreShard, type TaskResult} from '../children/protocol.js';
 import {classesKept} from '../config.js';
 import {ChildError, Interrupted} from '../errors.js';
-import type {Emit, Event, ScoringParts, StageName} from '../events.js';
+import {eachPart, type Emit, type Event, type StageName} from '../events.js';
 import type {LocatedImage} from '../store/images.js';
 import type {Shard} from '../store/shards.js';
 import {runWorker, type RunContext} from './context.js';
@@ -57,7 +57,7 @@ export async function scoreShards(context: RunContext, scoring: Scoring): Promis
   if (errors.length > 0) throw errors.find(error => !(error instanceof Interrupted)) ?? errors[0];
   const results = ended.flatMap(end => (end.status === 'fulfilled' ? [end.value] : []));
   const {busy, ...total} = sumOf(results);
-  const mean = mapParts(part => busy[part] / results.length);
+  const mean = eachPart(part => busy[part] / results.length);
   return {...total, seconds: Math.max(...results.map(({seconds}) => seconds)), busy: mean};
 }
 
@@ -98,15 +98,8 @@ async function scoreFrom(queue: Iterator<Pick<Shard, 'number' | 'images'>>, cont
 
 function sumOf(attempts: readonly Scored[]): Scored {
   const sum = (figure: (attempt: Scored) => number) => attempts.reduce((total, attempt) => total + figure(attempt), 0);
-  return {shards: sum(({shards}) => shards), images: sum(({images}) => images), seconds: sum(({seconds}) => seconds), busy: mapParts(part => sum(({busy}) => busy[part]))};
+  return {shards: sum(({shards}) => shards), images: sum(({images}) => images), seconds: sum(({seconds}) => seconds), busy: eachPart(part => sum(({busy}) => busy[part]))};
 }
-
-const mapParts = (figure: (part: keyof ScoringParts) => number): ScoringParts => ({
-  reading: figure('reading'),
-  decoding: figure('decoding'),
-  inferring: figure('inferring'),
-  writing: figure('writing'),
-});
 
 /** Makes of the progress of several workers one: an `emit` for each, under the part that they share. */
 function togetherProgress(emit: Emit): (worker: number, part: string) => Emit {
@@ -119,7 +112,7 @@ function togetherProgress(emit: Emit): (worker: number, part: string) => Emit {
     latest.set(worker, event);
     const all = [...latest.values()];
     const sum = (figure: (progress: Event & {type: 'progress'}) => number) => all.reduce((total, progress) => total + figure(progress), 0);
-    emit({...event, part, done: sum(({done}) => done), imagesPerSecond: sum(({imagesPerSecond}) => imagesPerSecond), busy: mapParts(part => sum(({busy}) => busy?.[part] ?? 0) / all.length)});
+    emit({...event, part, done: sum(({done}) => done), imagesPerSecond: sum(({imagesPerSecond}) => imagesPerSecond), busy: eachPart(part => sum(({busy}) => busy?.[part] ?? 0) / all.length)});
   };
 }
 

@@ -7,7 +7,7 @@ import {z} from 'zod';
 import {packageFolder} from '../children/python-env.js';
 import {classesKept} from '../config.js';
 import {dataError} from '../errors.js';
-import type {ScoringParts} from '../events.js';
+import {eachPart, type ScoringParts} from '../events.js';
 import {hashFile, stampOf} from '../pipeline/stamp.js';
 import type {Ingredients, Stage, StageResult} from '../pipeline/stage.js';
 import type {Shard} from '../store/shards.js';
@@ -88,10 +88,7 @@ export const score: Stage<RunContext> = {
 
 export const shardFile = ({paths}: Pick<RunContext, 'paths'>, number: number): string => path.join(paths.scores, `shard-${String(number).padStart(5, '0')}.parquet`);
 
-function sharesOf({busy, seconds}: Scored): ScoringParts {
-  const share = (part: keyof ScoringParts) => Math.min(1, busy[part] / seconds);
-  return {reading: share('reading'), decoding: share('decoding'), inferring: share('inferring'), writing: share('writing')};
-}
+const sharesOf = ({busy, seconds}: Scored): ScoringParts => eachPart(part => Math.min(1, busy[part] / seconds));
 
 /** Removes score files of an earlier cut of the pool: whoever reads the whole folder would count their images twice. */
 async function removeOthers(context: RunContext, shards: readonly Shard[]): Promise<void> {

@@ -1,6 +1,7 @@
 /** The worker's voice: events as lines of JSON on file descriptor 3. */
 import {createWriteStream} from 'node:fs';
-import {toWire, type ChildEvent, type PartSeconds} from '../children/protocol.js';
+import {toWire, type ChildEvent} from '../children/protocol.js';
+import {eachPart, type ScoringParts} from '../events.js';
 
 const EVENTS_FD = 3;
 
@@ -17,7 +18,7 @@ export function openEvents(onLost: () => void): Emit {
 const REPORT_EVERY_SECONDS = 1;
 
 /** Counts images and sends `progress` at most once a second, with the rate since the last report, and how busy the parts of the work were. */
-export function trackProgress(emit: Emit, total: number | null, secondsBusy?: () => PartSeconds): (images: number) => Promise<void> {
+export function trackProgress(emit: Emit, total: number | null, secondsBusy?: () => ScoringParts): (images: number) => Promise<void> {
   let done = 0;
   let reported = {done, at: performance.now(), busy: secondsBusy?.()};
   return async images => {
@@ -27,13 +28,9 @@ export function trackProgress(emit: Emit, total: number | null, secondsBusy?: ()
     if (seconds < REPORT_EVERY_SECONDS) return;
     const before = reported;
     reported = {done, at: now, busy: secondsBusy?.()};
-    const busy = reported.busy && before.busy && {busy: shares(reported.busy, before.busy, seconds)};
+    const [spent, earlier] = [reported.busy, before.busy];
+    // What was begun earlier counts when it ends, hence the limit.
+    const busy = spent && earlier && {busy: eachPart(part => Math.min(1, (spent[part] - earlier[part]) / seconds))};
     await emit({type: 'progress', done, total, imagesPerSecond: (done - before.done) / seconds, ...busy});
   };
-}
-
-/** Shares of the time in which each part was at work. What was begun earlier is counted when it ends, hence the limit. */
-function shares(now: PartSeconds, before: PartSeconds, seconds: number): PartSeconds {
-  const share = (part: keyof PartSeconds) => Math.min(1, (now[part] - before[part]) / seconds);
-  return {reading: share('reading'), decoding: share('decoding'), inferring: share('inferring'), writing: share('writing')};
 }

@@ -5,7 +5,8 @@
  * batch, batches wait for the network, and nothing is read while both are full. A score depends on its image alone, not on when it was
  * decoded or what else lay in its batch: every batch has the same shape, the last one of a shard is padded.
  */
-import {scoreShard, type ImageReference, type PartSeconds, type Quarantined, type ScoreShard, type TaskOf, type TaskResult} from '../children/protocol.js';
+import {scoreShard, type ImageReference, type Quarantined, type ScoreShard, type TaskOf, type TaskResult} from '../children/protocol.js';
+import type {ScoringParts} from '../events.js';
 import {writeScores} from '../images/score-file.js';
 import {batchesOf} from './batches.js';
 import {decodeAhead, READS_AT_ONCE} from './decode-ahead.js';
@@ -76,7 +77,7 @@ export async function scoreShards(task: TaskOf<'score'>, signal: AbortSignal, em
     const classIndex = matchClasses(model.classes, task.classes);
 
     const spent = {reading: 0, decoding: 0, writing: 0};
-    const secondsBusy = (): PartSeconds => ({
+    const secondsBusy = (): ScoringParts => ({
       reading: spent.reading / READS_AT_ONCE,
       decoding: spent.decoding / layout.decodeThreads,
       inferring: session.secondsInferring(),
