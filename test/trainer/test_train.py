@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,6 +52,17 @@ def test_learns_and_leaves_the_best_epoch_with_all_that_is_needed_to_use_it(trai
     }
     assert json.loads(metadata['classes']) == CLASSES
     assert len(json.loads(metadata['mean'])) == len(json.loads(metadata['std'])) == 3
+
+
+@pytest.mark.skipif(shutil.which('c++') is None, reason='torch.compile needs a C++ compiler, and there is none')
+def test_compiled_it_learns_as_well_also_where_batches_have_two_sizes(train_task, emitted):
+    # 400 samples in 7 batches: of 58 and of 57.
+    result = train(parse_task({**train_task, 'batch_size': 60, 'compile': True}))
+    assert result['steps'] == 21
+    assert result['top1'] > 0.6
+    with safe_open(train_task['output'], 'pt') as file:
+        # Under their own names, not those of the compiled module.
+        assert 'fc.weight' in file.keys()
 
 
 def test_equal_settings_make_equal_bytes_and_another_seed_does_not(train_task, emitted, tmp_path):
