@@ -339,13 +339,13 @@ const quarantined = z.strictObject({id: imageId, problem});
 export type Quarantined = z.infer<typeof quarantined>;
 
 /** Of each part of scoring, which work side by side; those of reading and decoding are divided by how many work at once. */
-const parts = z.strictObject({reading: z.number().nonnegative(), decoding: z.number().nonnegative(), inferring: z.number().nonnegative(), writing: z.number().nonnegative()});
+export const scoringParts = z.strictObject({reading: z.number().nonnegative(), decoding: z.number().nonnegative(), inferring: z.number().nonnegative(), writing: z.number().nonnegative()});
 
 /** Events of a child. Unknown types are ignored, so that a newer child can say more. */
 const events = [
   z.object({type: z.literal('hello'), protocol: z.int(), runtime: z.string(), device: z.string()}),
   /** `busy`: the share of the last second or so in which each part of scoring was at work. */
-  z.object({type: z.literal('progress'), done: count, total: count.nullable(), imagesPerSecond: finite, busy: parts.exactOptional()}),
+  z.object({type: z.literal('progress'), done: count, total: count.nullable(), imagesPerSecond: finite, busy: scoringParts.exactOptional()}),
   z.object({type: z.literal('note'), message: z.string()}),
   z.object({type: z.literal('step'), step: count, totalSteps: positive, epoch: count, loss: finite, lr: finite, imagesPerSecond: finite, memoryBytes: count}),
   /** A training starts, or goes on: `step` steps and `epoch` whole epochs are done. What was told of later ones no longer holds. */
@@ -380,7 +380,7 @@ export const taskResults = {
   index: z.strictObject({sources: z.array(z.strictObject({classes: z.array(z.string()).nullable(), images: count, notes: z.array(z.string())}))}),
   pack: z.strictObject({images: count, samples: count, quarantined: count}),
   /** `busy` are seconds. */
-  score: z.strictObject({shards: count, images: count, seconds: finite, busy: parts}),
+  score: z.strictObject({shards: count, images: count, seconds: finite, busy: scoringParts}),
   /** `tried` layouts were measured; the one taken scored so many images a second, and the first of them so many. */
   trial: z.strictObject({layout, imagesPerSecond: finite, firstImagesPerSecond: finite, tried: count}),
   measure: z.strictObject({images: count, top1: fraction, top5: fraction, largestDifference: finite.nullable(), top1Agreement: fraction.nullable()}),

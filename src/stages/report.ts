@@ -3,7 +3,7 @@ import {readFile, writeFile} from 'node:fs/promises';
 import path from 'node:path';
 import {stringify} from 'yaml';
 import {z} from 'zod';
-import {PROTOCOL} from '../children/protocol.js';
+import {PROTOCOL, scoringParts} from '../children/protocol.js';
 import {packageFolder} from '../children/python-env.js';
 import {stageNames, type Calibration, type SelectionCounts, type StageName} from '../events.js';
 import {publishFile} from '../publish.js';
@@ -11,6 +11,7 @@ import type {Stage, StageResult} from '../pipeline/stage.js';
 import {renderReport} from '../report/html.js';
 import type {Curve, ReportCalibration, ReportClass, ReportData, ReportStage} from '../report/report-data.js';
 import type {Store} from '../store/open.js';
+import {busyParts} from '../words.js';
 import {earlierRounds, experimentAround} from './beside.js';
 import {runWorker, type RunContext} from './context.js';
 import {readingsOf} from './curves.js';
@@ -75,10 +76,10 @@ async function gather(context: RunContext): Promise<ReportData> {
 
 function stageRow(store: Store, name: StageName, trained: readonly Training[]): ReportStage {
   const record = store.stages.read(name);
-  const facts = z.object({headline: z.string().optional(), imagesPerSecond: z.number().optional()}).catch({}).parse(record?.summary);
+  const facts = z.object({headline: z.string().default(''), imagesPerSecond: z.number().optional(), busy: scoringParts.nullable().default(null)}).catch({headline: '', busy: null}).parse(record?.summary);
   const rates = trained.filter(({stage}) => stage === name).flatMap(({curve}) => curve.steps.map(({imagesPerSecond}) => imagesPerSecond));
   const mean = rates.length === 0 ? null : rates.reduce((sum, rate) => sum + rate, 0) / rates.length;
-  return {name, status: record?.status ?? 'never', seconds: record?.seconds ?? 0, headline: facts.headline ?? '', imagesPerSecond: facts.imagesPerSecond ?? mean};
+  return {name, status: record?.status ?? 'never', seconds: record?.seconds ?? 0, headline: facts.busy === null ? facts.headline : `${facts.headline}; ${busyParts(facts.busy)}`, imagesPerSecond: facts.imagesPerSecond ?? mean};
 }
 
 /** A training that took place, and the curve of it. */

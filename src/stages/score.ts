@@ -11,7 +11,7 @@ import {eachPart, type ScoringParts} from '../events.js';
 import {hashFile, stampOf} from '../pipeline/stamp.js';
 import type {Ingredients, Stage, StageResult} from '../pipeline/stage.js';
 import type {Shard} from '../store/shards.js';
-import {busyParts, count, rate} from '../words.js';
+import {busiestPart, count, rate} from '../words.js';
 import type {RunContext} from './context.js';
 import {gateFailures} from './failures.js';
 import {scoreShardOf, scoreShards, type Scored} from './score-shards.js';
@@ -77,7 +77,7 @@ export const score: Stage<RunContext> = {
       imagesPerSecond: work === null ? 0 : work.images / seconds,
       busy: work === null ? null : sharesOf(work),
     };
-    const speed = summary.busy === null ? '' : ` at ${rate(summary.imagesPerSecond)} images/s (${busyParts(summary.busy)})`;
+    const speed = summary.busy === null ? '' : ` at ${rate(summary.imagesPerSecond)} images/s (${busiestPart(summary.busy)})`;
     return {
       outputs: [{name: 'scores', files: all.map(shard => shardFile(context, shard.number))}],
       summary,

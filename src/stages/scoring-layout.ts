@@ -7,6 +7,8 @@ import {scoreShardOf} from './score-shards.js';
 
 /** A GPU has the threads of such a batch to fill; a CPU's caches hold little more than the other. */
 const BATCH = {cpu: 32, gpu: 256};
+/** Fewer are done before a trial tells how long they would take. */
+const FEWEST_IMAGES = 2000;
 
 /** Of each worker: what the keys say, and where they say `auto` what suits most machines. */
 export function defaultLayout({config: {score}, device, threads, scorers}: Pick<RunContext, 'config' | 'device' | 'threads' | 'scorers'>): Layout {
@@ -34,7 +36,7 @@ export async function findLayout(
     ['decodeThreads', config.score.decode_threads === 'auto'],
   ] as const;
   const searched = keys.filter(([, isSearched]) => isSearched).map(([part]) => part);
-  if (searched.length === 0) return layout;
+  if (searched.length === 0 || images < FEWEST_IMAGES) return layout;
   const found = await runWorker<'trial'>(
     context,
     {protocol: PROTOCOL, task: 'trial', model, device, decoding, layout, searched, images},

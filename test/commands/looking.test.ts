@@ -54,7 +54,7 @@ describe('pupil status', () => {
   it('tells each stage in a line, and what was set aside with its reason', async () => {
     const text = await look(['status', '--home', home]);
     expect(text).toMatch(new RegExp(`^Run colours in ${home}\n`));
-    expect(text).toMatch(/^score +fresh +\S+ s +33 images scored at \S+ images\/s, 1 set aside$/m);
+    expect(text).toMatch(/^score +fresh +\S+ s +33 images scored at \S+ images\/s \(\w+ \d+ % busy\), 1 set aside$/m);
     expect(text).toMatch(/^Images set aside:$/m);
     expect(text).toContain(`NOT_AN_IMAGE     ${pool('broken.jpg')}: `);
     expect(text).toContain(`LEAK             ${pool('leak.png')}: in the pool and in the test set: not scored`);

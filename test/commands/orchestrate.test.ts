@@ -56,6 +56,11 @@ async function reasons(home: string): Promise<Record<string, string>> {
 }
 
 describe('a run from pictures to report', () => {
+  it('tells in the report how busy each part of scoring was', () => {
+    const page = readFileSync(path.join(finished, 'models/colours/report.html'), 'utf8');
+    for (const part of ['reading', 'decoding', 'network', 'writing']) expect(page).toMatch(new RegExp(`busy: [^<]*${part} \\d+ %`));
+  });
+
   it('runs all nine stages and ends with what came out', () => {
     const done = doneOf(firstRun);
     expect(done).toMatchObject({type: 'done', run: 'colours'});
