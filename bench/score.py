@@ -43,7 +43,7 @@ from trainer.device import device_name, open_device
 from trainer.export import Ranker, onnx_bytes
 from trainer.import_weights import IMAGENET_MEAN, IMAGENET_STD
 from trainer.model_file import save_model
-from trainer.quantise import quantise
+from trainer.quantise import moved, quantise
 
 # Of all contenders.
 BATCH_SIZES = {'cpu': 32, 'cuda': 256}
@@ -222,7 +222,7 @@ def prepare(options: argparse.Namespace, source: Source, device: str, folder: Pa
     if options.precision not in files:
         say(f'quantising to {options.precision} ...')
         file = quantised(job, source, options.precision)
-        job = replace(job, onnx={**files, options.precision: file}, model=file)
+        job = replace(job, onnx={**files, options.precision: for_anchor(file)}, model=file)
     return job
 
 
@@ -234,6 +234,13 @@ def quantised(job: Job, source: Source, precision: Literal['int8', 'fp16']) -> s
     write_arrays(pack, pixels, job.classes)
     quantise(QuantiseTask(PROTOCOL, 'quantise', 'cpu', Path(job.model), precision, False, tuple(job.classes), pack, output))
     return str(output)
+
+
+def for_anchor(file: str) -> str:
+    """The same network as OpenVINO has kernels for it: weights that were moved for onnxruntime's sake are moved back."""
+    model = moved(onnx.load(file), 1)
+    onnx.save(model, f'{file}.anchor')
+    return f'{file}.anchor'
 
 
 def described(file: Path) -> dict[str, Any]:

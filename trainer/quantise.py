@@ -5,7 +5,7 @@ import logging
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -111,14 +111,14 @@ def in_int8(task: QuantiseTask, model: ModelProto) -> ModelProto:
             extra_options={'CalibStridedMinMax': 1},
         )
         made = onnx.load(output)
-    return for_tiles(made) if has_int8_tiles() else made
+    return moved(made, -1) if has_int8_tiles() else made
 
 
-def for_tiles(model: ModelProto) -> ModelProto:
+def moved(model: ModelProto, by: Literal[-1, 1]) -> ModelProto:
     """
-    The network with all weights of layers with long sums one lower, and their zero points with them: every answer stays what it was. But
-    onnxruntime then takes its matrix kernel, which knows a processor's 8-bit tiles (AMX), in place of a convolution kernel for weights
-    around zero, which does not: a ResNet-50 is 1.17 times as fast.
+    The network with the weights of layers with long sums one lower (`by` -1), and their zero points with them: every answer stays what it
+    was. But onnxruntime then takes its matrix kernel, which knows a processor's 8-bit tiles (AMX), in place of a convolution kernel for
+    weights around zero, which does not: a ResNet-50 is 1.17 times as fast. With 1 it is as it was before.
     """
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
@@ -127,9 +127,9 @@ def for_tiles(model: ModelProto) -> ModelProto:
         tensor, zero = weights[node.input[0]], weights[node.input[2]]
         values, zeros = onnx.numpy_helper.to_array(tensor), onnx.numpy_helper.to_array(zero)
         # Symmetric weights go from -127 to 127, so that there is room below.
-        if values.dtype == np.int8 and values.ndim == 4 and values[0].size >= LONG_SUM and values.min() > -128 and not zeros.any():
-            tensor.CopyFrom(onnx.numpy_helper.from_array(values - np.int8(1), tensor.name))
-            zero.CopyFrom(onnx.numpy_helper.from_array(zeros - np.int8(1), zero.name))
+        if values.dtype == np.int8 and values.ndim == 4 and values[0].size >= LONG_SUM and (zeros == (0 if by < 0 else -1)).all():
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values + np.int8(by), tensor.name))
+            zero.CopyFrom(onnx.numpy_helper.from_array(zeros + np.int8(by), zero.name))
     return model
 
 
