@@ -35,7 +35,8 @@ export const scoreShardOf = (shard: number, output: string, images: readonly Loc
 
 /** Scores shards on all of the context's scorers, side by side: whoever is done first takes the next one. One that fails stops the others. */
 export async function scoreShards(context: RunContext, scoring: Scoring): Promise<Scored> {
-  const {scorers} = context;
+  // No more workers than shards: the sample that a form is measured on is one.
+  const scorers = context.scorers.slice(0, Math.max(1, scoring.shards.length));
   const queue = scoring.shards.values();
   if (scorers.length === 1) return sumOf(await scoreFrom(queue, {...context, device: scorers[0]!}, scoring));
   const failed = new AbortController();
