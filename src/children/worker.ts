@@ -1,6 +1,7 @@
 /** How the image worker is started: what must stand in its environment before its first library loads. */
 import path from 'node:path';
 import type {ChildCommand} from './child.js';
+import {READS_AT_ONCE, SPARE_THREADS} from '../worker/pool-threads.js';
 import {cudaLibraryFolders, packageFolder} from './python-env.js';
 
 export function workerCommand({threads, device, python}: {readonly threads: number; readonly device: string; readonly python: string | null}): ChildCommand {
@@ -11,7 +12,7 @@ export function workerCommand({threads, device, python}: {readonly threads: numb
     args: [path.join(packageFolder, 'dist', 'worker', 'main.js')],
     env: {
       // Decoding and file reads share libuv's pool, which is sized once, at its first use.
-      UV_THREADPOOL_SIZE: String(threads + 4),
+      UV_THREADPOOL_SIZE: String(threads + READS_AT_ONCE + SPARE_THREADS),
       ...(cuda.length > 0 && {LD_LIBRARY_PATH: [...cuda, process.env['LD_LIBRARY_PATH']].filter(Boolean).join(path.delimiter)}),
       // The provider would round matrix products to TF32, and the scores would differ from PyTorch's.
       ...(device.startsWith('cuda') && {NVIDIA_TF32_OVERRIDE: '0'}),

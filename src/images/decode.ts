@@ -65,11 +65,10 @@ function endsEarly(bytes: Buffer, format: Format): boolean {
 }
 
 /** The problem behind what sharp threw. libvips repeats its messages; the first line says it. */
-function problemOf(error: unknown, bytes: Buffer, format: Format, timeoutSeconds: number): DecodedImage {
+function problemOf(error: unknown, bytes: Buffer, format: Format): DecodedImage {
   if (!(error instanceof Error)) throw error;
   const [message = ''] = error.message.replace(/^Input buffer has corrupt header: ?/, '').split('\n');
   const detail = `${format}: ${message.replace('Unknown error', '').trim() || 'cannot be decoded'}`;
-  if (message.startsWith('timeout')) return refused('DECODE_TIMEOUT', `${format}: took longer than ${timeoutSeconds} s`);
   if (message.includes('exceeds pixel limit')) return refused('TOO_MANY_PIXELS', detail);
   return refused(endsEarly(bytes, format) || /premature end/i.test(message) ? 'TRUNCATED' : 'CORRUPT', detail);
 }
@@ -88,7 +87,7 @@ function resizeAndCrop(image: Sharp, width: number, height: number, {size, resiz
 }
 
 async function decodeEncoded(bytes: Buffer, decoding: Decoding): Promise<DecodedImage> {
-  const {size, formats, maxFileBytes, maxPixels, timeoutSeconds} = decoding;
+  const {size, formats, maxFileBytes, maxPixels} = decoding;
   if (bytes.length === 0) return refused('EMPTY_FILE', '0 bytes');
   if (bytes.length > maxFileBytes) return refused('FILE_TOO_LARGE', `${bytes.length} bytes; at most ${maxFileBytes}`);
   const sniffed = sniffFormat(bytes);
@@ -110,13 +109,12 @@ async function decodeEncoded(bytes: Buffer, decoding: Decoding): Promise<Decoded
       .flatten({background: '#ffffff'})
       .toColourspace('srgb')
       .raw({depth: 'uchar'})
-      .timeout({seconds: timeoutSeconds})
       .toBuffer();
     const expected = size * size * CHANNELS;
     if (pixels.length !== expected) return refused('CORRUPT', `${format}: decodes to ${pixels.length} bytes; expected ${expected}`);
     return {pixels, problem: null};
   } catch (error) {
-    return problemOf(error, bytes, format, timeoutSeconds);
+    return problemOf(error, bytes, format);
   }
 }
 

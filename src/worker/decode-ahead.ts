@@ -3,7 +3,9 @@ import pLimit from 'p-limit';
 import type {Decoding} from '../children/protocol.js';
 import {copyRecord, decodeImage, isCopied, type DecodedImage} from '../images/decode.js';
 import {imageIdOf} from '../images/image-id.js';
+import {READS_AT_ONCE, SPARE_THREADS} from './pool-threads.js';
 import {readAhead, type Place, type Read} from './read-ahead.js';
+import {timeLimit, tooLate} from './time-limit.js';
 
 export interface ImagePlace extends Place {
   encoding: 'encoded' | 'cifar';
@@ -24,8 +26,6 @@ export type Decoded<T> = {item: T} & DecodedImage;
 
 /** Decoded images that may wait for a slow one before them, for each thread. */
 const WAITING_PER_THREAD = 4;
-/** Files read at a time while others are decoded. */
-export const READS_AT_ONCE = 4;
 
 /** Seconds of work so far, summed over all that was done at once. */
 export interface Spent {
@@ -51,16 +51,29 @@ export async function* decodeAhead<T extends ImagePlace>(
 ): AsyncGenerator<Decoded<T>[]> {
   const atOnce = announce === undefined ? threads : 1;
   const limit = pLimit(atOnce);
+  const time = timeLimit(decoding.timeoutSeconds);
+  let late = 0;
   const ahead: Promise<Decoded<T>[]>[] = [];
 
-  async function decode(read: Read<T>): Promise<Decoded<T>[]> {
-    const {item, bytes, problem} = checked(read);
-    if (problem !== null) return [{item, pixels: null, problem}];
-    if (item.id !== null) await announce?.(item.id);
+  async function timedDecode(bytes: Buffer, encoding: ImagePlace['encoding']): Promise<DecodedImage> {
     const begun = performance.now();
-    const decoded = await decodeImage(bytes, item.encoding, decoding);
+    const decoded = await decodeImage(bytes, encoding, decoding);
     spent.decoding += (performance.now() - begun) / 1000;
-    return [{item, ...decoded}];
+    return decoded;
+  }
+
+  /** Tells what became of an image, then keeps its place among those at work for as long as its decoder keeps a thread that nothing can stand in for. */
+  async function decode(read: Read<T>, tell: (decoded: Decoded<T>[]) => void): Promise<void> {
+    const {item, bytes, problem} = checked(read);
+    if (problem !== null) return tell([{item, pixels: null, problem}]);
+    if (item.id !== null) await announce?.(item.id);
+    const work = timedDecode(bytes, item.encoding);
+    const decoded = await time.within(work);
+    if (decoded !== tooLate) return tell([{item, ...decoded}]);
+    tell([{item, pixels: null, problem: {code: 'DECODE_TIMEOUT', detail: `took longer than ${decoding.timeoutSeconds} s (limits.decode_seconds)`}}]);
+    const ended = work.catch(() => {}).finally(() => late--);
+    // Who waits behind it for a thread must not be called late in its stead.
+    if (++late > SPARE_THREADS || announce !== undefined) await ended;
   }
 
   /** A few microseconds a record: less than it takes to hand one to the thread pool. */
@@ -75,10 +88,11 @@ export async function* decodeAhead<T extends ImagePlace>(
     return copied;
   }
 
+  const inTurn = (read: Read<T>) => new Promise<Decoded<T>[]>((tell, fail) => void limit(() => decode(read, tell)).catch(fail));
   const areCopied = (reads: readonly Read<T>[]) => announce === undefined && isCopied(decoding) && reads.every(({item}) => item.encoding === 'cifar');
   try {
     for await (const reads of readAhead(items, {threads: READS_AT_ONCE, maxFileBytes: decoding.maxFileBytes, signal}, spent)) {
-      const decodings = areCopied(reads) ? [() => copy(reads)] : reads.map(read => () => limit(() => decode(read)));
+      const decodings = areCopied(reads) ? [() => copy(reads)] : reads.map(read => () => inTurn(read));
       for (const start of decodings) {
         const next = ahead.length >= atOnce * WAITING_PER_THREAD ? ahead.shift() : undefined;
         if (next !== undefined) yield await next;
@@ -89,5 +103,6 @@ export async function* decodeAhead<T extends ImagePlace>(
     for (let next = ahead.shift(); next !== undefined; next = ahead.shift()) yield await next;
   } finally {
     await Promise.allSettled(ahead);
+    time.close();
   }
 }

@@ -9,10 +9,11 @@ import {scoreShard, type ImageReference, type Quarantined, type ScoreShard, type
 import type {ScoringParts} from '../events.js';
 import {writeScores} from '../images/score-file.js';
 import {batchesOf} from './batches.js';
-import {decodeAhead, READS_AT_ONCE} from './decode-ahead.js';
+import {decodeAhead} from './decode-ahead.js';
 import {readDescriptors} from './descriptors.js';
 import {trackProgress, type Emit} from './events.js';
 import {WorkerFailure} from './failure.js';
+import {READS_AT_ONCE} from './pool-threads.js';
 import {checkDecoding, matchClasses, openSession, type Answers} from './session.js';
 
 /** A shard that is being scored: rows so far, in the shard's order less the quarantined. */

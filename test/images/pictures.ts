@@ -1,6 +1,7 @@
 /** Small real pictures, each different and each made again from its number alone. */
 import {mkdir, writeFile} from 'node:fs/promises';
 import {dirname} from 'node:path';
+import {crc32, deflateSync} from 'node:zlib';
 import sharp from 'sharp';
 
 /** Raw RGB pixels: a sheet of colour with a gradient, decided by `number`. */
@@ -25,6 +26,22 @@ export const jpeg = (number: number, width = 32, height = 32): Promise<Buffer> =
   sharp(pixelsOf(number, width, height), {raw: {width, height, channels: 3}})
     .jpeg()
     .toBuffer();
+
+/** A black PNG of `side` x `side` pixels, a bit each: a small file that takes long to decode. */
+export function hugePng(side: number): Buffer {
+  const chunk = (name: string, content: Buffer) => {
+    const [length, body, sum] = [Buffer.alloc(4), Buffer.concat([Buffer.from(name, 'latin1'), content]), Buffer.alloc(4)];
+    length.writeUInt32BE(content.length);
+    sum.writeUInt32BE(crc32(body));
+    return Buffer.concat([length, body, sum]);
+  };
+  const header = Buffer.alloc(13);
+  header.writeUInt32BE(side, 0);
+  header.writeUInt32BE(side, 4);
+  header[8] = 1; // Bits a pixel.
+  const rows = deflateSync(Buffer.alloc(side * (1 + Math.ceil(side / 8))), {level: 1});
+  return Buffer.concat([Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'), chunk('IHDR', header), chunk('IDAT', rows), chunk('IEND', Buffer.alloc(0))]);
+}
 
 /** Writes a file and the folders above it. */
 export async function put(path: string, bytes: string | Uint8Array): Promise<void> {

@@ -6,7 +6,7 @@ import {describe, expect, it} from 'vitest';
 import type {ImageReference, ScoreShard} from '../../src/children/protocol.js';
 import {readScores} from '../../src/images/score-file.js';
 import {unpackIds} from '../../src/ranking/image-ids.js';
-import {png, put} from '../images/pictures.js';
+import {hugePng, png, put} from '../images/pictures.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
 import {indexed, mixedPool} from './pools.js';
 import {decoding, eventsOf, resultOf, runWorker, startWorker} from './worker-process.js';
@@ -131,6 +131,23 @@ describe('scoring', () => {
       [beyond.id, 'UNREADABLE'],
     ]);
   });
+
+  it('goes on without a picture that takes too long, even with one decoder, and with it where it may take longer', async () => {
+    const root = await temporaryFolder();
+    await mixedPool(root, 8);
+    // 1.6 gigapixels, which take three seconds.
+    await put(`${root}/folder/0.png`, hugePng(40_000));
+    const images = await indexed(root);
+    const slow = images.findIndex(({place}) => place.endsWith('folder/0.png'));
+    const endWith = async (timeoutSeconds: number) => {
+      const layout = {batchSize: 4, decodeThreads: 1, networkThreads: 1};
+      const ended = await resultOf('score', {...base, layout, decoding: {...decoding, maxPixels: 2e9, timeoutSeconds}}, shardsOf(images, 50, root));
+      return eventsOf(ended, 'shard').map(({rows, quarantined}) => ({rows, quarantined}));
+    };
+    const problem = {code: 'DECODE_TIMEOUT', detail: 'took longer than 1 s (limits.decode_seconds)'};
+    expect(await endWith(1)).toEqual([{rows: 23, quarantined: [{id: images[slow]!.id, problem}]}]);
+    expect(await endWith(300)).toEqual([{rows: 24, quarantined: []}]);
+  }, 60_000);
 
   it('quarantines a score that is no number', async () => {
     const root = await temporaryFolder();
