@@ -54,14 +54,20 @@ export function compareAnswers(
   return {largestDifference, top1Agreement: images === 0 ? 0 : agreeing / images};
 }
 
-/** Throws a `gate` failure for answers that no classifier gives: not finite, of probabilities above 1, or the same for every image. */
-export function checkAnswers({logProbs, classes}: AnswerTable, images: number, kept: number): void {
+/**
+ * Throws a `gate` failure for answers that nothing can be ranked by: the same for every image, and of a model that is compared with no
+ * other not finite, or of probabilities above 1.
+ */
+export function checkAnswers({logProbs, classes}: AnswerTable, {images, kept, isCompared}: {images: number; kept: number; isCompared: boolean}): void {
+  const isLikeFirst = (at: number) => classes[at] === classes[at % kept] && Math.abs((logProbs[at] ?? 0) - (logProbs[at % kept] ?? 0)) < TOLERANCE;
+  if (images > 1 && classes.every((_, at) => isLikeFirst(at))) {
+    const todo = isCompared ? 'It learnt nothing: lower the learning_rate that it was trained with.' : 'Check teacher.input, teacher.mean and teacher.std.';
+    throw new WorkerFailure('gate', `The ONNX model gives all ${images} images the same answer. ${todo}`);
+  }
+  if (isCompared) return;
   if (!logProbs.every(Number.isFinite)) throw new WorkerFailure('gate', 'The ONNX model answers NaN or infinity.');
   if (logProbs.some(logProb => logProb > TOLERANCE))
     throw new WorkerFailure('gate', 'The ONNX model answers probabilities above 1. Set teacher.output to what it truly answers.');
-  const isLikeFirst = (at: number) => classes[at] === classes[at % kept] && Math.abs((logProbs[at] ?? 0) - (logProbs[at % kept] ?? 0)) < TOLERANCE;
-  if (images > 1 && classes.every((_, at) => isLikeFirst(at)))
-    throw new WorkerFailure('gate', `The ONNX model gives all ${images} images the same answer. Check teacher.input, teacher.mean and teacher.std.`);
 }
 
 /** Runs the model over every row of the pack. Accuracies are over samples, as an image may stand under several labels. */
@@ -87,8 +93,7 @@ export async function measure(task: TaskOf<'measure'>, signal: AbortSignal, emit
         await count(images);
       }
 
-      // With nothing to compare them with, the answers must speak for themselves.
-      if (task.reference === null) checkAnswers(answers, pack.images, kept);
+      checkAnswers(answers, {images: pack.images, kept, isCompared: task.reference !== null});
       let [top1, top5] = [0, 0];
       for (let sample = 0; sample < pack.samples; sample++) {
         const [image = 0, label] = pack.samplePairs.subarray(2 * sample, 2 * sample + 2);

@@ -75,8 +75,10 @@ describe('measuring an ONNX model', () => {
       reason: 'gate',
       message: 'The ONNX model answers NaN or infinity.',
     });
-    const check = (logProbs: number[], found: number[]) => () => checkAnswers({logProbs: Float32Array.from(logProbs), classes: Int32Array.from(found)}, 2, 2);
-    expect(check([-0.1, -2, -0.1, -2], [3, 1, 3, 1])).toThrow('gives all 2 images the same answer');
+    const check = (logProbs: number[], found: number[], isCompared = false) => () =>
+      checkAnswers({logProbs: Float32Array.from(logProbs), classes: Int32Array.from(found)}, {images: 2, kept: 2, isCompared});
+    expect(check([-0.1, -2, -0.1, -2], [3, 1, 3, 1])).toThrow('gives all 2 images the same answer. Check teacher.input');
+    expect(check([-0.1, -2, -0.1, -2], [3, 1, 3, 1], true)).toThrow('the same answer. It learnt nothing: lower the learning_rate');
     expect(check([-0.1, -2, -0.1, -2], [3, 1, 3, 2])).not.toThrow();
     expect(check([-0.1, -2, -0.2, -2], [3, 1, 3, 1])).not.toThrow();
     expect(check([0.5, -2, -0.1, -2], [3, 1, 3, 2])).toThrow('answers probabilities above 1');
