@@ -77,8 +77,7 @@ export async function dryRunOfExperiment({name, runs}: Experiment, flags: Flags,
 async function planRuns(runs: readonly ExperimentRun[], contexts: readonly RunContext[], flags: Flags): Promise<PlannedRun[]> {
   const planned: PlannedRun[] = [];
   const baselines = new Set<string>();
-  const device = once(async context => (await withDevice(context, findPython(flags.python))).device);
-  const speedsOf = memo(speedKey, async context => await measureSpeeds({...context, python: findPython(flags.python), device: await device(context)}));
+  const speedsOf = memo(speedKey, async context => await measureSpeeds(await withDevice(context, findPython(flags.python))));
   const countsOf = memo(sourcesKey, countImages);
   for (const [index, context] of contexts.entries()) {
     const sameSeed = contexts.slice(0, index).filter((_, other) => runs[other]!.seed === runs[index]!.seed);
@@ -140,8 +139,10 @@ async function sharedWith(context: RunContext, others: readonly RunContext[]): P
 
 const sourcesKey = ({config: {labelled, validation, unlabelled, test}}: RunContext): string => JSON.stringify([labelled, validation, unlabelled, test]);
 
-const speedKey = ({config, size}: RunContext): string =>
-  JSON.stringify((['teacher', 'pretrain'] as const).map(step => trainingSettings(config, step, size)).map(({model, stem, batchSize, precision}) => [model, stem, batchSize, precision]));
+const speedKey = ({config, size}: RunContext): string => {
+  const networks = (['teacher', 'pretrain'] as const).map(step => trainingSettings(config, step, size)).map(({model, stem, batchSize, precision}) => [model, stem, batchSize, precision]);
+  return JSON.stringify([config.device, config.train.processes, config.train.hosts, config.score.workers, networks]);
+};
 
 /** Asks once for all contexts that have the same key. */
 function memo<Value>(keyOf: (context: RunContext) => string, ask: (context: RunContext) => Promise<Value>): (context: RunContext) => Promise<Value> {
@@ -153,5 +154,3 @@ function memo<Value>(keyOf: (context: RunContext) => string, ask: (context: RunC
     return answer;
   };
 }
-
-const once = <Value>(ask: (context: RunContext) => Promise<Value>): ((context: RunContext) => Promise<Value>) => memo(() => '', ask);

@@ -89,11 +89,17 @@ export function estimate(context: RunContext, counts: Counts, speeds: {readonly 
   };
 }
 
-/** Times a few real steps of both nets. */
+/**
+ * Times a few real steps of both nets, on one device: where several work together, with its part of the batch, and as many times as fast
+ * (what they tell each other comes on top). The context is one of `withDevice`.
+ */
 export async function measureSpeeds(context: RunContext): Promise<{teacher: Speed; student: Speed}> {
-  const measure = (step: TrainingStep, classes: number) => {
+  const onGpu = context.device.startsWith('cuda');
+  // Processes on one CPU share its cores.
+  const [trainers, scorers] = onGpu ? [context.processes.count * context.processes.hosts, context.scorers.length] : [1, 1];
+  const measure = async (step: TrainingStep, classes: number): Promise<Speed> => {
     const {model, stem, batchSize, precision} = trainingSettings(context.config, step, context.size);
-    return runTrainer<'speed'>(
+    const {trainImagesPerSecond, scoreImagesPerSecond} = await runTrainer<'speed'>(
       context,
       {
         protocol: PROTOCOL,
@@ -102,11 +108,12 @@ export async function measureSpeeds(context: RunContext): Promise<{teacher: Spee
         threads: context.threads,
         seed: 0,
         architecture: {name: model, stem, size: context.size, resize: context.resize, classes: Array.from({length: classes}, (_, index) => String(index))},
-        batchSize,
+        batchSize: batchSize && Math.ceil(batchSize / trainers),
         precision,
       },
       {stage: step, part: 'measuring'},
     );
+    return {trainImagesPerSecond: trainers * trainImagesPerSecond, scoreImagesPerSecond: scorers * scoreImagesPerSecond};
   };
   const teacher = await measure('teacher', 100);
   const same = trainingSettings(context.config, 'teacher', context.size).model === trainingSettings(context.config, 'pretrain', context.size).model;
