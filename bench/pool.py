@@ -4,7 +4,7 @@ import json
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ class Job:
     python: str
     folder: str
     """For what they write."""
+    odd: list[dict[str, Any]] = field(default_factory=list)
+    """Files that are strewn among the images for pupil_odd."""
     warm_up_batches: int = 2
     """Until decoders are ahead and buffers have their size."""
 

@@ -1,5 +1,5 @@
 // Starts one of pupil's own contenders in bench:score, with the environment that the pipeline gives its image worker.
-//   node bench/score-ours.mjs pupil|decode|model JOB.json      a line of JSON with the images done so far, again and again, without end
+//   node bench/score-ours.mjs pupil|pupil_odd|decode|model JOB.json      a line of JSON with the images done so far, again and again, without end
 import {spawn} from 'node:child_process';
 import {once} from 'node:events';
 import {readFile} from 'node:fs/promises';
@@ -16,13 +16,20 @@ const [what, file] = process.argv.slice(2);
 const job = fromWire(await readFile(file, 'utf8'));
 const command = workerCommand({threads: job.threads, device: job.device, python: job.python});
 
+/** The pool, with odd files at equal distances in it where they are wanted. */
+function pool() {
+  if (what !== 'pupil_odd') return job.images;
+  const between = job.images.length / job.odd.length;
+  return job.odd.flatMap((odd, i) => [...job.images.slice(Math.round(i * between), Math.round((i + 1) * between)), odd]);
+}
+
 /** Shards of the pool without end; the first is short, to warm up. */
-function* shards() {
+function* shards(images) {
   for (let shard = 0, from = 0; ; shard++) {
-    const count = shard === 0 ? job.warmUpBatches * job.batchSize : job.images.length;
+    const count = shard === 0 ? job.warmUpBatches * job.batchSize : images.length;
     // A few names, so that files do not pile up.
     const output = path.join(job.folder, 'scores', `shard-${shard % 4}.parquet`);
-    yield {shard, output, images: Array.from({length: count}, (_, i) => job.images[(from + i) % job.images.length])};
+    yield {shard, output, images: Array.from({length: count}, (_, i) => images[(from + i) % images.length])};
     from += count;
   }
 }
@@ -37,10 +44,10 @@ async function pupil() {
   let images = 0;
   const onEvent = event => {
     if (event.type !== 'shard') return;
-    images += event.rows + event.quarantined.length;
+    images += event.rows;
     console.log(JSON.stringify({images}));
   };
-  await runChild(command, task, {attempt: job.folder, stop: {requested: never, forced: never}, onEvent, lines: shards()});
+  await runChild(command, task, {attempt: job.folder, stop: {requested: never, forced: never}, onEvent, lines: shards(pool())});
 }
 
 /** The worker's own modules, in a process like the worker. */
@@ -51,4 +58,4 @@ async function part() {
   process.exitCode = code ?? 1;
 }
 
-await (what === 'pupil' ? pupil() : part());
+await (what.startsWith('pupil') ? pupil() : part());

@@ -8,6 +8,7 @@ On the same pictures and the same weights (drawn at random), in turn and several
     torch_*             PyTorch behind a DataLoader with workers (peers/score_torch.py)
     onnxruntime_python  onnxruntime behind a pool of threads (peers/score_onnxruntime.py)
     openvino_*          the anchor on CPUs (peers/score_openvino.py)
+    pupil_odd           pupil with broken and odd files strewn among the pictures, if a folder of them is given
 The bound is what decode and model allow together: on a CPU they share its cores, 1 / (1 / decode + 1 / model); a GPU leaves the slower
 of the two. Figures are medians. Other work on the machine hits all contenders alike, since they take turns.
 """
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from itertools import cycle, islice
@@ -35,7 +37,7 @@ from torch import nn
 
 from bench.pictures import write_arrays
 from bench.pool import Job, decoded_batches
-from bench.sources import Source, find_pictures
+from bench.sources import Source, find_pictures, odd_files
 from bench.watch import ROOT, started
 from trainer.classifier import Classifier
 from trainer.config import PROTOCOL, Architecture, ModelName, QuantiseTask
@@ -54,6 +56,7 @@ SHARD_IMAGES, KEPT = 4096, 10
 # Random weights have little to lose by few.
 CALIBRATION_IMAGES = 64
 OURS = ('decode', 'model', 'pupil')
+ODD = 'pupil_odd'
 FP32_PEERS = ('torch_fp32', 'onnxruntime_python')
 
 
@@ -69,6 +72,8 @@ def commands(options: argparse.Namespace) -> dict[str, list[str]]:
 
     on_cpu = options.device == 'cpu'
     table = {name: ours(name) for name in OURS}
+    if options.odd:
+        table[ODD] = ours(ODD)
     table |= {'torch_fp32': peer('torch', 'fp32'), 'torch_bf16': peer('torch', 'bf16')}
     if options.compile:
         table['torch_bf16_compiled'] = peer('torch', 'bf16_compiled')
@@ -87,6 +92,8 @@ class Measured:
     """Images a second."""
     cpu_seconds: float | None
     """Of 1,000 images, all its processes together. None where the system does not tell."""
+    main_thread_seconds: float | None
+    """Those of them that the main threads of its processes took; decoders and networks run in others."""
     peak_mb: float | None
     """The most that its processes held resident at once; pages that they share count once. None where the system does not tell."""
 
@@ -106,7 +113,13 @@ class Result:
 
     @property
     def peers(self) -> list[str]:
-        return [name for name in self.measured if name not in (*OURS, *self.anchors)]
+        return [name for name in self.measured if name not in (*OURS, ODD, *self.anchors)]
+
+    @property
+    def outside(self) -> float | None:
+        """The share of pupil's CPU time that went neither into decoding nor into the network. None where the system does not tell."""
+        pupil = self.measured['pupil']
+        return pupil.main_thread_seconds / pupil.cpu_seconds if pupil.main_thread_seconds and pupil.cpu_seconds else None
 
     @property
     def bound(self) -> float:
@@ -135,6 +148,7 @@ def main() -> None:
     table = commands(options)
     with tempfile.TemporaryDirectory(prefix='pupil-bench-') as folder:
         job = with_round(prepare(options, source, str(device), Path(folder)), source, options.seconds)
+        job = replace(job, odd=list(odd_files(options.odd)) if options.odd else [])
         distinct = len({image['place'] for image in job.images})
         pool = f'{distinct:,} of {source.count:,} pictures in {options.images}, {len(job.images):,} in a round'
         print(f'{pool}{", repeated" if distinct < len(job.images) else ""}; batches of {job.batch_size}\n', file=sys.stderr)
@@ -154,6 +168,7 @@ def main() -> None:
 def read_options() -> tuple[argparse.Namespace, Source]:
     parser = argparse.ArgumentParser(prog='npm run bench:score --', description='Images a second of scoring, beside its peers.')
     parser.add_argument('--images', required=True, help='a folder of pictures, or cifar10:FOLDER or cifar100:FOLDER')
+    parser.add_argument('--odd', type=Path, metavar='DIR', help='also score with these broken and odd files among the pictures')
     parser.add_argument('--model', choices=get_args(ModelName), default='resnet50')
     parser.add_argument('--size', type=int, default=224, help='side of the pictures as the network takes them')
     parser.add_argument('--device', choices=('cpu', 'cuda'), default='cuda' if torch.cuda.is_available() else 'cpu')
@@ -169,6 +184,8 @@ def read_options() -> tuple[argparse.Namespace, Source]:
         parser.error('--seconds, --size, --threads and --turns must be above 0')
     if options.precision not in PRECISIONS[options.device]:
         parser.error(f'--precision on {options.device}: expected {" or ".join(PRECISIONS[options.device])}, found {options.precision}')
+    if options.odd and not any(odd_files(options.odd)):
+        parser.error(f'argument --odd: expected a folder with files, found none in {options.odd}')
     try:
         return options, find_pictures(options.images)
     except ValueError as error:
@@ -277,24 +294,38 @@ def measure(command: list[str], job: Job, seconds: float) -> Measured:
     file = Path(job.folder) / 'job.json'
     file.write_text(json.dumps(asdict(job)))
     with started([*command, str(file)]) as contender:
-        begun: tuple[float, float | None, int] | None = None
+        begun: tuple[float, float | None, float | None, int] | None = None
         for line in contender.output:
-            now, cpu, images = time.monotonic(), contender.cpu_seconds, int(json.loads(line)['images'])
+            now, images = time.monotonic(), int(json.loads(line)['images'])
+            cpu, main = contender.cpu_seconds, contender.main_thread_seconds
             if begun is None:
-                begun = now, cpu, images
+                begun = now, cpu, main, images
             elif now - begun[0] >= seconds:
-                images -= begun[2]
-                cpu_seconds = None if cpu is None or begun[1] is None else (cpu - begun[1]) * 1000 / images
+                images -= begun[3]
                 contender.look()
-                return Measured(images / (now - begun[0]), cpu_seconds, contender.peak_mb)
+                return Measured(
+                    images / (now - begun[0]), of_1000(images, begun[1], cpu), of_1000(images, begun[2], main), contender.peak_mb
+                )
         raise SystemExit('It ended early.')
+
+
+def of_1000(images: int, begun: float | None, ended: float | None) -> float | None:
+    return None if begun is None or ended is None else (ended - begun) * 1000 / images
 
 
 def middle(several: list[Measured]) -> Measured:
     """Medians, and the most memory of all."""
-    cpu_seconds = [one.cpu_seconds for one in several if one.cpu_seconds is not None]
-    peaks = [one.peak_mb for one in several if one.peak_mb is not None]
-    return Measured(median(one.rate for one in several), median(cpu_seconds) if cpu_seconds else None, max(peaks) if peaks else None)
+
+    def known(values: Iterable[float | None], what: Callable[[list[float]], float]) -> float | None:
+        told = [value for value in values if value is not None]
+        return what(told) if told else None
+
+    return Measured(
+        rate=median(one.rate for one in several),
+        cpu_seconds=known((one.cpu_seconds for one in several), median),
+        main_thread_seconds=known((one.main_thread_seconds for one in several), median),
+        peak_mb=known((one.peak_mb for one in several), max),
+    )
 
 
 def as_json(result: Result) -> dict[str, Any]:
@@ -311,6 +342,8 @@ def as_json(result: Result) -> dict[str, Any]:
         'anchors': {name: round(measured[name].rate, 2) for name in result.anchors},
         'bound': round(result.bound, 2),
         'ratios': {name: round(measured['pupil'].rate / rate, 3) for name, rate in result.against().items()},
+        'odd': {'files': len(job.odd), 'rate': round(measured[ODD].rate, 2)} if job.odd else None,
+        'outside_decoder_and_network': result.outside and round(result.outside, 4),
         'cpu_seconds_per_1000': {name: one.cpu_seconds and round(one.cpu_seconds, 2) for name, one in measured.items()},
         'peak_rss_mb': {name: one.peak_mb and round(one.peak_mb) for name, one in measured.items()},
     }
@@ -330,6 +363,12 @@ def print_table(result: Result) -> None:
             ratio = f'{result.measured["pupil"].rate / one.rate:.3f}' if name not in OURS else ''
             print(f'  {name:26} {one.rate:9,.1f} {cpu_seconds:>14} {peak:>8} {ratio:>11}')
     print(f'{"bound":28} {result.bound:9,.1f} {"":>14} {"":>8} {result.measured["pupil"].rate / result.bound:11.3f}')
+    if job.odd:
+        rate, without = result.measured[ODD].rate, result.measured['pupil'].rate
+        among = f'With {len(job.odd):,} odd files among {len(job.images):,} pictures'
+        print(f'{among} pupil scored {rate:,.1f} images/s, {rate / without:.3f} of what it did without.')
+    if result.outside is not None:
+        print(f'Of the CPU time of pupil {result.outside:.1%} went neither into its decoder nor into its network.')
 
 
 def say(what: str) -> None:

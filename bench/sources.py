@@ -60,6 +60,13 @@ def find_pictures(name: str) -> Source:
     return source
 
 
+def odd_files(folder: Path) -> Iterator[dict[str, Any]]:
+    """Descriptors of all files of a folder, whatever they are."""
+    for file in sorted(folder.absolute().rglob('*')):
+        if file.is_file():
+            yield image(str(file), file.read_bytes(), None)
+
+
 def records(file: Path, record_bytes: int) -> Iterator[dict[str, Any]]:
     with file.open('rb') as opened:
         while len(record := opened.read(record_bytes)) == record_bytes:

@@ -12,6 +12,8 @@ from typing import IO
 
 ROOT = Path(__file__).parents[1]
 SECONDS_BETWEEN_LOOKS = 0.2
+# utime and stime, then cutime and cstime, which are those of children that ended.
+CPU_FIELDS = range(11, 15)
 
 
 class Watched:
@@ -38,7 +40,12 @@ class Watched:
     @property
     def cpu_seconds(self) -> float | None:
         """User and system time so far, also of those of its processes that ended. None where the system does not tell."""
-        return sum(map(_cpu_seconds, _tree(self.process.pid))) or None
+        return sum(_cpu_seconds(f'{pid}/stat', CPU_FIELDS) for pid in _tree(self.process.pid)) or None
+
+    @property
+    def main_thread_seconds(self) -> float | None:
+        """Of the CPU time so far, that of the first thread of each of its processes. None where the system does not tell."""
+        return sum(_cpu_seconds(f'{pid}/task/{pid}/stat', CPU_FIELDS[:2]) for pid in _tree(self.process.pid)) or None
 
 
 @contextmanager
@@ -86,10 +93,10 @@ def _resident(pid: int) -> int:
     return 0
 
 
-def _cpu_seconds(pid: int) -> float:
-    """Its own, and that of its children that ended."""
+def _cpu_seconds(stat: str, fields: range) -> float:
+    """The sum of these fields of a `stat` file below /proc; 0 once it is gone."""
     with suppress(OSError):
-        # utime, stime, cutime and cstime; the name before them may hold anything but is the last in parentheses.
-        fields = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[11:15]
-        return sum(map(int, fields)) / os.sysconf('SC_CLK_TCK')
+        # The name before them may hold anything but is the last in parentheses.
+        values = Path('/proc', stat).read_text().rpartition(')')[2].split()
+        return sum(int(values[field]) for field in fields) / os.sysconf('SC_CLK_TCK')
     return 0

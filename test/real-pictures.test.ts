@@ -1,5 +1,6 @@
 import {execFileSync} from 'node:child_process';
-import {existsSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {createHash} from 'node:crypto';
+import {cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import path from 'node:path';
 import Database from 'better-sqlite3';
 import sharp from 'sharp';
@@ -56,18 +57,19 @@ describe.skipIf(!isThere)('CIFAR-100, 20 classes of 50 labels, with the rest, a 
     'train.evaluations=5', `select.top_k=${TOP_K}`, 'score.shard_size=4000',
   ];
   const command = [
-    'orchestrate', '--home', home, '--run', 'real', '--json', '--labelled', path.join(cifar, 'train'), '--test', path.join(cifar, 'test'),
+    'orchestrate', '--run', 'real', '--json', '--labelled', path.join(cifar, 'train'), '--test', path.join(cifar, 'test'),
     '--unlabelled', 'rest', '--unlabelled', path.join(folder, 'tiny-imagenet-32', '000000.tar'), '--unlabelled', path.join(collection, 'nasty'), '--max-failures', '0.05',
     ...settings.flatMap(setting => ['--set', setting]),
   ];
   const env = {PUPIL_PYTHON: python};
+  const run = async (home: string, ...more: string[]) => doneOf(await outputOf([...command, '--home', home, ...more], {env}));
   let done: ReturnType<typeof doneOf>;
 
   beforeAll(async () => {
     // The script finds sharp from the folder it is started in.
     execFileSync(process.execPath, [path.join(collection, 'unpack.mjs'), folder, 'cifar100', 'tiny32'], {stdio: 'ignore'});
     await firstClasses(path.join(folder, 'cifar-100-binary'), cifar);
-    done = doneOf(await outputOf(command, {env}));
+    done = await run(home);
   }, 900_000);
   afterAll(remove);
 
@@ -94,8 +96,25 @@ describe.skipIf(!isThere)('CIFAR-100, 20 classes of 50 labels, with the rest, a 
     expect(done.selection).toEqual({classes: CLASSES, top_p: 10, top_k: TOP_K, scored, candidates: 10 * scored, selected: CLASSES * TOP_K, short_classes: 0});
   });
 
+  it.each(['fp32', 'int8'])('scores in %s to the same bytes whatever the batch, the threads and the workers', async precision => {
+    const bytesUnder = async (layout: readonly string[]) => {
+      const copy = path.join(folder, 'copy');
+      cpSync(home, copy, {recursive: true});
+      const scores = path.join(copy, 'data/real/scores');
+      rmSync(scores, {recursive: true});
+      await run(copy, '--until', 'score', ...[`precision=${precision}`, ...layout].flatMap(setting => ['--set', `score.${setting}`]));
+      const hashes = readdirSync(scores).sort().map(name => [name, createHash('sha256').update(readFileSync(path.join(scores, name))).digest('hex')]);
+      rmSync(copy, {recursive: true});
+      return hashes;
+    };
+    const expected = await bytesUnder([]);
+    expect(expected).toHaveLength(5);
+    expect(await bytesUnder(['batch_size=7', 'decode_threads=1', 'network_threads=1'])).toEqual(expected);
+    expect(await bytesUnder(['batch_size=100', 'decode_threads=5', 'network_threads=3', 'workers=2'])).toEqual(expected);
+  }, 300_000);
+
   it('has nothing to do the second time', async () => {
-    const again = doneOf(await outputOf(command, {env}));
+    const again = await run(home);
     expect(Object.values(again.stages).map(({status}) => status)).toEqual(new Array(9).fill('fresh'));
     expect((await statusOf(home)).stages.every(({status}) => status === 'fresh')).toBe(true);
   });

@@ -23,12 +23,18 @@ def test_it_measures_pupil_beside_its_bound_its_peers_and_the_anchor(tmp_path):
     for number in range(12):
         Image.fromarray(random.integers(0, 256, (75, 100, 3), dtype=np.uint8)).save(tmp_path / f'{number}.jpg')
     (tmp_path / 'broken.jpg').write_text('no picture')
+    (tmp_path / 'odd').mkdir()
+    for number in range(3):
+        (tmp_path / 'odd' / f'{number}.txt').write_text(f'no picture {number}')
     arguments = ('--json', '--model', 'resnet18', '--size', '64', '--device', 'cpu', '--seconds', '0.1', '--turns', '1')
-    finished = bench('--images', str(tmp_path), *arguments)
+    finished = bench('--images', str(tmp_path), '--odd', str(tmp_path / 'odd'), *arguments)
     assert finished.returncode == 0, finished.stderr
     assert '12 of 13 pictures' in finished.stderr
     found = json.loads(finished.stdout)
     assert (found['images'], found['model'], found['size'], found['precision']) == (12, 'resnet18', 64, 'fp32')
+    assert found['odd']['files'] == 3
+    assert found['odd']['rate'] > 0
+    assert (found['outside_decoder_and_network'] or 0) < 1
     rates, peers, anchors = found['rates'], found['peers'], found['anchors']
     assert set(rates) == {'decode', 'model', 'pupil'}
     assert set(peers) == {'torch_fp32', 'torch_bf16', 'onnxruntime_python'}
