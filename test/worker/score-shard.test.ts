@@ -149,25 +149,27 @@ describe('scoring', () => {
     expect(await endWith(300)).toEqual([{rows: 24, quarantined: []}]);
   }, 60_000);
 
-  it('quarantines a score that is no number', async () => {
+  it('quarantines a score that is no number, and stops before it publishes them where the network often answers so', async () => {
     const root = await temporaryFolder();
-    await put(
-      `${root}/folder/black.png`,
-      await sharp({create: {width: 32, height: 32, channels: 3, background: '#000'}})
-        .png()
-        .toBuffer(),
-    );
+    const black = sharp({create: {width: 32, height: 32, channels: 3, background: '#000'}});
+    await put(`${root}/folder/black.png`, await black.png().toBuffer());
     await put(`${root}/folder/other.png`, await png(5));
     await put(`${root}/shards/0.tar`, Buffer.alloc(1024));
     await put(`${root}/cifar/train.bin`, '');
     const images = await indexed(root);
-    const ended = await resultOf('score', {...base, model: model('nan-32')}, shardsOf(images, 10, root));
+    const task = {...base, model: model('nan-32')};
+    const ended = await resultOf('score', {...task, images: 1000}, shardsOf(images, 10, root));
     const [shard] = eventsOf(ended, 'shard');
     expect(shard).toMatchObject({
       rows: 1,
       quarantined: [{id: images.find(({place}) => place.includes('black'))!.id, problem: {code: 'BAD_SCORE', detail: 'the network answered NaN'}}],
     });
     expect(unpackIds((await readScores(`${root}/shard-0.parquet`, 4)).ids)).toEqual([images.find(({place}) => place.includes('other'))!.id]);
+
+    const {events} = await runWorker({task: 'score', ...task, images: 999}, shardsOf(images, 10, `${root}/never`));
+    expect(events.filter(({type}) => type === 'shard')).toEqual([]);
+    expect(events.at(-1)).toMatchObject({type: 'failed', reason: 'gate', message: expect.stringMatching(/answers NaN or infinity for 1 of the 999 images that are to be scored, such as .*black\.png\. /)});
+    expect(await readdir(`${root}/never`).catch(() => [])).toEqual([]);
   });
 
   it('matches classes by name where the model has them in another order', async () => {
