@@ -2,11 +2,11 @@
 import {createWriteStream, type WriteStream} from 'node:fs';
 import {mkdir, writeFile} from 'node:fs/promises';
 import path from 'node:path';
-import {createInterface} from 'node:readline';
 import {finished} from 'node:stream/promises';
 import {Readable, type Writable} from 'node:stream';
 import {execa} from 'execa';
 import {ChildError, environmentError, exitCodes, Interrupted, throwIfStopped, type ExitCode} from '../errors.js';
+import {linesOf} from '../lines.js';
 import {childEvent, fromWire, PROTOCOL, taskResults, toWire, type ChildEvent, type FailureReason, type Json, type TaskName, type TaskOf, type TaskResult} from './protocol.js';
 
 /** The first signal asks a child to save and stop; the second ends it at once. */
@@ -35,6 +35,8 @@ export interface ChildOptions {
 
 /** Time to save a checkpoint of a large model before a stopping child is killed. */
 const STOP_TIMEOUT_MS = 60_000;
+/** Time to end for a child that has said how it ended; an interpreter with large libraries takes seconds. */
+const END_TIMEOUT_MS = 10_000;
 const LOG_LINES_SHOWN = 20;
 /** A child's exit code for a stop that was asked for. Several processes that are stopped before they met have nothing to say about it. */
 const INTERRUPTED = 75;
@@ -85,6 +87,8 @@ export async function runChild<Name extends TaskName>(
     cleanup: true,
   });
   const kill = () => child.kill('SIGKILL');
+  // It has said how it ended, but something holds it up, such as a decoder in a thread that cannot be stopped.
+  let overdue: NodeJS.Timeout | undefined;
   stop.forced.addEventListener('abort', kill, {once: true});
 
   let greeted = false;
@@ -115,7 +119,10 @@ export async function runChild<Name extends TaskName>(
     if (event.data.type === 'hello' && event.data.protocol !== PROTOCOL) {
       refuse(new ChildError(`The ${command.name} speaks protocol ${event.data.protocol}; expected ${PROTOCOL}.`, exitCodes.bug, logTail));
     }
-    if (event.data.type === 'finished' || event.data.type === 'failed' || event.data.type === 'interrupted') last = event.data;
+    if (event.data.type === 'finished' || event.data.type === 'failed' || event.data.type === 'interrupted') {
+      last = event.data;
+      overdue ??= setTimeout(kill, END_TIMEOUT_MS);
+    }
     try {
       if (refusals.length === 0) onEvent(event.data);
     } catch (error) {
@@ -135,7 +142,8 @@ export async function runChild<Name extends TaskName>(
     throwIfStopped(stop.requested);
     // Not by us: whoever stops a whole group of processes sends the signal to the child, too.
     if (last?.type === 'interrupted' || (last === undefined && ended.exitCode === INTERRUPTED)) throw new Interrupted('SIGTERM');
-    if (ended.signal !== undefined && ended.signal !== null) {
+    const wasOverdue = last !== undefined && ended.signal === 'SIGKILL';
+    if (ended.signal !== undefined && ended.signal !== null && !wasOverdue) {
       throw new ChildError(
         `The ${command.name} was killed by ${ended.signal}${ended.signal === 'SIGKILL' ? `, probably because memory ran out. ${memoryAdvice(task)}, or close other programs` : ''}.`,
         ended.signal === 'SIGKILL' ? exitCodes.environment : exitCodes.bug,
@@ -144,7 +152,7 @@ export async function runChild<Name extends TaskName>(
       );
     }
     if (protocolErrors.length > 0) throw new ChildError(`The ${command.name} ${protocolErrors[0]}.`, exitCodes.bug, logTail);
-    if (ended.exitCode === undefined) throw new ChildError(`The ${command.name} could not be started: ${ended.originalMessage ?? command.file}.`, exitCodes.environment, logTail);
+    if (ended.exitCode === undefined && !wasOverdue) throw new ChildError(`The ${command.name} could not be started: ${ended.originalMessage ?? command.file}.`, exitCodes.environment, logTail);
     if (!greeted) {
       throw new ChildError(
         `${command.file} does not run the ${command.name}: it ended with exit code ${ended.exitCode} before a word. See pupil doctor, and mend it with npm run setup.`,
@@ -152,11 +160,12 @@ export async function runChild<Name extends TaskName>(
         logTail,
       );
     }
-    if (ended.exitCode !== 0 || last?.type !== 'finished') {
+    if (last?.type !== 'finished' || (ended.exitCode !== 0 && !wasOverdue)) {
       throw new ChildError(`The ${command.name} ended with exit code ${ended.exitCode} and without a result.`, exitCodes.bug, logTail);
     }
     return resultOf<Name>(task.task, last.result, command.name, logTail);
   } finally {
+    clearTimeout(overdue);
     stop.forced.removeEventListener('abort', kill);
     log.end();
     // A log that could not be written was told above, in place of the result.
@@ -191,7 +200,7 @@ async function keepLog(stream: Readable, log: WriteStream, tail: string[]): Prom
 
 async function readLines(stream: unknown, take: (line: string) => void): Promise<void> {
   if (!(stream instanceof Readable)) throw new Error('A child was started without one of its pipes.');
-  for await (const line of createInterface({input: stream, crlfDelay: Infinity})) if (line !== '') take(line);
+  for await (const line of linesOf(stream)) if (line !== '') take(line);
 }
 
 /** Writes the lines and closes; a child that ended early has said why elsewhere, so its closed pipe is no error of its own. */

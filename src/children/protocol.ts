@@ -354,7 +354,7 @@ const events = [
   z.object({type: z.literal('checkpoint'), epoch: count, path}),
   z.object({type: z.literal('indexed'), source: count, entries: z.array(indexEntry)}),
   z.object({type: z.literal('quarantined'), images: z.array(quarantined)}),
-  z.object({type: z.literal('opening'), id: imageId}),
+  z.object({type: z.literal('opening'), id: imageId.nullable()}),
   /** A score file was published; `sha256` is of its bytes, in hex. */
   z.object({type: z.literal('shard'), shard: count, path, sha256: z.string(), rows: count, quarantined: z.array(quarantined)}),
   z.object({

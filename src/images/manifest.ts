@@ -2,11 +2,11 @@
 import {createReadStream} from 'node:fs';
 import {realpath, stat} from 'node:fs/promises';
 import {basename, dirname, isAbsolute, posix, relative} from 'node:path';
-import {createInterface} from 'node:readline';
 import {parse} from 'csv-parse';
 import {asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects} from 'hyparquet';
 import {z} from 'zod';
 import {dataError, systemCode} from '../errors.js';
+import {linesOf} from '../lines.js';
 import type {Entry, Source, SourceOptions} from './listing.js';
 import {fileEntry, refusedFile, statFiles} from './listing.js';
 import {fromPrintable, toPrintable} from './printable-path.js';
@@ -27,7 +27,7 @@ async function* csvRows(file: string, signal: AbortSignal): AsyncGenerator<unkno
 }
 
 async function* jsonRows(file: string, signal: AbortSignal): AsyncGenerator<unknown> {
-  for await (const line of createInterface({input: createReadStream(fromPrintable(file), {signal}), crlfDelay: Infinity})) {
+  for await (const line of linesOf(createReadStream(fromPrintable(file), {signal}))) {
     if (line.trim() !== '') yield JSON.parse(line);
   }
 }

@@ -4,11 +4,12 @@ import {count} from '../words.js';
 import type {RunContext} from './context.js';
 
 /** Stops the run once more images of `of` were set aside than `limits.max_failures` allows. */
-export function gateFailures({store, config}: RunContext, {stage, part, of, example}: {stage: string; part: string; of: number; example: string}): void {
+export function gateFailures({store, config}: RunContext, {stage, part, of}: {stage: string; part: string; of: number}): void {
   const failures = store.quarantine.failures(stage, part);
   if (failures === 0 || failures <= config.limits.max_failures * of) return;
+  const last = store.quarantine.lastFailure(stage, part);
   throw gateError(
     `${count(failures)} of ${count(of)} images could not be used (${((100 * failures) / of).toFixed(1)} %), more than --max-failures ${config.limits.max_failures} allows.\n` +
-      `The last one: ${example}\nSee them all with pupil status; mend them, or raise --max-failures and run the same command to go on from here.`,
+      `The last one: ${last === undefined ? '' : `${last.place}: ${last.detail}`}\nSee them all with pupil status. Raise --max-failures to go on from here without them; or mend or remove them, and run the same command, with --accept-change once pupil asks for it.`,
   );
 }

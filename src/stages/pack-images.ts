@@ -58,13 +58,11 @@ export async function packImages(
       lines: items,
       onEvent(event) {
         if (event.type !== 'quarantined') return;
-        let example = '';
         for (const {id, problem} of event.images) {
           const place = store.images.byId(id)?.place ?? id;
-          example = `${place}: ${problem.detail}`;
           store.quarantine.add(stage, part, {image: id, place, ...problem});
         }
-        gateFailures(context, {stage, part, of, example});
+        gateFailures(context, {stage, part, of});
       },
     },
   );

@@ -116,7 +116,6 @@ async function index(context: RunContext): Promise<TaskResult<'index'>> {
     opened.push({key: store.images.addSource(role, spec, root), role, root});
   }
   let seen = 0;
-  let lastProblem = '';
   const onEvent = (event: ChildEvent) => {
     if (event.type !== 'indexed') return;
     const {key, role, root} = opened[event.source]!;
@@ -128,7 +127,6 @@ async function index(context: RunContext): Promise<TaskResult<'index'>> {
         if (problem === null) store.images.addEntry(key, entry);
         else {
           const place = `${root}/${placeOf(entry)}`;
-          lastProblem = `${place}: ${problem.detail}`;
           store.quarantine.add('prepare', role, {image: entry.id, place, code: problem.code, detail: problem.detail});
         }
       }
@@ -143,7 +141,7 @@ async function index(context: RunContext): Promise<TaskResult<'index'>> {
     for (const message of source.notes) emit({type: 'note', stage: 'prepare', message: `${sources[position]!.given}: ${message}`});
   }
   if (seen === 0) throw dataError(`POOL_EMPTY: no pictures in ${sources.map(source => source.given).join(', ')}.`);
-  gateFailures(context, {stage: 'prepare', part: '%', of: seen, example: lastProblem});
+  gateFailures(context, {stage: 'prepare', part: '%', of: seen});
   return result;
 }
 

@@ -1,14 +1,14 @@
 /** Scores shards of images in the image worker, and gets past pictures that a decoder dies of. */
 import {PROTOCOL, type ChildEvent, type Decoding, type Layout, type Quarantined, type ScoreShard, type TaskResult} from '../children/protocol.js';
 import {classesKept} from '../config.js';
-import {ChildError, Interrupted} from '../errors.js';
+import {ChildError, gateError, Interrupted} from '../errors.js';
 import {eachPart, type Emit, type Event, type StageName} from '../events.js';
 import type {LocatedImage} from '../store/images.js';
 import type {Shard} from '../store/shards.js';
 import {runWorker, type RunContext} from './context.js';
 
 export type Scored = TaskResult<'score'>;
-type ShardEvent = Extract<ChildEvent, {type: 'shard'}>;
+export type ShardEvent = Extract<ChildEvent, {type: 'shard'}>;
 
 export interface Scoring {
   readonly stage: StageName;
@@ -38,7 +38,7 @@ export async function scoreShards(context: RunContext, scoring: Scoring): Promis
   // No more workers than shards: the sample that a form is measured on is one.
   const scorers = context.scorers.slice(0, Math.max(1, scoring.shards.length));
   const queue = scoring.shards.values();
-  if (scorers.length === 1) return sumOf(await scoreFrom(queue, {...context, device: scorers[0]!}, scoring));
+  if (scorers.length === 1) return await scoreFrom(queue, {...context, device: scorers[0]!}, scoring);
   const failed = new AbortController();
   const stop = {...context.stop, requested: AbortSignal.any([context.stop.requested, failed.signal])};
   const emitOf = togetherProgress(context.emit);
@@ -46,7 +46,7 @@ export async function scoreShards(context: RunContext, scoring: Scoring): Promis
     scorers.map(async (device, number) => {
       try {
         const part = `${scoring.part} worker ${number + 1}`.trim();
-        return sumOf(await scoreFrom(queue, {...context, device, stop, emit: emitOf(number, scoring.part)}, {...scoring, part}));
+        return await scoreFrom(queue, {...context, device, stop, emit: emitOf(number, scoring.part)}, {...scoring, part});
       } catch (error) {
         failed.abort();
         throw error;
@@ -63,17 +63,23 @@ export async function scoreShards(context: RunContext, scoring: Scoring): Promis
 }
 
 /**
- * Scores what is left in the queue in one worker after the other; returns what each did. Where a worker dies of a picture (a decoder that
- * crashes takes its process with it), its shards are done again, the first of them with each picture announced before it is opened; the
- * last one announced is set aside.
+ * Scores what is left in the queue in one worker after the other. Where a worker dies of a picture (a decoder that
+ * crashes takes its process with it), its shards are done again, the first of them with each picture announced before it is opened and
+ * after; the one that was open is set aside. What dies with no picture open died of something else, and comes out.
  */
-async function scoreFrom(queue: Iterator<Pick<Shard, 'number' | 'images'>>, context: RunContext, scoring: Scoring): Promise<readonly Scored[]> {
+async function scoreFrom(queue: Iterator<Pick<Shard, 'number' | 'images'>>, context: RunContext, scoring: Scoring): Promise<Scored> {
   const attempts: Scored[] = [];
   const taken = new Set<number>();
   const crashed: Crashed = new Map();
+  // Of the shards that came, whatever became of the worker that they came from.
+  const total = {shards: 0, images: 0};
+  let seen = 0;
   let careful = false;
   for (;;) {
     const again = [...taken];
+    const before = seen;
+    // A new worker counts from 0.
+    const emit: Emit = event => context.emit(event.type === 'progress' ? {...event, done: before + event.done} : event);
     const shards = function* (): Generator<number> {
       // Only the shard that killed the worker needs the slow way.
       if (careful) return yield* again.slice(0, 1);
@@ -85,13 +91,19 @@ async function scoreFrom(queue: Iterator<Pick<Shard, 'number' | 'images'>>, cont
     };
     let opened: string | null = null;
     try {
-      attempts.push(await scoreOnce(context, scoring, {shards: shards(), careful, crashed, onOpening: id => (opened = id), onDone: shard => taken.delete(shard)}));
-      if (!careful) return attempts;
+      const onDone = ({shard, rows, quarantined}: ShardEvent) => {
+        taken.delete(shard);
+        total.shards++;
+        total.images += rows;
+        seen += rows + quarantined.length;
+      };
+      attempts.push(await scoreOnce({...context, emit}, scoring, {shards: shards(), careful, crashed, onOpening: id => (opened = id), onDone}));
+      if (!careful) return {...sumOf(attempts), ...total};
       careful = false;
     } catch (error) {
       const died = error instanceof ChildError && error.killedBy !== undefined && error.killedBy !== 'SIGKILL';
       if (!died || (careful && opened === null)) throw error;
-      if (opened !== null) setAside(context, scoring.stage, again[0]!, opened, error.killedBy, crashed);
+      if (opened !== null) setAside(context, scoring, again[0]!, opened, error, crashed);
       careful = true;
     }
   }
@@ -120,9 +132,18 @@ function togetherProgress(emit: Emit): (worker: number, part: string) => Emit {
 /** Images that a decoder died of, by id, with the shard that they are in. */
 type Crashed = Map<string, Quarantined & {readonly shard: number}>;
 
-function setAside({store, emit}: RunContext, stage: StageName, shard: number, id: string, signal: string, crashed: Crashed): void {
-  crashed.set(id, {id, shard, problem: {code: 'DECODER_CRASH', detail: `the decoder died of ${signal}`}});
-  emit({type: 'warning', stage, message: `${store.images.byId(id)?.place ?? id} crashed the decoder (${signal}); it is set aside.`});
+/** Throws (exit 5) once so many died that it can hardly be the pictures. */
+function setAside({config, store, emit}: RunContext, {stage, shards}: Scoring, shard: number, id: string, {killedBy}: ChildError, crashed: Crashed): void {
+  crashed.set(id, {id, shard, problem: {code: 'DECODER_CRASH', detail: `the decoder died of ${killedBy}`}});
+  const place = store.images.byId(id)?.place ?? id;
+  emit({type: 'warning', stage, message: `${place} crashed the decoder (${killedBy}); it is set aside.`});
+  const images = shards.reduce((sum, {images}) => sum + images, 0);
+  if (crashed.size > 1 && crashed.size > config.limits.max_failures * images) {
+    throw gateError(
+      `The image worker died of ${crashed.size} of ${images} pictures, more than --max-failures ${config.limits.max_failures} allows; the last one was ${place} (${killedBy}). ` +
+        'If they open elsewhere, it is not the pictures: see pupil doctor. Else remove them, or raise --max-failures.',
+    );
+  }
 }
 
 interface Attempt {
@@ -130,8 +151,9 @@ interface Attempt {
   readonly shards: Iterable<number>;
   readonly careful: boolean;
   readonly crashed: Crashed;
-  readonly onOpening: (id: string) => void;
-  readonly onDone: (shard: number) => void;
+  /** Null once it is closed again. */
+  readonly onOpening: (id: string | null) => void;
+  readonly onDone: (event: ShardEvent) => void;
 }
 
 async function scoreOnce(context: RunContext, {stage, part, model, decoding, layout, fingerprint, shards: all, describe, onShard}: Scoring, {shards, careful, crashed, onOpening, onDone}: Attempt): Promise<Scored> {
@@ -147,8 +169,9 @@ async function scoreOnce(context: RunContext, {stage, part, model, decoding, lay
     if (event.type === 'opening') onOpening(event.id);
     if (event.type !== 'shard') return;
     const ofCrashes = [...crashed.values()].filter(({shard}) => shard === event.shard).map(({id, problem}) => ({id, problem}));
-    onDone(event.shard);
-    onShard({...event, quarantined: [...event.quarantined, ...ofCrashes]});
+    const whole = {...event, quarantined: [...event.quarantined, ...ofCrashes]};
+    onDone(whole);
+    onShard(whole);
   };
   return await runWorker<'score'>(
     context,

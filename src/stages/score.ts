@@ -1,20 +1,20 @@
 /** Step 2a of the paper: the teacher scores every image of the pool, shard by shard; a shard that is done is never scored again. */
 import {createHash} from 'node:crypto';
-import {existsSync, readFileSync} from 'node:fs';
+import {existsSync, readFileSync, rmSync} from 'node:fs';
 import {readdir, rm} from 'node:fs/promises';
 import path from 'node:path';
 import {z} from 'zod';
 import {packageFolder} from '../children/python-env.js';
 import {classesKept} from '../config.js';
-import {dataError} from '../errors.js';
+import {dataError, environmentError, gateError} from '../errors.js';
 import {eachPart, type ScoringParts} from '../events.js';
 import {hashFile, stampOf} from '../pipeline/stamp.js';
 import type {Ingredients, Stage, StageResult} from '../pipeline/stage.js';
 import type {Shard} from '../store/shards.js';
-import {busiestPart, count, rate} from '../words.js';
+import {busiestPart, count, plural, rate} from '../words.js';
 import type {RunContext} from './context.js';
 import {gateFailures} from './failures.js';
-import {scoreShardOf, scoreShards, type Scored} from './score-shards.js';
+import {scoreShardOf, scoreShards, type Scored, type ShardEvent} from './score-shards.js';
 import {scoringDecoding, scoringOnnx} from './scoring-form.js';
 import {findLayout} from './scoring-layout.js';
 
@@ -26,6 +26,9 @@ const libraryVersions = (): {onnxruntime: string; sharp: string} => {
 
 /** Of the pool, scored over and over before it: more than a batch, and few enough to stay in the system's cache. */
 const TRIAL_IMAGES = 512;
+
+/** From this share of the pool on, scores that are no numbers are not the fault of single pictures. */
+const MOST_BAD_SCORES = 0.001;
 
 export interface ScoreSummary {
   readonly images: number;
@@ -64,11 +67,19 @@ export const score: Stage<RunContext> = {
     store.atomically(() => store.shards.cut(context.config.score.shard_size));
     const todo = await unscoredShards(context, fingerprint);
     const all = store.shards.all();
+    const unscored = new Set(todo.map(({number}) => number));
+    store.atomically(() => store.quarantine.keepParts('score', all.filter(({number}) => !unscored.has(number)).map(({number}) => String(number))));
+    const pool = store.images.poolSize();
+    const checkFailures = () => {
+      // Where nothing at all can be decoded, that is what must be said.
+      if (store.shards.someMayHold()) gateFailures(context, {stage: 'score', part: '%', of: pool});
+    };
+    checkFailures();
     if (todo.length < all.length) emit({type: 'note', stage: 'score', message: `${count(all.length - todo.length)} of ${count(all.length)} shards are scored already`});
-    const work = todo.length === 0 ? null : await scorePool(context, todo, fingerprint);
+    const work = todo.length === 0 ? null : await scorePool(context, {todo, fingerprint, checkFailures});
     await removeOthers(context, all);
     const scored = store.shards.all().reduce((sum, shard) => sum + (shard.rows ?? 0), 0);
-    if (scored === 0) throw dataError(`POOL_EMPTY: none of the ${count(store.images.poolSize())} unlabelled images could be decoded. See why with pupil status.`);
+    if (scored === 0) throw dataError(`POOL_EMPTY: none of the ${count(pool)} unlabelled images could be decoded. See why with pupil status.`);
     const seconds = (performance.now() - started) / 1000;
     const summary: ScoreSummary = {
       images: scored,
@@ -97,21 +108,39 @@ async function removeOthers(context: RunContext, shards: readonly Shard[]): Prom
   for (const name of existsSync(scores) ? await readdir(scores) : []) if (!kept.has(name)) await rm(path.join(scores, name), {recursive: true});
 }
 
-/** Shards that were never scored so, or whose file is no longer what was written. */
+/** Shards that were never scored so, whose file is no longer what was written, or of which a picture could not be read: by now it may be there. */
 async function unscoredShards(context: RunContext, fingerprint: string): Promise<Shard[]> {
   const todo: Shard[] = [];
+  const incomplete = context.store.quarantine.partsWith('score', 'UNREADABLE');
   for (const shard of context.store.shards.all()) {
     const file = shardFile(context, shard.number);
-    const done = shard.fingerprint === fingerprint && (await stampOf(file)) !== null && (await hashFile(file, context.signal)) === shard.sha256;
+    const done = shard.fingerprint === fingerprint && !incomplete.has(String(shard.number)) && (await stampOf(file)) !== null && (await hashFile(file, context.signal)) === shard.sha256;
     if (!done) todo.push(shard);
   }
   return todo;
 }
 
+/** Throws before a shard counts as scored, where what it lacks is not the fault of its pictures: exit 4 for the disk, 5 for the network. */
+function checkShard({store, paths}: RunContext, {shard, rows, quarantined}: ShardEvent): void {
+  const [first] = quarantined;
+  const isGone = rows === 0 && first !== undefined && quarantined.every(({problem}) => problem.code === 'UNREADABLE');
+  const placeOf = (id: string) => store.images.byId(id)?.place ?? id;
+  if (isGone) throw environmentError(`None of ${plural(quarantined.length, 'picture')} in a row can be read; the first is ${placeOf(first.id)}: ${first.problem.detail}. Is its disk there? The same command goes on from here.`);
+  const [bad, ...more] = quarantined.filter(({problem}) => problem.code === 'BAD_SCORE');
+  if (bad === undefined) return;
+  const [found, pool] = [store.quarantine.countOf('score', 'BAD_SCORE') + 1 + more.length, store.images.poolSize()];
+  if (found <= MOST_BAD_SCORES * pool) return;
+  // Nothing that holds such answers is left where scores are looked for.
+  rmSync(shardFile({paths}, shard), {force: true});
+  throw gateError(
+    `The network answers NaN or infinity for ${count(found)} of the ${count(pool)} images of the pool, such as ${placeOf(bad.id)}. ` +
+      'It may overflow: set score.precision to fp32, or train the teacher again with a lower teacher.learning_rate.',
+  );
+}
+
 /** Scores these shards; each is recorded as soon as its file is there. */
-async function scorePool(context: RunContext, todo: readonly Shard[], fingerprint: string): Promise<Scored> {
+async function scorePool(context: RunContext, {todo, fingerprint, checkFailures}: {todo: readonly Shard[]; fingerprint: string; checkFailures: () => void}): Promise<Scored> {
   const {store} = context;
-  const pool = store.images.poolSize();
   const [model, decoding] = [scoringOnnx(context), scoringDecoding(context)];
   const images = todo.reduce((sum, shard) => sum + shard.images, 0);
   const layout = await findLayout(context, {model, decoding, images, sample: store.images.poolSample(TRIAL_IMAGES)});
@@ -130,18 +159,17 @@ async function scorePool(context: RunContext, todo: readonly Shard[], fingerprin
       const {firstImage, lastImage} = byNumber.get(number)!;
       return scoreShardOf(number, shardFile(context, number), store.images.ofPool(firstImage, lastImage));
     },
-    onShard({shard, sha256, rows, quarantined}) {
-      let example = '';
+    onShard(event) {
+      const {shard, sha256, rows, quarantined} = event;
+      checkShard(context, event);
       store.atomically(() => {
-        store.quarantine.forget('score', String(shard));
         for (const {id, problem} of quarantined) {
           const place = store.images.byId(id)?.place ?? id;
-          example = `${place}: ${problem.detail}`;
           store.quarantine.add('score', String(shard), {image: id, place, ...problem});
         }
         store.shards.setScored(shard, fingerprint, sha256, rows);
       });
-      if (rows > 0 || todo.length > 1) gateFailures(context, {stage: 'score', part: '%', of: pool, example});
+      checkFailures();
     },
   });
 }

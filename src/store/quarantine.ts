@@ -13,8 +13,13 @@ export function quarantineTable(connection: Connection) {
     'INSERT INTO quarantine (stage, part, image, place, code, detail) VALUES (?, ?, ?, ?, ?, ?)',
   );
   const forget = connection.prepare<[string]>('DELETE FROM quarantine WHERE stage = ?');
-  const forgetPart = connection.prepare<[string, string]>('DELETE FROM quarantine WHERE stage = ? AND part = ?');
+  const keepParts = connection.prepare<[string, string]>('DELETE FROM quarantine WHERE stage = ? AND part NOT IN (SELECT value FROM json_each(?))');
   const count = connection.prepare<[string, string], {images: number}>('SELECT count(*) AS images FROM quarantine WHERE stage = ? AND part LIKE ? AND code <> \'LEAK\'');
+  const last = connection.prepare<[string, string], QuarantineRow>(
+    'SELECT image, place, code, detail FROM quarantine WHERE stage = ? AND part LIKE ? AND code <> \'LEAK\' ORDER BY key DESC LIMIT 1',
+  );
+  const ofCode = connection.prepare<[string, string], {images: number}>('SELECT count(*) AS images FROM quarantine WHERE stage = ? AND code = ?');
+  const partsOfCode = connection.prepare<[string, string], {part: string}>('SELECT DISTINCT part FROM quarantine WHERE stage = ? AND code = ?');
   const byCode = connection.prepare<[], {stage: string; code: string; images: number}>(
     'SELECT stage, code, count(*) AS images FROM quarantine GROUP BY stage, code ORDER BY images DESC, code',
   );
@@ -28,9 +33,12 @@ export function quarantineTable(connection: Connection) {
     add(stage: string, part: string, row: QuarantineRow): void {
       insert.run(stage, part, row.image, row.place, row.code, row.detail);
     },
-    forget(stage: string, part?: string): void {
-      if (part === undefined) forget.run(stage);
-      else forgetPart.run(stage, part);
+    forget(stage: string): void {
+      forget.run(stage);
+    },
+    /** Forgets those of a stage that are not of one of these parts. */
+    keepParts(stage: string, parts: readonly string[]): void {
+      keepParts.run(stage, JSON.stringify(parts));
     },
     /** Renames a folder in the places of what was set aside. */
     moveRoot(from: string, to: string): void {
@@ -40,6 +48,12 @@ export function quarantineTable(connection: Connection) {
     failures(stage: string, part = '%'): number {
       return count.get(stage, part)!.images;
     },
+    /** The last one that `failures` counts. */
+    lastFailure: (stage: string, part = '%'): QuarantineRow | undefined => last.get(stage, part),
+    /** Images of a stage that were set aside for one reason. */
+    countOf: (stage: string, code: string): number => ofCode.get(stage, code)!.images,
+    /** The parts of a stage in which an image was set aside for this reason. */
+    partsWith: (stage: string, code: string): ReadonlySet<string> => new Set(partsOfCode.all(stage, code).map(({part}) => part)),
     counts(): {stage: string; code: string; images: number}[] {
       return byCode.all();
     },

@@ -25,6 +25,7 @@ export function shardTable(connection: Connection) {
         ON CONFLICT (number) DO UPDATE
        SET first_image = excluded.first_image, last_image = excluded.last_image, images = excluded.images, fingerprint = NULL, sha256 = NULL, rows = NULL
      WHERE (first_image, last_image, images) <> (excluded.first_image, excluded.last_image, excluded.images)`);
+  const holding = connection.prepare<[], {found: number}>('SELECT EXISTS (SELECT 1 FROM shards WHERE rows IS NULL OR rows > 0) AS found');
   const scored = connection.prepare<[string, string, number, number]>('UPDATE shards SET fingerprint = ?, sha256 = ?, rows = ? WHERE number = ?');
   const unscored = connection.prepare<[number]>('UPDATE shards SET fingerprint = NULL, sha256 = NULL, rows = NULL WHERE number = ?');
   return {
@@ -39,6 +40,8 @@ export function shardTable(connection: Connection) {
       drop.run({size});
       cut.run({size});
     },
+    /** Whether any shard holds a scored image, or may come to. */
+    someMayHold: (): boolean => holding.get()!.found === 1,
     setScored(number: number, fingerprint: string, sha256: string, rows: number): void {
       scored.run(fingerprint, sha256, rows, number);
     },

@@ -18,8 +18,8 @@ export interface DecodeOptions {
   /** Images decoded at a time. The result does not depend on it. */
   threads: number;
   signal: AbortSignal;
-  /** Called, and waited for, before each image is decoded, which then happens one at a time. */
-  announce?: (id: string) => Promise<void>;
+  /** Called, and waited for, before each image is decoded, which then happens one at a time, and with null after it. */
+  announce?: (id: string | null) => Promise<void>;
 }
 
 export type Decoded<T> = {item: T} & DecodedImage;
@@ -64,16 +64,21 @@ export async function* decodeAhead<T extends ImagePlace>(
 
   /** Tells what became of an image, then keeps its place among those at work for as long as its decoder keeps a thread that nothing can stand in for. */
   async function decode(read: Read<T>, tell: (decoded: Decoded<T>[]) => void): Promise<void> {
+    if (signal.aborted) return tell([]);
     const {item, bytes, problem} = checked(read);
     if (problem !== null) return tell([{item, pixels: null, problem}]);
     if (item.id !== null) await announce?.(item.id);
     const work = timedDecode(bytes, item.encoding);
     const decoded = await time.within(work);
-    if (decoded !== tooLate) return tell([{item, ...decoded}]);
-    tell([{item, pixels: null, problem: {code: 'DECODE_TIMEOUT', detail: `took longer than ${decoding.timeoutSeconds} s (limits.decode_seconds)`}}]);
-    const ended = work.catch(() => {}).finally(() => late--);
-    // Who waits behind it for a thread must not be called late in its stead.
-    if (++late > SPARE_THREADS || announce !== undefined) await ended;
+    if (decoded === tooLate) {
+      tell([{item, pixels: null, problem: {code: 'DECODE_TIMEOUT', detail: `took longer than ${decoding.timeoutSeconds} s (limits.decode_seconds)`}}]);
+      const ended = work.catch(() => {}).finally(() => late--);
+      // Who waits behind it for a thread must not be called late in its stead.
+      if (++late > SPARE_THREADS || announce !== undefined) await ended;
+    }
+    // Before the network gets it: what dies from now on dies of something else.
+    await announce?.(null);
+    if (decoded !== tooLate) tell([{item, ...decoded}]);
   }
 
   /** A few microseconds a record: less than it takes to hand one to the thread pool. */
@@ -100,7 +105,10 @@ export async function* decodeAhead<T extends ImagePlace>(
         ahead.push(Promise.resolve(start()));
       }
     }
-    for (let next = ahead.shift(); next !== undefined; next = ahead.shift()) yield await next;
+    for (let next = ahead.shift(); next !== undefined; next = ahead.shift()) {
+      yield await next;
+      signal.throwIfAborted();
+    }
   } finally {
     await Promise.allSettled(ahead);
     time.close();

@@ -16,9 +16,6 @@ import {WorkerFailure} from './failure.js';
 import {READS_AT_ONCE} from './pool-threads.js';
 import {checkDecoding, matchClasses, openSession, type Answers} from './session.js';
 
-/** From this share of the pool on, scores that are no numbers are not the fault of single pictures. */
-const MOST_BAD_SCORES = 0.001;
-
 /** A shard that is being scored: rows so far, in the shard's order less the quarantined. */
 interface ShardInHand {
   shard: ScoreShard;
@@ -89,7 +86,6 @@ export async function scoreShards(task: TaskOf<'score'>, signal: AbortSignal, em
     });
     const count = trackProgress(emit, task.images, secondsBusy);
     const totals = {shards: 0, images: 0};
-    let badScores = 0;
     let publishing = Promise.resolve();
     const batches = batchesOf<Place>(session, layout.batchSize, async (places, answers) => {
       addRows(places, answers, model.kept, classIndex);
@@ -98,16 +94,6 @@ export async function scoreShards(task: TaskOf<'score'>, signal: AbortSignal, em
 
     async function publish({shard, images, places, classes, logProbs, quarantined}: ShardInHand): Promise<void> {
       signal.throwIfAborted();
-      const bad = quarantined.filter(({problem}) => problem.code === 'BAD_SCORE');
-      badScores += bad.length;
-      if (bad.length > 0 && badScores > MOST_BAD_SCORES * task.images) {
-        const example = shard.images.find(({id}) => id === bad[0]?.id)?.place;
-        throw new WorkerFailure(
-          'gate',
-          `The network answers NaN or infinity for ${badScores} of the ${task.images} images that are to be scored, such as ${example}. ` +
-            'It may overflow: set score.precision to fp32, or train the teacher again with a lower learning_rate.',
-        );
-      }
       const writingBegun = performance.now();
       const rows = images.length;
       const columns = {classes: classes.map(column => column.subarray(0, rows)), logProbs: logProbs.map(column => column.subarray(0, rows))};
@@ -141,7 +127,7 @@ export async function scoreShards(task: TaskOf<'score'>, signal: AbortSignal, em
     }
 
     let hand: ShardInHand | null = null;
-    const announce = task.careful ? {announce: (id: string) => emit({type: 'opening', id})} : {};
+    const announce = task.careful ? {announce: (id: string | null) => emit({type: 'opening', id})} : {};
     for await (const lot of decodeAhead(lots(), {decoding: task.decoding, threads: layout.decodeThreads, signal, ...announce}, spent)) {
       for (const {item, pixels, problem} of lot) {
         hand ??= begin(taken.shift()!, task.kept);

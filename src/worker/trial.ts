@@ -14,6 +14,12 @@ const SECONDS_WORTH_A_TRIAL = 300;
 /** A layout is left for another only where that one is faster by more than two measurements of the same differ. */
 const NOISE = 1.03;
 
+interface Sample {
+  readonly images: readonly ImageReference[];
+  /** Those of them that were seen to be broken or too slow: one of them would be in some measurements more often than in others. */
+  readonly unusable: Set<ImageReference>;
+}
+
 /** What to try next of each part: other numbers of images in both directions, fewer threads. */
 const searches = {
   batchSize: [(size: number) => size * 2, (size: number) => Math.ceil(size / 2)],
@@ -25,7 +31,8 @@ const searches = {
 export async function trial(task: TaskOf<'trial'>, signal: AbortSignal): Promise<TaskResult<'trial'>> {
   const images: ImageReference[] = [];
   for await (const shard of readDescriptors(process.stdin, scoreShard, signal)) images.push(...shard.images);
-  let best = {layout: task.layout, rate: await measure(task, task.layout, images, signal)};
+  const sample = {images, unusable: new Set<ImageReference>()};
+  let best = {layout: task.layout, rate: await measure(task, task.layout, sample, signal)};
   const first = best.rate;
   let tried = 1;
   if (first === 0 || task.images / first < SECONDS_WORTH_A_TRIAL) return {layout: best.layout, imagesPerSecond: first, firstImagesPerSecond: first, tried};
@@ -35,7 +42,7 @@ export async function trial(task: TaskOf<'trial'>, signal: AbortSignal): Promise
       for (;;) {
         const layout = {...best.layout, [part]: next(best.layout[part])};
         if (layout[part] === best.layout[part] || layout.batchSize > images.length) break;
-        const rate = await measure(task, layout, images, signal);
+        const rate = await measure(task, layout, sample, signal);
         tried++;
         if (rate < best.rate * NOISE) break;
         best = {layout, rate};
@@ -47,32 +54,37 @@ export async function trial(task: TaskOf<'trial'>, signal: AbortSignal): Promise
   return {layout: best.layout, imagesPerSecond: best.rate, firstImagesPerSecond: first, tried};
 }
 
-/** Images a second under a layout, from bytes to answers, the images over and over; 0 where none of them can be decoded. */
-async function measure({model, device, decoding}: TaskOf<'trial'>, layout: Layout, images: readonly ImageReference[], signal: AbortSignal): Promise<number> {
+/** Images a second under a layout, from bytes to answers, the images over and over; 0 where none of them can be decoded. Adds to `unusable`. */
+async function measure({model, device, decoding}: TaskOf<'trial'>, layout: Layout, {images, unusable}: Sample, signal: AbortSignal): Promise<number> {
   const session = await openSession(model, {device, threads: layout.networkThreads, batchSize: layout.batchSize});
   try {
     checkDecoding(session.model, decoding);
     const answeredAt: number[] = [];
+    let answered = 0;
     const seconds = () => ((answeredAt.at(-1) ?? 0) - (answeredAt[WARM_UP_BATCHES - 1] ?? Infinity)) / 1000;
     const isEnough = () => answeredAt.length >= WARM_UP_BATCHES + FEWEST_BATCHES && seconds() >= SECONDS;
-    const batches = batchesOf<null>(session, layout.batchSize, () => Promise.resolve(void answeredAt.push(performance.now())));
+    const batches = batchesOf<null>(session, layout.batchSize, items => {
+      if (answeredAt.push(performance.now()) > WARM_UP_BATCHES) answered += items.length;
+      return Promise.resolve();
+    });
 
     let decodable = true;
     async function* again(): AsyncGenerator<readonly ImageReference[]> {
-      while (!isEnough() && decodable) yield await Promise.resolve(images);
+      while (!isEnough() && decodable) yield await Promise.resolve(images.filter(image => !unusable.has(image)));
     }
     let [seen, decoded] = [0, 0];
     for await (const lot of decodeAhead(again(), {decoding, threads: layout.decodeThreads, signal})) {
-      for (const {pixels} of lot) {
+      for (const {item, pixels} of lot) {
+        if (pixels === null) unusable.add(item);
+        else decoded++;
         if (pixels !== null && !isEnough()) await batches.add(null, pixels);
-        if (pixels !== null) decoded++;
       }
       seen += lot.length;
       decodable = decoded > 0 || seen < images.length;
       if (isEnough() || !decodable) break;
     }
     await (await batches.flush()).answered;
-    return answeredAt.length <= WARM_UP_BATCHES ? 0 : ((answeredAt.length - WARM_UP_BATCHES) * layout.batchSize) / seconds();
+    return answered === 0 ? 0 : answered / seconds();
   } finally {
     await session.close();
   }

@@ -140,6 +140,17 @@ describe('a child that fails', () => {
     expect((await childErrorOf([hello, finished, {exit: 3}])).message).toBe('The trainer ended with exit code 3 and without a result.');
   });
 
+  it('that is held up after its result is not waited for', async () => {
+    const {outcome} = await probe([hello, finished, {hang: true}]);
+    expect(await outcome).toMatchObject({device: 'cpu'});
+  }, 30_000);
+
+  it('may send what readline takes for ends of lines', async () => {
+    const {events, outcome} = await probe([hello, note('one\u2028two\u2029three\u0085four'), finished]);
+    await outcome;
+    expect(events).toContainEqual({type: 'note', message: 'one\u2028two\u2029three\u0085four'});
+  });
+
   it('has not succeeded with a result of another shape', async () => {
     const error = await childErrorOf([hello, {emit: {type: 'finished', result: {images: 3}}}]);
     expect(error.message).toContain('The trainer gave a result of the wrong shape for probe');

@@ -184,7 +184,7 @@ describe('pictures that cannot be used', () => {
     const command = ['orchestrate', data.config, '--home', home, '--until', 'score'];
     const refused = await pupil(command);
     expect(refused.code).toBe(5);
-    expect(refused.stderr).toMatch(/\d of \d+ images could not be used \(\d+\.\d %\), more than --max-failures 0\.01 allows\.\nThe last one: \S+: .*\nSee them all with pupil status; mend them, or raise --max-failures and run the same command to go on from here\.\n$/);
+    expect(refused.stderr).toMatch(/\d of \d+ images could not be used \(\d+\.\d %\), more than --max-failures 0\.01 allows\.\nThe last one: \S+: .*\nSee them all with pupil status\. Raise --max-failures to go on from here without them; or mend or remove them, and run the same command, with --accept-change once pupil asks for it\.\n$/);
 
     expect(await look([...command, '--json', '--max-failures', '0.2'])).toContain('20 images scored');
     const status = await look(['status', '--home', home]);

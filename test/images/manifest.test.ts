@@ -29,7 +29,7 @@ describe('a manifest', () => {
 
   it('may be JSON lines, where a label may be a number', async () => {
     const root = await images();
-    await put(`${root}/list.jsonl`, '{"path": "a/1.png", "label": "cat"}\n\n{"path": "./a/../a/2, too.png", "label": 7, "more": []}\n');
+    await put(`${root}/list.jsonl`, '{"path": "a/1.png", "label": "cat", "caption": "one\u2028two"}\r\n\n{"path": "./a/../a/2, too.png", "label": 7, "more": []}\n');
     expect((await entriesOf(openManifest(`${root}/list.jsonl`, {labelled: true}))).map(({file, label}) => [file, label])).toEqual(expected);
   });
 
