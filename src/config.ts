@@ -1,6 +1,7 @@
 /** The configuration of a run: its schema, its only defaults, and what `auto` means in it. */
 import {z} from 'zod';
 import {inputLayouts, modelNames, outputKinds, type Architecture} from './children/protocol.js';
+import {usageError} from './errors.js';
 
 /** Keys read exactly as people write them, so they are snake_case here too. */
 const positive = z.int().positive();
@@ -16,19 +17,19 @@ const model = z.enum(modelNames);
 /** What every training step shares. `train` sets it for all of them; a step that carries a key itself goes by its own. */
 const training = {
   batch_size: z
-    .union([positive, auto])
-    .describe('Pictures a step; auto: the largest power of two that fits the GPU (128 or 32 on a CPU). Learning rates are then those of a batch of 256, and scale with it'),
-  momentum: share,
+    .union([z.int().min(2), auto])
+    .describe('Pictures a step; auto: the largest power of two that fits the GPU (128 or 32 on a CPU). Learning rates are then meant for a batch of 256, and are scaled to the size found'),
+  momentum: share.describe('Of SGD with Nesterov momentum'),
   weight_decay: z.union([z.number().nonnegative(), auto]).describe('Not on norms and biases'),
-  label_smoothing: share,
+  label_smoothing: share.describe('Share of a hard target that is spread over all classes (arXiv 1512.00567)'),
   warmup: z.union([share, auto]).describe('Share of all steps over which the learning rate rises'),
-  schedule: z.union([z.enum(['cosine', 'linear']), auto]),
+  schedule: z.union([z.enum(['cosine', 'linear']), auto]).describe('How the learning rate falls to 0 after the warm-up; auto: linear for cifarnet, else cosine'),
   precision: z.enum(['auto', 'fp32', 'bf16']).describe('auto: bf16 where the device multiplies it natively'),
-  evaluations: positive.describe('How often a training step looks at the validation set'),
-  flip: z.boolean(),
+  evaluations: positive.describe('How many times in a training validation is measured: evenly spread, at most once an epoch'),
+  flip: z.boolean().describe('Mirror every other picture'),
   crop: z.union([z.enum(['none', 'shift', 'resized']), auto]).describe('auto: shift up to 64 px, RandomResizedCrop above'),
   pad: z.union([z.int().nonnegative(), auto]).describe('Largest shift in pixels; auto: an eighth of the size, at most 4'),
-  min_area: share.describe('Smallest share of the picture that RandomResizedCrop keeps'),
+  min_area: z.number().gt(0).max(1).describe('Smallest share of the picture that RandomResizedCrop keeps'),
   augment: z.enum(['none', 'trivial', 'rand']).describe('trivial: one random change a picture (TrivialAugment, arXiv 2103.10158); rand: two of one strength (RandAugment, 1909.13719)'),
   strength: z.number().min(0).max(30).describe("RandAugment's magnitude"),
   cutout: share.describe('Side of the square that is blanked, as a share of the picture; 0: none (arXiv 1708.04552)'),
@@ -39,8 +40,8 @@ const training = {
 /** Keys of one step alone: how long it trains, how fast, and whatever it wants otherwise than `train`. */
 const step = (epochs: number) => ({
   ...z.strictObject(training).partial().shape,
-  epochs: positive.default(epochs),
-  learning_rate: z.union([rate, auto]).default('auto'),
+  epochs: positive.default(epochs).describe('How many times all pictures are gone through'),
+  learning_rate: z.union([rate, auto]).default('auto').describe('The highest of the schedule; auto: batch_size / 128 for cifarnet, else 0.1 x batch_size / 256'),
 });
 const temperature = z
   .union([rate, z.literal('fit')])
@@ -97,7 +98,7 @@ export const configSchema = z.strictObject({
       std: z.tuple([deviation, deviation, deviation]).nullable().default(null).describe('What it divides them by then'),
       input: z.enum([auto.value, ...inputLayouts]).default('auto').describe('What an ONNX file takes: type and order of its pixels; auto: what its graph tells'),
       output: z.enum([auto.value, ...outputKinds]).default('auto').describe('What an ONNX file answers; auto: what its graph tells'),
-      model: model.default('resnet50'),
+      model: model.default('resnet50').describe('The network'),
       temperature,
       ...step(100),
     })
@@ -107,6 +108,7 @@ export const configSchema = z.strictObject({
       for (const [key, value] of Object.entries(described)) {
         if (value === null) continue;
         if (file === null) refuse(key, 'a teacher.file that it describes');
+        else if ((key === 'mean' && std === null) || (key === 'std' && mean === null)) refuse(key, `teacher.${key === 'mean' ? 'std' : 'mean'} beside it`);
         else if ((key === 'input' || key === 'output') && !isOnnxFile(file)) refuse(key, `auto, since ${file} is no ONNX file`);
       }
     })
@@ -114,7 +116,7 @@ export const configSchema = z.strictObject({
   student: z.strictObject({model: z.union([model, auto]).default('auto').describe("auto: the teacher's"), temperature}).prefault({}),
   pretrain: z
     .strictObject({
-      targets: z.enum(['hard', 'soft']).default('hard').describe("hard: the class a picture was chosen for, as in the paper; soft: the teacher's probabilities of its P best classes"),
+      targets: z.enum(['hard', 'soft']).default('hard').describe("hard: the class a picture was chosen for, as in the paper; soft: the teacher's probabilities of the picture's P best classes"),
       temperature: rate.default(1).describe('Of soft targets: above 1 evens them out'),
       rest: z.enum(['spread', 'drop']).default('spread').describe('What soft targets do with the probability outside the P classes: spread it over the others, or drop it'),
       balanced: z.boolean().default(false).describe('Repeat the pictures of short classes, so that every class is seen as often (as Noisy Student does, arXiv 1911.04252)'),
@@ -220,10 +222,26 @@ export const imageSizes = (config: Config, labelledIsCifar: boolean): {size: num
   return {size, resize: given(config.image.resize, size <= 64 ? size : Math.round((size * 8) / 7))};
 };
 
+/** Throws (exit 2) where sizes and other keys cannot go together, all of it at once: a training would find out only when its turn comes. */
+export function checkSizes(config: Config, {size, resize}: {readonly size: number; readonly resize: number}): void {
+  const mistakes: string[] = [];
+  if (resize < size) mistakes.push(`image.resize is ${resize}; expected at least image.size, which is ${size}.`);
+  for (const step of ['teacher', 'pretrain', 'finetune'] as const) {
+    if (step === 'teacher' && config.teacher.file !== null) continue;
+    const {model, augment} = trainingSettings(config, step, size);
+    if (model === 'cifarnet' && size < 16) mistakes.push(`image.size is ${size}; expected 16 or more for ${step === 'teacher' ? 'teacher.model' : 'student.model'} cifarnet, which halves a picture three times.`);
+    if (augment.crop === 'shift' && augment.pad >= resize) mistakes.push(`${step}.pad (or train.pad) is ${augment.pad}; expected less than the ${resize} pixels of a picture.`);
+  }
+  if (mistakes.length > 0) throw usageError([...new Set(mistakes)].join('\n'));
+}
+
 export const studentModel = (config: Config): ModelName => given(config.student.model, config.teacher.model);
 
 /** The batch that learning rates belong to where the trainer finds the batch size itself. */
 const REFERENCE_BATCH = 256;
+
+/** A learning rate that belongs to the reference batch, for another: as the trainer scales it to the batch that it finds. */
+export const scaledRate = (learningRate: number, batchSize: number): number => learningRate * (batchSize / REFERENCE_BATCH);
 
 /** All that decides what one training step makes. `size` in pixels. */
 export function trainingSettings(config: Config, step: 'teacher' | 'pretrain' | 'finetune', size: number) {
@@ -276,8 +294,8 @@ export function pseudoLabels(config: Config) {
 /** All other steps learn from plain labels. */
 export const plainLabels: ReturnType<typeof pseudoLabels> = {targets: 'hard', temperature: 1, rest: 'spread', balanced: false, labelledShare: 0};
 
-/** Images at once in evaluations, where no gradients take memory. */
-export const evaluationBatch = (config: Config): number => (config.train.batch_size === 'auto' ? REFERENCE_BATCH : config.train.batch_size);
+/** Images at once in evaluations, which run on one device, in float32 and without gradients. */
+export const evaluationBatch = (config: Config): number => Math.min(REFERENCE_BATCH, given(config.train.batch_size, REFERENCE_BATCH));
 
 /** Classes kept an image in the score files: enough that P up to 10 can change without scoring again. */
 export const classesKept = (config: Config, classes: number): number => Math.min(classes, Math.max(10, config.select.top_p));

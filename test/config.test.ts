@@ -3,7 +3,7 @@ import {writeFile} from 'node:fs/promises';
 import path from 'node:path';
 import {describe, expect, it} from 'vitest';
 import {modelNames} from '../src/children/protocol.js';
-import {classesKept, configSchema, imageSizes, studentModel, trainingSettings} from '../src/config.js';
+import {checkSizes, classesKept, configSchema, imageSizes, studentModel, trainingSettings} from '../src/config.js';
 import {configKeys, presetNames, readConfig, type ConfigFlags} from '../src/config-layers.js';
 import {UserError} from '../src/errors.js';
 import {temporaryFolder} from './images/temporary-folder.js';
@@ -124,6 +124,8 @@ describe('a wrong config', () => {
   it.each([
     ['teacher.mean=[0.5, 0.5, 0.5]', 'teacher.mean is [0.5,0.5,0.5]; expected a teacher.file that it describes.'],
     ['train.momentum=2', 'train.momentum is 2; expected at most 1.'],
+    ['finetune.batch_size=1', 'finetune.batch_size is 1; expected at least 2.'],
+    ['train.min_area=0', 'train.min_area is 0; expected more than 0.'],
     ['image.size=big', 'image.size is "big"; expected a number, or auto.'],
     ['limits.formats=[]', 'limits.formats is []; expected at least 1 entry.'],
     ['limits.formats=[jpeg, bmp]', 'limits.formats.1 is "bmp"; expected one of jpeg, png, webp, gif, tiff, avif.'],
@@ -132,6 +134,20 @@ describe('a wrong config', () => {
     ['foo=1', 'unknown key foo.'],
   ])('is refused for --set %s', (assignment, message) => {
     expect(refusal({...sets, set: [assignment]})).toBe(`--set ${assignment} ${message}`);
+  });
+
+  it('is refused where one half of a normalisation is given', () => {
+    expect(refusal({...sets, set: ['teacher.file=a.pt', 'teacher.mean=[0, 0, 0]']})).toContain('teacher.mean is [0,0,0]; expected teacher.std beside it.');
+  });
+
+  it('is refused where sizes do not fit together, all of it at once', () => {
+    const config = read({set: ['image.size=12', 'image.resize=10', 'student.model=cifarnet', 'finetune.pad=10', 'finetune.crop=shift']});
+    expect(() => checkSizes(config, {size: 12, resize: 10})).toThrow(
+      'image.resize is 10; expected at least image.size, which is 12.\n' +
+        'image.size is 12; expected 16 or more for student.model cifarnet, which halves a picture three times.\n' +
+        'finetune.pad (or train.pad) is 10; expected less than the 10 pixels of a picture.',
+    );
+    expect(() => checkSizes(read({}), {size: 224, resize: 256})).not.toThrow();
   });
 
   it('asks for both sets of pictures where there are none', () => {

@@ -185,7 +185,9 @@ def answers(pack: Pack, samples: Tensor, task: TrainTask) -> tuple[Tensor, Tenso
     """Pictures uint8 [n, packed size, packed size, 3] and the probabilities float32 [n, classes] that are learned from a pack."""
     images, labels, rows = gather(pack, samples)
     if task.targets == 'hard' or pack.answers is None:
-        return images, F.one_hot(labels, pack.classes).float()
+        # Label smoothing (Szegedy et al., arXiv 1512.00567, section 7). Soft targets are as certain as the teacher is.
+        certain = F.one_hot(labels, pack.classes).float()
+        return images, certain.lerp_(torch.full_like(certain, 1 / pack.classes), task.label_smoothing)
     best, log_prob = (part.index_select(0, rows).to(pack.device, non_blocking=True) for part in pack.answers)
     return images, soft_targets(best.long(), log_prob, pack.classes, task.temperature, task.rest)
 
@@ -197,12 +199,12 @@ def soft_targets(best: Tensor, log_prob: Tensor, classes: int, temperature: floa
     spread evenly over all other classes (`spread`) or dropped (`drop`). Returns float32 [n, classes].
     """
     kept = best.shape[1]
-    probabilities = log_prob.new_zeros(len(best), classes)
+    logits = log_prob.new_full((len(best), classes), -torch.inf)
     if rest == 'spread' and kept < classes:
         left = (1 - log_prob.exp().sum(1, keepdim=True)).clamp(min=0) / (classes - kept)
-        probabilities += left ** (1 / temperature)
-    probabilities.scatter_(1, best, (log_prob / temperature).exp())
-    return probabilities / probabilities.sum(1, keepdim=True)
+        logits[:] = left.log() / temperature
+    # In logarithms: the power of a low temperature would be 0 for all classes.
+    return logits.scatter_(1, best, log_prob / temperature).softmax(1)
 
 
 def _of_both(training: Pack, labelled: Pack, draws: Tensor, task: TrainTask) -> tuple[Tensor, Tensor]:

@@ -40,7 +40,24 @@ class Pack:
         return len(self.samples)
 
 
-def open_pack(folder: Path, size: int, classes: Sequence[str], device: torch.device) -> Pack:
+@dataclass
+class Room:
+    """Bytes that packs may take of a device's memory."""
+
+    left: int
+
+    def take(self, size: int) -> bool:
+        fits = size < self.left
+        self.left -= size if fits else 0
+        return fits
+
+
+def room_for_packs(device: torch.device) -> Room:
+    """Half of what is free now; the other half is left to activations. Nothing on a CPU, which reads packs from the system's cache."""
+    return Room(torch.cuda.mem_get_info(device)[0] // 2 if device.type == 'cuda' else 0)
+
+
+def open_pack(folder: Path, size: int, classes: Sequence[str], device: torch.device, room: Room | None = None) -> Pack:
     """
     Maps a pack whose pictures must have `size` pixels and whose classes must be `classes`, in that order.
     Where `device` is a GPU with room for it, the pack is moved there. Raises Failure('data').
@@ -85,8 +102,7 @@ def open_pack(folder: Path, size: int, classes: Sequence[str], device: torch.dev
             raise Failure('data', f"{folder} holds teacher's answers that are none. Run the stage that packs it again.")
         answers = (best, log_prob)
     pack = Pack(pixels, (folder / 'images.u8').open('rb', buffering=0), pairs, answers, len(classes), size, device)
-    # Half of the free memory is left to activations; a larger pack is read from the disk batch by batch.
-    if device.type == 'cuda' and pixels.nbytes + pairs.nbytes < torch.cuda.mem_get_info(device)[0] // 2:
+    if (room or room_for_packs(device)).take(sum(part.nbytes for part in (pixels, pairs, *(answers or ())))):
         pack = replace(pack, images=pixels.to(device), file=None, samples=pairs.to(device))
         if answers is not None:
             pack = replace(pack, answers=(answers[0].to(device), answers[1].to(device)))

@@ -51,13 +51,14 @@ def explain(error: Exception) -> Failure:
     return Failure('bug', f'{type(error).__name__}: {error}')
 
 
-def out_of_memory(error: Exception, batch_size: int | None) -> Failure:
-    """`batch_size`: of the training that ran out; None where it was something else."""
+def out_of_memory(error: Exception, batch_size: int | None, was_found: bool = False) -> Failure:
+    """`batch_size`: of the training that ran out, and whether it was found here; None where it was something else."""
     first_line = (str(error) or type(error).__name__).splitlines()[0].rstrip('.')
     if batch_size is None:
         advice = 'Lower train.batch_size or score.batch_size; half of it is a good try.'
         return Failure('out-of-memory', f'Out of memory: {first_line}. {advice}')
-    advice = f"Set train.batch_size (or the step's own) to half of it, {batch_size // 2}, or to auto: the largest that fits is then found."
+    or_auto = '' if was_found else ', or to auto: the largest that fits is then found'
+    advice = f"Set train.batch_size (or the step's own) to half of it, {batch_size // 2}{or_auto}."
     if batch_size < 4:
         # Batch normalisation needs 2 pictures or more.
         advice = 'Take a smaller model or image.size.'

@@ -15,7 +15,7 @@ from .batch_size import fitting_batch_size
 from .batches import Source, batches, batches_at_once, plan_epoch
 from .classifier import Classifier
 from .config import TrainTask
-from .data import channel_statistics, open_pack, spread
+from .data import channel_statistics, open_pack, room_for_packs, spread
 from .device import memory_used, open_device, trains_in_bf16
 from .errors import Failure, Interrupted, is_out_of_memory, out_of_memory
 from .evaluate import accuracies
@@ -39,9 +39,12 @@ def train(task: TrainTask) -> dict[str, Any]:
     processes = join_processes(task.device)
     device = open_device(processes.device, processes.threads(task.threads))
     architecture = task.architecture
-    training = open_pack(task.train_pack, architecture.resize, architecture.classes, device)
-    labelled = None if task.labelled_pack is None else open_pack(task.labelled_pack, architecture.resize, architecture.classes, device)
-    validation = open_pack(task.validation_pack, architecture.size, architecture.classes, device)
+    room = room_for_packs(device)
+    training = open_pack(task.train_pack, architecture.resize, architecture.classes, device, room)
+    labelled = (
+        None if task.labelled_pack is None else open_pack(task.labelled_pack, architecture.resize, architecture.classes, device, room)
+    )
+    validation = open_pack(task.validation_pack, architecture.size, architecture.classes, device, room)
     if len(training) < 2 * processes.count:
         raise Failure('data', too_few_samples(task, len(training), processes.count))
     if task.targets == 'soft' and training.answers is None:
@@ -90,8 +93,8 @@ def train(task: TrainTask) -> dict[str, Any]:
     at_once = batches_at_once(training, labelled, batch_size)
     total_steps = plan.steps * task.epochs
     evaluated_epochs = evaluation_epochs(task.epochs, task.evaluations)
-    # Without gradients four times the batch takes no more memory, and a GPU wants it; a CPU is faster while a batch fits its cache.
-    validation_batch = batch_size * (4 if device.type == 'cuda' else 1)
+    # Without gradients four times a process's part takes no more memory, and a GPU wants it; a CPU is faster while a batch fits its cache.
+    validation_batch = max(1, batch_size // processes.count) * (4 if device.type == 'cuda' else 1)
     fill = torch.tensor(classifier.mean, device=device).mul(255).round().to(torch.uint8)
     source = Source(training, labelled, task, processes.part, fill)
 
@@ -159,7 +162,7 @@ def train(task: TrainTask) -> dict[str, Any]:
                     group['lr'] = rate_at(step)
                 with autocast:
                     logits = forward(images)
-                loss = F.cross_entropy(logits, targets, label_smoothing=task.label_smoothing)
+                loss = F.cross_entropy(logits, targets)
                 optimizer.zero_grad()
                 (loss * processes.weight(len(images), whole)).backward()
                 optimizer.step()
@@ -219,7 +222,7 @@ def train(task: TrainTask) -> dict[str, Any]:
         raise Interrupted(f'Stopped after step {step} of {total_steps}; the same command goes on from there.') from interrupted
     except (MemoryError, RuntimeError) as error:
         if is_out_of_memory(error):
-            raise out_of_memory(error, batch_size) from error
+            raise out_of_memory(error, batch_size, was_found=task.batch_size is None) from error
         raise
     finally:
         log.close()
@@ -299,5 +302,5 @@ def too_few_samples(task: TrainTask, samples: int, processes: int) -> str:
 def diverged(what: str, learning_rate: float, task: TrainTask) -> Failure:
     third = f'{task.learning_rate / 3:.2g}, a third of what it is, is worth a try'
     keys = f"Lower the step's learning_rate (teacher, pretrain or finetune; {third}), or raise train.warmup."
-    kept = f' The last good checkpoint is kept: {task.checkpoint}.' if task.checkpoint.exists() else ''
+    kept = f' The last good checkpoint is kept: {task.checkpoint}; other settings begin anew.' if task.checkpoint.exists() else ''
     return Failure('diverged', f'{what}, with a learning rate of {learning_rate:.3g}. {keys}{kept}')

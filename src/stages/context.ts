@@ -6,7 +6,7 @@ import {PROTOCOL, type ChildEvent, type Decoding, type TaskName, type TaskOf, ty
 import {isRecentTorch, OLDEST_TORCH} from '../children/python-env.js';
 import {trainerCommand, type Processes} from '../children/trainer.js';
 import {workerCommand} from '../children/worker.js';
-import {imageSizes, type Config} from '../config.js';
+import {checkSizes, imageSizes, type Config} from '../config.js';
 import {ChildError, environmentError} from '../errors.js';
 import type {Emit, Event, StageName} from '../events.js';
 import type {RunPaths} from '../home.js';
@@ -123,6 +123,7 @@ export async function contextFor(
   const sources = await recogniseSources(config, paths.cache, stop.requested);
   const labelled = sources.find(source => source.role === 'labelled');
   const {size, resize} = imageSizes(config, labelled?.spec.kind === 'cifar10' || labelled?.spec.kind === 'cifar100');
+  checkSizes(config, {size, resize});
   return {config, paths, home: paths.home, store, stop, signal: stop.requested, emit, python: null, device: config.device, threads: threadsOf(config), processes: processesOf(config, null), scorers: [config.device], sources, size, resize};
 }
 

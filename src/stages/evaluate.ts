@@ -3,6 +3,7 @@ import {PROTOCOL, type TaskResult} from '../children/protocol.js';
 import {evaluationBatch} from '../config.js';
 import type {Accuracy, Calibration, Results} from '../events.js';
 import {publishFile} from '../publish.js';
+import {existsSync} from 'node:fs';
 import {copyFile, writeFile} from 'node:fs/promises';
 import type {Stage, StageResult} from '../pipeline/stage.js';
 import {percent} from '../words.js';
@@ -110,9 +111,9 @@ async function trainBaseline(context: RunContext, inputs: readonly string[]): Pr
   const images = store.images.splitCounts('train', store.images.classes().length).reduce((sum, images) => sum + images, 0);
   const stepsPerEpoch = Math.ceil(images / trained('pretrain').batchSize);
   const epochs = Math.max(1, Math.round(student / stepsPerEpoch));
-  const baseline: Training = {stage: 'evaluate', part: 'baseline', step: 'pretrain', folder: 'supervised', trainPack: 'train', init: null, epochs, inputs};
+  const baseline: Training = {stage: 'evaluate', part: 'baseline', step: 'pretrain', folder: 'supervised', trainPack: 'train', init: null, epochs, batchSize: trained('pretrain').batchSize, inputs};
   const teacher = teacherTraining(inputs);
-  if (config.teacher.file === null && areSame(context, baseline, teacher)) {
+  if (config.teacher.file === null && areSame(context, baseline, teacher) && existsSync(checkpointOf(context, teacher))) {
     // To the end of a teacher's checkpoint there is nothing left to train.
     await publishFile(checkpointOf(context, baseline), temporary => copyFile(checkpointOf(context, teacher), temporary));
     emit({type: 'note', stage: 'evaluate', message: 'The baseline is the teacher: both have the same recipe and as many steps.'});

@@ -1,6 +1,5 @@
 /** Step 2b of the paper: each class keeps its K best candidates; the rankings are written, and the chosen images packed for the student. */
 import {createHash} from 'node:crypto';
-import {classesKept} from '../config.js';
 import {gateError} from '../errors.js';
 import {readAllScores} from '../images/score-reader.js';
 import type {Stage, StageResult} from '../pipeline/stage.js';
@@ -37,7 +36,7 @@ export const select: Stage<RunContext> = {
         message: `${plural(short.length, 'class', 'classes')} of ${classes.length} ${short.length === 1 ? 'has' : 'have'} fewer than K = ${count(topK)} candidates and kept all: ${short.slice(0, 5).join(', ')}${short.length > 5 ? ', ...' : ''}. Lower select.top_k, or add pictures.`,
       });
     }
-    const packed = await packImages(context, {stage: 'select', part: 'selected', output: paths.pack('selected'), square: 'resize', kept: classesKept(config, classes.length), items: chosen(context, cutoffs), of: selected});
+    const packed = await packImages(context, {stage: 'select', part: 'selected', output: paths.pack('selected'), square: 'resize', kept: topP, items: chosen(context, cutoffs), of: selected});
     const counts: SelectionCounts = {classes: classes.length, topP, topK, scored, candidates, selected, shortClasses: short.length};
     return {
       outputs: [
@@ -90,10 +89,10 @@ export function record({store}: Pick<RunContext, 'store'>, classes: readonly str
   return {scored: selection.images, candidates, selected, short, cutoffs, digest: hash.digest('hex')};
 }
 
-/** The selected images shard by shard, each with all that the teacher's score file says of it: soft targets are made of that. */
+/** The selected images shard by shard, each with the teacher's answers for its P best classes: soft targets are made of them. */
 async function* chosen(context: RunContext, cutoffs: Cutoffs): AsyncGenerator<PackItem> {
-  const {config, store} = context;
-  for await (const scores of scoresOf(context, classesKept(config, store.images.classes().length))) {
+  const {store} = context;
+  for await (const scores of scoresOf(context, cutoffs.topP)) {
     const images = scores.logProbs[0]!.length;
     for (let row = 0; row < images; row++) {
       const classes = cutoffs.classesOf(scores, row);

@@ -3,7 +3,7 @@ import {createHash} from 'node:crypto';
 import path from 'node:path';
 import {PROTOCOL, toWire, type Architecture, type TaskOf, type TaskResult} from '../children/protocol.js';
 import {joinCommand} from '../children/trainer.js';
-import {plainLabels, pseudoLabels, trainingSettings} from '../config.js';
+import {plainLabels, pseudoLabels, scaledRate, trainingSettings} from '../config.js';
 import type {StageName} from '../events.js';
 import type {Ingredients} from '../pipeline/stage.js';
 import {runTrainer, type RunContext} from './context.js';
@@ -40,19 +40,31 @@ export interface Training {
   readonly init: string | null;
   /** Instead of the step's own. */
   readonly epochs?: number;
+  /** Instead of one that the trainer would find. */
+  readonly batchSize?: number;
   /** Digests of what is trained on and started from: a checkpoint of other data must not go on. */
   readonly inputs: readonly string[];
 }
 
+/** Raise it when the trainer would make other weights of the same settings and data: what an earlier one left is then not gone on from. */
+const TRAINING_VERSION = 1;
+
 /** What decides the weights that a training ends with, and the hash of it. */
-function settingsOf(context: RunContext, {step, pseudo, epochs, inputs}: Training) {
+function settingsOf(context: RunContext, {step, pseudo, epochs, batchSize, inputs}: Training) {
   const {config, device, size} = context;
   const {model, stem, ...numbers} = trainingSettings(config, step, size);
   const labels = pseudo ? pseudoLabels(config) : plainLabels;
-  const settings = {seed: config.seed, architecture: architectureOf(context, {model, stem}), ...numbers, ...labels, ...(epochs !== undefined && {epochs})};
+  const settings = {
+    seed: config.seed,
+    architecture: architectureOf(context, {model, stem}),
+    ...numbers,
+    ...labels,
+    ...(epochs !== undefined && {epochs}),
+    ...(batchSize !== undefined && numbers.batchSize === null && {batchSize, learningRate: scaledRate(numbers.learningRate, batchSize)}),
+  };
   // Of settings and data, not of paths: a run that is copied under another name takes its checkpoints with it.
   const fingerprint = createHash('sha256')
-    .update(toWire({...settings, device: device.startsWith('cuda') ? 'cuda' : 'cpu'}))
+    .update(toWire({version: TRAINING_VERSION, ...settings, device: device.startsWith('cuda') ? 'cuda' : 'cpu'}))
     .update(inputs.join('\n'))
     .digest('hex');
   return {settings, fingerprint};

@@ -41,7 +41,7 @@ def test_what_diverges_keeps_the_last_good_checkpoint_and_a_sane_rate_goes_on_fr
     assert ' at step 1' in message and ' of 30, with a learning rate of ' in message
     assert "Lower the step's learning_rate (teacher, pretrain or finetune; 3.3e+29, a third of what it is, is worth a try)" in message
     assert 'or raise train.warmup.' in message
-    assert message.endswith(f'The last good checkpoint is kept: {train_task["checkpoint"]}.')
+    assert message.endswith(f'The last good checkpoint is kept: {train_task["checkpoint"]}; other settings begin anew.')
     assert not Path(train_task['output']).exists()
     assert digest(train_task['checkpoint']) == good
     train(parse_task(train_task))
@@ -91,7 +91,9 @@ def test_full_memory_names_half_the_batch_size(train_task, start, finish, tmp_pa
     assert run.events[-1]['reason'] == 'out-of-memory'
     message = run.events[-1]['message']
     assert message.startswith(f'Out of memory with batches of {held} pictures: ')
-    assert f"Set train.batch_size (or the step's own) to half of it, {held // 2}, or to auto: " in message
+    # Whoever left it to be found is not told to.
+    or_auto = '.' if batch_size is None else ', or to auto: the largest that fits is then found.'
+    assert f"Set train.batch_size (or the step's own) to half of it, {held // 2}{or_auto}" in message
 
 
 @pytest.mark.parametrize('recipe', [{}, {'balanced': True}, {'labelled_share': 0.5}])

@@ -120,7 +120,7 @@ def test_mixed_pictures_bring_both_labels_in_their_shares(train_task, tmp_path):
     pack = open_pack(write_pack(tmp_path / 'two', images, [(0, 0), (1, 1)]), 32, CLASSES, CPU)
     draws = torch.arange(64)
     for mix in ('mixup', 'cutmix'):
-        task = parse_task({**train_task, 'augment': {**AUGMENT, 'flip': False, 'crop': 'none', 'mix': mix}})
+        task = parse_task({**train_task, 'label_smoothing': 0, 'augment': {**AUGMENT, 'flip': False, 'crop': 'none', 'mix': mix}})
         pictures, targets = draw_batch(draws, pack, task)
         assert torch.allclose(pictures.float().mean((1, 2, 3)) / 200, targets[:, 1], atol=0.003)
         assert targets[:, 1].std() > 0.2
@@ -139,10 +139,22 @@ def test_soft_targets_are_the_teachers_answers_and_spread_or_drop_the_rest():
     assert torch.allclose(even, torch.full((1, 4), 0.25), atol=1e-4)
 
 
+def test_soft_targets_hold_at_any_temperature():
+    best, log_prob = torch.tensor([[2, 0]]), torch.tensor([[-5.0, -5.1]])
+    for rest in ('spread', 'drop'):
+        targets = soft_targets(best, log_prob, 4, temperature=0.01, rest=rest)
+        assert targets.isfinite().all()
+        assert targets.argmax() == (1 if rest == 'spread' else 2)
+
+
 def test_soft_targets_are_those_of_the_packs_answers(train_task, tmp_path):
     images, _ = draw(3, 32, seed=1)
     answers = (np.array([[1, 0], [3, 2], [0, 1]]), np.log([[0.9, 0.1], [0.5, 0.5], [0.8, 0.1]]))
     pack = open_pack(write_pack(tmp_path / 'answered', images, [(2, 0), (0, 1), (1, 3)], answers=answers), 32, CLASSES, CPU)
-    task = replace(parse_task({**train_task, 'targets': 'soft'}), augment=Augment(**{**AUGMENT, 'crop': 'none', 'flip': False}))
+    plain = Augment(**{**AUGMENT, 'crop': 'none', 'flip': False})
+    task = replace(parse_task({**train_task, 'targets': 'soft', 'label_smoothing': 0.1}), augment=plain)
     _, targets = draw_batch(torch.tensor([1, 0, 2]), pack, task)
+    # Smoothing is for those that are certain.
     assert torch.allclose(targets, torch.tensor([[0.1, 0.9, 0, 0], [0.8, 0.1, 0.05, 0.05], [0, 0, 0.5, 0.5]]))
+    _, targets = draw_batch(torch.tensor([0]), pack, replace(task, targets='hard'))
+    assert torch.allclose(targets, torch.tensor([[0.925, 0.025, 0.025, 0.025]]))

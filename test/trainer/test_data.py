@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import CLASSES, draw, write_pack
 
-from trainer.data import channel_statistics, gather, open_pack, read_ahead, spread
+from trainer.data import Room, channel_statistics, gather, open_pack, read_ahead, spread
 from trainer.errors import Failure
 
 CPU = torch.device('cpu')
@@ -54,6 +54,11 @@ def test_a_pack_larger_than_the_memory_is_read_from_the_disk(tmp_path):
     (folder / 'pack.json').write_text(json.dumps({**about, 'images': images}))
     batch, _, _ = gather(open_pack(folder, 256, CLASSES, CPU), torch.tensor([7, 0]))
     assert batch.float().mean() > 0
+
+
+def test_packs_take_of_the_room_that_there_is_until_the_next_does_not_fit():
+    room = Room(100)
+    assert [room.take(size) for size in (60, 60, 30, 20)] == [True, False, True, False]
 
 
 def test_reading_ahead_changes_nothing_that_is_read(packs):
