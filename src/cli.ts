@@ -45,13 +45,13 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
           .option('set', texts('Any configuration key, such as --set select.top_k=4000'))
           .option('run', text("Name of the run (default: the preset's or the file's)"))
           .option('device', text('auto, cpu, cuda or cuda:N'))
-          .option('max-failures', number('Share of pictures that may be unusable (default: 0.01)'))
+          .option('max-failures', number('Share of pictures that may be unusable (default: 0.01, which is 1 %)'))
           .option('python', text("Interpreter with torch (default: PUPIL_PYTHON, else pupil's own)"))
           .option('from', {choices: stageNames, requiresArg: true, describe: 'Rerun from this stage on'})
           .option('only', {choices: stageNames, requiresArg: true, describe: 'Rerun this stage alone'})
           .option('until', {choices: stageNames, requiresArg: true, describe: 'Stop after this stage'})
           .option('dry-run', {type: 'boolean', default: false, describe: 'Say what would run, why, and how much it is'})
-          .option('accept-change', {type: 'boolean', default: false, describe: 'Where the data changed: keep the old run aside, start anew'})
+          .option('accept-change', {type: 'boolean', default: false, describe: 'If the pictures changed: keep the old run as NAME@1 and start over'})
           .conflicts('only', ['from', 'until'])
           .example('$0 orchestrate --preset demo', 'draws its own pictures; no network, no files')
           .example('$0 orchestrate --labelled birds/train --unlabelled pool --test birds/test', 'your own pictures'),
@@ -91,7 +91,7 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
         jsonOption(runOption(command))
           .positional('class', {type: 'string', describe: 'Name of a class'})
           .option('limit', {...number('Rows shown'), alias: 'n', default: 20})
-          .option('offset', {...number('Rows passed over'), default: 0})
+          .option('offset', {...number('Rows to skip'), default: 0})
           .option('csv', {type: 'boolean', default: false, describe: 'CSV on stdout'}),
       async flags => (await import('./commands/rankings.js')).rankings({...flags, limit: whole('-n', flags.limit), offset: whole('--offset', flags.offset)}),
     )
@@ -118,7 +118,7 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
     )
     .command(
       'doctor',
-      'Prove what a run needs of this machine',
+      'Check that this machine has what a run needs',
       command => jsonOption(homeOption(command)).option('python', text('Interpreter with torch')),
       async flags => (await import('./commands/doctor.js')).doctor(flags, stop),
     )
@@ -132,7 +132,9 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
       'compare <a> <b>',
       'Two runs side by side',
       command =>
-        jsonOption(homeOption(command)).positional('a', {type: 'string', demandOption: true}).positional('b', {type: 'string', demandOption: true}),
+        jsonOption(homeOption(command))
+          .positional('a', {type: 'string', demandOption: true, describe: 'Name of a run'})
+          .positional('b', {type: 'string', demandOption: true, describe: 'Name of another'}),
       async flags => (await import('./commands/runs.js')).compare(flags),
     )
     .demandCommand(1, 'Name a command')

@@ -52,7 +52,7 @@ const temperature = z
 export const isOnnxFile = (file: string): boolean => file.toLowerCase().endsWith('.onnx');
 
 export const configSchema = z.strictObject({
-  run: runName.default('run').describe('Name of the run: db/NAME.sqlite, data/NAME/, models/NAME/'),
+  run: runName.default('run').describe('Name of the run, "run" unless a preset or this names it: db/NAME.sqlite, data/NAME/, models/NAME/'),
   about: z.string().optional().describe('One line on what this configuration is'),
   seed: z.int().nonnegative().default(0).describe('Settles every random draw'),
   rounds: positive.default(1).describe('In round 2 and later the student of the round before is the teacher; they are the runs NAME.round2, NAME.round3, ...'),
@@ -190,11 +190,11 @@ export const configSchema = z.strictObject({
     .prefault({}),
   limits: z
     .strictObject({
-      max_failures: share.default(0.01).describe('Share of pictures that may be set aside before the run stops'),
-      max_file_mb: positive.default(20),
-      max_megapixels: positive.default(50),
-      decode_seconds: positive.default(5),
-      formats: z.array(z.enum(['jpeg', 'png', 'webp', 'gif', 'tiff', 'avif'])).min(1).default(['jpeg', 'png', 'webp']),
+      max_failures: share.default(0.01).describe('Share of pictures that may be set aside before the run stops; 0.01 is 1 %'),
+      max_file_mb: positive.default(20).describe('A larger file is set aside'),
+      max_megapixels: positive.default(50).describe('A picture of more is set aside'),
+      decode_seconds: positive.default(5).describe('A picture whose decoding takes longer is set aside'),
+      formats: z.array(z.enum(['jpeg', 'png', 'webp', 'gif', 'tiff', 'avif'])).min(1).default(['jpeg', 'png', 'webp']).describe('Formats that are opened; of animations the first frame'),
       threads: z.union([positive, auto]).default('auto').describe('CPU threads for training and for decoding; auto: all cores'),
     })
     .prefault({}),

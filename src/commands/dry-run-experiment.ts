@@ -17,7 +17,7 @@ import {contextFor, withDevice, type RunContext} from '../stages/context.js';
 import {demoPicturesFolder, lacksDemoPictures} from '../stages/demo-pictures.js';
 import {countImages, estimate, measureSpeeds} from '../stages/estimate.js';
 import {stages} from '../stages/index.js';
-import {fetchPlan, missingDatasets} from '../stages/missing-datasets.js';
+import {fetchPlan, fetchPlanWire, missingDatasets} from '../stages/missing-datasets.js';
 import {openStore, openStoreToRead} from '../store/open.js';
 import {duration, plural} from '../words.js';
 import {openWhereSound} from './bring-up-to-date.js';
@@ -37,12 +37,15 @@ interface PlannedRun {
 
 export async function dryRunOfExperiment({name, runs}: Experiment, flags: Flags, stop: Stop): Promise<void> {
   if (runs.some(({config}) => lacksDemoPictures(config, flags.home))) {
-    process.stdout.write(`The demo's pictures would be drawn into ${demoPicturesFolder(flags.home)} first, and then every run would run.\n`);
+    const pictures = demoPicturesFolder(flags.home);
+    if (flags.json) process.stdout.write(`${JSON.stringify({experiment: name, demo_pictures: pictures, runs: []})}\n`);
+    else process.stdout.write(`The demo's pictures would be drawn into ${pictures} first, and then every run would run.\n`);
     return;
   }
   const missing = [...new Set(runs.flatMap(({config}) => missingDatasets(config, flags.home)))];
   if (missing.length > 0) {
-    process.stdout.write(`It would fetch first, into ${path.join(flags.home, 'data')}:\n  ${fetchPlan(missing).join('\n  ')}\nand then every run would run. Nothing was written.\n`);
+    if (flags.json) process.stdout.write(`${JSON.stringify({experiment: name, datasets: fetchPlanWire(missing, flags.home), runs: []})}\n`);
+    else process.stdout.write(`It would fetch first, into ${path.join(flags.home, 'data')}:\n  ${fetchPlan(missing).join('\n  ')}\nand then every run would run. Nothing was written.\n`);
     return;
   }
   // The children's configs and logs go where nothing of a run lies.

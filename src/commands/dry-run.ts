@@ -6,7 +6,6 @@ import path from 'node:path';
 import type {Stop} from '../children/child.js';
 import {findPython} from '../children/python-env.js';
 import type {Config} from '../config.js';
-import {datasetFolder} from '../datasets/known.js';
 import type {StageName} from '../events.js';
 import {runPaths} from '../home.js';
 import {inspect, type Wanted} from '../pipeline/run.js';
@@ -17,7 +16,7 @@ import {configsOfRounds} from '../rounds.js';
 import {demoPicturesFolder, lacksDemoPictures} from '../stages/demo-pictures.js';
 import {countImages, estimate, measureSpeeds, type Estimate} from '../stages/estimate.js';
 import {stages} from '../stages/index.js';
-import {fetchPlan, missingDatasets} from '../stages/missing-datasets.js';
+import {fetchPlan, fetchPlanWire, missingDatasets} from '../stages/missing-datasets.js';
 import {openStore, openStoreToRead} from '../store/open.js';
 import {bytes, count, duration} from '../words.js';
 
@@ -36,14 +35,16 @@ interface Looked {
 
 export async function dryRun(config: Config, flags: DryRunFlags, stop: Stop): Promise<void> {
   if (lacksDemoPictures(config, flags.home)) {
-    process.stdout.write(`The demo would draw its pictures into ${demoPicturesFolder(flags.home)} first, and then run every stage: ${stages.map(stage => stage.name).join(', ')}.\n`);
+    const pictures = demoPicturesFolder(flags.home);
+    if (flags.json) process.stdout.write(`${JSON.stringify({run: config.run, demo_pictures: pictures, stages: []})}\n`);
+    else process.stdout.write(`The demo would draw its pictures into ${pictures} first, and then run every stage: ${stages.map(stage => stage.name).join(', ')}.\n`);
     return;
   }
   const missing = missingDatasets(config, flags.home);
   if (missing.length > 0) {
     // What the stages would do with them is known once they are there.
     const names = stages.map(stage => stage.name).join(', ');
-    if (flags.json) process.stdout.write(`${JSON.stringify({run: config.run, datasets: missing.map(dataset => ({name: dataset.name, address: dataset.address, bytes: dataset.bytes, path: datasetFolder(flags.home, dataset)})), stages: []})}\n`);
+    if (flags.json) process.stdout.write(`${JSON.stringify({run: config.run, datasets: fetchPlanWire(missing, flags.home), stages: []})}\n`);
     else process.stdout.write(`It would fetch first, into ${path.join(flags.home, 'data')}:\n  ${fetchPlan(missing).join('\n  ')}\nand then run every stage: ${names}. Nothing was written.\n`);
     return;
   }

@@ -141,6 +141,7 @@ export async function withDevice(looking: RunContext, python: string): Promise<R
   }
   const on = (device: string): RunContext => {
     requirePrecision(config, device);
+    if (asked === 'auto') emit({type: 'note', stage: null, message: `device auto is ${device}${device === probe.device ? ` (${probe.deviceName})` : ''}`});
     return {...context, device, processes: provedProcesses(config, device, probe), scorers: scorersOf(config, device, probe)};
   };
   if (!probe.device.startsWith('cuda')) return on(probe.device);

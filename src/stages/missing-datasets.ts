@@ -22,6 +22,9 @@ const pathOf = (source: string): string => source.replace(/^[a-z0-9]+:/, '').rep
 export const fetchPlan = (missing: readonly Dataset[]): string[] =>
   missing.map(dataset => `${dataset.title} (${dataset.contents}, ${bytes(dataset.bytes)}) from ${addressOf(dataset, null)}`);
 
+/** The same as fields of JSON, with where each would come to lie. */
+export const fetchPlanWire = (missing: readonly Dataset[], home: string): object[] => missing.map(dataset => ({name: dataset.name, address: dataset.address, bytes: dataset.bytes, path: datasetFolder(home, dataset)}));
+
 export async function fetchMissing(missing: readonly Dataset[], fetching: Pick<Fetching, 'home' | 'signal' | 'emit'>): Promise<void> {
   fetching.emit({type: 'note', stage: null, message: `not in ${path.join(fetching.home, 'data')} yet, so fetched first: ${missing.map(({title}) => title).join(', ')}`});
   await fetchDatasets(missing, {...fetching, mirror: null});
