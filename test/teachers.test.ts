@@ -67,7 +67,7 @@ describe.skipIf(!existsSync(python))('a teacher from elsewhere', () => {
   });
 
   it('is trusted only as far as it goes: one that guesses is warned of', async () => {
-    expect(await outputOf([...command('resnet20.onnx', 'teacher.mean=[0.1,0.1,0.1]'), '--json'], {env})).toContain('of the validation images; guessing would be about 10');
+    expect(await outputOf([...command('resnet20.onnx', 'teacher.mean=[0.1,0.1,0.1]', 'teacher.std=[0.229,0.224,0.225]'), '--json'], {env})).toContain('of the validation images; guessing would be about 10');
   });
 
   it('with other classes is refused by their names (exit 3)', async () => {
