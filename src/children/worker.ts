@@ -1,8 +1,8 @@
 /** How the image worker is started: what must stand in its environment before its first library loads. */
 import path from 'node:path';
 import type {ChildCommand} from './child.js';
-import {READS_AT_ONCE, SPARE_THREADS} from '../worker/pool-threads.js';
 import {cudaLibraryFolders, packageFolder} from './python-env.js';
+import {READS_AT_ONCE, SPARE_THREADS} from './worker-pool.js';
 
 export function workerCommand({threads, device, python}: {readonly threads: number; readonly device: string; readonly python: string | null}): ChildCommand {
   const cuda = device.startsWith('cuda') && python !== null ? cudaLibraryFolders(python) : [];

@@ -1,9 +1,9 @@
 /** Turns images into pixels ahead of their use: in order, a bounded number at a time, each checked to be still the image it was. */
 import pLimit from 'p-limit';
 import type {Decoding} from '../children/protocol.js';
+import {READS_AT_ONCE, SPARE_THREADS} from '../children/worker-pool.js';
 import {copyRecord, decodeImage, isCopied, type DecodedImage} from '../images/decode.js';
 import {imageIdOf} from '../images/image-id.js';
-import {READS_AT_ONCE, SPARE_THREADS} from './pool-threads.js';
 import {readAhead, type Place, type Read} from './read-ahead.js';
 import {timeLimit, tooLate} from './time-limit.js';
 

@@ -6,6 +6,7 @@
  * decoded or what else lay in its batch: every batch has the same shape, the last one of a shard is padded.
  */
 import {scoreShard, type ImageReference, type Quarantined, type ScoreShard, type TaskOf, type TaskResult} from '../children/protocol.js';
+import {READS_AT_ONCE} from '../children/worker-pool.js';
 import type {ScoringParts} from '../events.js';
 import {writeScores} from '../images/score-file.js';
 import {batchesOf} from './batches.js';
@@ -13,7 +14,6 @@ import {decodeAhead} from './decode-ahead.js';
 import {readDescriptors} from './descriptors.js';
 import {trackProgress, type Emit} from './events.js';
 import {WorkerFailure} from './failure.js';
-import {READS_AT_ONCE} from './pool-threads.js';
 import {checkDecoding, matchClasses, openSession, type Answers} from './session.js';
 
 /** A shard that is being scored: rows so far, in the shard's order less the quarantined. */
