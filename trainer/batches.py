@@ -187,7 +187,7 @@ def answers(pack: Pack, samples: Tensor, task: TrainTask) -> tuple[Tensor, Tenso
     if task.targets == 'hard' or pack.answers is None:
         # Label smoothing (Szegedy et al., arXiv 1512.00567, section 7). Soft targets are as certain as the teacher is.
         certain = F.one_hot(labels, pack.classes).float()
-        return images, certain.lerp_(torch.full_like(certain, 1 / pack.classes), task.label_smoothing)
+        return images, certain * (1 - task.label_smoothing) + task.label_smoothing / pack.classes
     best, log_prob = (part.index_select(0, rows).to(pack.device, non_blocking=True) for part in pack.answers)
     return images, soft_targets(best.long(), log_prob, pack.classes, task.temperature, task.rest)
 

@@ -1,10 +1,10 @@
 /** The verdict: the test set is read here and nowhere else, once, for the teacher, both students and the equal-step baseline. */
+import {existsSync} from 'node:fs';
+import {copyFile, writeFile} from 'node:fs/promises';
 import {PROTOCOL, type TaskResult} from '../children/protocol.js';
 import {evaluationBatch} from '../config.js';
 import type {Accuracy, Calibration, Results} from '../events.js';
 import {publishFile} from '../publish.js';
-import {existsSync} from 'node:fs';
-import {copyFile, writeFile} from 'node:fs/promises';
 import type {Stage, StageResult} from '../pipeline/stage.js';
 import {percent} from '../words.js';
 import {runTrainer, type RunContext} from './context.js';
@@ -32,7 +32,7 @@ export interface EvaluateSummary {
 
 export const evaluate: Stage<RunContext> = {
   name: 'evaluate',
-  version: 3,
+  version: 4,
   reads: ['prepare.train', 'prepare.validation', 'prepare.test', 'teacher.model', 'export.onnx', 'pretrain.model', 'finetune.model', 'finetune.onnx'],
   ingredients(context) {
     const {config} = context;

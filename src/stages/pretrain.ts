@@ -6,7 +6,7 @@ import {train, trainingIngredients} from './train.js';
 
 export const pretrain: Stage<RunContext> = {
   name: 'pretrain',
-  version: 1,
+  version: 2,
   // The labelled set too, which may have a share in each batch.
   reads: ['select.selected', 'prepare.train', 'prepare.validation'],
   ingredients: context => trainingIngredients(context, 'pretrain'),

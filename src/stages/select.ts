@@ -14,7 +14,7 @@ import {shardFile} from './score.js';
 
 export const select: Stage<RunContext> = {
   name: 'select',
-  version: 2,
+  version: 3,
   reads: ['score.scores', 'prepare.classes'],
   ingredients({config, size, resize}) {
     const {top_p: topP, top_k: topK, min_score: minScore} = config.select;
