@@ -19,6 +19,7 @@ from .data import open_pack, read, spread_rows
 from .device import has_int8_tiles
 from .errors import Failure
 from .publish import publish
+from .raw_pixels import QUANTISATION, fold_normalisation, take_bytes
 
 # What is computed in int8. Relu, Add and MaxPool among them: a residual block then stays in int8 from end to end, where each of them
 # left in float would cost a conversion on both of its sides.
@@ -62,7 +63,8 @@ def in_int8(task: QuantiseTask, model: ModelProto) -> ModelProto:
     """
     Weights of each channel and activations of each tensor as 8-bit integers with fixed scales (static quantisation, Jacob et al.,
     arXiv 1712.05877; Krishnamoorthi, arXiv 1806.08342): a scale that depended on the batch would make scores depend on it. Ranges of
-    activations are those of calibration pictures less a hundred-thousandth at either end, so that single outliers widen none.
+    activations are those of calibration pictures less a hundred-thousandth at either end, so that single outliers widen none. Pixels
+    are integers already: normalising them in float32 took a tenth of a ResNet-50's time. Changes `model`.
     """
     try:
         from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
@@ -92,12 +94,13 @@ def in_int8(task: QuantiseTask, model: ModelProto) -> ModelProto:
             self.next += 1
             return {'images': read(pack, self.batches[self.next - 1]).numpy()}
 
+    is_folded = fold_normalisation(model)
     # It prints its progress and warns of a preparation that the exporter has done already.
     logging.getLogger().setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
         output = Path(folder) / 'model.onnx'
         quantize_static(
-            task.model,
+            model,
             output,
             Calibration(),
             quant_format=QuantFormat.QDQ,
@@ -108,9 +111,10 @@ def in_int8(task: QuantiseTask, model: ModelProto) -> ModelProto:
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.Percentile,
-            extra_options={'CalibStridedMinMax': 1},
+            extra_options={'CalibStridedMinMax': 1, 'TensorQuantOverrides': QUANTISATION if is_folded else {}},
         )
         made = onnx.load(output)
+    take_bytes(made)
     return moved(made, -1) if has_int8_tiles() else made
 
 

@@ -11,7 +11,7 @@ import {readyMadeOnnx} from './teacher.js';
 
 export const exportTeacher: Stage<RunContext> = {
   name: 'export',
-  version: 2,
+  version: 3,
   reads: ['prepare.validation', 'prepare.pool', 'prepare.classes', 'teacher.model'],
   ingredients({config, store, size, resize}) {
     return {

@@ -91,11 +91,20 @@ def test_residual_blocks_stay_in_int8_from_end_to_end(task):
     quantise(task())
     graph = onnx.load(task().output).graph
     makers = {output: node.op_type for node in graph.node for output in node.output}
-    # The first addition shifts pixels.
-    shift = next(node.name for node in graph.node if node.op_type == 'Add')
     for node in graph.node:
-        if node.op_type in ('Conv', 'Relu', 'Add', 'Gemm') and node.name != shift:
+        if node.op_type in ('Conv', 'Relu', 'Add', 'Gemm'):
             assert makers[node.input[0]] == 'DequantizeLinear', node.name
+
+
+def test_the_first_convolution_takes_the_bytes_of_a_picture_as_they_are(task):
+    quantise(task())
+    graph = onnx.load(task().output).graph
+    first = next(place for place, node in enumerate(graph.node) if node.op_type == 'Conv')
+    before = [node for node in graph.node[:first] if not node.input[0].startswith('classifier.')]
+    assert {node.op_type for node in before} <= {'Shape', 'Gather', 'Concat', 'Expand', 'Transpose', 'DequantizeLinear'}
+    (pixels,) = (node for node in before if node.op_type == 'DequantizeLinear' and node.output[0] == graph.node[first].input[0])
+    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    assert [constants[name].item() for name in pixels.input[1:]] == [1, 0]
 
 
 def test_the_ends_stay_in_float32_where_that_is_asked_for(task):
