@@ -22,7 +22,7 @@ class Job:
 
     network: str
     images: list[dict[str, Any]]
-    """As the image worker takes them; whole batches."""
+    """As the image worker takes them; whole batches of all contenders."""
     record_bytes: int | None
     """Of a pool of CIFAR records, all in one file from its beginning on."""
     weights: str
@@ -40,6 +40,8 @@ class Job:
     python: str
     folder: str
     """For what they write."""
+    layout: dict[str, int] = field(default_factory=dict)
+    """How pupil shares the machine out."""
     odd: list[dict[str, Any]] = field(default_factory=list)
     """Files that are strewn among the images for pupil_odd."""
     warm_up_batches: int = 2

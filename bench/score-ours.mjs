@@ -1,5 +1,6 @@
 // Starts one of pupil's own contenders in bench:score, with the environment that the pipeline gives its image worker.
 //   node bench/score-ours.mjs pupil|pupil_odd|decode|model JOB.json      a line of JSON with the images done so far, again and again, without end
+//   node bench/score-ours.mjs layout JOB.json                            how a trial shares the machine out, as one line of JSON
 import {spawn} from 'node:child_process';
 import {once} from 'node:events';
 import {readFile} from 'node:fs/promises';
@@ -7,9 +8,10 @@ import path from 'node:path';
 import process from 'node:process';
 import {fileURLToPath} from 'node:url';
 import {runChild} from '../dist/children/child.js';
-import {fromWire, PROTOCOL} from '../dist/children/protocol.js';
+import {fromWire, PROTOCOL, toWire} from '../dist/children/protocol.js';
 import {workerCommand} from '../dist/children/worker.js';
 import {decodingOf} from '../dist/stages/context.js';
+import {defaultLayout, searchedParts} from '../dist/stages/scoring-layout.js';
 import {configSchema} from '../dist/config.js';
 
 const [what, file] = process.argv.slice(2);
@@ -21,6 +23,20 @@ function pool() {
   if (what !== 'pupil_odd') return job.images;
   const between = job.images.length / job.odd.length;
   return job.odd.flatMap((odd, i) => [...job.images.slice(Math.round(i * between), Math.round((i + 1) * between)), odd]);
+}
+
+const config = configSchema.parse({labelled: '.', unlabelled: '.'});
+const never = new AbortController().signal;
+const run = async (task, onEvent, lines) => runChild(command, task, {attempt: job.folder, stop: {requested: never, forced: never}, onEvent, lines});
+
+/** The `trial` task as src/stages/scoring-layout.ts gives it for a pool of any length. */
+async function layout() {
+  const {model, device, images, threads, size, resize} = job;
+  const context = {config, device, threads, scorers: [device]};
+  const decoding = decodingOf({config, size, resize});
+  const task = {protocol: PROTOCOL, task: 'trial', model, device, decoding, layout: defaultLayout(context), searched: searchedParts(context), images: 1e12};
+  const found = await run(task, () => {}, [{shard: 0, output: '-', images}]);
+  console.log(toWire(found.layout));
 }
 
 /** Shards of the pool without end; the first is short, to warm up. */
@@ -36,18 +52,16 @@ function* shards(images) {
 
 /** The `score` task as src/stages/score.ts gives it, with the limits that are pupil's defaults. */
 async function pupil() {
-  const {model, device, batchSize, kept, classes, threads, size, resize} = job;
-  const decoding = decodingOf({config: configSchema.parse({labelled: '.', unlabelled: '.'}), size, resize});
-  const layout = {batchSize, decodeThreads: threads, networkThreads: threads};
+  const {model, device, kept, classes, layout, size, resize} = job;
+  const decoding = decodingOf({config, size, resize});
   const task = {protocol: PROTOCOL, task: 'score', model, device, images: 0, layout, kept, classes, decoding, fingerprint: 'bench', careful: false};
-  const never = new AbortController().signal;
   let images = 0;
   const onEvent = event => {
     if (event.type !== 'shard') return;
     images += event.rows;
     console.log(JSON.stringify({images}));
   };
-  await runChild(command, task, {attempt: job.folder, stop: {requested: never, forced: never}, onEvent, lines: shards(pool())});
+  await run(task, onEvent, shards(pool()));
 }
 
 /** The worker's own modules, in a process like the worker. */
@@ -58,4 +72,4 @@ async function part() {
   process.exitCode = code ?? 1;
 }
 
-await (what.startsWith('pupil') ? pupil() : part());
+await (what === 'layout' ? layout() : what.startsWith('pupil') ? pupil() : part());

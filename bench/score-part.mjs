@@ -8,9 +8,6 @@ import {decodeAhead} from '../dist/worker/decode-ahead.js';
 import {openSession} from '../dist/worker/session.js';
 
 const CHANNELS = 3;
-/** As many as the worker has: one in the network, one ready for it. */
-const BATCHES_IN_FLIGHT = 2;
-
 const [what, file] = process.argv.slice(2);
 const job = fromWire(await readFile(file, 'utf8'));
 
@@ -19,9 +16,9 @@ async function* decode() {
   async function* images() {
     for (;;) yield job.images;
   }
-  const {size, resize, threads} = job;
+  const {size, resize, layout} = job;
   const decoding = decodingOf({config: configSchema.parse({labelled: '.', unlabelled: '.'}), size, resize});
-  for await (const lot of decodeAhead(images(), {decoding, threads, signal: new AbortController().signal})) {
+  for await (const lot of decodeAhead(images(), {decoding, threads: layout.decodeThreads, signal: new AbortController().signal})) {
     const bad = lot.find(({problem}) => problem !== null);
     if (bad !== undefined) throw new Error(`${bad.item.file}: ${bad.problem.detail}`);
     yield lot.length;
@@ -30,13 +27,15 @@ async function* decode() {
 
 /** Images answered, batch by batch. */
 async function* model() {
-  const session = await openSession(job.model, job);
-  const batch = () => new Uint8Array(job.batchSize * job.size ** 2 * CHANNELS).map((_, i) => (i * 7919) % 251);
-  const inFlight = Array.from({length: BATCHES_IN_FLIGHT}, () => session.run(batch()));
+  const session = await openSession(job.model, job.device, job.layout);
+  const {batchSize} = job.layout;
+  const batch = () => new Uint8Array(batchSize * job.size ** 2 * CHANNELS).map((_, i) => (i * 7919) % 251);
+  // As many as the worker has: one in each network, one ready.
+  const inFlight = Array.from({length: session.networks + 1}, () => session.run(batch()));
   for (;;) {
     const {pixels} = await inFlight.shift();
     inFlight.push(session.run(pixels));
-    yield job.batchSize;
+    yield batchSize;
   }
 }
 

@@ -9,8 +9,9 @@ On the same pictures and the same weights (drawn at random), in turn and several
     onnxruntime_python  onnxruntime behind a pool of threads (peers/score_onnxruntime.py)
     openvino_*          the anchor on CPUs (peers/score_openvino.py)
     pupil_odd           pupil with broken and odd files strewn among the pictures, if a folder of them is given
-The bound is what decode and model allow together: on a CPU they share its cores, 1 / (1 / decode + 1 / model); a GPU leaves the slower
-of the two. Figures are medians. Other work on the machine hits all contenders alike, since they take turns.
+How pupil shares the machine out is found by its trial, as in a run whose pool takes minutes. The bound is what decode and model allow
+together: on a CPU they share its cores, 1 / (1 / decode + 1 / model); a GPU leaves the slower of the two. Figures are medians. Other
+work on the machine hits all contenders alike, since they take turns.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from itertools import cycle, islice
+from math import lcm
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal, get_args
@@ -53,6 +55,8 @@ BATCH_SIZES = {'cpu': 32, 'cuda': 256}
 PRECISIONS = {'cpu': ('fp32', 'int8'), 'cuda': ('fp32', 'fp16')}
 # Of one of pupil's shards, and the classes that it keeps of an image: the defaults of src/config.ts.
 SHARD_IMAGES, KEPT = 4096, 10
+# As many as src/stages/score.ts takes.
+TRIAL_IMAGES = 512
 # Random weights have little to lose by few.
 CALIBRATION_IMAGES = 64
 OURS = ('decode', 'model', 'pupil')
@@ -147,11 +151,12 @@ def main() -> None:
     print(f'{machine}, {options.threads} threads, load {os.getloadavg()[0]:.1f} at the start\n{versions(options.device)}', file=sys.stderr)
     table = commands(options)
     with tempfile.TemporaryDirectory(prefix='pupil-bench-') as folder:
-        job = with_round(prepare(options, source, str(device), Path(folder)), source, options.seconds)
+        job = with_round(with_layout(prepare(options, source, str(device), Path(folder)), source), source, options.seconds)
         job = replace(job, odd=list(odd_files(options.odd)) if options.odd else [])
         distinct = len({image['place'] for image in job.images})
         pool = f'{distinct:,} of {source.count:,} pictures in {options.images}, {len(job.images):,} in a round'
-        print(f'{pool}{", repeated" if distinct < len(job.images) else ""}; batches of {job.batch_size}\n', file=sys.stderr)
+        print(f'{pool}{", repeated" if distinct < len(job.images) else ""}; batches of {job.batch_size}', file=sys.stderr)
+        print(f'pupil by its trial: {", ".join(f"{key} {value}" for key, value in job.layout.items())}\n', file=sys.stderr)
         several: dict[str, list[Measured]] = {name: [] for name in table}
         for turn in range(options.turns):
             for name, command in table.items():
@@ -276,6 +281,14 @@ def with_random_weights(architecture: Architecture) -> Classifier:
     return classifier
 
 
+def with_layout(job: Job, source: Source) -> Job:
+    say('a trial of layouts ...')
+    file = Path(job.folder) / 'job.json'
+    file.write_text(json.dumps(asdict(replace(job, images=list(islice(source.images(), TRIAL_IMAGES))))))
+    found = subprocess.run([*ours('layout'), str(file)], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    return replace(job, layout=json.loads(found.stdout))
+
+
 def with_round(job: Job, source: Source, seconds: float) -> Job:
     """
     The job with so many pictures that the slower of decoder and network takes `seconds` for them, a shard at most: all contenders
@@ -284,9 +297,10 @@ def with_round(job: Job, source: Source, seconds: float) -> Job:
     say('a first look ...')
     first = replace(job, images=list(islice(source.images(), job.batch_size)))
     rate = min(measure(ours(part), first, min(2, seconds)).rate for part in ('decode', 'model'))
-    batches = max(1, round(min(SHARD_IMAGES, rate * seconds) / job.batch_size))
-    distinct = list(islice(source.images(), batches * job.batch_size))
-    return replace(job, images=list(islice(cycle(distinct), batches * job.batch_size)))
+    whole = lcm(job.batch_size, job.layout['batch_size'])
+    images = whole * max(1, round(min(SHARD_IMAGES, rate * seconds) / whole))
+    distinct = list(islice(source.images(), images))
+    return replace(job, images=list(islice(cycle(distinct), images)))
 
 
 def measure(command: list[str], job: Job, seconds: float) -> Measured:

@@ -165,7 +165,8 @@ export const configSchema = z.strictObject({
     .strictObject({
       batch_size: z.union([positive, auto]).default('auto').describe('Images in the network at once. auto: what a short trial finds fastest on a CPU, 256 on a GPU. No score depends on it'),
       decode_threads: z.union([positive, auto]).default('auto').describe('Pictures decoded at once; auto: what the trial finds, at most limits.threads'),
-      network_threads: z.union([positive, auto]).default('auto').describe('CPU threads of the network; auto: what the trial finds, at most limits.threads'),
+      networks: z.union([positive, auto]).default('auto').describe('Networks that score batches side by side, each with its own memory; auto: what the trial finds on a CPU, else 1'),
+      network_threads: z.union([positive, auto]).default('auto').describe('CPU threads of each network; auto: what the trial finds, at most limits.threads'),
       workers: z.union([positive, auto]).default('auto').describe('Image workers that score side by side; auto: one a GPU, or one on the CPU'),
       shard_size: positive.default(4096).describe('Pool images in one score file'),
       precision: z

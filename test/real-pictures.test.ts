@@ -96,7 +96,7 @@ describe.skipIf(!isThere)('CIFAR-100, 20 classes of 50 labels, with the rest, a 
     expect(done.selection).toEqual({classes: CLASSES, top_p: 10, top_k: TOP_K, scored, candidates: 10 * scored, selected: CLASSES * TOP_K, short_classes: 0});
   });
 
-  it.each(['fp32', 'int8'])('scores in %s to the same bytes whatever the batch, the threads and the workers', async precision => {
+  it.each(['fp32', 'int8'])('scores in %s to the same bytes whatever the batch, the networks, their threads and the workers', async precision => {
     const bytesUnder = async (layout: readonly string[]) => {
       const copy = path.join(folder, 'copy');
       cpSync(home, copy, {recursive: true});
@@ -110,7 +110,7 @@ describe.skipIf(!isThere)('CIFAR-100, 20 classes of 50 labels, with the rest, a 
     const expected = await bytesUnder([]);
     expect(expected).toHaveLength(5);
     expect(await bytesUnder(['batch_size=7', 'decode_threads=1', 'network_threads=1'])).toEqual(expected);
-    expect(await bytesUnder(['batch_size=100', 'decode_threads=5', 'network_threads=3', 'workers=2'])).toEqual(expected);
+    expect(await bytesUnder(['batch_size=100', 'decode_threads=5', 'networks=2', 'network_threads=3', 'workers=2'])).toEqual(expected);
   }, 300_000);
 
   it('has nothing to do the second time', async () => {

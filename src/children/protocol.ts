@@ -72,7 +72,9 @@ const layout = z.strictObject({
   batchSize: positive,
   /** Pictures decoded at once. */
   decodeThreads: positive,
-  /** CPU threads of one operator of the network. */
+  /** Networks that answer batches side by side. */
+  networks: positive,
+  /** CPU threads of one operator of each network. */
   networkThreads: positive,
 });
 export type Layout = z.infer<typeof layout>;
@@ -103,7 +105,7 @@ const trialTask = z.strictObject({
   /** Where the search starts. */
   layout,
   /** The parts of it that are searched. */
-  searched: z.array(z.enum(['batchSize', 'decodeThreads', 'networkThreads'])),
+  searched: z.array(z.enum(['networks', 'batchSize', 'decodeThreads', 'networkThreads'])),
   /** To be scored afterwards: a trial pays where that takes minutes. */
   images: count,
 });

@@ -1,5 +1,5 @@
 /** Decides how scoring shares the machine out: by its keys, or by a short trial on the first images of the pool. */
-import {PROTOCOL, type Decoding, type Layout} from '../children/protocol.js';
+import {PROTOCOL, type Decoding, type Layout, type TaskOf} from '../children/protocol.js';
 import type {LocatedImage} from '../store/images.js';
 import {plural, rate} from '../words.js';
 import {runWorker, type RunContext} from './context.js';
@@ -17,8 +17,22 @@ export function defaultLayout({config: {score}, device, threads, scorers}: Pick<
   return {
     batchSize: given(score.batch_size, device.startsWith('cuda') ? BATCH.gpu : BATCH.cpu),
     decodeThreads: given(score.decode_threads, own),
-    networkThreads: given(score.network_threads, own),
+    networks: given(score.networks, 1),
+    networkThreads: given(score.network_threads, Math.max(1, Math.floor(own / given(score.networks, 1)))),
   };
+}
+
+/** The parts of the layout that no key sets, in the order in which a trial searches them. */
+export function searchedParts({config: {score}, device}: Pick<RunContext, 'config' | 'device'>): TaskOf<'trial'>['searched'] {
+  const onGpu = device.startsWith('cuda');
+  const parts = [
+    ['networks', score.networks === 'auto' && score.network_threads === 'auto' && !onGpu],
+    // On a GPU every size needs a search for its kernels, and all large ones are about as fast.
+    ['batchSize', score.batch_size === 'auto' && !onGpu],
+    ['networkThreads', score.network_threads === 'auto' && !onGpu],
+    ['decodeThreads', score.decode_threads === 'auto'],
+  ] as const;
+  return parts.filter(([, isSearched]) => isSearched).map(([part]) => part);
 }
 
 /** The layout for scoring `images` of the pool, of which `sample` are some. Says what the trial found. */
@@ -26,16 +40,9 @@ export async function findLayout(
   context: RunContext,
   {model, decoding, images, sample}: {readonly model: string; readonly decoding: Decoding; readonly images: number; readonly sample: readonly LocatedImage[]},
 ): Promise<Layout> {
-  const {config, device, emit} = context;
-  const onGpu = device.startsWith('cuda');
+  const {device, emit} = context;
   const layout = defaultLayout(context);
-  const keys = [
-    // On a GPU every size needs a search for its kernels, and all large ones are about as fast.
-    ['batchSize', config.score.batch_size === 'auto' && !onGpu],
-    ['networkThreads', config.score.network_threads === 'auto' && !onGpu],
-    ['decodeThreads', config.score.decode_threads === 'auto'],
-  ] as const;
-  const searched = keys.filter(([, isSearched]) => isSearched).map(([part]) => part);
+  const searched = searchedParts(context);
   if (searched.length === 0 || images < FEWEST_IMAGES) return layout;
   const found = await runWorker<'trial'>(
     context,
@@ -53,5 +60,5 @@ export async function findLayout(
   return found.layout;
 }
 
-const layoutWords = ({batchSize, decodeThreads, networkThreads}: Layout): string =>
-  `batches of ${batchSize}, ${decodeThreads} decoding, ${plural(networkThreads, 'thread')} for the network`;
+const layoutWords = ({batchSize, decodeThreads, networks, networkThreads}: Layout): string =>
+  `batches of ${batchSize}, ${decodeThreads} decoding, ${plural(networks, 'network')} of ${plural(networkThreads, 'thread')}`;

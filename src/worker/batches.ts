@@ -1,9 +1,8 @@
-/** Puts decoded images into batches of one shape, and the batches through a network: one in it, one ready for it. */
+/** Puts decoded images into batches of one shape, and the batches through a network: one in it (in each, where there are several), one ready. */
 import type {Answers, Session} from './session.js';
 
 const CHANNELS = 3;
-/** One in the network, one ready for it. */
-const BATCHES_IN_FLIGHT = 2;
+const BATCHES_READY = 1;
 
 export interface Batches<T> {
   /** Takes an image; waits while the network is behind. */
@@ -34,7 +33,7 @@ export function batchesOf<T>(session: Session, batchSize: number, onAnswers: (it
     });
     answered.catch(() => {}); // Awaited by whoever sends next or waits; until then its failure is nobody's.
     inFlight.push(answered);
-    if (inFlight.length >= BATCHES_IN_FLIGHT) await inFlight.shift();
+    if (inFlight.length >= session.networks + BATCHES_READY) await inFlight.shift();
     items = [];
     pixels = spare.pop() ?? newPixels();
   }

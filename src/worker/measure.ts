@@ -74,7 +74,7 @@ export function checkAnswers({logProbs, classes}: AnswerTable, {images, kept, is
 export async function measure(task: TaskOf<'measure'>, signal: AbortSignal, emit: Emit): Promise<TaskResult<'measure'>> {
   const pack = await openPack(task.pack);
   try {
-    const session = await openSession(task.model, task);
+    const session = await openSession(task.model, task.device, {batchSize: task.batchSize, networks: 1, networkThreads: task.threads});
     try {
       const {kept, size, classes} = session.model;
       if (pack.size !== size) throw new WorkerFailure('model', `The model takes ${size} px, ${task.pack} holds ${pack.size} px.`);

@@ -11,7 +11,7 @@ const BATCH_SIZE = 1;
 
 /** Predicts in the order of stdin. What cannot be decoded is answered with its problem. */
 export async function predict(task: TaskOf<'predict'>, signal: AbortSignal, emit: Emit): Promise<TaskResult<'predict'>> {
-  const session = await openSession(task.model, {...task, batchSize: BATCH_SIZE});
+  const session = await openSession(task.model, task.device, {batchSize: BATCH_SIZE, networks: 1, networkThreads: task.threads});
   try {
     const {model} = session;
     checkDecoding(model, task.decoding);

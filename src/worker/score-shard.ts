@@ -70,7 +70,7 @@ function addRows(batch: readonly Place[], {logProbs, classes}: Answers, modelKep
 export async function scoreShards(task: TaskOf<'score'>, signal: AbortSignal, emit: Emit): Promise<TaskResult<'score'>> {
   const begun = performance.now();
   const {layout} = task;
-  const session = await openSession(task.model, {device: task.device, threads: layout.networkThreads, batchSize: layout.batchSize});
+  const session = await openSession(task.model, task.device, layout);
   try {
     const {model} = session;
     checkDecoding(model, task.decoding);

@@ -2,6 +2,7 @@
 import {readFile} from 'node:fs/promises';
 import {Worker} from 'node:worker_threads';
 import {z} from 'zod';
+import type {Layout} from '../children/protocol.js';
 import {WorkerFailure} from './failure.js';
 import type {InferenceReply, InferenceRequest, InferenceThreadData} from './inference-thread.js';
 import {onnxMetadata} from './onnx-metadata.js';
@@ -28,9 +29,11 @@ export interface Answers {
 
 export interface Session {
   model: ModelDescription;
+  /** Batches that are answered at a time. */
+  networks: number;
   /** Pixels of one batch, always `batchSize` images: a batch that is not full is padded. Takes the buffer over until it comes back. */
   run: (pixels: Uint8Array<ArrayBuffer>) => Promise<Answers>;
-  /** Spent inside the network so far. */
+  /** Spent inside the network so far; with several, on average. */
   secondsInferring: () => number;
   close: () => Promise<void>;
 }
@@ -137,29 +140,35 @@ function checkSignature({inputs, outputs}: InferenceThread['opened'], {size, kep
 }
 
 /**
- * Opens an exported model on a device, with a fixed batch size: a new shape would make CUDA search its convolutions again.
- * Throws a `model`, `device` or `out-of-memory` failure. The caller closes it.
+ * Opens an exported model on a device, with a fixed batch size: a new shape would make CUDA search its convolutions again. Several
+ * networks answer as many batches side by side. Throws a `model`, `device` or `out-of-memory` failure. The caller closes it.
  */
-export async function openSession(path: string, {device, threads, batchSize}: {device: string; threads: number; batchSize: number}): Promise<Session> {
+export async function openSession(path: string, device: string, {batchSize, networks, networkThreads}: Omit<Layout, 'decodeThreads'>): Promise<Session> {
   const bytes = await readFile(path).catch((error: unknown) => {
     throw new WorkerFailure('model', `${path} cannot be read.`, {cause: error});
   });
   const model = describe(bytes, path);
   // From bytes, not from the path: a model that keeps its weights in other files is refused so.
-  const thread = await startInference(bytes, device, threads);
+  const first = await startInference(bytes, device, networkThreads);
+  const running = [first];
+  const close = async () => void (await Promise.all(running.map(async thread => thread.close())));
   try {
-    checkSignature(thread.opened, model, path);
+    checkSignature(first.opened, model, path);
+    while (running.length < networks) running.push(await startInference(bytes, device, networkThreads));
   } catch (error) {
-    await thread.close();
+    await close();
     throw error;
   }
   const shape = [batchSize, model.size, model.size, CHANNELS];
-  let secondsInferring = 0;
+  let [runs, secondsInferring] = [0, 0];
   return {
     model,
-    secondsInferring: () => secondsInferring,
-    close: thread.close,
+    networks,
+    secondsInferring: () => secondsInferring / networks,
+    close,
     async run(batch) {
+      // In turn: batches are alike.
+      const thread = running[runs++ % networks] ?? first;
       const {outputs, pixels, seconds} = await thread.run(batch, shape);
       secondsInferring += seconds;
       const {log_prob: logProbs, class: classes} = outputs;

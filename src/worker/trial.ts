@@ -1,4 +1,4 @@
-/** The `trial` task: finds by short measurements how many images at once, decoders and threads of the network score fastest here. */
+/** The `trial` task: finds by short measurements how many networks and their threads, images at once and decoders score fastest here. */
 import {scoreShard, type ImageReference, type Layout, type TaskOf, type TaskResult} from '../children/protocol.js';
 import {batchesOf} from './batches.js';
 import {decodeAhead} from './decode-ahead.js';
@@ -20,19 +20,30 @@ interface Sample {
   readonly unusable: Set<ImageReference>;
 }
 
-/** What to try next of each part: other numbers of images in both directions, fewer threads. */
-const searches = {
-  batchSize: [(size: number) => size * 2, (size: number) => Math.ceil(size / 2)],
-  networkThreads: [(threads: number) => Math.ceil(threads / 2)],
-  decodeThreads: [(threads: number) => Math.ceil(threads / 2)],
+/** What to try next of each part: more networks with fewer threads each, other numbers of images in both directions, fewer threads. */
+const searches: Record<TaskOf<'trial'>['searched'][number], ((layout: Layout) => Layout)[]> = {
+  networks: [layout => (layout.networkThreads === 1 ? layout : {...layout, networks: layout.networks * 2, networkThreads: Math.floor(layout.networkThreads / 2)})],
+  batchSize: [layout => ({...layout, batchSize: layout.batchSize * 2}), layout => ({...layout, batchSize: Math.ceil(layout.batchSize / 2)})],
+  networkThreads: [layout => ({...layout, networkThreads: Math.ceil(layout.networkThreads / 2)})],
+  decodeThreads: [layout => ({...layout, decodeThreads: Math.ceil(layout.decodeThreads / 2)})],
 };
+/** Images in all networks at once, which is what memory grows with. */
+const imagesInside = ({networks, batchSize}: Layout): number => networks * batchSize;
+
+interface Measured {
+  layout: Layout;
+  /** Images a second. */
+  rate: number;
+  /** Whether there is memory for as much again. */
+  mayGrow: boolean;
+}
 
 /** Measures the layout that the task names and, where that pays, others around it, part by part and as long as they get faster. */
 export async function trial(task: TaskOf<'trial'>, signal: AbortSignal): Promise<TaskResult<'trial'>> {
   const images: ImageReference[] = [];
   for await (const shard of readDescriptors(process.stdin, scoreShard, signal)) images.push(...shard.images);
   const sample = {images, unusable: new Set<ImageReference>()};
-  let best = {layout: task.layout, rate: await measure(task, task.layout, sample, signal)};
+  let best = await measure(task, task.layout, sample, signal);
   const first = best.rate;
   let tried = 1;
   if (first === 0 || task.images / first < SECONDS_WORTH_A_TRIAL) return {layout: best.layout, imagesPerSecond: first, firstImagesPerSecond: first, tried};
@@ -40,12 +51,13 @@ export async function trial(task: TaskOf<'trial'>, signal: AbortSignal): Promise
     for (const next of searches[part]) {
       const before = best;
       for (;;) {
-        const layout = {...best.layout, [part]: next(best.layout[part])};
+        const layout = next(best.layout);
         if (layout[part] === best.layout[part] || layout.batchSize > images.length) break;
-        const rate = await measure(task, layout, sample, signal);
+        if (imagesInside(layout) > imagesInside(best.layout) && !best.mayGrow) break;
+        const measured = await measure(task, layout, sample, signal);
         tried++;
-        if (rate < best.rate * NOISE) break;
-        best = {layout, rate};
+        if (measured.rate < best.rate * NOISE) break;
+        best = measured;
       }
       // Further on was faster: back is not.
       if (best !== before) break;
@@ -54,9 +66,9 @@ export async function trial(task: TaskOf<'trial'>, signal: AbortSignal): Promise
   return {layout: best.layout, imagesPerSecond: best.rate, firstImagesPerSecond: first, tried};
 }
 
-/** Images a second under a layout, from bytes to answers, the images over and over; 0 where none of them can be decoded. Adds to `unusable`. */
-async function measure({model, device, decoding}: TaskOf<'trial'>, layout: Layout, {images, unusable}: Sample, signal: AbortSignal): Promise<number> {
-  const session = await openSession(model, {device, threads: layout.networkThreads, batchSize: layout.batchSize});
+/** Measures a layout from bytes to answers, the images over and over; the rate is 0 where none of them can be decoded. Adds to `unusable`. */
+async function measure({model, device, decoding}: TaskOf<'trial'>, layout: Layout, {images, unusable}: Sample, signal: AbortSignal): Promise<Measured> {
+  const session = await openSession(model, device, layout);
   try {
     checkDecoding(session.model, decoding);
     const answeredAt: number[] = [];
@@ -84,7 +96,8 @@ async function measure({model, device, decoding}: TaskOf<'trial'>, layout: Layou
       if (isEnough() || !decodable) break;
     }
     await (await batches.flush()).answered;
-    return answered === 0 ? 0 : answered / seconds();
+    const mayGrow = process.availableMemory() > process.memoryUsage.rss();
+    return {layout, rate: answered === 0 ? 0 : answered / seconds(), mayGrow};
   } finally {
     await session.close();
   }

@@ -142,7 +142,7 @@ describe('a second orchestrate', () => {
     const home = await aCopy();
     const shards = (at: string) => readdirSync(path.join(at, 'data/colours/scores')).sort().map(name => readFileSync(path.join(at, 'data/colours/scores', name)).toString('hex'));
     rmSync(path.join(home, 'data/colours/scores'), {recursive: true});
-    const layout = ['score.workers=3', 'score.batch_size=7', 'score.decode_threads=1', 'score.network_threads=2'];
+    const layout = ['score.workers=3', 'score.batch_size=7', 'score.decode_threads=1', 'score.networks=2', 'score.network_threads=2'];
     const {stdout} = await pupil(['orchestrate', data.config, '--home', home, '--json', ...layout.flatMap(key => ['--set', key])]);
     expect(doneOf(stdout).stages).toMatchObject({score: {status: 'ran'}, select: {status: 'fresh'}});
     expect(shards(home)).toEqual(shards(finished));

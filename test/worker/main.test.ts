@@ -17,7 +17,7 @@ const score = {
   model,
   device: 'cpu',
   images: 0,
-  layout: {batchSize: 4, decodeThreads: 2, networkThreads: 2},
+  layout: {batchSize: 4, decodeThreads: 2, networks: 1, networkThreads: 2},
   kept: 4,
   classes: ['ant', 'bee', 'cat', 'dog', 'elk', 'fox'],
   decoding,

@@ -17,7 +17,7 @@ const base = {
   model: model('classifier-32'),
   device: 'cpu',
   images: 0,
-  layout: {batchSize: 4, decodeThreads: 2, networkThreads: 2},
+  layout: {batchSize: 4, decodeThreads: 2, networks: 1, networkThreads: 2},
   kept: 4,
   classes,
   decoding,
@@ -64,21 +64,22 @@ describe('scoring', () => {
     }
   });
 
-  it('gives the same bytes whatever the threads and the batch size', async () => {
+  it('gives the same bytes whatever the networks, the threads and the batch size', async () => {
     const root = await temporaryFolder();
     await mixedPool(root, 30);
     const images = await indexed(root);
     // Broken ones among them, so that batches and images do not fall in step.
     await put(`${root}/folder/2.png`, 'no image');
     const files = new Map<string, string>();
-    const layout = {batchSize: 7, decodeThreads: 2, networkThreads: 2};
+    const layout = {batchSize: 7, decodeThreads: 2, networks: 1, networkThreads: 2};
     for (const [name, changes] of Object.entries({
-      one: {layout: {batchSize: 7, decodeThreads: 1, networkThreads: 1}},
+      one: {layout: {batchSize: 7, decodeThreads: 1, networks: 1, networkThreads: 1}},
       two: {layout},
       eight: {layout: {...layout, decodeThreads: 8}},
       careful: {layout, careful: true},
       wide: {layout: {...layout, batchSize: 64}},
       single: {layout: {...layout, batchSize: 1}},
+      several: {layout: {...layout, networks: 3, networkThreads: 1}},
     })) {
       const ended = await resultOf('score', {...base, ...changes}, shardsOf(images, 50, `${root}/${name}`));
       files.set(
@@ -140,7 +141,7 @@ describe('scoring', () => {
     const images = await indexed(root);
     const slow = images.findIndex(({place}) => place.endsWith('folder/0.png'));
     const endWith = async (timeoutSeconds: number) => {
-      const layout = {batchSize: 4, decodeThreads: 1, networkThreads: 1};
+      const layout = {batchSize: 4, decodeThreads: 1, networks: 1, networkThreads: 1};
       const ended = await resultOf('score', {...base, layout, decoding: {...decoding, maxPixels: 2e9, timeoutSeconds}}, shardsOf(images, 50, root));
       return eventsOf(ended, 'shard').map(({rows, quarantined}) => ({rows, quarantined}));
     };

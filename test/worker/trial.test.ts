@@ -7,8 +7,8 @@ import {indexed, mixedPool} from './pools.js';
 import {decoding, resultOf, runWorker} from './worker-process.js';
 
 const model = fileURLToPath(new URL('../fixtures/onnx/classifier-32.onnx', import.meta.url));
-const layout = {batchSize: 4, decodeThreads: 2, networkThreads: 2};
-const base = {model, device: 'cpu', decoding, layout, searched: ['batchSize', 'networkThreads', 'decodeThreads']};
+const layout = {batchSize: 4, decodeThreads: 2, networks: 1, networkThreads: 2};
+const base = {model, device: 'cpu', decoding, layout, searched: ['networks', 'batchSize', 'networkThreads', 'decodeThreads']};
 const asShard = (images: ImageReference[]) => [{shard: 0, output: '-', images}];
 
 async function pool(): Promise<ImageReference[]> {
@@ -28,10 +28,18 @@ describe('a trial', () => {
   it('searches the parts that it is asked for, and takes a layout that was the fastest', async () => {
     const images = await pool();
     const {result} = await resultOf('trial', {...base, searched: ['batchSize'], images: 1_000_000_000}, asShard(images));
-    expect(result.layout).toMatchObject({decodeThreads: 2, networkThreads: 2});
+    expect(result.layout).toMatchObject({decodeThreads: 2, networks: 1, networkThreads: 2});
     expect(result.layout.batchSize).toBeLessThanOrEqual(images.length);
     expect(result.tried).toBeGreaterThan(1);
     expect(result.imagesPerSecond).toBeGreaterThanOrEqual(result.firstImagesPerSecond);
+  });
+
+  it('never has more threads in its networks together than it began with', async () => {
+    const start = {...layout, networkThreads: 5};
+    const {result} = await resultOf('trial', {...base, layout: start, searched: ['networks'], images: 1_000_000_000}, asShard(await pool()));
+    expect([[1, 5], [2, 2], [4, 1]]).toContainEqual([result.layout.networks, result.layout.networkThreads]);
+    expect(result.tried).toBeGreaterThan(1);
+    expect(result.layout).toMatchObject({batchSize: 4, decodeThreads: 2});
   });
 
   it('ends where no picture can be decoded, with the layout that it began with', async () => {
