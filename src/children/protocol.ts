@@ -65,7 +65,17 @@ const indexTask = z.strictObject({
   maxFileBytes: positive,
   readThreads: positive,
 });
-const packTask = z.strictObject({...task, task: z.literal('pack'), output: path, decoding, threads: positive, classes: z.array(z.string()), kept: count});
+const packTask = z.strictObject({
+  ...task,
+  task: z.literal('pack'),
+  output: path,
+  decoding,
+  threads: positive,
+  classes: z.array(z.string()),
+  kept: count,
+  /** Packs of pictures to be kept apart: what looks like one of them is no part of this one. */
+  heldOut: z.array(z.strictObject({name: z.string(), pack: path})),
+});
 /** How scoring shares the machine out. Scores do not depend on it. */
 const layout = z.strictObject({
   /** Images in the network at once. */

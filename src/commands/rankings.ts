@@ -68,6 +68,6 @@ function oneClass({store, paths}: OpenRun, summaries: readonly ClassSummary[], n
   const also = (row: FullRow) => row.also.map(other => `${other.class} #${other.rank}`).join(', ');
   if (flags.csv) return csv([['rank', 'score', 'image', 'place', 'selected', 'also'], ...rows.map(row => [row.rank, row.score, row.image, row.place, row.selected ? 1 : 0, also(row)])]);
   const head = `${name}: ${count(summary.candidates)} candidates, ${count(summary.selected)} selected, cut-off ${score(summary.cutoff)}\n`;
-  const listed = rows.map(row => [String(row.rank), score(row.score), row.image.slice(0, 12), row.place, also(row)]);
+  const listed = rows.map(row => [String(row.rank), score(row.score), row.image.slice(0, 12), row.place, row.selected ? also(row) : 'left out: LEAK']);
   return head + `${table(['rank', 'score', 'image', 'place', 'also selected for'], listed, {align: ['right', 'right']})}\n`;
 }

@@ -74,6 +74,7 @@ async function verdicts({store, config, paths}: OpenRun, id: string): Promise<Cl
   const row = rowOf(scores.ids, id);
   if (row < 0) return [];
   const cutoffs = new Map(store.rankings.summaries().map(summary => [summary.class, summary]));
+  const aside = store.quarantine.ofImage(id).map(({code, detail}) => `${code}, ${detail}`).join('; ');
   const ranks = new Map(store.rankings.ofImage(id).map(ranked => [ranked.class, ranked]));
   return Array.from({length: topP}, (_, index) => {
     const name = names[scores.classes[index]![row]!]!;
@@ -86,7 +87,7 @@ async function verdicts({store, config, paths}: OpenRun, id: string): Promise<Cl
         : selected
           ? `selected: rank ${ranked.rank} of the ${count(cutoffs.get(name)!.selected)} kept`
           : ranked
-            ? 'not selected: vetoed'
+            ? `not selected: ${aside}`
             : `not selected: below the cut-off of the ${count(config.select.top_k)} best`;
     return {class: name, position: index + 1, score: scores.logProbs[index]![row]!, rank: ranked?.rank ?? null, cutoff, selected, reason};
   });

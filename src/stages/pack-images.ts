@@ -30,17 +30,20 @@ interface Packing {
   /** How many images the limit on failures counts against. */
   readonly of: number;
   readonly decoding?: Decoding;
+  /** Whose pictures none may look like. */
+  readonly heldOut?: readonly Split[];
 }
 
 /**
  * Packs images for the trainer. Training packs hold the picture at its resized side, so that crops can move in it; validation
- * and test packs hold just what the network sees. What cannot be decoded is set aside under the stage and part.
+ * and test packs hold just what the network sees. What cannot be decoded, or looks like a held-out picture, is set aside under the
+ * stage and part.
  */
 export async function packImages(
   context: RunContext,
-  {stage, part, output, square, kept, items, of, decoding = decodingOf(context)}: Packing,
+  {stage, part, output, square, kept, items, of, decoding = decodingOf(context), heldOut = []}: Packing,
 ): Promise<TaskResult<'pack'>> {
-  const {store} = context;
+  const {store, paths} = context;
   return await runWorker(
     context,
     {
@@ -51,6 +54,7 @@ export async function packImages(
       threads: context.threads,
       classes: store.images.classes(),
       kept,
+      heldOut: heldOut.map(name => ({name, pack: paths.pack(name)})),
     },
     {
       stage,

@@ -1,6 +1,6 @@
-/** Step 2b of the paper: each class keeps its K best candidates; the rankings are written, and the chosen images packed for the student. */
+/** Step 2b of the paper: each class keeps its K best candidates; the rankings are written, and the chosen images packed for the student, less what looks like a held-out one. */
 import {createHash} from 'node:crypto';
-import {gateError} from '../errors.js';
+import {dataError, gateError} from '../errors.js';
 import {readAllScores} from '../images/score-reader.js';
 import type {Stage, StageResult} from '../pipeline/stage.js';
 import {idAt} from '../ranking/image-ids.js';
@@ -14,8 +14,9 @@ import {shardFile} from './score.js';
 
 export const select: Stage<RunContext> = {
   name: 'select',
-  version: 3,
-  reads: ['score.scores', 'prepare.classes'],
+  version: 4,
+  // The held-out sets for what nothing that is learned from may look like.
+  reads: ['score.scores', 'prepare.classes', 'prepare.validation', 'prepare.test'],
   ingredients({config, size, resize}) {
     const {top_p: topP, top_k: topK, min_score: minScore} = config.select;
     return {'select.top_p': String(topP), 'select.top_k': String(topK), 'select.min_score': String(minScore), 'image.size': `${size} of ${resize}`};
@@ -36,15 +37,21 @@ export const select: Stage<RunContext> = {
         message: `${plural(short.length, 'class', 'classes')} of ${classes.length} ${short.length === 1 ? 'has' : 'have'} fewer than K = ${count(topK)} candidates and kept all: ${short.slice(0, 5).join(', ')}${short.length > 5 ? ', ...' : ''}. Lower select.top_k, or add pictures.`,
       });
     }
-    const packed = await packImages(context, {stage: 'select', part: 'selected', output: paths.pack('selected'), square: 'resize', kept: topP, items: chosen(context, cutoffs), of: selected});
-    const counts: SelectionCounts = {classes: classes.length, topP, topK, scored, candidates, selected, shortClasses: short.length};
+    const packed = await packImages(context, {stage: 'select', part: 'selected', output: paths.pack('selected'), square: 'resize', kept: topP, items: chosen(context, cutoffs), of: selected, heldOut: config.test === null ? ['validation'] : ['validation', 'test']});
+    const leaks = store.quarantine.countOf('select', 'LEAK');
+    if (packed.images === 0 && leaks > 0) throw dataError(`POOL_EMPTY: all ${plural(leaks, 'chosen image')} look like ones of the validation or the test set. Give other pictures to learn from.`);
+    const learned = selected - store.atomically(() => store.rankings.excludeSetAside('select', 'LEAK'));
+    if (leaks > 0) {
+      emit({type: 'warning', stage: 'select', message: `${plural(leaks, 'chosen image')} ${leaks === 1 ? 'looks' : 'look'} like one of the validation or the test set; ${leaks === 1 ? 'it was' : 'each was'} kept out of training (LEAK). See pupil status.`});
+    }
+    const counts: SelectionCounts = {classes: classes.length, topP, topK, scored, candidates, selected: learned, shortClasses: short.length};
     return {
       outputs: [
         {name: 'selected', files: await packFiles(paths.pack('selected'))},
         {name: 'ranking', digest},
       ],
       summary: {...counts, images: packed.images},
-      headline: `${count(selected)} (class, image) pairs of ${count(packed.images)} images for ${plural(classes.length, 'class', 'classes')} (P=${topP}, K=${count(topK)})`,
+      headline: `${count(learned)} (class, image) pairs of ${count(packed.images)} images for ${plural(classes.length, 'class', 'classes')} (P=${topP}, K=${count(topK)})`,
     };
   },
 };

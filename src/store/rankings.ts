@@ -47,6 +47,8 @@ export function rankingTables(connection: Connection) {
     'SELECT c.name AS class, r.rank, r.selected FROM rankings r JOIN classes c ON c.position = r.class WHERE r.image = unhex(?) ORDER BY r.class',
   );
 
+  const excludeSetAside = connection.prepare<[string, string]>('UPDATE rankings SET selected = 0 WHERE image IN (SELECT unhex(image) FROM quarantine WHERE stage = ? AND code = ?)');
+
   return {
     /** Replaces all rankings. Call inside `atomically`. `of(class)` is asked once for each class, in order. */
     replace(classes: number, of: (classIndex: number) => ClassRanking): void {
@@ -67,6 +69,8 @@ export function rankingTables(connection: Connection) {
       // Last, since an index that grows with the rows is several times slower.
       connection.exec('CREATE INDEX rankings_by_image ON rankings (image)');
     },
+    /** Nothing is learned from images that a stage set aside for this reason. Returns how many places in rankings they had. */
+    excludeSetAside: (stage: string, code: string): number => excludeSetAside.run(stage, code).changes,
     summaries: (): ClassSummary[] => summaries.all(),
     rows: (className: string, limit: number, offset: number): RankingRow[] => rows.all(className, limit, offset),
     /** Where an image stands, class by class. */

@@ -14,7 +14,7 @@ import {stages} from '../../src/stages/index.js';
 import {openStoreToRead} from '../../src/store/open.js';
 import type {StageRecord} from '../../src/store/stages.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
-import {colours, colourTrainer, copyOf, doneOf, LABELLED, lastingFolder, orchestrate, outputOf, pupil, rankingRows, statusOf, TEST, writeData, type Data} from './pupil.js';
+import {colours, colourTrainer, copyOf, doneOf, LABELLED, lastingFolder, look, orchestrate, outputOf, pupil, rankingRows, statusOf, TEST, writeData, type Data} from './pupil.js';
 
 const POOL = 60;
 const {folder, remove} = lastingFolder();
@@ -148,6 +148,29 @@ describe('a second orchestrate', () => {
     expect(shards(home)).toEqual(shards(finished));
     const devices = stdout.trimEnd().split('\n').map(line => JSON.parse(line) as {type: string; stage?: string; part?: string}).filter(({type, stage}) => type === 'device' && stage === 'score');
     expect(new Set(devices.map(({part}) => part))).toEqual(new Set(['worker 1', 'worker 2', 'worker 3']));
+  });
+});
+
+describe('a picture of the pool that is a copy of a test picture, at another size', () => {
+  it('is not learned from, and every command says why', async () => {
+    const folder = await temporaryFolder();
+    const leaky = await writeData(path.join(folder, 'data'), 30);
+    const copy = path.join(folder, 'data/pool/copy.png');
+    writeFileSync(copy, await sharp(path.join(folder, 'data/test/red/1.png')).resize(96, 80, {kernel: 'nearest'}).png().toBuffer());
+    const home = path.join(folder, 'home');
+    const ran = await pupil(['orchestrate', leaky.config, '--home', home, '--set', 'select.top_k=100', '--until', 'select']);
+    expect(ran.stderr + ran.stdout).toContain('1 chosen image looks like one of the validation or the test set; it was kept out of training (LEAK).');
+    const why = JSON.parse(await look(['why', copy, '--home', home, '--json'])) as {classes: {selected: boolean; reason: string}[]};
+    expect(why.classes).toHaveLength(2);
+    for (const {selected, reason} of why.classes) {
+      expect(selected).toBe(false);
+      expect(reason).toMatch(/^not selected: LEAK, looks like image [0-9a-f]{24} of the test set$/);
+    }
+    const {stdout} = await pupil(['rankings', '--home', home, '--json']);
+    const {classes} = JSON.parse(stdout) as {classes: {candidates: number; selected: number}[]};
+    expect(classes.reduce((sum, row) => sum + row.candidates - row.selected, 0)).toBe(2);
+    expect(await look(['rankings', 'red', '-n', '100', '--home', home])).toMatch(/copy\.png +left out: LEAK\n/);
+    expect(await look(['status', '--home', home])).toContain('LEAK');
   });
 });
 

@@ -43,6 +43,18 @@ export function hugePng(side: number): Buffer {
   return Buffer.concat([Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'), chunk('IHDR', header), chunk('IDAT', rows), chunk('IEND', Buffer.alloc(0))]);
 }
 
+/** A picture of soft patches of colour, decided by its number, 240 x 200 pixels as PNG. */
+export async function patches(number: number, brightest = 255): Promise<Buffer> {
+  let state = number * 2654435761 + 1;
+  const coarse = Buffer.from(
+    Array.from({length: 6 * 5 * 3}, () => {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+      return ((state >>> 24) * brightest) / 255;
+    }),
+  );
+  return await sharp(coarse, {raw: {width: 6, height: 5, channels: 3}}).resize(240, 200, {kernel: 'cubic', fit: 'fill'}).png().toBuffer();
+}
+
 /** Writes a file and the folders above it. */
 export async function put(path: string, bytes: string | Uint8Array): Promise<void> {
   await mkdir(dirname(path), {recursive: true});

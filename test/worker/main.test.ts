@@ -141,6 +141,7 @@ describe('the worker', () => {
         threads: 2,
         classes: ['a'],
         kept: 0,
+        heldOut: [],
       }),
     );
     await put(`${root}/1.png`, await png(1));

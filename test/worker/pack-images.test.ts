@@ -1,16 +1,33 @@
 import {rm} from 'node:fs/promises';
+import sharp from 'sharp';
 import {describe, expect, it} from 'vitest';
 import type {PackItem} from '../../src/children/protocol.js';
 import {openPack} from '../../src/images/pack.js';
-import {pixelsOf, put} from '../images/pictures.js';
+import {patches, pixelsOf, put} from '../images/pictures.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
-import {indexed, mixedPool} from './pools.js';
+import {indexed, mixedPool, mixedSources} from './pools.js';
 import {decoding, eventsOf, resultOf, runWorker} from './worker-process.js';
 
 const classes = ['a', 'b', 'c'];
-const base = {decoding, threads: 2, classes, kept: 0};
+const base = {decoding, threads: 2, classes, kept: 0, heldOut: []};
 
 describe('packing', () => {
+  it('leaves out what looks like a held-out picture in its middle, and tells which one', async () => {
+    const root = await temporaryFolder();
+    const folder = async (name: string) => indexed(`${root}/${name}`, mixedSources(`${root}/${name}`).slice(0, 1));
+    await put(`${root}/held/folder/1.png`, await patches(1));
+    const [held] = await folder('held');
+    await resultOf('pack', {...base, decoding: {...decoding, size: 32, resize: 48}, output: `${root}/test`}, [{...held!, labels: [0], answers: null}]);
+    await put(`${root}/pool/folder/copy.webp`, await sharp(await patches(1)).webp({quality: 80}).toBuffer());
+    for (const number of [2, 3]) await put(`${root}/pool/folder/${number}.png`, await patches(number));
+    const items = (await folder('pool')).map(image => ({...image, labels: [1], answers: null}));
+
+    const ended = await resultOf('pack', {...base, decoding: {...decoding, size: 48, resize: 48}, output: `${root}/pack`, heldOut: [{name: 'test', pack: `${root}/test`}]}, items);
+    expect(ended.result).toEqual({images: 2, samples: 2, quarantined: 1});
+    const copy = items.find(({place}) => place.endsWith('copy.webp'))!;
+    expect(eventsOf(ended, 'quarantined')[0]?.images).toEqual([{id: copy.id, problem: {code: 'LEAK', detail: `looks like image ${held!.id} of the test set`}}]);
+  });
+
   it('keeps the order of its input, the labels, and the pixels', async () => {
     const root = await temporaryFolder();
     await mixedPool(root, 6);

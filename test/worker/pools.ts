@@ -24,8 +24,8 @@ export const mixedSources = (root: string) => [
 const roots = (root: string) => [`${root}/folder`, `${root}/shards`, `${root}/cifar`];
 
 /** Every image of a mixed pool as a score or pack descriptor names it, in the order of its index. */
-export async function indexed(root: string): Promise<ImageReference[]> {
-  const ended = await resultOf('index', {sources: mixedSources(root), cache: `${root}/cache`, maxFileBytes: 1_000_000, readThreads: 2});
+export async function indexed(root: string, sources = mixedSources(root)): Promise<ImageReference[]> {
+  const ended = await resultOf('index', {sources, cache: `${root}/cache`, maxFileBytes: 1_000_000, readThreads: 2});
   return eventsOf(ended, 'indexed').flatMap(({source, entries}) => entries.flatMap(entry => referenceOf(roots(root)[source] ?? '', entry)));
 }
 
