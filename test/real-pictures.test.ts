@@ -122,7 +122,7 @@ describe.skipIf(!isThere)('CIFAR-100, 20 classes of 50 labels, with the rest, a 
     expect(expected).toHaveLength(5);
     expect(await bytesUnder(['batch_size=7', 'decode_threads=1', 'network_threads=1'])).toEqual(expected);
     expect(await bytesUnder(['batch_size=100', 'decode_threads=5', 'networks=2', 'network_threads=3', 'workers=2'])).toEqual(expected);
-  }, 300_000);
+  }, 900_000);
 
   it('has nothing to do the second time', async () => {
     const again = await run(home);
