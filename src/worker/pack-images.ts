@@ -12,6 +12,7 @@ const CHANNELS = 3;
 
 /** Looks up whether a picture, square pixels of `decoding.size`, looks like a held-out one, in the part of it that packs of those hold. */
 async function lookalikesIn({heldOut, decoding}: TaskOf<'pack'>, signal: AbortSignal): Promise<(pixels: Uint8Array) => string | null> {
+  if (heldOut.length === 0) return () => null;
   const known = new Lookalikes();
   let side = decoding.size;
   for (const {name, pack: path} of heldOut) {
