@@ -32,7 +32,6 @@ from statistics import median
 from typing import Any, Literal, get_args
 
 import onnx
-import onnxruntime
 import PIL
 import torch
 from torch import nn
@@ -70,6 +69,7 @@ def ours(part: str) -> list[str]:
 
 def commands(options: argparse.Namespace) -> dict[str, list[str]]:
     """The contenders, and how each is started; the file of its job comes last."""
+    import onnxruntime  # Once main() has told it to send nothing.
 
     def peer(script: str, precision: str) -> list[str]:
         return [sys.executable, '-m', f'bench.peers.score_{script}', precision]
@@ -144,6 +144,8 @@ def main() -> None:
     options, source = read_options()
     # Threads that wait give their core away sooner, as trainer/__main__.py has it: for all contenders alike.
     os.environ.setdefault('GOMP_SPINCOUNT', '5000')
+    # As pupil sets it for its own: onnxruntime sends what it is used for to its makers.
+    os.environ['ORT_DISABLE_TELEMETRY'] = '1'
     if hasattr(os, 'sched_setaffinity'):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
     device = open_device('cuda:0' if options.device == 'cuda' else 'cpu', options.threads)
@@ -198,6 +200,8 @@ def read_options() -> tuple[argparse.Namespace, Source]:
 
 
 def versions(device: str) -> str:
+    import onnxruntime  # As above.
+
     packages = json.loads((ROOT / 'package.json').read_text())['dependencies']
     node = subprocess.run(['node', '--version'], capture_output=True, text=True, check=True).stdout.strip().removeprefix('v')
     ours = f'Node {node}, onnxruntime-node {packages["onnxruntime-node"]}, sharp {packages["sharp"]}'

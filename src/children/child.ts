@@ -38,6 +38,8 @@ const STOP_TIMEOUT_MS = 60_000;
 /** Time to end for a child that has said how it ended; an interpreter with large libraries takes seconds. */
 const END_TIMEOUT_MS = 10_000;
 const LOG_LINES_SHOWN = 20;
+/** onnxruntime would otherwise send the names and hashes of models to its makers, and keep an id of this machine in the user's cache folder. */
+const nothingSent = {ORT_DISABLE_TELEMETRY: '1'};
 /** A child's exit code for a stop that was asked for. Several processes that are stopped before they met have nothing to say about it. */
 const INTERRUPTED = 75;
 
@@ -76,7 +78,7 @@ export async function runChild<Name extends TaskName>(
 
   const child = execa(command.file, [...command.args, configFile], {
     cwd: command.cwd,
-    env: command.env,
+    env: {...nothingSent, ...command.env},
     stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
     buffer: false,
     reject: false,

@@ -15,6 +15,9 @@ import torch
 
 from trainer import events, stop
 
+# As pupil sets it: onnxruntime would send what it is used for to its makers.
+os.environ['ORT_DISABLE_TELEMETRY'] = '1'
+
 ROOT = Path(__file__).parents[2]
 CLASSES = ['red', 'green', 'blue', 'grey']
 AUGMENT: dict[str, Any] = {
