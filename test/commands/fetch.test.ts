@@ -95,10 +95,9 @@ describe('a run whose data sets are not there', () => {
 
   it('fetches them first; offline it says at once which file to put where (exit 4)', async () => {
     const home = await temporaryFolder();
-    const begun = performance.now();
     const {code, stderr} = await pupil(['orchestrate', '--preset', 'cifar100-cpu', '--home', home], {env: offline});
-    expect(performance.now() - begun).toBeLessThan(10_000);
     expect(code).toBe(4);
+    expect(stderr).not.toContain('trying again');
     expect(stderr).toContain(`  not in ${home}/data yet, so fetched first: CIFAR-100\n`);
     expect(stderr).toContain('  from https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz (169 MB)\n');
     expect(stderr).toContain(

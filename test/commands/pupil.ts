@@ -41,12 +41,16 @@ function spawnPupil(args: readonly string[], {cwd = tmpdir(), env = {}}: Options
   child.stdout.on('data', chunk => (output.stdout += String(chunk)));
   child.stderr.on('data', chunk => (output.stderr += String(chunk)));
   const ended = once(child, 'close').then(([code, signal]: (number | NodeJS.Signals | null)[]) => ({code, signal, ...output}) as Ended);
-  const said = async (text: string) => {
-    while (!(output.stdout + output.stderr).includes(text)) {
-      const more = await Promise.race([once(child.stdout, 'data'), once(child.stderr, 'data'), ended]);
-      if (!Array.isArray(more) && !(output.stdout + output.stderr).includes(text)) throw new Error(`It ended without saying ${JSON.stringify(text)}:\n${output.stdout}${output.stderr}`);
-    }
-  };
+  const said = async (text: string) =>
+    await new Promise<void>((resolve, reject) => {
+      const look = () => {
+        if ((output.stdout + output.stderr).includes(text)) resolve();
+      };
+      child.stdout.on('data', look);
+      child.stderr.on('data', look);
+      child.once('close', () => reject(new Error(`It ended without saying ${JSON.stringify(text)}:\n${output.stdout}${output.stderr}`)));
+      look();
+    });
   return {child, ended, said};
 }
 
