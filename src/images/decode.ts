@@ -8,6 +8,7 @@
 import sharp, {type Sharp} from 'sharp';
 import type {Decoding, Problem, QuarantineCode} from '../children/protocol.js';
 import {CIFAR_PIXEL_BYTES} from './cifar.js';
+import {headerSize} from './header-size.js';
 
 type Format = Decoding['formats'][number];
 
@@ -87,7 +88,7 @@ function resizeAndCrop(image: Sharp, width: number, height: number, {size, resiz
 }
 
 async function decodeEncoded(bytes: Buffer, decoding: Decoding): Promise<DecodedImage> {
-  const {size, formats, maxFileBytes, maxPixels} = decoding;
+  const {formats, maxFileBytes, maxPixels} = decoding;
   if (bytes.length === 0) return refused('EMPTY_FILE', '0 bytes');
   if (bytes.length > maxFileBytes) return refused('FILE_TOO_LARGE', `${bytes.length} bytes; at most ${maxFileBytes}`);
   const sniffed = sniffFormat(bytes);
@@ -96,12 +97,16 @@ async function decodeEncoded(bytes: Buffer, decoding: Decoding): Promise<Decoded
   if (format === undefined) return refused('FORMAT_BLOCKED', `${sniffed}; allowed: ${formats.join(', ')}`);
 
   try {
+    let size = headerSize(bytes, format);
     // `truncated`, the mildest level that is not blind: cut-off images are refused, harmless oddities (bytes before a marker) are not.
-    const image = sharp(bytes, {failOn: 'truncated', ignoreIcc: true, autoOrient: true, limitInputPixels: maxPixels, pages: 1});
-    const {format: found, autoOrient, width: storedWidth, height: storedHeight} = await image.metadata();
-    const {width, height} = autoOrient;
-    if (found !== (format === 'avif' ? 'heif' : format)) return refused('FORMAT_BLOCKED', `begins like ${format}, but reads as ${found}`);
-    if (storedWidth * storedHeight > maxPixels) return refused('TOO_MANY_PIXELS', `${width} x ${height}; at most ${maxPixels} pixels`);
+    const image = sharp(bytes, {failOn: 'truncated', ignoreIcc: true, autoOrient: size === null, limitInputPixels: maxPixels, pages: 1});
+    if (size === null) {
+      const {format: found, autoOrient} = await image.metadata();
+      if (found !== (format === 'avif' ? 'heif' : format)) return refused('FORMAT_BLOCKED', `begins like ${format}, but reads as ${found}`);
+      size = autoOrient;
+    }
+    const {width, height} = size;
+    if (width * height > maxPixels) return refused('TOO_MANY_PIXELS', `${width} x ${height}; at most ${maxPixels} pixels`);
     const [short, long] = [Math.min(width, height), Math.max(width, height)];
     if (short < 2 || long > MAX_ASPECT * short) return refused('DEGENERATE_SIZE', `${width} x ${height}`);
 
@@ -110,7 +115,7 @@ async function decodeEncoded(bytes: Buffer, decoding: Decoding): Promise<Decoded
       .toColourspace('srgb')
       .raw({depth: 'uchar'})
       .toBuffer();
-    const expected = size * size * CHANNELS;
+    const expected = decoding.size ** 2 * CHANNELS;
     if (pixels.length !== expected) return refused('CORRUPT', `${format}: decodes to ${pixels.length} bytes; expected ${expected}`);
     return {pixels, problem: null};
   } catch (error) {
