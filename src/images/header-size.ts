@@ -9,19 +9,22 @@ export interface Size {
   readonly height: number;
 }
 
-/** What may stand before a JPEG's frame header without a say in how its pixels lie: APPn but for EXIF, comments, tables, restarts. */
+/** What may stand in a JPEG's header without a say in how its pixels lie: APPn but for EXIF, comments, tables, the restart interval. */
 const isHarmlessSegment = (marker: number) => (marker >= 0xe0 && marker <= 0xef) || [0xfe, 0xdb, 0xc4, 0xdd].includes(marker);
 /** SOF0 to SOF15; three of their codes mean other things. */
 const isFrameHeader = (marker: number) => marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
+const START_OF_SCAN = 0xda;
 
-/** ITU T.81, B.1.1 and B.2.2: segments of a marker and a length, up to the frame header. */
+/** ITU T.81, B.1.1 and B.2.2: segments of a marker and a length, one of them the frame header, up to the first scan. */
 function jpegSize(bytes: Buffer): Size | null {
+  let size: Size | null = null;
   for (let at = 2; at + 9 <= bytes.length; at += 2 + bytes.readUInt16BE(at + 2)) {
     const marker = bytes[at + 1] ?? 0;
     if (bytes[at] !== 0xff) return null;
-    if (isFrameHeader(marker)) return {height: bytes.readUInt16BE(at + 5), width: bytes.readUInt16BE(at + 7)};
+    if (marker === START_OF_SCAN) return size;
     const isExif = marker === 0xe1 && bytes.toString('latin1', at + 4, at + 8) === 'Exif';
-    if (isExif || !isHarmlessSegment(marker)) return null;
+    if (isFrameHeader(marker) && size === null) size = {height: bytes.readUInt16BE(at + 5), width: bytes.readUInt16BE(at + 7)};
+    else if (isExif || !isHarmlessSegment(marker)) return null;
   }
   return null;
 }

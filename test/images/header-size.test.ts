@@ -48,10 +48,21 @@ describe('the size in a header', () => {
     for (const [format, image] of [['jpeg', picture().jpeg()], ['png', picture().png()]] as const) {
       const bytes = await image.toBuffer();
       const sizeAt = format === 'jpeg' ? bytes.indexOf('\xff\xc0', 0, 'latin1') + 5 : 16;
-      for (let end = 8; end < sizeAt + 4; end++) expect(headerSize(bytes.subarray(0, end), format)).toBe(null);
+      const header = bytes.indexOf(format === 'jpeg' ? '\xff\xda' : 'IEND', 0, 'latin1');
+      for (let end = 8; end < header; end++) expect(headerSize(bytes.subarray(0, end), format)).toBe(null);
       expect(headerSize(Buffer.from(bytes).fill(0, sizeAt, sizeAt + 4), format)).toBe(null);
       expect(headerSize(Buffer.from(bytes).fill(0, 8), format)).toBe(null);
     }
+  });
+
+  it('is left to the decoder where a JPEG has its EXIF only after the frame header', async () => {
+    const [plain, turned] = await Promise.all([picture().jpeg().toBuffer(), picture().withMetadata({orientation: 6}).jpeg().toBuffer()]);
+    const exifAt = turned.indexOf('\xff\xe1', 0, 'latin1');
+    const exif = turned.subarray(exifAt, exifAt + 2 + turned.readUInt16BE(exifAt + 2));
+    const scanAt = plain.indexOf('\xff\xda', 0, 'latin1');
+    const odd = Buffer.concat([plain.subarray(0, scanAt), exif, plain.subarray(scanAt)]);
+    expect((await sharp(odd).metadata()).orientation).toBe(6);
+    expect(headerSize(odd, 'jpeg')).toBe(null);
   });
 
   it('is one that pictures are decoded by to the same pixels as by asking the decoder', async () => {
