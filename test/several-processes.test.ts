@@ -1,6 +1,6 @@
 import {existsSync, readdirSync, readFileSync} from 'node:fs';
 import path from 'node:path';
-import {afterAll, beforeAll, describe, expect, it} from 'vitest';
+import {afterAll, beforeAll, describe, expect, it, vi} from 'vitest';
 import {drawDemo} from '../src/worker/draw-demo.js';
 import {colourTrainer, doneOf, lastingFolder, outputOf, pupil, startPupil} from './commands/pupil.js';
 
@@ -81,6 +81,6 @@ describe.skipIf(!existsSync(python))('a teacher trained by two processes', () =>
     await started.said('"type":"checkpoint"');
     expect([...workers().keys()].sort()).toEqual(['0', '1']);
     started.child.kill('SIGKILL');
-    while (workers().size > 0) await new Promise(resolve => setTimeout(resolve, 20)); // Else the test's own time runs out.
+    await vi.waitUntil(() => workers().size === 0, {timeout: 60_000});
   }, 120_000);
 });

@@ -48,8 +48,8 @@ function spawnPupil(args: readonly string[], {cwd = tmpdir(), env = {}}: Options
       };
       child.stdout.on('data', look);
       child.stderr.on('data', look);
-      child.once('close', () => reject(new Error(`It ended without saying ${JSON.stringify(text)}:\n${output.stdout}${output.stderr}`)));
       look();
+      void ended.then(({stdout, stderr}) => reject(new Error(`It ended without saying ${JSON.stringify(text)}:\n${stdout}${stderr}`)));
     });
   return {child, ended, said};
 }

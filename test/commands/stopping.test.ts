@@ -2,7 +2,7 @@ import {spawnSync} from 'node:child_process';
 import {existsSync, readdirSync, readFileSync, rmSync} from 'node:fs';
 import path from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
-import {afterAll, beforeAll, describe, expect, it} from 'vitest';
+import {afterAll, beforeAll, describe, expect, it, vi} from 'vitest';
 import {readingsOf} from '../../src/stages/curves.js';
 import {openStoreToRead} from '../../src/store/open.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
@@ -34,10 +34,8 @@ const isWorkedFor = (home: string): boolean =>
     }
   });
 
-/** As long as the test has: how fast this machine is today is no matter of a test. */
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await sleep(5);
-}
+/** How fast this machine is today is no matter of a test: a minute is for ever. */
+const until = async (condition: () => boolean) => await vi.waitUntil(condition, {interval: 5, timeout: 60_000});
 
 describe('while a run is worked on', () => {
   it('a second orchestrate does not wait: it ends with exit 75 and names the holder; looking is free', async () => {
@@ -85,7 +83,7 @@ describe('Ctrl-C', () => {
     run.child.kill('SIGINT');
     expect(await run.ended).toMatchObject({code: 130});
     await until(() => !isWorkedFor(home));
-  });
+  }, 50_000); // A child that is asked only once has a minute.
 });
 
 describe('kill -9 of the orchestrator', () => {

@@ -4,7 +4,7 @@ import {once} from 'node:events';
 import {readFileSync} from 'node:fs';
 import {mkdir, writeFile} from 'node:fs/promises';
 import {fileURLToPath} from 'node:url';
-import {describe, expect, it} from 'vitest';
+import {describe, expect, it, onTestFinished, vi} from 'vitest';
 import {toWire} from '../../src/children/protocol.js';
 import {png, put} from '../images/pictures.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
@@ -84,7 +84,9 @@ describe('the worker', () => {
   it('dies with its parent', async () => {
     const folder = await temporaryFolder();
     await writeFile(`${folder}/config.json`, toWire({protocol: 1, ...score}));
-    // A parent that is killed, and a grandparent (this test) that holds the other end of stdin and so keeps it open.
+    // The other end of the worker's stdin, which stays open when its parent is killed: it must notice that by itself.
+    const keeper = spawn('sleep', ['1000'], {stdio: ['ignore', 'pipe', 'ignore']});
+    onTestFinished(() => void keeper.kill());
     const parent = spawn(
       process.execPath,
       [
@@ -97,7 +99,7 @@ describe('the worker', () => {
       setInterval(() => {}, 1000);
     `,
       ],
-      {stdio: ['pipe', 'pipe', 'inherit', 'pipe']},
+      {stdio: [keeper.stdout, 'pipe', 'inherit', 'pipe']},
     );
     const [line] = await once(parent.stdout!, 'data');
     const pid = Number(String(line));
@@ -111,7 +113,7 @@ describe('the worker', () => {
     };
     expect(isAlive()).toBe(true);
     parent.kill('SIGKILL');
-    while (isAlive()) await sleep(50); // Else the test's own time runs out.
+    await vi.waitUntil(() => !isAlive(), {timeout: 60_000});
   });
 
   it('reports progress at most once a second', async () => {
