@@ -46,7 +46,7 @@ describe.skipIf(!existsSync(python))('a small run with the real trainer', () => 
   beforeAll(async () => {
     await drawDemo({protocol: 1, task: 'draw', output: pictures, seed: 3, size: 32, labelledPerClass: 12, unlabelled: 40 * SHARDS, testPerClass: 6}, new AbortController().signal, async () => {});
     done = doneOf(await outputOf(command(home, '--json'), {env}));
-  }, 300_000);
+  });
   afterAll(remove);
 
   it('goes from pictures to a report, with accuracies of all four networks', () => {

@@ -1,42 +1,51 @@
-import {execFileSync} from 'node:child_process';
 import {createHash} from 'node:crypto';
 import {cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import path from 'node:path';
 import Database from 'better-sqlite3';
-import sharp from 'sharp';
 import {afterAll, beforeAll, describe, expect, it} from 'vitest';
 import {z} from 'zod';
 import {doneOf, lastingFolder, outputOf, statusOf} from './commands/pupil.js';
+import {mosaicsOf, picturesOf} from './images/mosaics.js';
+import {tarOf, type Member} from './images/tar-file.js';
 
-/** A folder with CIFAR-100, Tiny-ImageNet at 32 px and a script that unpacks them; CI has it. */
+/** A folder with CIFAR-100 and Tiny-ImageNet at 32 px as mosaics in tars, and odd files; CI has it. */
 const collection = process.env['PUPIL_TEST_DATA'] ?? '';
 /** The interpreter with torch; the test runner names it. */
 const python = process.env['PUPIL_PYTHON'] ?? '';
-const isThere = collection !== '' && existsSync(path.join(collection, 'unpack.mjs')) && existsSync(python);
+const isThere = collection !== '' && existsSync(path.join(collection, 'tin32-jpeg95-mosaic.tar')) && existsSync(python);
 if (!isThere) console.warn('SKIPPED: PUPIL_TEST_DATA names no folder with CIFAR-100 and Tiny-ImageNet, so the pipeline is not run on real pictures.');
 
 const CLASSES = 20;
 const LABELLED = 50;
 const VALIDATION = 25;
 const TOP_K = 150;
-/** Coarse label, fine label, 32 x 32 x 3 pixels. */
-const RECORD = 3074;
+const upTo = (count: number, step = 1) => Array.from({length: count / step}, (_, i) => i * step);
 
-/** The pictures of the first classes as class folders of PNG files: `to/train/apple/00000.png`. */
-async function firstClasses(from: string, to: string): Promise<void> {
-  const names = readFileSync(path.join(from, 'fine_label_names.txt'), 'utf8').split('\n').slice(0, CLASSES);
-  for (const split of ['train', 'test']) {
-    for (const name of names) mkdirSync(path.join(to, split, name), {recursive: true});
-    const records = readFileSync(path.join(from, `${split}.bin`));
-    for (let at = 0; at < records.length; at += RECORD) {
-      const name = names[records[at + 1] ?? CLASSES];
-      if (name === undefined) continue;
-      const planes = records.subarray(at + 2, at + RECORD);
-      const pixels = Buffer.from(Array.from({length: planes.length}, (_, i) => planes[(i % 3) * 1024 + Math.floor(i / 3)] ?? 0));
-      const png = sharp(pixels, {raw: {width: 32, height: 32, channels: 3}}).png({compressionLevel: 1});
-      writeFileSync(path.join(to, split, name, `${String(at / RECORD).padStart(5, '0')}.png`), await png.toBuffer());
+/** CIFAR-100's pictures of the first classes as class folders of PNG files: `to/train/apple/00000.png`. */
+async function writeFirstClasses(to: string): Promise<void> {
+  const tar = path.join(collection, 'cifar100-webpll-mosaic.tar');
+  for (const [split, count] of [['train', 500], ['test', 100]] as const) {
+    const names: string[] = [];
+    for await (const {name} of mosaicsOf(tar, '.webp')) if (name.startsWith(`${split}/`)) names.push(name);
+    names.sort();
+    for await (const {name, mosaic} of mosaicsOf(tar, '.webp')) {
+      const label = names.indexOf(name);
+      if (label === -1 || label >= CLASSES) continue;
+      const folder = path.join(to, split, path.basename(name, '.webp'));
+      mkdirSync(folder, {recursive: true});
+      // Named by their places in the data set, whose pictures lie class by class in turn.
+      for (const [i, png] of (await picturesOf(mosaic, upTo(count))).entries()) writeFileSync(path.join(folder, `${String(i * 100 + label).padStart(5, '0')}.png`), png);
     }
   }
+}
+
+/** Every tenth picture of Tiny-ImageNet at 32 px as a tar of PNG files. */
+async function writeTinyImages(to: string): Promise<void> {
+  const members: Member[] = [];
+  for await (const {mosaic} of mosaicsOf(path.join(collection, 'tin32-jpeg95-mosaic.tar'), '.jpg')) {
+    for (const content of await picturesOf(mosaic, upTo(500, 10))) members.push({name: `${String(members.length * 10).padStart(9, '0')}.png`, content});
+  }
+  writeFileSync(to, tarOf(...members));
 }
 
 /** What the run's database answers to a query for one number. */
@@ -55,13 +64,14 @@ describe.skipIf(!isThere)('CIFAR-100, 20 classes of 50 labels, with the rest, a 
   const {folder, remove} = lastingFolder();
   const home = path.join(folder, 'home');
   const cifar = path.join(folder, 'cifar-20');
+  const tiny = path.join(folder, 'tiny.tar');
   const settings = [
     'image.size=32', `labelled.per_class=${LABELLED}`, `validation.per_class=${VALIDATION}`, 'teacher.model=cifarnet', 'teacher.epochs=60', 'pretrain.epochs=20', 'finetune.epochs=10', 'finetune.learning_rate=0.1',
     'train.evaluations=5', `select.top_k=${TOP_K}`, 'score.shard_size=4000',
   ];
   const command = [
     'orchestrate', '--run', 'real', '--json', '--labelled', path.join(cifar, 'train'), '--test', path.join(cifar, 'test'),
-    '--unlabelled', 'rest', '--unlabelled', path.join(folder, 'tiny-imagenet-32', '000000.tar'), '--unlabelled', path.join(collection, 'nasty'), '--max-failures', '0.05',
+    '--unlabelled', 'rest', '--unlabelled', tiny, '--unlabelled', path.join(collection, 'nasty'), '--max-failures', '0.05',
     ...settings.flatMap(setting => ['--set', setting]),
   ];
   const env = {PUPIL_PYTHON: python};
@@ -69,9 +79,8 @@ describe.skipIf(!isThere)('CIFAR-100, 20 classes of 50 labels, with the rest, a 
   let done: ReturnType<typeof doneOf>;
 
   beforeAll(async () => {
-    // The script finds sharp from the folder it is started in.
-    execFileSync(process.execPath, [path.join(collection, 'unpack.mjs'), folder, 'cifar100', 'tiny32'], {stdio: 'ignore'});
-    await firstClasses(path.join(folder, 'cifar-100-binary'), cifar);
+    await writeFirstClasses(cifar);
+    await writeTinyImages(tiny);
     done = await run(home);
   }, 900_000);
   afterAll(remove);

@@ -32,7 +32,7 @@ function workers(): Map<string, number> {
 
 beforeAll(async () => {
   await drawDemo({protocol: 1, task: 'draw', output: pictures, seed: 3, size: 32, labelledPerClass: 12, unlabelled: 20, testPerClass: 1}, new AbortController().signal, async () => {});
-}, 60_000);
+});
 afterAll(remove);
 
 it('is refused before any work where this torch has nothing for processes to talk by (exit 4)', async () => {
@@ -74,7 +74,7 @@ describe.skipIf(!existsSync(python))('a teacher trained by two processes', () =>
     const finished = await outputOf(command('train.processes=1'), {env});
     expect(finished).toContain('Going on after step');
     expect(doneOf(finished).stages['teacher']?.status).toBe('ran');
-  }, 180_000);
+  });
 
   it('dies with the program that started it', async () => {
     const started = startPupil(command('train.processes=2', 'teacher.epochs=5000'), {env});
@@ -82,5 +82,5 @@ describe.skipIf(!existsSync(python))('a teacher trained by two processes', () =>
     expect([...workers().keys()].sort()).toEqual(['0', '1']);
     started.child.kill('SIGKILL');
     await vi.waitUntil(() => workers().size === 0, {timeout: 60_000});
-  }, 120_000);
+  });
 });

@@ -43,7 +43,7 @@ describe.skipIf(!existsSync(python))('a teacher from elsewhere', () => {
     writeFileSync(names, classes.toSorted().toReversed().join('\n'));
     mkdirSync(made);
     execFileSync(python, [maker, made, String(classes.length)], {env: {...process.env, PYTHONPATH: root}, stdio: 'pipe'});
-  }, 300_000);
+  });
   afterAll(remove);
 
   it('of torchvision loads and scores', async () => {

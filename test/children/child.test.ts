@@ -143,7 +143,7 @@ describe('a child that fails', () => {
   it('that is held up after its result is not waited for', async () => {
     const {outcome} = await probe([hello, finished, {hang: true}]);
     expect(await outcome).toMatchObject({device: 'cpu'});
-  }, 30_000);
+  });
 
   it('may send what readline takes for ends of lines', async () => {
     const {events, outcome} = await probe([hello, note('one\u2028two\u2029three\u0085four'), finished]);

@@ -26,7 +26,7 @@ export interface Ended {
 export interface Started {
   child: ChildProcess;
   ended: Promise<Ended>;
-  /** Resolves once stdout or stderr holds the text. */
+  /** Resolves once stdout or stderr holds the text, after what was waited for before. */
   said: (text: string) => Promise<void>;
 }
 
@@ -38,13 +38,22 @@ interface Options {
 function spawnPupil(args: readonly string[], {cwd = tmpdir(), env = {}}: Options): Started {
   const child = spawn(process.execPath, [program, ...args], {cwd, stdio: ['ignore', 'pipe', 'pipe'], env: {...process.env, PUPIL_PYTHON: colourTrainer, NO_COLOR: '1', ...env}});
   const output = {stdout: '', stderr: ''};
-  child.stdout.on('data', chunk => (output.stdout += String(chunk)));
-  child.stderr.on('data', chunk => (output.stderr += String(chunk)));
+  let unread = '';
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name].on('data', chunk => {
+      output[name] += String(chunk);
+      unread += String(chunk);
+    });
+  }
   const ended = once(child, 'close').then(([code, signal]: (number | NodeJS.Signals | null)[]) => ({code, signal, ...output}) as Ended);
   const said = async (text: string) =>
     await new Promise<void>((resolve, reject) => {
       const look = () => {
-        if ((output.stdout + output.stderr).includes(text)) resolve();
+        const at = unread.indexOf(text);
+        if (at === -1) return;
+        unread = unread.slice(at + text.length);
+        for (const name of ['stdout', 'stderr'] as const) child[name].off('data', look);
+        resolve();
       };
       child.stdout.on('data', look);
       child.stderr.on('data', look);

@@ -1,7 +1,6 @@
 import {spawnSync} from 'node:child_process';
 import {existsSync, readdirSync, readFileSync, rmSync} from 'node:fs';
 import path from 'node:path';
-import {setTimeout as sleep} from 'node:timers/promises';
 import {afterAll, beforeAll, describe, expect, it, vi} from 'vitest';
 import {readingsOf} from '../../src/stages/curves.js';
 import {openStoreToRead} from '../../src/store/open.js';
@@ -54,9 +53,8 @@ describe('while a run is worked on', () => {
 describe('Ctrl-C', () => {
   it('once saves and ends with exit 130, and the same command goes on', async () => {
     const home = await aCopy();
-    const run = startPupil(['orchestrate', data.config, '--home', home, ...training], {env: slowly});
-    await run.said('> teacher');
-    await sleep(350);
+    const run = startPupil(['orchestrate', data.config, '--home', home, ...training], {env: {COLOUR_TRAINER_EPOCH_MS: '500'}});
+    await run.said('epoch 1, validation');
     run.child.kill('SIGINT');
     const {code, stderr} = await run.ended;
     expect(code).toBe(130);

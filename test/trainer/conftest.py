@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from trainer import events, stop
 os.environ['ORT_DISABLE_TELEMETRY'] = '1'
 
 ROOT = Path(__file__).parents[2]
+# How fast the machine is today is no matter of a test; this is for what hangs.
+PATIENCE_SECONDS = 300
 CLASSES = ['red', 'green', 'blue', 'grey']
 AUGMENT: dict[str, Any] = {
     'flip': True,
@@ -70,6 +73,18 @@ def draw(count: int, size: int, seed: int) -> tuple[np.ndarray, list[tuple[int, 
         patch[..., label if label < 3 else slice(None)] |= 96
         samples.append((row, label))
     return images, samples
+
+
+def wait_until(holds: Callable[[], bool], seconds_between_looks: float = 0.005) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(seconds_between_looks)
+
+
+def wait_for(events_file: Path, text: str, count: int = 1) -> None:
+    """Until a trainer has said a text `count` times, such as `"type":"checkpoint"`."""
+    wait_until(lambda: events_file.exists() and events_file.read_text().count(text) >= count)
 
 
 @dataclass(frozen=True)
@@ -172,7 +187,7 @@ def finish(tmp_path: Path) -> Callable[[subprocess.Popen[str]], Run]:
     """Waits for a trainer's end and reads what it said."""
 
     def finish_trainer(process: subprocess.Popen[str]) -> Run:
-        log, _ = process.communicate(timeout=120)
+        log, _ = process.communicate(timeout=PATIENCE_SECONDS)
         lines = (tmp_path / 'events.ndjson').read_text().splitlines()
         return Run(process.returncode, [json.loads(line) for line in lines], log)
 

@@ -5,13 +5,12 @@ import os
 import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import CLASSES, ROOT, draw, write_pack
+from conftest import CLASSES, ROOT, draw, wait_for, write_pack
 from test_resume import digest, elsewhere
 
 from trainer import stop
@@ -79,11 +78,7 @@ def test_full_memory_names_half_the_batch_size(train_task, start, finish, tmp_pa
     # A network of which a single batch takes gigabytes; the memory that it finds is limited once it begins.
     architecture = {**train_task['architecture'], 'name': 'wrn-28-10', 'classes': CLASSES}
     process = start({**train_task, 'architecture': architecture, 'batch_size': batch_size, 'epochs': 50})
-    events = tmp_path / 'events.ndjson'
-    deadline = time.monotonic() + 60
-    while not events.exists() or '"type":"begun"' not in events.read_text():
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.002)
+    wait_for(tmp_path / 'events.ndjson', '"type":"begun"')
     taken = int(Path(f'/proc/{process.pid}/statm').read_text().split()[0]) * resource.getpagesize()
     resource.prlimit(process.pid, resource.RLIMIT_AS, (taken + 20_000_000, taken + 20_000_000))
     run = finish(process)

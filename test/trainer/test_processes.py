@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from conftest import AUGMENT, CLASSES, ROOT, draw, write_pack
+from conftest import AUGMENT, CLASSES, PATIENCE_SECONDS, ROOT, draw, wait_for, wait_until, write_pack
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -177,13 +176,6 @@ class Training:
     def events(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.events_file.read_text().splitlines()]
 
-    def wait_for(self, kind: str) -> None:
-        deadline = time.monotonic() + 60
-        while not self.events_file.exists() or f'"type":"{kind}"' not in self.events_file.read_text():
-            assert self.process.poll() is None, self.process.communicate()[0]
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-
     def workers(self) -> dict[int, int]:
         """Process ids by rank."""
         found = {}
@@ -194,7 +186,7 @@ class Training:
         return found
 
     def finish(self) -> int:
-        self.log, _ = self.process.communicate(timeout=90)
+        self.log, _ = self.process.communicate(timeout=PATIENCE_SECONDS)
         return self.process.returncode
 
 
@@ -207,13 +199,8 @@ def parent_of(folder: Path) -> int | None:
     return None if state == 'Z' else int(parent)
 
 
-def none_is_left(processes: list[int]) -> bool:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if all(parent_of(Path(f'/proc/{process}')) is None for process in processes):
-            return True
-        time.sleep(0.02)
-    return False
+def wait_until_none_is_left(processes: list[int]) -> None:
+    wait_until(lambda: all(parent_of(Path(f'/proc/{process}')) is None for process in processes), 0.02)
 
 
 @pytest.fixture
@@ -303,7 +290,7 @@ def test_a_killed_process_ends_the_training_by_name_and_others_go_on_from_its_ch
             patched.setattr(stop, 'requested', lambda: next(steps) == 4)
             train(parse_task({**task, 'threads': 1}))
     training = several(task)
-    training.wait_for('checkpoint')
+    wait_for(training.events_file, '"type":"checkpoint"')
     workers = training.workers()
     os.kill(workers[rank], signal.SIGKILL)
     assert training.finish() == 70
@@ -312,7 +299,7 @@ def test_a_killed_process_ends_the_training_by_name_and_others_go_on_from_its_ch
     assert f'Process {rank} of this training (counted from 0, process id {workers[rank]}) was killed by SIGKILL' in failed['message']
     assert 'the same command goes on from it' in failed['message']
     assert [event['type'] for event in training.events()].count('failed') == 1
-    assert none_is_left(list(workers.values()))
+    wait_until_none_is_left(list(workers.values()))
     assert not Path(task['output']).exists()
     if rank == 0:
         # What two processes began, one goes on with.
@@ -329,14 +316,14 @@ def test_asked_to_stop_all_end_after_the_same_step_which_the_first_saves(task, s
     # In the middle of an epoch: none of these ends.
     endless = {**task, 'epochs': 5000, 'train_pack': task['validation_pack'], 'batch_size': 4, 'checkpoint_minutes': 0.1 / 60}
     training = several(endless)
-    training.wait_for('checkpoint')
+    wait_for(training.events_file, '"type":"checkpoint"')
     workers = list(training.workers().values())
     training.process.send_signal(signal.SIGTERM)
     assert training.finish() == 75
     last = training.events()[-1]
     assert last['type'] == 'interrupted' and last['message'].startswith('Stopped after step ')
     assert not any(event['type'] == 'failed' for event in training.events())
-    assert none_is_left(workers)
+    wait_until_none_is_left(workers)
     saved = torch.load(task['checkpoint'], weights_only=True)
     step = int(last['message'].split()[3])
     steps_an_epoch = -(-36 // 3)
@@ -352,10 +339,7 @@ def test_nothing_outlives_whoever_started_it(task, several, tmp_path):
     starter = subprocess.Popen(['bash', '-c', command], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert starter.stdout is not None
     launcher = int(starter.stdout.readline())
-    deadline = time.monotonic() + 60
-    while not events_file.exists() or '"checkpoint"' not in events_file.read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for(events_file, '"type":"checkpoint"')
     family = [
         launcher,
         *(int(folder.name) for folder in Path('/proc').iterdir() if folder.name.isdigit() and parent_of(folder) == launcher),
@@ -363,7 +347,7 @@ def test_nothing_outlives_whoever_started_it(task, several, tmp_path):
     assert len(family) == 3
     starter.kill()
     starter.communicate()
-    assert none_is_left(family)
+    wait_until_none_is_left(family)
 
 
 def test_two_hosts_train_one_network_and_the_second_takes_its_tasks_from_the_first(task, several, emitted, tmp_path):
@@ -378,10 +362,8 @@ def test_two_hosts_train_one_network_and_the_second_takes_its_tasks_from_the_fir
     try:
         training = several(task, *options, '--node-rank=0')
         assert training.finish() == 0, training.log
-        deadline = time.monotonic() + 10
-        while (told := Path(log.name).read_text()).count('Waiting for a training') < 2:
-            assert time.monotonic() < deadline, told
-            time.sleep(0.1)
+        wait_for(Path(log.name), 'Waiting for a training', 2)
+        told = Path(log.name).read_text()
         assert 'Taking part in a training.\nIt is finished.\n' in told
     finally:
         second.kill()

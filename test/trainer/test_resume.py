@@ -1,14 +1,13 @@
 """Interrupted trainings end where an undisturbed one ends, byte for byte: killed in any epoch, stopped at any step, under every recipe."""
 
 import hashlib
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import AUGMENT, draw, write_pack
+from conftest import AUGMENT, draw, wait_for, write_pack
 
 from trainer import stop
 from trainer.config import parse_task
@@ -88,7 +87,8 @@ def test_killed_in_any_epoch_it_goes_on_exactly(killed_in, train_task, start, fi
     whole = elsewhere(slow, tmp_path / 'whole')
     assert finish(start(whole)).code == 0
     process = start(slow)
-    wait_for_epoch(tmp_path / 'events.ndjson', killed_in)
+    # A checkpoint in the middle of this epoch; events count those before it.
+    wait_for(tmp_path / 'events.ndjson', f'"type":"checkpoint","epoch":{killed_in - 1},')
     process.kill()
     process.wait()
     assert not Path(slow['output']).exists()
@@ -100,13 +100,3 @@ def test_killed_in_any_epoch_it_goes_on_exactly(killed_in, train_task, start, fi
     assert begun['epoch'] == killed_in - 1 and begun['step'] > 0
     assert all(reading['step'] > begun['step'] for reading in run.of('step'))
     assert digest(slow['output']) == digest(whole['output'])
-
-
-def wait_for_epoch(file: Path, epoch: int) -> None:
-    """Until a checkpoint was saved in the middle of this epoch (from 1)."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if file.exists() and f'"type":"checkpoint","epoch":{epoch - 1},' in file.read_text():
-            return
-        time.sleep(0.005)
-    raise AssertionError(f'There was no checkpoint in epoch {epoch}.')

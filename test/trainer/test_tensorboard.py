@@ -1,10 +1,10 @@
 """TensorBoard's event files: what they hold, also after interruptions, and what is said without the package."""
 
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import wait_for
 
 from trainer.config import parse_task
 from trainer.train import train
@@ -66,10 +66,3 @@ def test_without_the_package_it_says_how_to_get_it(slow, start, finish, tmp_path
     assert message.startswith("train.tensorboard needs the Python package tensorboard (No module named 'tensorboard'). Run ")
     assert message.endswith(' -m pip install tensorboard, or set the key to false.')
     assert run.of('step') == []
-
-
-def wait_for(file: Path, text: str, count: int) -> None:
-    deadline = time.monotonic() + 60
-    while not file.exists() or file.read_text().count(text) < count:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)

@@ -7,12 +7,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import AUGMENT, CLASSES, ROOT, draw, write_pack
+from conftest import AUGMENT, CLASSES, ROOT, draw, wait_for, wait_until, write_pack
 from safetensors import safe_open
 
 from trainer import stop
@@ -23,14 +22,6 @@ from trainer.train import best_of, train
 
 def digest(path: str) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
-def wait_for(events_file: Path, kind: str, count: int) -> None:
-    """Until the trainer has sent `count` events of a kind."""
-    deadline = time.monotonic() + 100
-    while not events_file.exists() or events_file.read_text().count(f'"type":"{kind}"') < count:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def test_learns_and_leaves_the_best_epoch_with_all_that_is_needed_to_use_it(train_task, emitted):
@@ -81,7 +72,7 @@ def test_killed_in_each_epoch_it_ends_with_the_weights_of_an_undisturbed_run(tra
     whole = finish(start(undisturbed)).events[-1]['result']
     for _ in range(3):
         process = start(task)
-        wait_for(tmp_path / 'events.ndjson', 'checkpoint', 1)
+        wait_for(tmp_path / 'events.ndjson', '"type":"checkpoint"')
         process.kill()
         process.communicate()
         assert not Path(task['output']).exists()
@@ -99,9 +90,9 @@ def test_asked_to_stop_within_an_epoch_it_saves_and_goes_on_exactly(train_task, 
     undisturbed = {**task, 'checkpoint': str(tmp_path / 'whole' / 'checkpoint.pt'), 'output': str(tmp_path / 'whole' / 'model.safetensors')}
     train(parse_task(undisturbed))
     process = start(task)
-    wait_for(tmp_path / 'events.ndjson', 'hello', 1)
+    wait_for(tmp_path / 'events.ndjson', '"type":"hello"')
     process.send_signal(signal.SIGINT)
-    wait_for(tmp_path / 'events.ndjson', 'checkpoint', 1)
+    wait_for(tmp_path / 'events.ndjson', '"type":"checkpoint"')
     process.send_signal(signal.SIGTERM)
     run = finish(process)
     assert run.code == 75
@@ -238,14 +229,11 @@ def test_dies_with_its_parent(train_task, tmp_path):
     )
     assert starter.stdout is not None
     child = int(starter.stdout.readline())
-    wait_for(tmp_path / 'events.ndjson', 'checkpoint', 1)
+    wait_for(tmp_path / 'events.ndjson', '"type":"checkpoint"')
     starter.kill()
     starter.communicate()
-    deadline = time.monotonic() + 60
     try:
-        while is_alive(child):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: not is_alive(child), 0.05)
     finally:
         if is_alive(child):
             os.kill(child, signal.SIGKILL)

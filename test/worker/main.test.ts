@@ -3,6 +3,7 @@ import {createHash} from 'node:crypto';
 import {once} from 'node:events';
 import {readFileSync} from 'node:fs';
 import {mkdir, writeFile} from 'node:fs/promises';
+import type {Readable} from 'node:stream';
 import {fileURLToPath} from 'node:url';
 import {describe, expect, it, onTestFinished, vi} from 'vitest';
 import {toWire} from '../../src/children/protocol.js';
@@ -103,7 +104,7 @@ describe('the worker', () => {
     );
     const [line] = await once(parent.stdout!, 'data');
     const pid = Number(String(line));
-    await sleep(700);
+    await once(parent.stdio[3] as Readable, 'data'); // It said hello: whose child it is, it knows by now.
     const isAlive = () => {
       try {
         return !/\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8')); // A zombie is not alive.
