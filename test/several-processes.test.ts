@@ -12,7 +12,7 @@ const pictures = path.join(folder, 'pictures');
 const home = path.join(folder, 'home');
 const command = (...settings: string[]) => [
   'orchestrate', '--home', home, '--run', 'several', '--labelled', path.join(pictures, 'labelled'), '--unlabelled', path.join(pictures, 'unlabelled'), '--until', 'teacher', '--device', 'cpu', '--json',
-  ...['image.size=32', 'teacher.model=cifarnet', 'teacher.epochs=30', 'teacher.evaluations=1', 'train.batch_size=8', ...settings].flatMap(setting => ['--set', setting]),
+  ...['image.size=32', 'teacher.model=cifarnet', 'teacher.epochs=12', 'teacher.evaluations=1', 'train.batch_size=8', ...settings].flatMap(setting => ['--set', setting]),
 ];
 
 /** Processes of this run's trainer, by what torchrun calls them: RANK=1. */
