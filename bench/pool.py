@@ -4,7 +4,7 @@ import json
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,13 @@ class Job:
     """Files that are strewn among the images for pupil_odd."""
     warm_up_batches: int = 2
     """Until decoders are ahead and buffers have their size."""
+
+
+def write_job(job: Job) -> str:
+    """Where it lies now, in its own folder."""
+    file = Path(job.folder) / 'job.json'
+    file.write_text(json.dumps(asdict(job)))
+    return str(file)
 
 
 def read_job(path: str) -> Job:

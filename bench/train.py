@@ -26,6 +26,7 @@ import torch
 from bench.case import Case
 from bench.contenders import Measured, measure_peer, measure_pupil
 from bench.pictures import write_pictures
+from bench.progress import say
 from trainer.device import device_name, open_device, trains_in_bf16
 
 # Batches on a CPU and on a GPU.
@@ -131,11 +132,6 @@ COLUMNS = (('pupil', 8), ('trivial', 9), ('synthetic', 8), ('usual_loop', 8))
 
 def precision(case: Case) -> str:
     return 'bf16' if case.bf16 else 'fp32'
-
-
-def say(what: str) -> None:
-    if sys.stderr.isatty():
-        print(f'\r{what:78}\r', end='', file=sys.stderr, flush=True)
 
 
 if __name__ == '__main__':
