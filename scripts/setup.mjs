@@ -1,7 +1,7 @@
-// Sets pupil up in this folder: Node packages, the build, and a Python environment for the trainer. Safe to run again; does only what is missing.
+// Sets pupil up in this folder: Node packages and the build, and beside them a Python environment for the trainer. Safe to run again; does only what is missing.
 //   node scripts/setup.mjs [--tests] [--bench]     also what the tests or the benchmarks need
 //   PUPIL_PYTHON=/path/to/python         uses that interpreter (torch 2.11 or newer) instead of making an environment
-import {spawnSync} from 'node:child_process';
+import {spawn} from 'node:child_process';
 import {createHash} from 'node:crypto';
 import {chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync} from 'node:fs';
 import os from 'node:os';
@@ -20,15 +20,26 @@ class SetupError extends Error {}
 
 const say = text => process.stderr.write(`setup: ${text}\n`);
 
-/** Runs a command, its output shown only if it fails. */
-function run(command, args, {mend, env = {}, quiet = true} = {}) {
-  const result = spawnSync(command, args, {cwd: root, env: {...process.env, ...env}, encoding: 'utf8', stdio: quiet ? 'pipe' : 'inherit', maxBuffer: 1 << 28});
-  if (result.status === 0) return result.stdout ?? '';
-  const output = `${result.stdout ?? ''}${result.stderr ?? ''}`.trim().split('\n').slice(-25).join('\n');
-  throw new SetupError(`${command} ${args.join(' ')} failed${result.error ? ` (${result.error.message})` : ''}.\n${output}\nTo mend it: ${mend}`);
+/** Runs a command to its end. Resolves with its exit code, null where it could not be started or was killed; what it wrote to stdout; and all it wrote. */
+const ended = (command, args, env = {}) =>
+  new Promise(resolve => {
+    const child = spawn(command, args, {cwd: root, env: {...process.env, ...env}, stdio: ['ignore', 'pipe', 'pipe']});
+    let stdout = '';
+    let output = '';
+    child.stdout.setEncoding('utf8').on('data', text => (stdout += text));
+    for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', text => (output += text));
+    child.on('error', error => resolve({code: null, stdout: '', output: error.message}));
+    child.on('close', code => resolve({code, stdout, output}));
+  });
+
+/** Runs a command whose output is shown only if it fails. */
+async function run(command, args, {mend, env}) {
+  const {code, output} = await ended(command, args, env);
+  if (code === 0) return;
+  throw new SetupError(`${command} ${args.join(' ')} failed.\n${output.trim().split('\n').slice(-25).join('\n')}\nTo mend it: ${mend}`);
 }
 
-const succeeds = (command, args) => spawnSync(command, args, {stdio: 'ignore'}).status === 0;
+const succeeds = async (command, args) => (await ended(command, args)).code === 0;
 
 /** What a step depends on, as one hash; a step whose stamp holds it is done. */
 const digest = (...parts) => {
@@ -37,13 +48,13 @@ const digest = (...parts) => {
   return hash.digest('hex');
 };
 const read = file => (existsSync(path.join(root, file)) ? readFileSync(path.join(root, file)) : '');
-function step(stamp, key, describe, work) {
+async function step(stamp, key, describe, work) {
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === key) return;
   didSomething = true;
   const begun = performance.now();
   say(`${describe} ...`);
   rmSync(stamp, {force: true});
-  work();
+  await work();
   mkdirSync(path.dirname(stamp), {recursive: true});
   writeFileSync(stamp, key);
   say(`${describe}: done in ${((performance.now() - begun) / 1000).toFixed(0)} s`);
@@ -56,13 +67,13 @@ function checkNode() {
   }
 }
 
-function installNodePackages() {
+async function installNodePackages() {
   const key = digest(read('package.json'), read('package-lock.json'), process.version, process.arch);
-  step(path.join(root, 'node_modules', '.pupil-setup'), key, 'Node packages (better-sqlite3 may compile for a minute or two)', () => {
+  await step(path.join(root, 'node_modules', '.pupil-setup'), key, 'Node packages (better-sqlite3 may compile for a minute or two)', async () => {
     // A compile needs Node's headers; where they lie beside Node, nothing has to be downloaded for it.
     const prefix = path.dirname(path.dirname(process.execPath));
     const headers = existsSync(path.join(prefix, 'include', 'node', 'node.h')) ? {npm_package_config_node_gyp_nodedir: prefix} : {};
-    run('npm', ['ci', '--no-audit', '--no-fund'], {
+    await run('npm', ['ci', '--no-audit', '--no-fund'], {
       env: {...headers, NODE_ENV: 'development'},
       mend: 'check the network and npm\'s settings (npm config list), have a C++ compiler at hand, and run: npm ci',
     });
@@ -76,24 +87,24 @@ function sourceFiles(folder) {
     .sort();
 }
 
-function build() {
+async function build() {
   const files = [...sourceFiles('src'), path.join(root, 'tsconfig.json'), path.join(root, 'tsconfig.build.json')];
   const key = digest(...files.map(file => `${path.relative(root, file)} ${createHash('sha256').update(readFileSync(file)).digest('hex')}`), read('package-lock.json'));
-  step(path.join(root, 'dist', '.pupil-setup'), key, 'build', () => {
+  await step(path.join(root, 'dist', '.pupil-setup'), key, 'build', async () => {
     rmSync(path.join(root, 'dist'), {recursive: true, force: true});
-    run(process.execPath, [path.join('node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.build.json'], {mend: 'npx tsc -p tsconfig.build.json, and read what it says'});
+    await run(process.execPath, [path.join('node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.build.json'], {mend: 'npx tsc -p tsconfig.build.json, and read what it says'});
     // npx runs it as a program; npm makes it one only the first time that it meets this folder.
     chmodSync(path.join(root, 'dist', 'main.js'), 0o755);
   });
 }
 
-const hasNvidiaGpu = () => process.platform === 'linux' && succeeds('nvidia-smi', ['-L']);
+const hasNvidiaGpu = async () => process.platform === 'linux' && (await succeeds('nvidia-smi', ['-L']));
 
-function findBasePython() {
+async function findBasePython() {
   for (const candidate of ['python3', 'python3.13', 'python3.12', 'python3.11', 'python']) {
-    const result = spawnSync(candidate, ['-c', 'import sys, venv, ensurepip; print("%d.%d" % sys.version_info[:2])'], {encoding: 'utf8'});
-    const [major, minor] = (result.stdout ?? '').trim().split('.').map(Number);
-    if (result.status === 0 && major === 3 && minor >= 11) return candidate;
+    const {code, stdout} = await ended(candidate, ['-c', 'import sys, venv, ensurepip; print("%d.%d" % sys.version_info[:2])']);
+    const [major, minor] = stdout.trim().split('.').map(Number);
+    if (code === 0 && major === 3 && minor >= 11) return candidate;
   }
   throw new SetupError('Found no Python 3.11 or newer with venv and pip.\nTo mend it: install one (Debian and Ubuntu: apt-get install python3 python3-venv), or set PUPIL_PYTHON to an interpreter that has torch 2.11 or newer.');
 }
@@ -107,55 +118,55 @@ function pinned(name, file = requirements('requirements.txt')) {
   return found[1];
 }
 
-function installTorch() {
+async function installTorch() {
   const version = pinned('torch');
   const pip = ['-m', 'pip', 'install', '--disable-pip-version-check'];
-  if (hasNvidiaGpu()) {
+  if (await hasNvidiaGpu()) {
     say('found an NVIDIA GPU: taking the CUDA build of torch (several GB)');
-    run(venvPython, [...pip, `torch==${version}`], {mend: `${venvPython} -m pip install torch==${version}`});
+    await run(venvPython, [...pip, `torch==${version}`], {mend: `${venvPython} -m pip install torch==${version}`});
     return;
   }
   // The CPU build is a tenth of the size. Only some indexes have it, so ask for it by its local version first.
   const extra = process.env.PUPIL_TORCH_INDEX ? ['--index-url', process.env.PUPIL_TORCH_INDEX] : [];
   if (process.platform === 'linux') {
-    if (succeeds(venvPython, [...pip, ...extra, '--no-deps', `torch==${version}+cpu`])) return;
+    if (await succeeds(venvPython, [...pip, ...extra, '--no-deps', `torch==${version}+cpu`])) return;
     say(`no CPU build of torch ${version} is on offer: taking the full one (several GB). PUPIL_TORCH_INDEX can name an index that has CPU builds.`);
   }
-  run(venvPython, [...pip, ...extra, `torch==${version}`], {mend: `${venvPython} -m pip install torch==${version}`});
+  await run(venvPython, [...pip, ...extra, `torch==${version}`], {mend: `${venvPython} -m pip install torch==${version}`});
 }
 
-function makePythonEnvironment() {
+async function makePythonEnvironment() {
   const files = [requirements('requirements.txt'), ...extras];
   const key = digest(...files.map(read));
   const stamp = path.join(venv, `.pupil-setup${forTests ? '-tests' : forBench ? '-bench' : ''}`);
-  step(stamp, key, 'Python environment for the trainer', () => {
-    if (!existsSync(venvPython)) run(findBasePython(), ['-m', 'venv', venv], {mend: 'install python3-venv, or set PUPIL_PYTHON to an interpreter that has torch 2.11 or newer'});
-    if (!succeeds(venvPython, ['-c', `import torch, sys; sys.exit(torch.__version__.split("+")[0] != "${pinned('torch')}")`])) installTorch();
+  await step(stamp, key, 'Python environment for the trainer', async () => {
+    if (!existsSync(venvPython)) await run(await findBasePython(), ['-m', 'venv', venv], {mend: 'install python3-venv, or set PUPIL_PYTHON to an interpreter that has torch 2.11 or newer'});
+    if (!(await succeeds(venvPython, ['-c', `import torch, sys; sys.exit(torch.__version__.split("+")[0] != "${pinned('torch')}")`]))) await installTorch();
     const args = files.flatMap(file => ['-r', file]);
-    run(venvPython, ['-m', 'pip', 'install', '--disable-pip-version-check', ...args], {mend: `${venvPython} -m pip install ${args.join(' ')}`});
+    await run(venvPython, ['-m', 'pip', 'install', '--disable-pip-version-check', ...args], {mend: `${venvPython} -m pip install ${args.join(' ')}`});
   });
 }
 
 /** An interpreter of the user's own is looked at, never changed. */
-function checkGivenPython(python) {
+async function checkGivenPython(python) {
   const look = 'import sys, torch, numpy, safetensors, onnx, onnxscript; print(torch.__version__); sys.exit(tuple(int(n) for n in torch.__version__.split("+")[0].split(".")[:2]) < (2, 11))';
   const key = digest(python, existsSync(python) ? String(statSync(python).mtimeMs) : '');
-  step(path.join(root, 'trainer', '.given-python-setup'), key, `looking at ${python}`, () => {
-    run(python, ['-c', look], {mend: `${python} -m pip install "torch>=2.11" ${['numpy', 'safetensors', 'onnx', 'onnxscript'].map(name => `${name}==${pinned(name)}`).join(' ')}, or unset PUPIL_PYTHON`});
+  await step(path.join(root, 'trainer', '.given-python-setup'), key, `looking at ${python}`, async () => {
+    await run(python, ['-c', look], {mend: `${python} -m pip install "torch>=2.11" ${['numpy', 'safetensors', 'onnx', 'onnxscript'].map(name => `${name}==${pinned(name)}`).join(' ')}, or unset PUPIL_PYTHON`});
   });
 }
 
 /** onnxruntime's CUDA provider: built for CUDA 13 from the same commit, in the Python package of the same version; beside the Node binding it finds its libraries in torch's environment. */
-function installCudaProvider() {
-  if (!hasNvidiaGpu()) return;
+async function installCudaProvider() {
+  if (!(await hasNvidiaGpu())) return;
   const {version} = JSON.parse(read('node_modules/onnxruntime-node/package.json'));
   const binding = path.join(root, 'node_modules', 'onnxruntime-node', 'bin', 'napi-v6', 'linux', process.arch);
-  step(path.join(binding, '.pupil-cuda'), version, `CUDA provider ${version} for onnxruntime`, () => {
+  await step(path.join(binding, '.pupil-cuda'), version, `CUDA provider ${version} for onnxruntime`, async () => {
     const folder = mkdtempSync(path.join(os.tmpdir(), 'pupil-cuda-'));
     try {
-      run(python, ['-m', 'pip', 'download', '--disable-pip-version-check', '--no-deps', '--dest', folder, `onnxruntime-gpu==${version}`], {mend: `${python} -m pip download --no-deps onnxruntime-gpu==${version}; without it the GPU trains, and scoring needs --device cpu`});
+      await run(python, ['-m', 'pip', 'download', '--disable-pip-version-check', '--no-deps', '--dest', folder, `onnxruntime-gpu==${version}`], {mend: `${python} -m pip download --no-deps onnxruntime-gpu==${version}; without it the GPU trains, and scoring needs --device cpu`});
       const wheel = readdirSync(folder).find(name => name.endsWith('.whl'));
-      run(python, ['-m', 'zipfile', '-e', path.join(folder, wheel), folder], {mend: 'check the free space in the temporary folder (TMPDIR)'});
+      await run(python, ['-m', 'zipfile', '-e', path.join(folder, wheel), folder], {mend: 'check the free space in the temporary folder (TMPDIR)'});
       for (const library of ['libonnxruntime_providers_cuda.so', 'libonnxruntime_providers_shared.so']) copyFileSync(path.join(folder, 'onnxruntime', 'capi', library), path.join(binding, library));
     } finally {
       rmSync(folder, {recursive: true, force: true});
@@ -163,13 +174,21 @@ function installCudaProvider() {
   });
 }
 
+const setUpNode = async () => {
+  await installNodePackages();
+  await build();
+};
+const setUpPython = async () => await (process.env.PUPIL_PYTHON ? checkGivenPython(process.env.PUPIL_PYTHON) : makePythonEnvironment());
+
 try {
   checkNode();
-  installNodePackages();
-  build();
-  if (process.env.PUPIL_PYTHON) checkGivenPython(process.env.PUPIL_PYTHON);
-  else makePythonEnvironment();
-  installCudaProvider();
+  // What is under way when the other side fails is finished: it need not be done again.
+  const sides = await Promise.allSettled([setUpNode(), setUpPython()]);
+  const failed = sides.filter(({status}) => status === 'rejected').map(({reason}) => reason);
+  const bug = failed.find(error => !(error instanceof SetupError));
+  if (bug !== undefined) throw bug;
+  if (failed.length > 0) throw new SetupError(failed.map(({message}) => message).join('\n\n'));
+  await installCudaProvider();
   if (didSomething) say(`ready in ${((performance.now() - started) / 1000).toFixed(0)} s. Try: npx pupil --help`);
 } catch (error) {
   if (!(error instanceof SetupError)) throw error;

@@ -16,12 +16,18 @@ const run = (command, args, env = {}) =>
     child.on('exit', (code, signal) => resolve(code ?? (signal === null ? 1 : 128)));
   });
 
-/** A check that has no counts of its own counts as one test. */
-const check = async (name, command, args) => {
-  const code = await run(command, args);
-  process.stdout.write(`${name}: ${code === 0 ? 'clean' : `exit ${code}`}\n`);
-  return code === 0 ? {passed: 1, failed: 0, skipped: 0} : {passed: 0, failed: 1, skipped: 0};
-};
+/** A check that has no counts of its own counts as one test. Checks run side by side, so each says what it has to say at its end. */
+const check = (name, command, args) =>
+  new Promise((resolve, reject) => {
+    const child = spawn(command, args, {cwd: root, stdio: ['ignore', 'pipe', 'pipe']});
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', text => (output += text));
+    child.on('error', reject);
+    child.on('close', code => {
+      process.stdout.write(`${output}${name}: ${code === 0 ? 'clean' : `exit ${code}`}\n`);
+      resolve(code === 0 ? {passed: 1, failed: 0, skipped: 0} : {passed: 0, failed: 1, skipped: 0});
+    });
+  });
 
 async function vitest() {
   const file = path.join(results, 'vitest.json');
@@ -42,10 +48,12 @@ async function pytest() {
 
 try {
   const all = [
-    await check('types', process.execPath, [path.join('node_modules', 'typescript', 'bin', 'tsc'), '--noEmit']),
-    await check('eslint', process.execPath, [path.join('node_modules', 'eslint', 'bin', 'eslint.js'), '.']),
-    await check('ruff', python, ['-m', 'ruff', 'check', 'trainer', 'bench', 'test/trainer']),
-    await check('mypy', python, ['-m', 'mypy']),
+    ...(await Promise.all([
+      check('types', process.execPath, [path.join('node_modules', 'typescript', 'bin', 'tsc'), '--noEmit']),
+      check('eslint', process.execPath, [path.join('node_modules', 'eslint', 'bin', 'eslint.js'), '.']),
+      check('ruff', python, ['-m', 'ruff', 'check', 'trainer', 'bench', 'test/trainer']),
+      check('mypy', python, ['-m', 'mypy']),
+    ])),
     await vitest(),
     await pytest(),
   ];

@@ -26,12 +26,12 @@ def test_it_measures_pupil_beside_its_bound_its_peers_and_the_anchor(tmp_path):
     (tmp_path / 'odd').mkdir()
     for number in range(3):
         (tmp_path / 'odd' / f'{number}.txt').write_text(f'no picture {number}')
-    arguments = ('--json', '--model', 'resnet18', '--size', '64', '--device', 'cpu', '--seconds', '0.1', '--turns', '1')
+    arguments = ('--json', '--model', 'cifarnet', '--size', '32', '--device', 'cpu', '--seconds', '0.1', '--turns', '1')
     finished = bench('--images', str(tmp_path), '--odd', str(tmp_path / 'odd'), *arguments)
     assert finished.returncode == 0, finished.stderr
     assert '12 of 13 pictures' in finished.stderr
     found = json.loads(finished.stdout)
-    assert (found['images'], found['model'], found['size'], found['precision']) == (12, 'resnet18', 64, 'fp32')
+    assert (found['images'], found['model'], found['size'], found['precision']) == (12, 'cifarnet', 32, 'fp32')
     assert found['odd']['files'] == 3
     assert found['odd']['rate'] > 0
     assert (found['outside_decoder_and_network'] or 0) < 1
