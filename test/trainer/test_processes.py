@@ -363,8 +363,14 @@ def test_two_hosts_train_one_network_and_the_second_takes_its_tasks_from_the_fir
         training = several(task, *options, '--node-rank=0')
         assert training.finish() == 0, training.log
         wait_for(Path(log.name), 'Waiting for a training', 2)
-        told = Path(log.name).read_text()
-        assert 'Taking part in a training.\nIt is finished.\n' in told
+        waiting, taking_part, finished = (
+            f'Waiting for a training at 127.0.0.1:{port}; Ctrl-C ends it.',
+            'Taking part in a training.',
+            'It is finished.',
+        )
+        # Between them torch may warn of a connection that the first host has closed already.
+        told = [line for line in Path(log.name).read_text().splitlines() if line in (waiting, taking_part, finished)]
+        assert told == [waiting, taking_part, finished, waiting]
     finally:
         second.kill()
         second.wait()
