@@ -1,12 +1,12 @@
 // Sets pupil up in this folder: Node packages and the build, and beside them a Python environment for the trainer. Safe to run again; does only what is missing.
 //   node scripts/setup.mjs [--tests] [--bench]     also what the tests or the benchmarks need
 //   PUPIL_PYTHON=/path/to/python         uses that interpreter (torch 2.11 or newer) instead of making an environment
-import {spawn} from 'node:child_process';
 import {createHash} from 'node:crypto';
 import {chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
+import {ended} from './ended.mjs';
 import {python, root, venv, venvPython} from './python.mjs';
 
 // What some need beside the trainer's own packages, in the same environment.
@@ -19,18 +19,6 @@ let didSomething = false;
 class SetupError extends Error {}
 
 const say = text => process.stderr.write(`setup: ${text}\n`);
-
-/** Runs a command to its end. Resolves with its exit code, null where it could not be started or was killed; what it wrote to stdout; and all it wrote. */
-const ended = (command, args, env = {}) =>
-  new Promise(resolve => {
-    const child = spawn(command, args, {cwd: root, env: {...process.env, ...env}, stdio: ['ignore', 'pipe', 'pipe']});
-    let stdout = '';
-    let output = '';
-    child.stdout.setEncoding('utf8').on('data', text => (stdout += text));
-    for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', text => (output += text));
-    child.on('error', error => resolve({code: null, stdout: '', output: error.message}));
-    child.on('close', code => resolve({code, stdout, output}));
-  });
 
 /** Runs a command whose output is shown only if it fails. */
 async function run(command, args, {mend, env}) {

@@ -4,6 +4,7 @@ import {mkdtempSync, readFileSync, rmSync} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
+import {ended} from './ended.mjs';
 import {python, root} from './python.mjs';
 
 const results = mkdtempSync(path.join(os.tmpdir(), 'pupil-test-'));
@@ -17,17 +18,11 @@ const run = (command, args, env = {}) =>
   });
 
 /** A check that has no counts of its own counts as one test. Checks run side by side, so each says what it has to say at its end. */
-const check = (name, command, args) =>
-  new Promise((resolve, reject) => {
-    const child = spawn(command, args, {cwd: root, stdio: ['ignore', 'pipe', 'pipe']});
-    let output = '';
-    for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', text => (output += text));
-    child.on('error', reject);
-    child.on('close', code => {
-      process.stdout.write(`${output}${name}: ${code === 0 ? 'clean' : `exit ${code}`}\n`);
-      resolve(code === 0 ? {passed: 1, failed: 0, skipped: 0} : {passed: 0, failed: 1, skipped: 0});
-    });
-  });
+const check = async (name, command, args) => {
+  const {code, output} = await ended(command, args);
+  process.stdout.write(`${output}${name}: ${code === 0 ? 'clean' : `exit ${code}`}\n`);
+  return code === 0 ? {passed: 1, failed: 0, skipped: 0} : {passed: 0, failed: 1, skipped: 0};
+};
 
 async function vitest() {
   const file = path.join(results, 'vitest.json');

@@ -84,7 +84,8 @@ def test_killed_in_any_epoch_it_goes_on_exactly(train_task, start, finish, tmp_p
     # Epochs of about a second, and a checkpoint every tenth of one.
     task = {**train_task, 'epochs': EPOCHS, 'batch_size': 4, 'evaluations': EPOCHS, 'checkpoint_minutes': 0.1 / 60, 'ema': 0.9}
     whole = elsewhere(task, tmp_path / 'whole')
-    assert finish(start(whole)).code == 0
+    undisturbed = finish(start(whole))
+    assert undisturbed.code == 0
     for killed_in in range(1, EPOCHS + 1):
         slow = elsewhere(task, tmp_path / f'killed in epoch {killed_in}')
         process = start(slow)
@@ -101,3 +102,5 @@ def test_killed_in_any_epoch_it_goes_on_exactly(train_task, start, finish, tmp_p
         assert begun['epoch'] == killed_in - 1 and begun['step'] > 0
         assert all(reading['step'] > begun['step'] for reading in run.of('step'))
         assert digest(slow['output']) == digest(whole['output'])
+        for figure in ('top1', 'best_epoch'):
+            assert run.events[-1]['result'][figure] == undisturbed.events[-1]['result'][figure]

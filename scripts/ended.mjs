@@ -1,0 +1,16 @@
+// Runs a command in this folder to its end, and keeps what it wrote.
+import {spawn} from 'node:child_process';
+import process from 'node:process';
+import {root} from './python.mjs';
+
+/** Resolves with its exit code, null where it could not be started or was killed; what it wrote to stdout; and all it wrote. */
+export const ended = (command, args, env = {}) =>
+  new Promise(resolve => {
+    const child = spawn(command, args, {cwd: root, env: {...process.env, ...env}, stdio: ['ignore', 'pipe', 'pipe']});
+    let stdout = '';
+    let output = '';
+    child.stdout.setEncoding('utf8').on('data', text => (stdout += text));
+    for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', text => (output += text));
+    child.on('error', error => resolve({code: null, stdout: '', output: error.message}));
+    child.on('close', code => resolve({code, stdout, output}));
+  });
