@@ -11,7 +11,7 @@ import path from 'node:path';
 import process from 'node:process';
 import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
-import {python, root} from '../scripts/python.mjs';
+import {python, root} from '../scripts/setup/places.mjs';
 import {writePool} from './select-pool.mjs';
 
 const CLASSES = 1000;

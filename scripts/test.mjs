@@ -4,8 +4,8 @@ import {mkdtempSync, readFileSync, rmSync} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
-import {ended} from './ended.mjs';
-import {python, root} from './python.mjs';
+import {ended} from './setup/ended.mjs';
+import {python, root} from './setup/places.mjs';
 
 const results = mkdtempSync(path.join(os.tmpdir(), 'pupil-test-'));
 

@@ -58,6 +58,22 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
       async flags => (await import('./commands/orchestrate.js')).orchestrate({...flags, file: flags.config}, stop),
     )
     .command(
+      'demo',
+      'Draw ten kinds of things, and run everything on them',
+      command =>
+        jsonOption(homeOption(command))
+          .option('python', text("Interpreter with torch (default: PUPIL_PYTHON, else pupil's own)"))
+          .option('until', {choices: stageNames, requiresArg: true, describe: 'Stop after this stage'})
+          .option('dry-run', {type: 'boolean', default: false, describe: 'Say what would run'}),
+      async flags => (await import('./commands/orchestrate.js')).orchestrate({...flags, preset: 'demo', acceptChange: false}, stop),
+    )
+    .command(
+      'setup',
+      "Install what pupil needs beside Node: the trainer's Python packages, SQLite, onnxruntime",
+      {},
+      async () => (await import('./commands/setup.js')).setup(stop),
+    )
+    .command(
       'fetch <datasets..>',
       'Download data sets by name: cifar10, cifar100, tiny-imagenet',
       command =>

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from . import events, handover, ranks, stop
 from .config import EvaluateTask, ExportTask, ImportTask, QuantiseTask, SpeedTask, Task, TrainTask, WrapTask, parse_task, read_message
-from .errors import EXIT_CONFIG, EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_LOST, Failure, Interrupted, exit_code, explain
+from .errors import EXIT_CONFIG, EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_LOST, SET_UP, Failure, Interrupted, exit_code, explain
 from .parent import die_with_parent
 
 
@@ -59,7 +59,7 @@ def run(task: Task) -> dict[str, Any]:
     try:
         import torch  # noqa: F401
     except ImportError as error:
-        raise Failure('device', f'PyTorch cannot be loaded by {sys.executable}: {error}. Run `npm run setup`.') from error
+        raise Failure('device', f'PyTorch cannot be loaded by {sys.executable}: {error}. Run `{SET_UP}`.') from error
     if isinstance(task, TrainTask):
         from .train import train
 

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 
 from .config import ProbeTask
-from .errors import Failure
+from .errors import SET_UP, Failure
 from .events import runtime
 
 # glibc's malloc.h.
@@ -47,7 +47,7 @@ def require_cuda(device: torch.device) -> None:
     """Raises Failure('device') saying what was found instead of `device`."""
     if not torch.cuda.is_available():
         found = 'is a CPU build' if torch.version.cuda is None else 'finds no NVIDIA GPU that it can use'
-        advice = 'Use --device cpu; or, where there is a GPU, mend its driver and run `npm run setup` again.'
+        advice = f'Use --device cpu; or, where there is a GPU, mend its driver and run `{SET_UP}` again.'
         raise Failure('device', f'{device} was asked for, but PyTorch {torch.__version__} {found}. {advice}')
     count = torch.cuda.device_count()
     if (device.index or 0) >= count:

@@ -18,6 +18,9 @@ EXIT_INTERRUPTED = 75
 # Of one of several processes that only saw the others go: trainer/launch.py, which started them, knows more.
 EXIT_LOST = 76
 
+# What sets this environment up, as scripts/setup/places.mjs tells it: a published package holds no sources.
+SET_UP = 'npm run setup' if (Path(__file__).parents[1] / 'src').is_dir() else 'npx pupil setup'
+
 
 class Failure(Exception):
     """Something a person can mend. The message says what was found, what was expected, and what to do; it is shown without a stack."""

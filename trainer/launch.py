@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from . import events
-from .errors import EXIT_CONFIG, EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_LOST, EXIT_OTHER
+from .errors import EXIT_CONFIG, EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_LOST, EXIT_OTHER, SET_UP
 from .handover import FROM_FIRST_HOST
 from .parent import die_with_parent
 
@@ -92,7 +92,7 @@ def torchrun(options: list[str], config: str) -> tuple[int, str | None]:
         from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
         from torch.distributed.elastic.rendezvous import RendezvousError
     except ImportError as error:
-        return EXIT_OTHER, f'{sys.executable} cannot start several processes: {error}. Set train.processes to 1, or run `npm run setup`.'
+        return EXIT_OTHER, f'{sys.executable} cannot start several processes: {error}. Set train.processes to 1, or run `{SET_UP}`.'
     ours = ['--signals-to-handle=SIGTERM', f'--log-dir={os.devnull}', '-m', 'trainer', config]
     try:
         run.run(run.parse_args([*options, *ours]))

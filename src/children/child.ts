@@ -7,6 +7,7 @@ import {Readable, type Writable} from 'node:stream';
 import {execa} from 'execa';
 import {ChildError, environmentError, exitCodes, Interrupted, throwIfStopped, type ExitCode} from '../errors.js';
 import {linesOf} from '../lines.js';
+import {setupCommand} from './python-env.js';
 import {childEvent, fromWire, PROTOCOL, taskResults, toWire, type ChildEvent, type FailureReason, type Json, type TaskName, type TaskOf, type TaskResult} from './protocol.js';
 
 /** The first signal asks a child to save and stop; the second ends it at once. */
@@ -157,7 +158,7 @@ export async function runChild<Name extends TaskName>(
     if (ended.exitCode === undefined && !wasOverdue) throw new ChildError(`The ${command.name} could not be started: ${ended.originalMessage ?? command.file}.`, exitCodes.environment, logTail);
     if (!greeted) {
       throw new ChildError(
-        `${command.file} does not run the ${command.name}: it ended with exit code ${ended.exitCode} before a word. See pupil doctor, and mend it with npm run setup.`,
+        `${command.file} does not run the ${command.name}: it ended with exit code ${ended.exitCode} before a word. See pupil doctor, and mend it with ${setupCommand}.`,
         exitCodes.environment,
         logTail,
       );

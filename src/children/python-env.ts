@@ -1,16 +1,16 @@
 /** Finds the Python that runs the trainer, and the CUDA libraries that come with it. */
 import {existsSync, readdirSync} from 'node:fs';
 import path from 'node:path';
-import {fileURLToPath} from 'node:url';
+import {isClone, root, setupCommand, venvPython} from '../../scripts/setup/places.mjs';
 import {environmentError} from '../errors.js';
 
 /** The folder that holds `trainer/`: the package's own. */
-export const packageFolder = fileURLToPath(new URL('../../', import.meta.url));
+export const packageFolder = root;
+
+export {isClone, setupCommand};
 
 /** torch before this release lacks what the export needs. */
 export const OLDEST_TORCH = '2.11';
-
-const ownVenv = path.join(packageFolder, 'trainer', '.venv');
 
 /** The interpreter: `--python`, else PUPIL_PYTHON, else the virtual environment that set-up made. Throws (exit 4) where it is not there. */
 export function findPython(flag: string | undefined): string {
@@ -22,11 +22,10 @@ export function findPython(flag: string | undefined): string {
     }
     return chosen;
   }
-  const python = path.join(ownVenv, process.platform === 'win32' ? 'Scripts/python.exe' : 'bin/python');
-  if (!existsSync(python)) {
-    throw environmentError(`The trainer's Python environment is missing (${python}). Run npm run setup in ${packageFolder}, or name an interpreter that has torch ${OLDEST_TORCH} or newer with --python or PUPIL_PYTHON.`);
+  if (!existsSync(venvPython)) {
+    throw environmentError(`The trainer's Python environment is missing (${venvPython}). Run ${setupCommand}${isClone ? ` in ${packageFolder}` : ''}, or name an interpreter that has torch ${OLDEST_TORCH} or newer with --python or PUPIL_PYTHON.`);
   }
-  return python;
+  return venvPython;
 }
 
 /** Whether a trainer's `runtime`, such as `torch 2.13.0, python 3.11.7`, is recent enough. */

@@ -1,6 +1,7 @@
 /** Brings a run up to date: takes its lock, refuses changed inputs, runs what is stale, and tells what came out. */
 import {existsSync} from 'node:fs';
 import {hostname} from 'node:os';
+import path from 'node:path';
 import type {Stop} from '../children/child.js';
 import {findPython} from '../children/python-env.js';
 import type {Config} from '../config.js';
@@ -11,7 +12,7 @@ import {copyRun} from '../pipeline/copy-run.js';
 import {mostAlike} from '../pipeline/most-alike.js';
 import {inspect, runStages, type Wanted} from '../pipeline/run.js';
 import {configsOfRounds} from '../rounds.js';
-import {contextFor, threadsOf, withDevice, type RunContext} from '../stages/context.js';
+import {contextFor, provePython, threadsOf, withDevice, type RunContext} from '../stages/context.js';
 import {drawDemoPictures, lacksDemoPictures} from '../stages/demo-pictures.js';
 import type {EvaluateSummary} from '../stages/evaluate.js';
 import {stages} from '../stages/index.js';
@@ -51,13 +52,12 @@ async function bringUpToDate(request: RunRequest, stop: Stop, emit: Emit): Promi
   if (lock === null) throw busyError(holderOf(paths));
   let store: Store | null = null;
   try {
-    if (lacksDemoPictures(config, home)) await drawDemoPictures({paths, threads: threadsOf(config), stop, emit});
+    const draws = lacksDemoPictures(config, home);
     const missing = missingDatasets(config, home);
-    if (missing.length > 0) {
-      // Whoever lacks Python should not wait for a download first.
-      findPython(request.python);
-      await fetchMissing(missing, {home, signal: stop.requested, emit});
-    }
+    // Whoever lacks Python or torch should not wait for pictures first.
+    if (draws || missing.length > 0) await provePython(findPython(request.python), {attempt: path.join(paths.attempts, 'python'), stop});
+    if (draws) await drawDemoPictures({paths, threads: threadsOf(config), stop, emit});
+    if (missing.length > 0) await fetchMissing(missing, {home, signal: stop.requested, emit});
     if (!existsSync(paths.database)) await startAsCopy(request, paths, stop, emit);
     store = openStore(paths.database);
     let context = await openContext(store, config, paths, stop, emit);

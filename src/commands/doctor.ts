@@ -2,12 +2,12 @@
 import {mkdir, mkdtemp, rm, statfs, access, constants} from 'node:fs/promises';
 import {tmpdir, totalmem, freemem, availableParallelism} from 'node:os';
 import path from 'node:path';
-import Database from 'better-sqlite3';
 import {runChild, type Stop} from '../children/child.js';
 import {PROTOCOL, type TaskResult} from '../children/protocol.js';
-import {findPython, isRecentTorch, OLDEST_TORCH, packageFolder} from '../children/python-env.js';
+import {findPython, isClone, isRecentTorch, OLDEST_TORCH, packageFolder, setupCommand} from '../children/python-env.js';
 import {trainerCommand} from '../children/trainer.js';
 import {workerCommand} from '../children/worker.js';
+import {loadSqlite} from '../compiled-packages.js';
 import {UserError, environmentError} from '../errors.js';
 import {painter} from '../report/terminal.js';
 import {bytes} from '../words.js';
@@ -20,7 +20,7 @@ interface Check {
   readonly fix: string;
 }
 
-const SETUP = `cd ${packageFolder} && npm run setup`;
+const SETUP = isClone ? `cd ${packageFolder} && ${setupCommand}` : setupCommand;
 /** A ResNet's checkpoints, a report and packs of a small run. */
 const LEAST_FREE_BYTES = 2e9;
 
@@ -54,7 +54,7 @@ function nodeCheck(): Check {
 
 function sqliteCheck(): Check {
   try {
-    const database = new Database(':memory:');
+    const database = new (loadSqlite())(':memory:');
     const row = database.prepare<[], {version: string}>('SELECT sqlite_version() AS version').get();
     database.close();
     return {name: 'sqlite', ok: true, found: `SQLite ${row?.version}`, fix: ''};

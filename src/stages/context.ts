@@ -3,7 +3,7 @@ import {availableParallelism, hostname} from 'node:os';
 import path from 'node:path';
 import {runChild, type Stop} from '../children/child.js';
 import {PROTOCOL, type ChildEvent, type Decoding, type TaskName, type TaskOf, type TaskResult} from '../children/protocol.js';
-import {isRecentTorch, OLDEST_TORCH} from '../children/python-env.js';
+import {isRecentTorch, OLDEST_TORCH, setupCommand} from '../children/python-env.js';
 import {trainerCommand, type Processes} from '../children/trainer.js';
 import {workerCommand} from '../children/worker.js';
 import {checkSizes, imageSizes, type Config} from '../config.js';
@@ -127,6 +127,17 @@ export async function contextFor(
   return {config, paths, home: paths.home, store, stop, signal: stop.requested, emit, python: null, device: config.device, threads: threadsOf(config), processes: processesOf(config, null), scorers: [config.device], sources, size, resize};
 }
 
+/** Proves that the trainer runs on this interpreter. Throws (exit 4) where it does not. */
+export async function provePython(python: string, options: {readonly attempt: string; readonly stop: Stop}): Promise<void> {
+  const {runtime} = await runChild<'probe'>(trainerCommand(python), {protocol: PROTOCOL, task: 'probe', device: 'cpu'}, {...options, onEvent: () => {}});
+  requireRecentTorch(python, runtime);
+}
+
+function requireRecentTorch(python: string, runtime: string): void {
+  if (isRecentTorch(runtime)) return;
+  throw environmentError(`${python} has ${runtime}; torch ${OLDEST_TORCH} or newer is needed. Run ${setupCommand} for an environment of pupil's own, or name another with --python.`);
+}
+
 /**
  * The context with a device that both children were seen to work on. `auto` takes a GPU where both can use it, and says what
  * stood in the way where only one can. Throws (exit 4) where what was asked for is not there.
@@ -136,9 +147,7 @@ export async function withDevice(looking: RunContext, python: string): Promise<R
   const {config, emit} = context;
   const asked = config.device === 'cuda' ? 'cuda:0' : config.device;
   const probe = await runTrainer<'probe'>(context, {protocol: PROTOCOL, task: 'probe', device: asked}, {stage: 'prepare', part: 'python'});
-  if (!isRecentTorch(probe.runtime)) {
-    throw environmentError(`${python} has ${probe.runtime}; torch ${OLDEST_TORCH} or newer is needed. Run npm run setup for an environment of pupil's own, or name another with --python.`);
-  }
+  requireRecentTorch(python, probe.runtime);
   const on = (device: string): RunContext => {
     requirePrecision(config, device);
     if (asked === 'auto') emit({type: 'note', stage: null, message: `device auto is ${device}${device === probe.device ? ` (${probe.deviceName})` : ''}`});

@@ -20,8 +20,8 @@ import {findLayout} from './scoring-layout.js';
 
 /** Another version of a library may round another way. Both are pinned to the digit in our own package.json. */
 const libraryVersions = (): {onnxruntime: string; sharp: string} => {
-  const pins = z.object({dependencies: z.object({'onnxruntime-node': z.string(), sharp: z.string()})}).parse(JSON.parse(readFileSync(path.join(packageFolder, 'package.json'), 'utf8'))).dependencies;
-  return {onnxruntime: pins['onnxruntime-node'], sharp: pins.sharp};
+  const pins = z.object({dependencies: z.object({sharp: z.string()}), devDependencies: z.object({'onnxruntime-node': z.string()})}).parse(JSON.parse(readFileSync(path.join(packageFolder, 'package.json'), 'utf8')));
+  return {onnxruntime: pins.devDependencies['onnxruntime-node'], sharp: pins.dependencies.sharp};
 };
 
 /** Of the pool, scored over and over before it: more than a batch, and few enough to stay in the system's cache. */

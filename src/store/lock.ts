@@ -1,8 +1,10 @@
 /** The lock that lets one orchestration at a time write a run; the kernel frees it however the holder ends. */
 import {mkdirSync} from 'node:fs';
 import path from 'node:path';
-import Database from 'better-sqlite3';
+import {loadSqlite} from '../compiled-packages.js';
 import {environmentError} from '../errors.js';
+
+const Database = loadSqlite();
 
 export interface Lock {
   release(): void;

@@ -2,7 +2,7 @@
 import {mkdirSync, readdirSync, readFileSync, existsSync} from 'node:fs';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
-import Database from 'better-sqlite3';
+import {loadSqlite} from '../compiled-packages.js';
 import {environmentError} from '../errors.js';
 import type {Connection} from './connection.js';
 import {eventTable} from './events.js';
@@ -12,6 +12,8 @@ import {rankingTables} from './rankings.js';
 import {runTable} from './run.js';
 import {shardTable} from './shards.js';
 import {stageTables} from './stages.js';
+
+const Database = loadSqlite();
 
 const migrationsFolder = fileURLToPath(new URL('../../db/migrations/', import.meta.url));
 const migrations = (): string[] =>

@@ -4,7 +4,10 @@
  * It must never be terminated from outside: that aborts the whole process if a run is under way. It ends by itself on `close`.
  */
 import {parentPort, workerData} from 'node:worker_threads';
-import {InferenceSession, Tensor} from 'onnxruntime-node';
+import type {InferenceSession} from 'onnxruntime-node';
+import {loadOnnxruntime} from '../compiled-packages.js';
+
+const onnxruntime = loadOnnxruntime();
 
 export interface InferenceThreadData {
   model: Uint8Array;
@@ -53,7 +56,7 @@ function sessionOptions({device, threads}: InferenceThreadData): InferenceSessio
 async function run(session: InferenceSession, {run, pixels, shape}: InferenceRequest & {type: 'run'}): Promise<void> {
   try {
     const begun = performance.now();
-    const results = await session.run({[session.inputNames[0] ?? '']: new Tensor('uint8', pixels, shape)});
+    const results = await session.run({[session.inputNames[0] ?? '']: new onnxruntime.Tensor('uint8', pixels, shape)});
     const seconds = (performance.now() - begun) / 1000;
     const outputs: (InferenceReply & {type: 'answer'})['outputs'] = {};
     for (const [name, {data}] of Object.entries(results)) {
@@ -68,7 +71,7 @@ async function run(session: InferenceSession, {run, pixels, shape}: InferenceReq
 
 async function open(data: InferenceThreadData): Promise<InferenceSession | null> {
   try {
-    const session = await InferenceSession.create(data.model, sessionOptions(data));
+    const session = await onnxruntime.InferenceSession.create(data.model, sessionOptions(data));
     reply({type: 'opened', inputs: session.inputMetadata, outputs: session.outputMetadata});
     return session;
   } catch (error) {

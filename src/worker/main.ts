@@ -1,15 +1,15 @@
 /** The image worker's process edge: reads its task, runs it, and ends with one last event and an exit code. */
 import {readFile} from 'node:fs/promises';
-import {createRequire} from 'node:module';
 import sharp from 'sharp';
 import {z} from 'zod';
 import {fromWire, PROTOCOL, workerTask, type Json, type WorkerTask} from '../children/protocol.js';
+import {onnxruntimePackage} from '../compiled-packages.js';
 import {openEvents, type Emit} from './events.js';
 import {describeFailure, exitCodes, WorkerFailure} from './failure.js';
 
 const PARENT_CHECK_MS = 500;
 
-const {version: onnxruntime} = z.object({version: z.string()}).parse(createRequire(import.meta.url)('onnxruntime-node/package.json'));
+const {version: onnxruntime} = z.object({version: z.string()}).parse(onnxruntimePackage());
 const runtime = `node ${process.versions.node}, sharp ${sharp.versions.sharp} with libvips ${sharp.versions.vips}, onnxruntime-node ${onnxruntime}`;
 
 async function readTask(path: string | undefined): Promise<WorkerTask> {

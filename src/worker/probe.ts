@@ -1,9 +1,9 @@
 /** The `probe` task: proves that a device works by running a network on it. Opening a session alone proves nothing: cuDNN is looked for at the first run. */
 import {readFile, readdir} from 'node:fs/promises';
-import {createRequire} from 'node:module';
 import {cpus} from 'node:os';
 import {z} from 'zod';
 import type {TaskOf, TaskResult} from '../children/protocol.js';
+import {onnxruntimePackage} from '../compiled-packages.js';
 import {WorkerFailure} from './failure.js';
 import {startInference} from './session.js';
 
@@ -18,7 +18,7 @@ const SUM_MODEL = Buffer.from(
 );
 const SHAPE = [1, 4, 4, 3];
 
-const {version} = z.object({version: z.string()}).parse(createRequire(import.meta.url)('onnxruntime-node/package.json'));
+const {version} = z.object({version: z.string()}).parse(onnxruntimePackage());
 
 /** What the driver calls the GPUs, in the order of their bus addresses; CUDA counts them so unless told otherwise. */
 async function gpuName(number: number): Promise<string | null> {

@@ -1,0 +1,5 @@
+export const root: string;
+export const isClone: boolean;
+export const setupCommand: string;
+export const venvPython: string;
+export const compiledFolder: string;
