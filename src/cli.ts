@@ -1,6 +1,7 @@
 /** Every command and flag, declared in one place; what a command does is imported only when it is called. */
 import path from 'node:path';
 import yargs, {type Argv} from 'yargs';
+import {version} from '../scripts/setup/places.mjs';
 import type {Stop} from './children/child.js';
 import {usageError} from './errors.js';
 import {stageNames} from './events.js';
@@ -163,7 +164,8 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
     .wrap(Math.min(100, process.stdout.columns || 80))
     .help()
     .alias('help', 'h')
-    .version()
+    // yargs would look for a package.json around node_modules/.bin and tell that project's.
+    .version(version)
     .exitProcess(false)
     .fail((message: string | null, error: Error | undefined) => {
       // yargs throws some of its complaints about arguments as errors of its own kind.

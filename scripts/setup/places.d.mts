@@ -1,4 +1,5 @@
 export const root: string;
+export const version: string;
 export const isClone: boolean;
 export const setupCommand: string;
 export const venvPython: string;

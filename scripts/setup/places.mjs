@@ -16,6 +16,9 @@ export const setupCommand = isClone ? 'npm run setup' : 'npx pupil setup';
 
 export const read = file => (existsSync(path.join(root, file)) ? readFileSync(path.join(root, file)) : '');
 
+const manifest = JSON.parse(read('package.json'));
+export const {version} = manifest;
+
 /** What something depends on, as one hash. */
 export const digest = (...parts) => {
   const hash = createHash('sha256');
@@ -38,8 +41,7 @@ export const python = process.env.PUPIL_PYTHON || venvPython;
  * The packages that come as machine code. Their install scripts download or compile, which fails where npm runs them and a host cannot be reached, and breaks them where npm does not:
  * so they are no dependencies of the package, and set-up installs them.
  */
-const {devDependencies} = JSON.parse(read('package.json'));
-export const compiledPackages = Object.fromEntries(['better-sqlite3', 'onnxruntime-node'].map(name => [name, devDependencies[name]]));
+export const compiledPackages = Object.fromEntries(['better-sqlite3', 'onnxruntime-node'].map(name => [name, manifest.devDependencies[name]]));
 
 /** The folder whose `node_modules` holds them. */
 export const compiledFolder = isClone ? root : keyed('node', JSON.stringify(compiledPackages), process.versions.modules);
