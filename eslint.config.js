@@ -18,6 +18,16 @@ export default tseslint.config(
     },
   },
   {
+    // An installed package has them elsewhere than npm would look.
+    files: ['src/**/*.ts'],
+    rules: {
+      '@typescript-eslint/no-restricted-imports': [
+        'error',
+        {paths: ['better-sqlite3', 'onnxruntime-node'].map(name => ({name, allowTypeImports: true, message: 'Load it by src/compiled-packages.ts.'}))},
+      ],
+    },
+  },
+  {
     // Tests look at JSON that the program printed; what it holds is what they check.
     files: ['test/**/*.ts'],
     rules: {

@@ -6,7 +6,7 @@ import {runCommandLine} from '../../src/cli.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
 import {colourTrainer, outputOf, program, pupil} from './pupil.js';
 
-const commands = ['orchestrate', 'fetch', 'status', 'rankings', 'why', 'report', 'predict', 'doctor', 'runs', 'compare'];
+const commands = ['orchestrate', 'fetch', 'status', 'rankings', 'why', 'report', 'predict', 'doctor', 'runs', 'compare', 'demo', 'setup'];
 const stop = {requested: new AbortController().signal, forced: new AbortController().signal};
 const {version} = z.object({version: z.string()}).parse(JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')));
 
