@@ -53,7 +53,7 @@ let packed: string[] = [];
 let reached = true;
 
 beforeAll(() => {
-  for (const made of [app, home, fakes]) mkdirSync(made);
+  for (const needed of [app, home, fakes]) mkdirSync(needed);
   symlinkSync(path.join(repository, 'test', 'fixtures', 'fake-npm.mjs'), path.join(fakes, 'npm'));
   cpSync(path.join(repository, 'test', 'fixtures', 'fake-python.mjs'), path.join(fakes, 'python3'));
   writeFileSync(path.join(fakes, 'nvidia-smi'), '#!/bin/sh\nexit 9\n', {mode: 0o755});

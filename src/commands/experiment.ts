@@ -3,6 +3,7 @@ import {writeFile} from 'node:fs/promises';
 import path from 'node:path';
 import type {Stop} from '../children/child.js';
 import {toWire} from '../children/protocol.js';
+import {findPython} from '../children/python-env.js';
 import {ChildError, exitCodeFor, UserError} from '../errors.js';
 import {stageNames, type Emit} from '../events.js';
 import {readExperiment, type Experiment, type ExperimentRun} from '../experiment.js';
@@ -55,6 +56,8 @@ export async function experiment(flags: ExperimentCommandFlags, stop: Stop): Pro
       } catch (error) {
         // What a user can mend in one arm, or a child did not survive in it, is no reason to wait with the others.
         if (!(error instanceof UserError || error instanceof ChildError)) throw error;
+        // Without Python all of them fail alike, and it is told once.
+        findPython(flags.python);
         failures.push({run: run.config.run, error});
         emit({type: 'run_failed', run: run.config.run, exitCode: error.exitCode, message: error.message});
       }

@@ -124,6 +124,12 @@ describe('arms and seeds', () => {
     expect(stdout.split('\n').every(line => line.length <= 80 || line.startsWith('Report: '))).toBe(true);
   });
 
+  it('end at the first where there is no Python, and say so once', async () => {
+    const {code, stderr} = await pupil(['experiment', file, '--home', path.join(folder, 'without-python')], {env: {PUPIL_PYTHON: '/nowhere/python'}});
+    expect(stderr.match(/There is no Python at .*/g)).toEqual(['There is no Python at /nowhere/python (from PUPIL_PYTHON). Give the path of an interpreter that has torch 2.11 or newer.']);
+    expect(code).toBe(4);
+  });
+
   it('with another setting run what follows from it alone', async () => {
     const home = await aCopy();
     const changed = experiment('changed', readFileSync(file, 'utf8').replace('about:', 'experiment: colours-by-k\nabout:').replace('{top_k: 4}', '{top_k: 3}'));
