@@ -116,9 +116,9 @@ export const configSchema = z.strictObject({
   student: z.strictObject({model: z.union([model, auto]).default('auto').describe("auto: the teacher's"), temperature}).prefault({}),
   pretrain: z
     .strictObject({
-      targets: z.enum(['hard', 'soft']).default('hard').describe("hard: the class a picture was chosen for, as in the paper; soft: the teacher's probabilities of the picture's P best classes"),
+      targets: z.enum(['hard', 'soft']).default('soft').describe("soft: the teacher's probabilities of the picture's best classes, 10 or P if that is more; hard: the class it was chosen for, as in the paper"),
       temperature: rate.default(1).describe('Of soft targets: above 1 evens them out'),
-      rest: z.enum(['spread', 'drop']).default('spread').describe('What soft targets do with the probability outside the P classes: spread it over the others, or drop it'),
+      rest: z.enum(['spread', 'drop']).default('spread').describe('What soft targets do with the probability outside those classes: spread it over the others, or drop it'),
       balanced: z.boolean().default(false).describe('Repeat the pictures of short classes, so that every class is seen as often (as Noisy Student does, arXiv 1911.04252)'),
       labelled_share: z.number().min(0).lt(1).default(0.375).describe('Share of each batch that is labelled pictures; the paper: 0'),
       ...step(30),

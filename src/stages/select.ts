@@ -43,7 +43,7 @@ export const select: Stage<RunContext> = {
       });
     }
     const expectation = {right: 0};
-    const packed = await packImages(context, {stage: 'select', part: 'selected', output: paths.pack('selected'), square: 'resize', kept: topP, items: chosen(context, cutoffs, expectation), of: selected, heldOut: config.test === null ? ['validation'] : ['validation', 'test']});
+    const packed = await packImages(context, {stage: 'select', part: 'selected', output: paths.pack('selected'), square: 'resize', kept: classesKept(config, classes.length), items: chosen(context, cutoffs, expectation), of: selected, heldOut: config.test === null ? ['validation'] : ['validation', 'test']});
     const leaks = store.quarantine.countOf('select', 'LEAK');
     if (packed.images === 0 && leaks > 0) throw dataError(`POOL_EMPTY: all ${plural(leaks, 'chosen image')} look like ones of the validation or the test set. Give other pictures to learn from.`);
     const learned = selected - store.atomically(() => store.rankings.excludeSetAside('select', 'LEAK'));
@@ -137,7 +137,7 @@ export function record({store}: Pick<RunContext, 'store'>, classes: readonly str
 }
 
 /**
- * The selected images shard by shard, each with the teacher's answers for its P best classes: soft targets are made of them. Adds up in
+ * The selected images shard by shard, each with the teacher's answers for its best classes: soft targets are made of them. Adds up in
  * `expectation` how many of the pairs the teacher may be expected to be right about.
  */
 async function* chosen(context: RunContext, cutoffs: Cutoffs, expectation: {right: number}): AsyncGenerator<PackItem> {
@@ -149,10 +149,9 @@ async function* chosen(context: RunContext, cutoffs: Cutoffs, expectation: {righ
     for (let row = 0; row < imagesIn(scores); row++) {
       const classes = cutoffs.classesOf(scores, row);
       if (classes.length === 0) continue;
-      const best = <Column extends Int32Array | Float32Array>(columns: readonly Column[]): number[] => columns.slice(0, cutoffs.topP).map(column => column[row]!);
-      const candidates = best(scores.classes);
-      for (const chosenClass of classes) expectation.right += probability(answers, row, candidates.indexOf(chosenClass), temperature);
-      yield packItem(store.images.byId(idAt(scores.ids, row))!, classes, {classes: candidates, logProbs: best(scores.logProbs)});
+      const best = scores.classes.map(column => column[row]!);
+      for (const chosenClass of classes) expectation.right += probability(answers, row, best.indexOf(chosenClass), temperature);
+      yield packItem(store.images.byId(idAt(scores.ids, row))!, classes, {classes: best, logProbs: scores.logProbs.map(column => column[row]!)});
     }
   }
 }

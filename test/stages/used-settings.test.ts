@@ -13,7 +13,9 @@ describe('the settings of training steps', () => {
     expect(different).toEqual([
       {key: 'epochs', values: ['40', '8']},
       {key: 'steps', values: ['1600', '1250']},
-      {key: 'targets', values: [null, 'hard']},
+      {key: 'targets', values: [null, 'soft']},
+      {key: 'temperature', values: [null, '1']},
+      {key: 'rest', values: [null, 'spread']},
       {key: 'labelled_share', values: [null, '0.375']},
       {key: 'cutout', values: ['0', '0.25']},
     ]);
@@ -26,7 +28,7 @@ describe('the settings of training steps', () => {
       const {different, alike, off} = usedSettings(configOf(keys), 32, [pretraining]);
       return [...different, ...alike].map(({key}) => key).concat(off);
     };
-    for (const key of ['temperature', 'rest', 'strength', 'mix_alpha', 'min_area']) expect(keysOf({})).not.toContain(key);
+    for (const key of ['temperature', 'rest', 'strength', 'mix_alpha', 'min_area']) expect(keysOf({pretrain: {targets: 'hard'}})).not.toContain(key);
     expect(keysOf({pretrain: {targets: 'soft', mix: 'mixup', augment: 'rand', crop: 'resized'}})).toEqual(expect.arrayContaining(['temperature', 'rest', 'strength', 'mix_alpha', 'min_area']));
   });
 
