@@ -116,12 +116,13 @@ export const configSchema = z.strictObject({
   student: z.strictObject({model: z.union([model, auto]).default('auto').describe("auto: the teacher's"), temperature}).prefault({}),
   pretrain: z
     .strictObject({
-      targets: z.enum(['hard', 'soft']).default('hard').describe("hard: the class a picture was chosen for, as in the paper; soft: the teacher's probabilities of the picture's P best classes"),
+      targets: z.enum(['hard', 'soft']).default('soft').describe("soft: the teacher's probabilities of the picture's best classes, 10 or P if that is more; hard: the class it was chosen for, as in the paper"),
       temperature: rate.default(1).describe('Of soft targets: above 1 evens them out'),
-      rest: z.enum(['spread', 'drop']).default('spread').describe('What soft targets do with the probability outside the P classes: spread it over the others, or drop it'),
+      rest: z.enum(['spread', 'drop']).default('spread').describe('What soft targets do with the probability outside those classes: spread it over the others, or drop it'),
       balanced: z.boolean().default(false).describe('Repeat the pictures of short classes, so that every class is seen as often (as Noisy Student does, arXiv 1911.04252)'),
-      labelled_share: z.number().min(0).lt(1).default(0).describe('Share of each batch that is labelled pictures; the paper: 0'),
+      labelled_share: z.number().min(0).lt(1).default(0.375).describe('Share of each batch that is labelled pictures; the paper: 0'),
       ...step(30),
+      epochs: z.union([positive, auto]).default('auto').describe('How many times all chosen pictures are gone through; auto: 30, and more where they are few, to twice the steps of teacher.epochs'),
     })
     .prefault({}),
   finetune: z
@@ -178,8 +179,8 @@ export const configSchema = z.strictObject({
     .prefault({}),
   select: z
     .strictObject({
-      top_p: positive.default(10).describe('P: classes an image is a candidate for'),
-      top_k: positive.default(1000).describe('K: images a class keeps'),
+      top_p: z.union([positive, auto]).default('auto').describe("P: classes an image is a candidate for; auto: 1 for few classes, 3 for 100, the paper's 10 from 1,000 on"),
+      top_k: z.union([positive, auto]).default('auto').describe('K: images a class keeps; auto: as many as the teacher is expected to be right about, by its calibrated probabilities'),
       min_score: z.number().max(0).nullable().default(null).describe('Natural log-probability below which an image is no candidate; null: no limit'),
     })
     .prefault({}),
@@ -260,7 +261,8 @@ export function trainingSettings(config: Config, step: 'teacher' | 'pretrain' | 
   return {
     model: name,
     stem: size <= 64 ? ('small' as const) : ('imagenet' as const),
-    epochs,
+    /** Null: see stages/pretrain-length.ts. */
+    epochs: epochs === 'auto' ? null : epochs,
     evaluations: of('evaluations'),
     /** Null: the trainer finds the largest that fits. */
     batchSize: batchSize === 'auto' ? null : batchSize,
@@ -299,4 +301,4 @@ export const plainLabels: ReturnType<typeof pseudoLabels> = {targets: 'hard', te
 export const evaluationBatch = (config: Config): number => Math.min(REFERENCE_BATCH, given(config.train.batch_size, REFERENCE_BATCH));
 
 /** Classes kept an image in the score files: enough that P up to 10 can change without scoring again. */
-export const classesKept = (config: Config, classes: number): number => Math.min(classes, Math.max(10, config.select.top_p));
+export const classesKept = (config: Config, classes: number): number => Math.min(classes, Math.max(10, given(config.select.top_p, 0)));

@@ -48,6 +48,10 @@ export interface SelectionCounts {
   readonly candidates: number;
   readonly selected: number;
   readonly shortClasses: number;
+  /** Different images among the selected pairs. */
+  readonly images: number;
+  /** Share of the selected pairs that are right if the teacher is as often right as its probabilities, calibrated on validation, say. */
+  readonly expectedPrecision: number;
 }
 
 /** What became of a stage in one orchestration. */

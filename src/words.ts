@@ -1,5 +1,5 @@
 /** Numbers as people read them. */
-import type {ScoringParts} from './events.js';
+import type {ScoringParts, SelectionCounts} from './events.js';
 
 const grouped = new Intl.NumberFormat('en-US');
 const compact = new Intl.NumberFormat('en-US', {maximumSignificantDigits: 3});
@@ -46,3 +46,7 @@ export function bytes(value: number): string {
   }
   return `${compact.format(value)} ${units[unit]}`;
 }
+
+/** Why a crowded selection teaches little, in a sentence of its own. */
+export const crowdedWords = ({classes, topP, topK, selected, images}: Pick<SelectionCounts, 'classes' | 'topP' | 'topK' | 'selected' | 'images'>): string =>
+  `P = ${topP} and K = ${count(topK)} put each chosen image in ${(selected / images).toFixed(1)} of ${classes} classes: labels that contradict each other, from which a student learns little and unlearns what its teacher knows.`;

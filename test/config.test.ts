@@ -33,7 +33,7 @@ async function yamlFile(...lines: string[]): Promise<string> {
 describe('a config', () => {
   it('is complete from the two sets of pictures alone', () => {
     expect(read({})).toEqual(configSchema.parse({labelled: '/birds/train', unlabelled: '/pool'}));
-    expect(read({})).toMatchObject({run: 'run', seed: 0, select: {top_p: 10, top_k: 1000}, labelled: {source: '/birds/train', per_class: null}, test: null});
+    expect(read({})).toMatchObject({run: 'run', seed: 0, select: {top_p: 'auto', top_k: 'auto'}, labelled: {source: '/birds/train', per_class: null}, test: null});
   });
 
   it('takes the flag over --set of the file over the preset', async () => {
@@ -113,10 +113,10 @@ describe('a wrong config', () => {
 
   it.each([
     ['0', 'select.top_k is 0; expected more than 0.'],
-    ['1.5', 'select.top_k is 1.5; expected a whole number.'],
-    ['"10"', 'select.top_k is "10"; expected a number.'],
+    ['1.5', 'select.top_k is 1.5; expected a whole number, or auto.'],
+    ['"10"', 'select.top_k is "10"; expected a number, or auto.'],
     ['-3', 'select.top_k is -3; expected more than 0.'],
-    ['null', 'select.top_k is null; expected a number.'],
+    ['null', 'select.top_k is null; expected a number, or auto.'],
   ])('is refused for K = %s', (value, message) => {
     expect(refusal({...sets, set: [`select.top_k=${value}`]})).toBe(`--set select.top_k=${value} ${message}`);
   });

@@ -113,7 +113,7 @@ describe.skipIf(!isThere)('CIFAR-100, 20 classes of 50 labels, with the rest, a 
   it('scores and selects exactly what is left', () => {
     const scored = 18_566;
     const selected = CLASSES * TOP_K - numberOf(home, 'SELECT count(*) FROM rankings WHERE selected = 0');
-    expect(done.selection).toEqual({classes: CLASSES, top_p: 10, top_k: TOP_K, scored, candidates: 10 * scored, selected, short_classes: 0});
+    expect(done.selection).toEqual({classes: CLASSES, top_p: 10, top_k: TOP_K, scored, candidates: 10 * scored, selected, short_classes: 0, images: expect.any(Number), expected_precision: expect.any(Number)});
   });
 
   it.each(['fp32', 'int8'])('scores in %s to the same bytes whatever the batch, the networks, their threads and the workers', async precision => {

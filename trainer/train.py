@@ -150,9 +150,29 @@ def train(task: TrainTask) -> dict[str, Any]:
         events.emit('checkpoint', epoch=epoch, path=str(task.checkpoint))
 
     log = tensorboard.Log(task.tensorboard if processes.is_first else None, steps_done=epoch * plan.steps + batch)
+
+    def validate(epochs_done: int) -> None:
+        """Measures the weights as they are, and keeps a copy where they are the best so far."""
+        nonlocal best_weights
+        measured.eval()
+        with autocast:
+            (accuracy,) = accuracies([measured], validation, validation_batch, processes)
+        classifier.train()
+        if not math.isfinite(accuracy.loss):
+            raise diverged(f'The validation loss became {accuracy.loss} after epoch {epochs_done}', peak_rate, task)
+        reading = {'top1': accuracy.top1, 'top5': accuracy.top5, 'loss': accuracy.loss}
+        events.emit('evaluated', epoch=epochs_done, **reading)
+        log.write(epochs_done * plan.steps, {f'validation/{name}': value for name, value in reading.items()})
+        history.append({'epoch': epochs_done, **reading})
+        if best_of(history, len(validation)) is history[-1]:
+            best_weights = {name: tensor.detach().to('cpu', copy=True) for name, tensor in measured.net.state_dict().items()}
+
     reported, images_seen = time.monotonic(), 0
     saved_at, seconds_saving = time.monotonic(), 0.0
     try:
+        if task.init is not None and not history:
+            # What it starts from is a candidate, too: a training that only takes away leaves it as it was.
+            validate(0)
         while epoch < task.epochs:
             for images, targets, whole in batches(source, plan, at_once, epoch, first=batch):
                 if processes.any(stop.requested()):
@@ -194,18 +214,7 @@ def train(task: TrainTask) -> dict[str, Any]:
             read_losses()
             trained = time.monotonic()
             if epoch + 1 in evaluated_epochs:
-                measured.eval()
-                with autocast:
-                    (accuracy,) = accuracies([measured], validation, validation_batch, processes)
-                classifier.train()
-                if not math.isfinite(accuracy.loss):
-                    raise diverged(f'The validation loss became {accuracy.loss} after epoch {epoch + 1}', peak_rate, task)
-                reading = {'top1': accuracy.top1, 'top5': accuracy.top5, 'loss': accuracy.loss}
-                events.emit('evaluated', epoch=epoch + 1, **reading)
-                log.write((epoch + 1) * plan.steps, {f'validation/{name}': value for name, value in reading.items()})
-                history.append({'epoch': epoch + 1, **reading})
-                if best_of(history, len(validation)) is history[-1]:
-                    best_weights = {name: tensor.detach().to('cpu', copy=True) for name, tensor in measured.net.state_dict().items()}
+                validate(epoch + 1)
             epoch, batch = epoch + 1, 0
 
             # Epochs of a small set take less time than a checkpoint: saving is held to about a hundredth of the time.

@@ -395,7 +395,8 @@ export const taskResults = {
   score: z.strictObject({shards: count, images: count, seconds: finite, busy: scoringParts}),
   /** `tried` layouts were measured; the one taken scored so many images a second, and the first of them so many. */
   trial: z.strictObject({layout, imagesPerSecond: finite, firstImagesPerSecond: finite, tried: count}),
-  measure: z.strictObject({images: count, top1: fraction, top5: fraction, largestDifference: finite.nullable(), top1Agreement: fraction.nullable()}),
+  /** `fittedTemperature`: what would have to divide the logits for the answers to be worth what they say. */
+  measure: z.strictObject({images: count, top1: fraction, top5: fraction, fittedTemperature: z.number().positive(), largestDifference: finite.nullable(), top1Agreement: fraction.nullable()}),
   predict: z.strictObject({images: count}),
   thumbnails: z.strictObject({images: count}),
   draw: z.strictObject({images: count}),

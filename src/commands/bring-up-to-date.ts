@@ -174,7 +174,7 @@ function measured(summary: EvaluateSummary | null): Pick<Outcome, 'results' | 'f
   return {results, flipped, calibration: Object.fromEntries(Object.entries(calibration).map(([model, {temperature, eceBefore, eceAfter}]) => [model, {temperature, eceBefore, eceAfter}]))};
 }
 
-const selectionCounts = ({classes, topP, topK, scored, candidates, selected, shortClasses}: SelectionCounts): SelectionCounts => ({
+const selectionCounts = ({classes, topP, topK, scored, candidates, selected, shortClasses, images, expectedPrecision}: SelectionCounts): SelectionCounts => ({
   classes,
   topP,
   topK,
@@ -182,4 +182,6 @@ const selectionCounts = ({classes, topP, topK, scored, candidates, selected, sho
   candidates,
   selected,
   shortClasses,
+  images,
+  expectedPrecision,
 });

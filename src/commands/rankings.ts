@@ -2,6 +2,7 @@
 import {closest} from 'fastest-levenshtein';
 import {dataError, usageError} from '../errors.js';
 import {table} from '../report/table.js';
+import {recordedSelection} from '../stages/select.js';
 import type {ClassSummary, RankingRow} from '../store/rankings.js';
 import {count} from '../words.js';
 import {openRun, tellOtherRounds, type OpenRun, type RunFlags} from './find-run.js';
@@ -36,11 +37,13 @@ const csvCell = (value: string | number): string => (/[",\n\r]/.test(String(valu
 const csv = (rows: readonly (readonly (string | number)[])[]): string => rows.map(row => `${row.map(csvCell).join(',')}\n`).join('');
 const score = (value: number | null): string => (value === null ? '' : value.toFixed(5));
 
-function allClasses({paths, config}: OpenRun, summaries: readonly ClassSummary[], flags: RankingsFlags): string {
-  const classes = summaries.map(summary => ({...summary, short: summary.selected < config.select.top_k}));
+function allClasses({paths, store}: OpenRun, summaries: readonly ClassSummary[], flags: RankingsFlags): string {
+  // A selection that is being made anew has lost its record; the fullest class tells K then.
+  const topK = recordedSelection(store)?.topK ?? Math.max(...summaries.map(({selected}) => selected));
+  const classes = summaries.map(summary => ({...summary, short: summary.selected < topK}));
   if (flags.json) return `${JSON.stringify({run: paths.run, classes})}\n`;
   if (flags.csv) return csv([['class', 'candidates', 'selected', 'cutoff', 'short'], ...classes.map(row => [row.class, row.candidates, row.selected, row.cutoff ?? '', row.short ? 1 : 0])]);
-  const rows = classes.map(row => [row.class, count(row.candidates), count(row.selected), score(row.cutoff), row.short ? `short of K = ${count(config.select.top_k)}` : '']);
+  const rows = classes.map(row => [row.class, count(row.candidates), count(row.selected), score(row.cutoff), row.short ? `short of K = ${count(topK)}` : '']);
   return `${table(['class', 'candidates', 'selected', 'cut-off', ''], rows, {align: ['left', 'right', 'right', 'right']})}\n`;
 }
 

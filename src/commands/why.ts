@@ -4,8 +4,10 @@ import {usageError} from '../errors.js';
 import {readScores} from '../images/score-file.js';
 import {toPrintable} from '../images/printable-path.js';
 import {rowOf} from '../ranking/image-ids.js';
+import {fittingTopP} from '../ranking/selection-size.js';
 import {table} from '../report/table.js';
 import {shardFile} from '../stages/score.js';
+import {recordedSelection} from '../stages/select.js';
 import {count} from '../words.js';
 import {openRun, tellOtherRounds, type OpenRun, type RunFlags} from './find-run.js';
 
@@ -69,7 +71,7 @@ async function verdicts({store, config, paths}: OpenRun, id: string): Promise<Cl
   const shard = image?.pool ? store.shards.containing(image.key) : null;
   if (shard === null || shard.rows === null || shard.rows === 0) return [];
   const names = store.images.classes();
-  const topP = Math.min(config.select.top_p, names.length);
+  const topP = recordedSelection(store)?.topP ?? (config.select.top_p === 'auto' ? fittingTopP(names.length) : Math.min(config.select.top_p, names.length));
   const scores = await readScores(shardFile({paths}, shard.number), topP);
   const row = rowOf(scores.ids, id);
   if (row < 0) return [];
@@ -88,7 +90,7 @@ async function verdicts({store, config, paths}: OpenRun, id: string): Promise<Cl
           ? `selected: rank ${ranked.rank} of the ${count(cutoffs.get(name)!.selected)} kept`
           : ranked
             ? `not selected: ${aside}`
-            : `not selected: below the cut-off of the ${count(config.select.top_k)} best`;
+            : `not selected: below the cut-off of the ${count(cutoffs.get(name)?.selected ?? 0)} best`;
     return {class: name, position: index + 1, score: scores.logProbs[index]![row]!, rank: ranked?.rank ?? null, cutoff, selected, reason};
   });
 }

@@ -1,5 +1,6 @@
 /** The report's section on the selection: its counts, and for each class how many images, down to which score, and what they look like. */
-import {count, plural} from '../words.js';
+import {isCrowded} from '../ranking/selection-size.js';
+import {count, crowdedWords, percent, plural} from '../words.js';
 import {html, verbatim, type Markup} from './markup.js';
 import type {ReportClass, ReportData} from './report-data.js';
 
@@ -9,13 +10,16 @@ const GROUP = 50;
 const NAMES_SHOWN = 8;
 
 /** The section `Selection` of the page. */
-export function selectionSection({selection: {topP, topK, scored, candidates, selected}, classes}: ReportData): Markup {
+export function selectionSection({selection, classes}: ReportData): Markup {
+  const {topP, topK, scored, candidates, selected, expectedPrecision} = selection;
   const groups = Array.from({length: Math.ceil(classes.length / GROUP)}, (_, group) => classes.slice(group * GROUP, (group + 1) * GROUP));
   return html`<section id="selection">
 <h2>Selection</h2>
 <p>The teacher scored ${plural(scored, 'unlabelled image')}. Each was a candidate for its <em>P</em>&nbsp;=&nbsp;${topP} best classes,
 and each class kept its <em>K</em>&nbsp;=&nbsp;${count(topK)} best candidates:
-<strong>${count(selected)}</strong> of ${count(candidates)} (class, image) pairs, on which the student was pre-trained.</p>
+<strong>${count(selected)}</strong> of ${count(candidates)} (class, image) pairs, on which the student was pre-trained.
+By what the teacher’s probabilities are worth on validation, about ${percent(expectedPrecision)} of them are right.</p>
+${isCrowded(selection) ? html`<p class="caution">${crowdedWords(selection)}</p>` : null}
 ${cutoffNote(classes)}
 ${shortNote(classes, topK)}
 ${groups.length > 1 ? [findClass(classes, topK), groups.map((group, position) => foldedGroup(group, position, topK))] : classTable(classes, topK)}

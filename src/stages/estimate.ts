@@ -4,7 +4,9 @@ import {classesKept, type Config, evaluationBatch, trainingSettings} from '../co
 import type {StageName} from '../events.js';
 import {openSource} from '../images/source.js';
 import {runTrainer, type RunContext} from './context.js';
+import {fittingTopK, fittingTopP} from '../ranking/selection-size.js';
 import {VALIDATION_AT_LEAST} from './prepare.js';
+import {pretrainingEpochs} from './pretrain-length.js';
 import {REST, type RunSource} from './sources.js';
 import type {TrainingStep} from './train.js';
 
@@ -59,10 +61,11 @@ export function estimate(context: RunContext, counts: Counts, speeds: {readonly 
   const {config, size, resize} = context;
   const pixels = (images: number, side: number) => images * side * side * 3;
   const kept = classesKept(config, counts.classes);
-  const selected = Math.min(counts.classes * config.select.top_k, counts.pool * Math.min(config.select.top_p, counts.classes));
+  const selected = selectedPairs(config, counts);
   const batch = evaluationBatch(config);
   const training = (step: TrainingStep, images: number): Estimate => {
-    const {epochs, batchSize} = trainingSettings(config, step, size);
+    const {batchSize, ...settings} = trainingSettings(config, step, size);
+    const epochs = settings.epochs ?? pretrainingEpochs(config, {samples: images, labelled: counts.train, size});
     const speed = speeds === null ? null : step === 'teacher' ? speeds.teacher : speeds.student;
     const pictures = batchSize ?? batch;
     // Labelled pictures take the place of others in a batch, so that an epoch of these is more steps.
@@ -87,6 +90,15 @@ export function estimate(context: RunContext, counts: Counts, speeds: {readonly 
     evaluate: {...looking(baseline + 3 * counts.test), steps: baseline === 0 ? null : baseline / batch, seconds: speeds && baseline / speeds.student.trainImagesPerSecond + scoring(3 * counts.test, speeds.student)!},
     report: looking(0),
   };
+}
+
+/** A teacher that is right about so many of the pool, where its answers will decide K. */
+const ASSUMED_RIGHT = 0.5;
+
+function selectedPairs({select: {top_p: givenP, top_k: givenK}}: Config, {classes, pool}: Counts): number {
+  const topP = givenP === 'auto' ? fittingTopP(classes) : Math.min(givenP, classes);
+  const topK = givenK === 'auto' ? fittingTopK(ASSUMED_RIGHT * pool, classes) : givenK;
+  return Math.min(classes * topK, pool * topP);
 }
 
 /**

@@ -6,6 +6,7 @@ import {evaluationBatch} from '../config.js';
 import type {Accuracy, Calibration, Results} from '../events.js';
 import {publishFile} from '../publish.js';
 import type {Stage, StageResult} from '../pipeline/stage.js';
+import {verdict} from '../report/verdict.js';
 import {percent} from '../words.js';
 import {runTrainer, type RunContext} from './context.js';
 import {measureOnnx, type Exported} from './onnx.js';
@@ -82,6 +83,10 @@ export const evaluate: Stage<RunContext> = {
       steps: baseline?.steps ?? null,
       baselineEpoch: baseline?.epoch ?? null,
     };
+    if (results.student && results.teacher && results.student.top1 < results.teacher.top1) {
+      const {sentence} = verdict({results, set, evaluatedImages: summary.images});
+      emit({type: 'warning', stage: 'evaluate', message: `${sentence} What its teacher knows is in ${paths.model('teacher', '.')}.`});
+    }
     const file = paths.model('.', 'results.json');
     const contents = `${JSON.stringify({...summary, classes: store.images.classes().length, seed: config.seed}, null, 2)}\n`;
     await publishFile(file, temporary => writeFile(temporary, contents));

@@ -9,9 +9,12 @@ import {calibrationWords, exportOnnx, measureOnnx} from './onnx.js';
 import {chooseScoringForm, scoringWords} from './scoring-form.js';
 import {readyMadeOnnx} from './teacher.js';
 
+/** What later stages read of this one's summary. */
+export type ExportSummary = Pick<TaskResult<'measure'>, 'fittedTemperature'>;
+
 export const exportTeacher: Stage<RunContext> = {
   name: 'export',
-  version: 3,
+  version: 4,
   reads: ['prepare.validation', 'prepare.pool', 'prepare.classes', 'teacher.model'],
   ingredients({config, store, size, resize}) {
     return {
@@ -33,6 +36,7 @@ export const exportTeacher: Stage<RunContext> = {
       outputs: [
         {name: 'onnx', files: [scoring.model]},
         ...(scoring.model === exact ? [] : [{name: 'exact', files: [exact]}]),
+        {name: 'calibration', digest: String(exported.fittedTemperature)},
       ],
       summary: {...exported, scoring: {precision, decode, measured}},
       headline: `${headline}${scoringWords(scoring)}`,

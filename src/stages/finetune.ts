@@ -8,7 +8,7 @@ import {train, trainingIngredients} from './train.js';
 
 export const finetune: Stage<RunContext> = {
   name: 'finetune',
-  version: 1,
+  version: 2,
   reads: ['pretrain.model', 'prepare.train', 'prepare.validation'],
   ingredients: context => ({...trainingIngredients(context, 'finetune'), 'classes kept': String(classesKept(context.config, context.store.images.classes().length)), 'student.temperature': String(context.config.student.temperature)}),
 
@@ -23,6 +23,9 @@ export const finetune: Stage<RunContext> = {
       init: paths.model('pretrained', 'model.safetensors'),
       inputs: [ingredients['pretrain.model']!, ingredients['prepare.train']!, ingredients['prepare.validation']!],
     });
+    if (result.bestEpoch === 0) {
+      context.emit({type: 'warning', stage: 'finetune', message: 'Fine-tuning did not help: on validation the pre-trained student was the better one, so it was kept as it was. A lower finetune.learning_rate may do.'});
+    }
     const {calibration, ...parity} = await exportOnnx(context, {stage: 'finetune', folder: 'student', temperature: context.config.student.temperature});
     return {
       outputs: [

@@ -2,16 +2,20 @@
 import type {Stage, StageResult} from '../pipeline/stage.js';
 import {percent} from '../words.js';
 import type {RunContext} from './context.js';
+import {pretrainingEpochs} from './pretrain-length.js';
+import {recordedSelection} from './select.js';
 import {train, trainingIngredients} from './train.js';
 
 export const pretrain: Stage<RunContext> = {
   name: 'pretrain',
-  version: 2,
+  version: 3,
   // The labelled set too, which may have a share in each batch.
   reads: ['select.selected', 'prepare.train', 'prepare.validation'],
   ingredients: context => trainingIngredients(context, 'pretrain'),
 
   async run(context, ingredients): Promise<StageResult> {
+    const {config, store, size} = context;
+    const labelled = store.images.splitCounts('train', store.images.classes().length).reduce((sum, images) => sum + images, 0);
     const result = await train(context, {
       stage: 'pretrain',
       part: '',
@@ -20,6 +24,7 @@ export const pretrain: Stage<RunContext> = {
       trainPack: 'selected',
       pseudo: true,
       init: null,
+      epochs: pretrainingEpochs(config, {samples: recordedSelection(store)!.selected, labelled, size}),
       inputs: [ingredients['select.selected']!, ingredients['prepare.train']!, ingredients['prepare.validation']!],
     });
     return {

@@ -3,20 +3,24 @@ import {createHash} from 'node:crypto';
 import {dataError, gateError} from '../errors.js';
 import {readAllScores} from '../images/score-reader.js';
 import type {Stage, StageResult} from '../pipeline/stage.js';
-import {idAt} from '../ranking/image-ids.js';
+import {probability, type KeptAnswers} from '../ranking/calibration.js';
+import {idAt, ID_WORDS} from '../ranking/image-ids.js';
 import {Cutoffs, Selection, type ScoredImages} from '../ranking/select.js';
+import {fittingTopK, fittingTopP, isCrowded} from '../ranking/selection-size.js';
 import type {SelectionCounts} from '../events.js';
 import type {PackItem} from '../children/protocol.js';
-import {count, plural} from '../words.js';
+import {classesKept} from '../config.js';
+import {count, crowdedWords, percent, plural} from '../words.js';
 import type {RunContext} from './context.js';
+import type {ExportSummary} from './export.js';
 import {packFiles, packImages, packItem} from './pack-images.js';
 import {shardFile} from './score.js';
 
 export const select: Stage<RunContext> = {
   name: 'select',
-  version: 4,
-  // The held-out sets for what nothing that is learned from may look like.
-  reads: ['score.scores', 'prepare.classes', 'prepare.validation', 'prepare.test'],
+  version: 5,
+  // The held-out sets for what nothing that is learned from may look like; the calibration for what the teacher's answers are worth.
+  reads: ['score.scores', 'export.calibration', 'prepare.classes', 'prepare.validation', 'prepare.test'],
   ingredients({config, size, resize}) {
     const {top_p: topP, top_k: topK, min_score: minScore} = config.select;
     return {'select.top_p': String(topP), 'select.top_k': String(topK), 'select.min_score': String(minScore), 'image.size': `${size} of ${resize}`};
@@ -25,36 +29,72 @@ export const select: Stage<RunContext> = {
   async run(context): Promise<StageResult> {
     const {config, store, paths, emit} = context;
     const classes = store.images.classes();
-    const topP = Math.min(config.select.top_p, classes.length);
-    const {top_k: topK} = config.select;
-    if (topP < config.select.top_p) emit({type: 'note', stage: 'select', message: `P is ${topP}: there are only so many classes`});
+    const topP = config.select.top_p === 'auto' ? fittingTopP(classes.length) : Math.min(config.select.top_p, classes.length);
+    const topK = config.select.top_k === 'auto' ? await expectedTopK(context, classes.length) : config.select.top_k;
+    if (config.select.top_p !== 'auto' && topP < config.select.top_p) emit({type: 'note', stage: 'select', message: `P is ${topP}: there are only so many classes`});
     store.quarantine.forget('select');
     const {scored, candidates, selected, short, cutoffs, digest} = record(context, classes, topK, await rank(context, classes.length, topP, topK));
-    if (short.length > 0) {
+    // Where K is as many as the teacher is right about, some classes have fewer: that is what was to be expected.
+    if (short.length > 0 && config.select.top_k !== 'auto') {
       emit({
         type: 'warning',
         stage: 'select',
         message: `${plural(short.length, 'class', 'classes')} of ${classes.length} ${short.length === 1 ? 'has' : 'have'} fewer than K = ${count(topK)} candidates and kept all: ${short.slice(0, 5).join(', ')}${short.length > 5 ? ', ...' : ''}. Lower select.top_k, or add pictures.`,
       });
     }
-    const packed = await packImages(context, {stage: 'select', part: 'selected', output: paths.pack('selected'), square: 'resize', kept: topP, items: chosen(context, cutoffs), of: selected, heldOut: config.test === null ? ['validation'] : ['validation', 'test']});
+    const expectation = {right: 0};
+    const packed = await packImages(context, {stage: 'select', part: 'selected', output: paths.pack('selected'), square: 'resize', kept: classesKept(config, classes.length), items: chosen(context, cutoffs, expectation), of: selected, heldOut: config.test === null ? ['validation'] : ['validation', 'test']});
     const leaks = store.quarantine.countOf('select', 'LEAK');
     if (packed.images === 0 && leaks > 0) throw dataError(`POOL_EMPTY: all ${plural(leaks, 'chosen image')} look like ones of the validation or the test set. Give other pictures to learn from.`);
     const learned = selected - store.atomically(() => store.rankings.excludeSetAside('select', 'LEAK'));
     if (leaks > 0) {
       emit({type: 'warning', stage: 'select', message: `${plural(leaks, 'chosen image')} ${leaks === 1 ? 'looks' : 'look'} like one of the validation or the test set; ${leaks === 1 ? 'it was' : 'each was'} kept out of training (LEAK). See pupil status.`});
     }
-    const counts: SelectionCounts = {classes: classes.length, topP, topK, scored, candidates, selected: learned, shortClasses: short.length};
+    const counts: SelectionCounts = {
+      classes: classes.length,
+      topP,
+      topK,
+      scored,
+      candidates,
+      selected: learned,
+      shortClasses: short.length,
+      images: packed.images,
+      expectedPrecision: selected === 0 ? 0 : expectation.right / selected,
+    };
+    if (isCrowded(counts)) {
+      const fitting = `P = ${fittingTopP(classes.length)} and K = ${count(await expectedTopK(context, classes.length))}`;
+      emit({type: 'warning', stage: 'select', message: `${crowdedWords(counts)} Leave select.top_p and select.top_k out, which comes to ${fitting} here, or lower them.`});
+    }
     return {
       outputs: [
         {name: 'selected', files: await packFiles(paths.pack('selected'))},
         {name: 'ranking', digest},
       ],
-      summary: {...counts, images: packed.images},
-      headline: `${count(learned)} (class, image) pairs of ${count(packed.images)} images for ${plural(classes.length, 'class', 'classes')} (P=${topP}, K=${count(topK)})`,
+      summary: counts,
+      headline: `${count(learned)} (class, image) pairs of ${count(packed.images)} images for ${plural(classes.length, 'class', 'classes')} (P=${topP}, K=${count(topK)}); about ${percent(counts.expectedPrecision)} of them right, by what the teacher's probabilities are worth on validation`,
     };
   },
 };
+
+/** What was selected when the stage last finished; null before that. */
+export const recordedSelection = ({stages}: RunContext['store']): SelectionCounts | null => (stages.read('select')?.summary ?? null) as SelectionCounts | null;
+
+/** The K that suits these classes, this pool, and what the teacher's answers to it are worth. */
+async function expectedTopK(context: RunContext, classes: number): Promise<number> {
+  const temperature = calibrationOf(context);
+  let expectedRight = 0;
+  for await (const scores of scoresOf(context, classesKept(context.config, classes))) {
+    const answers = answersOf(scores, classes);
+    for (let row = 0; row < imagesIn(scores); row++) expectedRight += probability(answers, row, 0, temperature);
+  }
+  return fittingTopK(expectedRight, classes);
+}
+
+// Written by the export stage in this shape.
+const calibrationOf = ({store}: RunContext): number => (store.stages.read('export')?.summary as ExportSummary).fittedTemperature;
+
+const imagesIn = ({ids}: ScoredImages): number => ids.length / ID_WORDS;
+const answersOf = ({logProbs}: ScoredImages, classes: number): KeptAnswers => ({kept: logProbs.length, classes, logProb: (image, position) => logProbs[position]![image]!});
 
 async function rank(context: RunContext, classes: number, topP: number, topK: number): Promise<Selection> {
   const selection = new Selection(classes, topP, topK, context.config.select.min_score ?? -Infinity);
@@ -96,16 +136,22 @@ export function record({store}: Pick<RunContext, 'store'>, classes: readonly str
   return {scored: selection.images, candidates, selected, short, cutoffs, digest: hash.digest('hex')};
 }
 
-/** The selected images shard by shard, each with the teacher's answers for its P best classes: soft targets are made of them. */
-async function* chosen(context: RunContext, cutoffs: Cutoffs): AsyncGenerator<PackItem> {
-  const {store} = context;
-  for await (const scores of scoresOf(context, cutoffs.topP)) {
-    const images = scores.logProbs[0]!.length;
-    for (let row = 0; row < images; row++) {
+/**
+ * The selected images shard by shard, each with the teacher's answers for its best classes: soft targets are made of them. Adds up in
+ * `expectation` how many of the pairs the teacher may be expected to be right about.
+ */
+async function* chosen(context: RunContext, cutoffs: Cutoffs, expectation: {right: number}): AsyncGenerator<PackItem> {
+  const {config, store} = context;
+  const classCount = store.images.classes().length;
+  const temperature = calibrationOf(context);
+  for await (const scores of scoresOf(context, classesKept(config, classCount))) {
+    const answers = answersOf(scores, classCount);
+    for (let row = 0; row < imagesIn(scores); row++) {
       const classes = cutoffs.classesOf(scores, row);
       if (classes.length === 0) continue;
-      const of = (columns: readonly (Int32Array | Float32Array)[]): number[] => columns.map(column => column[row]!);
-      yield packItem(store.images.byId(idAt(scores.ids, row))!, classes, {classes: of(scores.classes), logProbs: of(scores.logProbs)});
+      const best = scores.classes.map(column => column[row]!);
+      for (const chosenClass of classes) expectation.right += probability(answers, row, best.indexOf(chosenClass), temperature);
+      yield packItem(store.images.byId(idAt(scores.ids, row))!, classes, {classes: best, logProbs: scores.logProbs.map(column => column[row]!)});
     }
   }
 }

@@ -13,7 +13,9 @@ export type TrainingStep = 'teacher' | 'pretrain' | 'finetune';
 /** The settings of a training step, as ingredients under the names of the config keys. */
 export function trainingIngredients({config, size, resize}: RunContext, step: TrainingStep): Ingredients {
   const {augment, ...settings} = trainingSettings(config, step, size);
-  const named = Object.entries({...settings, ...augment, ...(step === 'pretrain' && pseudoLabels(config))}).map(([key, value]): [string, string] => [key.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`), String(value)]);
+  // Where they are left to pupil, the teacher's decide them: see pretrain-length.ts.
+  const epochs = settings.epochs ?? `auto, of ${config.teacher.epochs} for the teacher`;
+  const named = Object.entries({...settings, epochs, ...augment, ...(step === 'pretrain' && pseudoLabels(config))}).map(([key, value]): [string, string] => [key.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`), String(value)]);
   return {...Object.fromEntries(named), seed: String(config.seed), 'image.size': `${size} of ${resize}`};
 }
 
@@ -38,7 +40,7 @@ export interface Training {
   readonly pseudo?: true;
   /** Weights to start from; null: from scratch. */
   readonly init: string | null;
-  /** Instead of the step's own. */
+  /** Instead of the step's own, which pre-training may leave open. */
   readonly epochs?: number;
   /** Instead of one that the trainer would find. */
   readonly batchSize?: number;
@@ -47,19 +49,21 @@ export interface Training {
 }
 
 /** Raise it when the trainer would make other weights of the same settings and data: what an earlier one left is then not gone on from. */
-const TRAINING_VERSION = 1;
+const TRAINING_VERSION = 2;
 
 /** What decides the weights that a training ends with, and the hash of it. */
-function settingsOf(context: RunContext, {step, pseudo, epochs, batchSize, inputs}: Training) {
+function settingsOf(context: RunContext, {step, pseudo, batchSize, inputs, ...training}: Training) {
   const {config, device, size} = context;
   const {model, stem, ...numbers} = trainingSettings(config, step, size);
+  const epochs = training.epochs ?? numbers.epochs;
+  if (epochs === null) throw new Error(`${step} was started without a number of epochs.`);
   const labels = pseudo ? pseudoLabels(config) : plainLabels;
   const settings = {
     seed: config.seed,
     architecture: architectureOf(context, {model, stem}),
     ...numbers,
     ...labels,
-    ...(epochs !== undefined && {epochs}),
+    epochs,
     ...(batchSize !== undefined && numbers.batchSize === null && {batchSize, learningRate: scaledRate(numbers.learningRate, batchSize)}),
   };
   // Of settings and data, not of paths: a run that is copied under another name takes its checkpoints with it.

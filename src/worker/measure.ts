@@ -2,6 +2,7 @@
 import {readFile} from 'node:fs/promises';
 import type {TaskOf, TaskResult} from '../children/protocol.js';
 import {openPack} from '../images/pack.js';
+import {fittedTemperature} from '../ranking/calibration.js';
 import {trackProgress, type Emit} from './events.js';
 import {WorkerFailure} from './failure.js';
 import {matchClasses, openSession} from './session.js';
@@ -95,9 +96,11 @@ export async function measure(task: TaskOf<'measure'>, signal: AbortSignal, emit
 
       checkAnswers(answers, {images: pack.images, kept, isCompared: task.reference !== null});
       let [top1, top5] = [0, 0];
+      const positions = new Int32Array(pack.images);
       for (let sample = 0; sample < pack.samples; sample++) {
         const [image = 0, label] = pack.samplePairs.subarray(2 * sample, 2 * sample + 2);
         const position = answers.classes.subarray(image * kept, (image + 1) * kept).findIndex(found => classIndex[found] === label);
+        positions[image] = position;
         if (position === 0) top1++;
         if (position >= 0 && position < 5) top5++;
       }
@@ -110,6 +113,7 @@ export async function measure(task: TaskOf<'measure'>, signal: AbortSignal, emit
         images: pack.images,
         top1: share(top1),
         top5: share(top5),
+        fittedTemperature: fittedTemperature({kept, classes: classes.length, logProb: (image, position) => answers.logProbs[image * kept + position] ?? NaN}, positions),
         largestDifference: parity?.largestDifference ?? null,
         top1Agreement: parity?.top1Agreement ?? null,
       };

@@ -76,7 +76,7 @@ describe('a run from pictures to report', () => {
     expect(Object.keys(done.stages)).toEqual([...stageNames]);
     const perfect = {top1: 1, top5: 1};
     expect(done.results).toEqual({teacher: perfect, supervised: perfect, student_pretrained: perfect, student: perfect});
-    expect(done.selection).toEqual({classes: 3, top_p: 2, top_k: 5, scored: POOL, candidates: 2 * POOL, selected: 15, short_classes: 0});
+    expect(done.selection).toEqual({classes: 3, top_p: 2, top_k: 5, scored: POOL, candidates: 2 * POOL, selected: 15, short_classes: 0, images: expect.any(Number), expected_precision: expect.any(Number)});
   });
 
   it('tells scripts every event as a line of JSON, first that it started', () => {
@@ -136,6 +136,27 @@ describe('a second orchestrate', () => {
     expect(ran).toEqual({prepare: 'fresh', teacher: 'fresh', export: 'fresh', score: 'fresh', select: 'ran', pretrain: 'ran', finetune: 'ran', evaluate: 'ran', report: 'ran'});
     expect(rankingRows(home)).toHaveLength(21);
     expect(rankingRows(home)).toEqual(expect.arrayContaining(rankingRows(finished)));
+  });
+
+  it('with no P and K of its own selects one class a picture, and as many pictures as the teacher is expected to be right about', async () => {
+    const home = await aCopy();
+    const {stdout, stderr} = await pupil(['orchestrate', data.config, '--home', home, '--json', '--set', 'select.top_p=auto', '--set', 'select.top_k=auto', '--until', 'select']);
+    const {selection} = doneOf(stdout);
+    // The teacher is right about all 60, and nearly sure.
+    expect(selection).toMatchObject({top_p: 1, scored: POOL, candidates: POOL});
+    expect(selection!['top_k']).toBeGreaterThan(POOL / 3 / 2);
+    expect(selection!['top_k']).toBeLessThanOrEqual(POOL / 3);
+    expect(selection!['expected_precision']).toBeGreaterThan(0.5);
+    expect(stdout + stderr).not.toContain('labels that contradict each other');
+  });
+
+  it('warns loudly, before the student trains, of a P and K that give every picture every label', async () => {
+    const home = await aCopy();
+    const {stdout} = await pupil(['orchestrate', data.config, '--home', home, '--json', '--set', 'select.top_p=10', '--set', 'select.top_k=1000', '--until', 'select']);
+    const warnings = stdout.trimEnd().split('\n').map(line => JSON.parse(line) as {type: string; message?: string}).flatMap(({type, message}) => (type === 'warning' ? [message] : []));
+    expect(warnings).toContainEqual(
+      expect.stringMatching(/^P = 3 and K = 1,000 put each chosen image in 3\.0 of 3 classes: labels that contradict .* Leave select\.top_p and select\.top_k out, which comes to P = 1 and K = \d+ here, or lower them\.$/),
+    );
   });
 
   it('with another shard size scores anew, comes to the same ranking, and leaves no score file of the old cut', async () => {

@@ -48,7 +48,7 @@ const sample = (changes: Partial<ReportData> = {}): ReportData => ({
   evaluatedImages: 10_000,
   steps: {student: 15_640, supervised: 15_660},
   counts: {classes: 2, train: 5000, validation: 5000, test: 10_000, pool: 40_000, leaks: 3},
-  selection: {classes: 2, topP: 10, topK: 200, scored: 40_000, candidates: 10_242, selected: 343, shortClasses: 1},
+  selection: {classes: 2, topP: 10, topK: 200, scored: 40_000, candidates: 10_242, selected: 343, shortClasses: 1, images: 340, expectedPrecision: 0.54},
   stages: [
     {name: 'teacher', status: 'done', seconds: 60, headline: '39.9 % top-1 on validation', imagesPerSecond: 3510},
     {name: 'export', status: 'skipped', seconds: 15, headline: '', imagesPerSecond: null},

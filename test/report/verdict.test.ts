@@ -5,15 +5,15 @@ import {verdict} from '../../src/report/verdict.js';
 
 const top1 = (value: number): Accuracy => ({top1: value, top5: Math.min(1, value + 0.3)});
 
-type Evaluated = {readonly set?: 'test' | 'validation'; readonly images?: number};
+type Evaluated = {readonly set?: 'test' | 'validation'; readonly images?: number; readonly pretrained?: number | null};
 
-const judge = (student: number | null, teacher: number | null, supervised: number | null, {set = 'test', images = 10_000}: Evaluated = {}) =>
+const judge = (student: number | null, teacher: number | null, supervised: number | null, {set = 'test', images = 10_000, pretrained = null}: Evaluated = {}) =>
   verdict({
     results: {
       student: student === null ? null : top1(student),
       teacher: teacher === null ? null : top1(teacher),
       supervised: supervised === null ? null : top1(supervised),
-      studentPretrained: null,
+      studentPretrained: pretrained === null ? null : top1(pretrained),
     },
     set,
     evaluatedImages: images,
@@ -28,8 +28,8 @@ describe('the verdict', () => {
   });
 
   it('says so when the student is worse', () => {
-    expect(judge(0.44, 0.446, 0.479).sentence).toBe(
-      'The student gets 44.0 % of the test images right: 0.6 points below its teacher and 3.9 points below the equal-step supervised baseline.',
+    expect(judge(0.44, 0.466, 0.479).sentence).toBe(
+      'The student gets 44.0 % of the test images right: 2.6 points below its teacher and 3.9 points below the equal-step supervised baseline.',
     );
   });
 
@@ -51,8 +51,18 @@ describe('the verdict', () => {
     expect(caveats).toEqual([expect.stringContaining('flatters')]);
   });
 
-  it('warns of a gap that so few images cannot tell from chance', () => {
-    expect(judge(0.41, 0.4, 0.35, {images: 1000}).caveats).toEqual(['From 1,000 images, a gap of less than 4.3 points may be chance.']);
+  it('claims no gain and no loss that so few images cannot tell from chance', () => {
+    expect(judge(0.41, 0.4, 0.35, {images: 1000}).sentence).toBe(
+      'The student gets 41.0 % of the test images right: not told apart from its teacher (+1.0 points, 95 % interval -3.3 to +5.3), but 6.0 points above the equal-step supervised baseline.',
+    );
+    expect(judge(0.39, 0.4, null, {images: 1000}).sentence).toContain(': not told apart from its teacher (-1.0 points, 95 % interval -5.3 to +3.3).');
+  });
+
+  it('says so when fine-tuning took something away, or gave nothing', () => {
+    const caveat = 'Fine-tuning did not help: before it the student got 43.0 % right. Lower finetune.learning_rate or finetune.epochs.';
+    expect(judge(0.41, 0.35, 0.35, {pretrained: 0.43}).caveats).toEqual([caveat]);
+    expect(judge(0.43, 0.35, 0.35, {pretrained: 0.43}).caveats).toEqual([caveat]);
+    expect(judge(0.44, 0.35, 0.35, {pretrained: 0.43}).caveats).toEqual([]);
   });
 
   it('stays true when the teacher or the student was not evaluated', () => {

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import AUGMENT, CLASSES, ROOT, draw, wait_for, wait_until, write_pack
 from safetensors import safe_open
 
@@ -160,6 +161,23 @@ def test_fine_tuning_starts_from_the_weights_and_normalisation_it_is_given(train
     with safe_open(train_task['output'], 'pt') as before, safe_open(tuned['output'], 'pt') as after:
         assert after.metadata() == before.metadata()
         assert np.allclose(after.get_tensor('fc.weight'), before.get_tensor('fc.weight'), atol=1e-6)
+
+
+def test_fine_tuning_that_only_harms_leaves_the_weights_that_it_started_from(train_task, emitted, tmp_path):
+    first = train(parse_task(train_task))
+    images, samples = draw(80, 32, seed=9)
+    wrong = write_pack(tmp_path / 'wrong', images, [(row, (label + 1) % 4) for row, label in samples])
+    tuned = {
+        **train_task,
+        'init': train_task['output'],
+        'train_pack': str(wrong),
+        'checkpoint': str(tmp_path / 'tuned' / 'checkpoint.pt'),
+        'output': str(tmp_path / 'tuned' / 'model.safetensors'),
+    }
+    result = train(parse_task(tuned))
+    assert (result['best_epoch'], result['top1']) == (0, first['top1'])
+    with safe_open(train_task['output'], 'pt') as before, safe_open(tuned['output'], 'pt') as after:
+        assert all(torch.equal(before.get_tensor(name), after.get_tensor(name)) for name in before.keys())
 
 
 def test_refuses_weights_of_another_network_or_for_other_classes(train_task, emitted):

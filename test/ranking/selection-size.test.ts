@@ -1,0 +1,48 @@
+import {describe, expect, it} from 'vitest';
+import {fittingTopK, fittingTopP, isCrowded} from '../../src/ranking/selection-size.js';
+
+describe('the P that fits', () => {
+  it.each([
+    [2, 1],
+    [3, 1],
+    [10, 1],
+    [20, 1],
+    [100, 3],
+    [200, 4],
+    [1000, 10],
+    [21_000, 10],
+  ])('for %i classes is %i', (classes, topP) => {
+    expect(fittingTopP(classes)).toBe(topP);
+  });
+});
+
+describe('the K that fits', () => {
+  it('is what the teacher is expected to be right about, for the mean class', () => {
+    expect(fittingTopK(16_000, 100)).toBe(160);
+  });
+
+  it("is at least 1, and never more than the paper's 16,000", () => {
+    expect(fittingTopK(3, 10)).toBe(1);
+    expect(fittingTopK(5e8, 1000)).toBe(16_000);
+  });
+});
+
+describe('a selection', () => {
+  const pool = {classes: 10, scored: 200};
+
+  it('is crowded where every picture stands for every class, as with P = 10, K = 1000 and ten classes', () => {
+    expect(isCrowded({...pool, selected: 2000, images: 200})).toBe(true);
+  });
+
+  it('is crowded where a third of all pairs are taken, or a picture has more than three classes', () => {
+    expect(isCrowded({...pool, selected: 700, images: 200})).toBe(true);
+    expect(isCrowded({classes: 100, scored: 40_000, selected: 4000, images: 1000})).toBe(true);
+    expect(isCrowded({classes: 100, scored: 40_000, selected: 20_000, images: 14_000})).toBe(false);
+  });
+
+  it('of two or three classes is crowded sooner', () => {
+    expect(isCrowded({classes: 2, scored: 1000, selected: 120, images: 100})).toBe(true);
+    expect(isCrowded({classes: 2, scored: 1000, selected: 100, images: 100})).toBe(false);
+    expect(isCrowded({classes: 3, scored: 1000, selected: 250, images: 100})).toBe(true);
+  });
+});
