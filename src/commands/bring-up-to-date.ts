@@ -7,6 +7,7 @@ import type {Config} from '../config.js';
 import {busyError, dataError, UserError} from '../errors.js';
 import type {Emit, Event, Outcome, SelectionCounts} from '../events.js';
 import {runPaths, type RunPaths} from '../home.js';
+import {archiveRun} from '../pipeline/archive-run.js';
 import {copyRun} from '../pipeline/copy-run.js';
 import {mostAlike} from '../pipeline/most-alike.js';
 import {inspect, runStages, type Wanted} from '../pipeline/run.js';
@@ -15,11 +16,11 @@ import {contextFor, threadsOf, withDevice, type RunContext} from '../stages/cont
 import {drawDemoPictures, lacksDemoPictures} from '../stages/demo-pictures.js';
 import type {EvaluateSummary} from '../stages/evaluate.js';
 import {stages} from '../stages/index.js';
-import {archiveRun, changedInputs} from '../stages/inputs.js';
+import {changedInputs} from '../stages/inputs.js';
 import {fetchMissing, missingDatasets} from '../stages/missing-datasets.js';
 import {isLocked, takeLock} from '../store/lock.js';
-import {openStore, openStoreToRead, type Store} from '../store/open.js';
-import {explainFault} from './machine-fault.js';
+import {blankStore, openStore, openStoreToRead, type Store} from '../store/open.js';
+import {explainFault} from '../machine-fault.js';
 
 export interface RunRequest {
   readonly config: Config;
@@ -64,8 +65,7 @@ async function bringUpToDate(request: RunRequest, stop: Stop, emit: Emit): Promi
     const change = await changedInputs(context);
     if (change !== null) {
       if (request.onChange !== 'archive') throw dataError(`Run ${paths.run} was made from other data:\n  ${change}\nNothing was touched. ${request.onChange.advice}`);
-      store.close();
-      const archived = await archiveRun(paths);
+      const archived = await archiveRun(paths, store);
       await startAsCopy(request, paths, stop, emit);
       store = openStore(paths.database);
       context = await openContext(store, config, paths, stop, emit);
@@ -100,7 +100,7 @@ async function startAsCopy({config, home, origins}: RunRequest, paths: RunPaths,
   const relatives = origins.map(run => runPaths(home, run)).filter(({database}) => existsSync(database));
   if (relatives.length === 0) return;
   const opened: {paths: RunPaths; store: Store}[] = [];
-  const blank = openStore(':memory:');
+  const blank = blankStore();
   let found;
   try {
     // The sources are looked at once, and every run with the same eyes.

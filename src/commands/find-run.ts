@@ -63,7 +63,7 @@ export function openRun({home, run}: RunFlags): OpenRun {
 export function configOf(store: Store, run: string): Config {
   const stored = store.run.config();
   if (stored === null) throw usageError(`Run ${run} has not started yet. Start it with pupil orchestrate.`);
-  const parsed = configSchema.safeParse(JSON.parse(stored));
+  const parsed = configSchema.safeParse(stored);
   if (!parsed.success) {
     throw environmentError(`The configuration of run ${run} was written by another version of pupil. Run pupil orchestrate again with it; nothing that still stands is done again.`, {cause: parsed.error});
   }

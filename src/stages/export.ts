@@ -13,6 +13,7 @@ export const exportTeacher: Stage<RunContext> = {
   name: 'export',
   version: 3,
   reads: ['prepare.validation', 'prepare.pool', 'prepare.classes', 'teacher.model'],
+  rows: {quarantine: ({quarantine}) => quarantine.digest('export')},
   ingredients({config, store, size, resize}) {
     return {
       'score.precision': config.score.precision,

@@ -1,5 +1,4 @@
 /** Step 0: lists every source, settles what each image is for, and packs the labelled sets. */
-import {createHash} from 'node:crypto';
 import {PROTOCOL, type ChildEvent, type TaskOf, type TaskResult} from '../children/protocol.js';
 import {dataError} from '../errors.js';
 import {openSource} from '../images/source.js';
@@ -29,6 +28,12 @@ export const prepare: Stage<RunContext> = {
   name: 'prepare',
   version: 1,
   reads: [],
+  rows: {
+    pool: ({images}) => images.poolDigest(),
+    classes: ({images}) => images.classesDigest(),
+    listing: ({images}) => images.listingDigest(),
+    quarantine: ({quarantine}) => quarantine.digest('prepare'),
+  },
   async ingredients({config, sources, size, resize}) {
     const {limits} = config;
     const listed: Record<string, string> = {};
@@ -86,11 +91,7 @@ export const prepare: Stage<RunContext> = {
     const classes = store.images.classes();
     const summary: PrepareSummary = {classes: classes.length, ...packed, pool, leaks: leaks.length};
     return {
-      outputs: [
-        ...outputs,
-        {name: 'pool', digest: store.images.poolDigest()},
-        {name: 'classes', digest: createHash('sha256').update(JSON.stringify(classes)).digest('hex')},
-      ],
+      outputs,
       summary,
       headline: `${plural(summary.classes, 'class', 'classes')}; ${count(summary.train)} training, ${count(summary.validation)} validation, ${count(summary.test)} test and ${count(pool)} unlabelled images`,
     };

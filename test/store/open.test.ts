@@ -41,7 +41,7 @@ describe('opening the state of a run', () => {
     store.run.setConfig('{"seed":1}');
     store.close();
     const again = openStoreToRead(file);
-    expect(again?.run.config()).toBe('{"seed":1}');
+    expect(again?.run.config()).toEqual({seed: 1});
     expect(again?.run.holder()).toEqual({pid: 1, host: 'here', since: 'now'});
     again?.close();
   });
