@@ -4,7 +4,7 @@ import {hostname} from 'node:os';
 import type {Stop} from '../children/child.js';
 import {findPython} from '../children/python-env.js';
 import type {Config} from '../config.js';
-import {busyError, dataError, UserError} from '../errors.js';
+import {dataError, UserError} from '../errors.js';
 import type {Emit, Event, Outcome, SelectionCounts} from '../events.js';
 import {runPaths, type RunPaths} from '../home.js';
 import {archiveRun} from '../pipeline/archive-run.js';
@@ -21,6 +21,7 @@ import {fetchMissing, missingDatasets} from '../stages/missing-datasets.js';
 import {isLocked, takeLock} from '../store/lock.js';
 import {blankStore, openStore, openStoreToRead, type Store} from '../store/open.js';
 import {explainFault} from '../machine-fault.js';
+import {heldError} from './held-run.js';
 
 export interface RunRequest {
   readonly config: Config;
@@ -49,7 +50,7 @@ async function bringUpToDate(request: RunRequest, stop: Stop, emit: Emit): Promi
   const {config, home} = request;
   const paths = runPaths(home, config.run);
   const lock = takeLock(paths.lock);
-  if (lock === null) throw busyError(holderOf(paths));
+  if (lock === null) throw heldError(paths);
   let store: Store | null = null;
   try {
     if (lacksDemoPictures(config, home)) await drawDemoPictures({paths, threads: threadsOf(config), stop, emit});
@@ -79,20 +80,6 @@ async function bringUpToDate(request: RunRequest, stop: Stop, emit: Emit): Promi
     store?.close();
     lock.release();
   }
-}
-
-function holderOf({run, database}: RunPaths): string {
-  let who = 'another process';
-  try {
-    const store = openStoreToRead(database);
-    const holder = store?.run.holder();
-    if (holder) who = `process ${holder.pid} on ${holder.host}, since ${holder.since}`;
-    store?.close();
-  } catch (error) {
-    // Where it has only just begun, its database is still empty.
-    if (!(error instanceof UserError)) throw error;
-  }
-  return `Run ${run} is being worked on by ${who}. Wait for it, or use another name (--run NAME).`;
 }
 
 /** Makes the new run a copy of the one it has most in common with, where one has any. */
