@@ -69,6 +69,23 @@ function checkVersion(connection: Connection, file: string, readonly: boolean): 
   if (readonly && version < known) throw environmentError(`${file} has database version ${version}; this pupil reads version ${known}. Run pupil orchestrate once to bring it up to date.`);
 }
 
+const schemaOf = (connection: Connection): {object: string; sql: string}[] =>
+  connection.prepare<[], {object: string; sql: string}>("SELECT type || ' ' || name AS object, sql FROM sqlite_schema WHERE sql IS NOT NULL").all();
+
+/** Refuses a database of which a table, index or view is gone or not as the migrations made it. What somebody added is theirs. */
+function checkSchema(connection: Connection, file: string): void {
+  const found = new Map(schemaOf(connection).map(({object, sql}) => [object, sql]));
+  const blank = new Database(':memory:');
+  try {
+    prepare(blank);
+    migrate(blank);
+    const altered = schemaOf(blank).find(({object, sql}) => found.get(object) !== sql);
+    if (altered) throw environmentError(damaged(file, `its ${altered.object} is not as it was made`));
+  } finally {
+    blank.close();
+  }
+}
+
 /** Finds damage of the file's structure before more is written into it. */
 function checkPages(connection: Connection, file: string): void {
   const found = String(connection.pragma('quick_check(1)', {simple: true}));
@@ -140,6 +157,7 @@ function open(file: string): Store {
     checkPages(connection, file);
     connection.pragma('journal_mode = WAL');
     migrate(connection);
+    checkSchema(connection, file);
     return tables(connection);
   } catch (error) {
     connection?.close();
@@ -154,6 +172,7 @@ function openToRead(file: string, named: string, onClose?: () => void): Store {
     connection = new Database(file, {readonly: true, fileMustExist: true, timeout: PATIENCE_MS});
     prepare(connection);
     checkVersion(connection, named, true);
+    checkSchema(connection, named);
     return tables(connection, onClose);
   } catch (error) {
     connection?.close();

@@ -1,4 +1,4 @@
-import {copyFileSync, readFileSync, writeFileSync} from 'node:fs';
+import {copyFileSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import path from 'node:path';
 import Database from 'better-sqlite3';
 import {afterAll, beforeAll, describe, expect, it, onTestFinished} from 'vitest';
@@ -6,7 +6,7 @@ import {UserError} from '../../src/errors.js';
 import {damagedRows} from '../../src/pipeline/damage.js';
 import {packIds} from '../../src/ranking/image-ids.js';
 import {stages} from '../../src/stages/index.js';
-import {openStore, openStoreToRead, type Store} from '../../src/store/open.js';
+import {besideDatabase, openStore, openStoreToRead, type Store} from '../../src/store/open.js';
 import {lastingFolder} from '../commands/pupil.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
 import {addSource, entry, imageId, labelled} from '../store/new-store.js';
@@ -118,12 +118,12 @@ describe('bytes of the file that are garbled', () => {
     const bytes = readFileSync(file);
     const outcomes = {refused: 0, found: 0, harmless: 0};
     const garbled = path.join(await temporaryFolder(), 'run.sqlite');
-    for (let attempt = 0; attempt < 60; attempt++) {
+    for (let attempt = 0; attempt < 40; attempt++) {
       const copy = Buffer.from(bytes);
       const at = next(copy.length);
       copy.fill(next(256), at, at + 1 + next(16));
       writeFileSync(garbled, copy);
-      for (const suffix of ['-wal', '-shm']) copyFileSync('/dev/null', garbled + suffix);
+      for (const left of besideDatabase(garbled)) rmSync(left, {force: true});
       try {
         const store = openStore(garbled);
         try {

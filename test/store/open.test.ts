@@ -156,6 +156,15 @@ describe('a database that this pupil cannot use', () => {
     expect([file, `${file}-wal`].map(name => existsSync(name) && readFileSync(name).toString('hex'))).toEqual(before);
   });
 
+  it('with a view that was altered is refused (exit 4), with one that somebody added it is not', async () => {
+    const file = await aFile();
+    openStore(file).close();
+    sql(file, 'CREATE VIEW mine AS SELECT 1');
+    openStoreToRead(file)?.close();
+    sql(file, 'DROP VIEW event; CREATE VIEW event AS SELECT 1');
+    for (const open of [openStore, openStoreToRead]) expect(refusal(() => open(file))).toMatchObject({exitCode: 4, message: expect.stringContaining('(its view event is not as it was made)') as string});
+  });
+
   it('whose making was cut short was never there', async () => {
     const file = await aFile();
     writeFileSync(`${file}.new`, 'half');
