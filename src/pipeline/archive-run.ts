@@ -13,12 +13,11 @@ import {renameRun} from './rename-run.js';
  * what it becomes, and the next call goes on with that.
  */
 export async function archiveRun(paths: RunPaths, store: Store): Promise<string> {
-  let archive;
+  const archive = archiveOf(paths, store);
   try {
-    archive = archiveOf(paths, store);
     await move(paths.data, archive.data);
     await move(paths.models, archive.models);
-    await publishFile(archive.database, temporary => copyDatabase(paths, archive!, store, temporary));
+    await publishFile(archive.database, temporary => copyDatabase(paths, archive, store, temporary));
   } finally {
     store.close();
   }

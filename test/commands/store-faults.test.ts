@@ -32,8 +32,9 @@ describe('an altered database', () => {
     alter(home, 'UPDATE rankings SET score = score / 2 WHERE class = 1 AND rank = 1');
     const refused = {exitCode: 4, message: 'Run colours: what the database holds of select.ranking is not what was written. Run pupil orchestrate, which makes it anew.'};
     for (const command of [['rankings'], ['rankings', 'red', '--csv'], ['why', path.join(folder, 'pool/0.png')], ['report']]) await expect(look([...command, '--home', home])).rejects.toMatchObject(refused);
-    const stale = (await statusOf(home)).stages.filter(({status}) => status !== 'fresh').map(({name, reason}) => `${name}: ${reason}`);
-    expect(stale).toEqual(['select: what the database holds of select.ranking is not what was written', 'report: follows select']);
+    const [first, ...others] = (await statusOf(home)).stages.filter(({status}) => status !== 'fresh');
+    expect(first).toMatchObject({name: 'select', reason: 'what the database holds of select.ranking is not what was written'});
+    for (const {reason} of others) expect(reason).toMatch(/^follows /);
     expect(Object.entries(await orchestrate(data, home)).filter(([, status]) => status !== 'fresh')).toEqual([['select', 'ran']]);
     expect(rankingRows(home)).toEqual(before);
   });
@@ -55,7 +56,7 @@ it.skipIf(!canMount)('on a read-only disk every command that only looks answers,
   const run = (args: string) => `${process.execPath} ${program} ${args} --home ${home} >/dev/null 2>&1; echo "$?"`;
   const script = [`mount --bind ${home} ${home} && mount -o remount,ro,bind ${home} || exit 99`, ...commands.map(run), `${process.execPath} ${program} orchestrate ${data.config} --home ${home} 2>&1; echo "$?"`].join('\n');
   const {stdout} = spawnSync('unshare', ['--map-root-user', '--mount', 'sh', '-c', script], {encoding: 'utf8', env: {...process.env, PUPIL_PYTHON: colourTrainer, NO_COLOR: '1'}});
-  expect(stdout).toMatch(/^(0\n){5}.*(read-only|readonly|Cannot write).*\n4\n$/);
+  expect(stdout).toMatch(/^(0\n){5}.*Cannot read or write.*\n4\n$/);
 });
 
 it('few files that may be open at once are told (exit 4), not a stack', () => {
