@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 /** The process edge: signals become AbortSignals, anything thrown becomes a message and an exit code. */
-import {runCommandLine} from './cli.js';
-import {explainFault} from './commands/machine-fault.js';
+import {explainFault} from './machine-fault.js';
 import {ChildError, exitCodeFor, exitCodes, Interrupted, UserError} from './errors.js';
 
 const requested = new AbortController();
@@ -28,6 +27,8 @@ for (const stream of [process.stdout, process.stderr]) {
 }
 
 try {
+  // Here, so that what stands in the way of reading the program itself (too many open files, a library that does not fit into memory) gets its words, too.
+  const {runCommandLine} = await import('./cli.js');
   await runCommandLine(process.argv.slice(2), {requested: requested.signal, forced: forced.signal});
 } catch (thrown) {
   const error = explainFault(thrown);

@@ -1,8 +1,8 @@
 /** Makes a file or folder appear whole or not at all, also after a power cut. */
-import {mkdir, open, readdir, rename, rm, statfs} from 'node:fs/promises';
+import {mkdir, open, readdir, rename, rm} from 'node:fs/promises';
 import {dirname, join} from 'node:path';
 import pLimit from 'p-limit';
-import {environmentError, systemCode} from './errors.js';
+import {explainFault} from './machine-fault.js';
 
 /** Disks commit several files in one go: of a hundred thousand files, eight at a time took a sixth of the time of one by one. */
 const SYNCS_AT_A_TIME = 8;
@@ -15,18 +15,6 @@ export async function sync(path: string): Promise<void> {
   } finally {
     await handle.close();
   }
-}
-
-/** A full or read-only disk as an error that names the path and the space left; any other error as it is. */
-async function explain(error: unknown, path: string): Promise<unknown> {
-  const code = systemCode(error);
-  if (code === 'EROFS') return environmentError(`${path} cannot be written: the disk is read-only.`, {cause: error});
-  if (code !== 'ENOSPC' && code !== 'EDQUOT') return error;
-  const {bavail, bsize} = await statfs(dirname(path));
-  return environmentError(
-    `${path} cannot be written: the disk is full (${Math.floor((bavail * bsize) / 1e6)} MB free). Make room and run the same command again.`,
-    {cause: error},
-  );
 }
 
 /**
@@ -51,7 +39,7 @@ async function publish<T>(
     await sync(dirname(path));
     return result;
   } catch (error) {
-    const explained = await explain(error, path); // Before the space is given back.
+    const explained = explainFault(error, {path}); // Before the space is given back.
     await rm(temporary, {recursive: true, force: true});
     throw explained;
   }

@@ -5,9 +5,10 @@ import path from 'node:path';
 import type {Stop} from '../children/child.js';
 import {findPython} from '../children/python-env.js';
 import type {Config} from '../config.js';
-import {busyError, dataError, UserError} from '../errors.js';
+import {dataError, UserError} from '../errors.js';
 import type {Emit, Event, Outcome, SelectionCounts} from '../events.js';
 import {runPaths, type RunPaths} from '../home.js';
+import {archiveRun} from '../pipeline/archive-run.js';
 import {copyRun} from '../pipeline/copy-run.js';
 import {mostAlike} from '../pipeline/most-alike.js';
 import {inspect, runStages, type Wanted} from '../pipeline/run.js';
@@ -16,11 +17,12 @@ import {contextFor, provePython, threadsOf, withDevice, type RunContext} from '.
 import {drawDemoPictures, lacksDemoPictures} from '../stages/demo-pictures.js';
 import type {EvaluateSummary} from '../stages/evaluate.js';
 import {stages} from '../stages/index.js';
-import {archiveRun, changedInputs} from '../stages/inputs.js';
+import {changedInputs} from '../stages/inputs.js';
 import {fetchMissing, missingDatasets} from '../stages/missing-datasets.js';
 import {isLocked, takeLock} from '../store/lock.js';
-import {openStore, openStoreToRead, type Store} from '../store/open.js';
-import {explainFault} from './machine-fault.js';
+import {blankStore, openStore, openStoreToRead, type Store} from '../store/open.js';
+import {explainFault} from '../machine-fault.js';
+import {heldError} from './held-run.js';
 
 export interface RunRequest {
   readonly config: Config;
@@ -49,7 +51,7 @@ async function bringUpToDate(request: RunRequest, stop: Stop, emit: Emit): Promi
   const {config, home} = request;
   const paths = runPaths(home, config.run);
   const lock = takeLock(paths.lock);
-  if (lock === null) throw busyError(holderOf(paths));
+  if (lock === null) throw heldError(paths);
   let store: Store | null = null;
   try {
     const draws = lacksDemoPictures(config, home);
@@ -64,8 +66,7 @@ async function bringUpToDate(request: RunRequest, stop: Stop, emit: Emit): Promi
     const change = await changedInputs(context);
     if (change !== null) {
       if (request.onChange !== 'archive') throw dataError(`Run ${paths.run} was made from other data:\n  ${change}\nNothing was touched. ${request.onChange.advice}`);
-      store.close();
-      const archived = await archiveRun(paths);
+      const archived = await archiveRun(paths, store);
       await startAsCopy(request, paths, stop, emit);
       store = openStore(paths.database);
       context = await openContext(store, config, paths, stop, emit);
@@ -81,26 +82,12 @@ async function bringUpToDate(request: RunRequest, stop: Stop, emit: Emit): Promi
   }
 }
 
-function holderOf({run, database}: RunPaths): string {
-  let who = 'another process';
-  try {
-    const store = openStoreToRead(database);
-    const holder = store?.run.holder();
-    if (holder) who = `process ${holder.pid} on ${holder.host}, since ${holder.since}`;
-    store?.close();
-  } catch (error) {
-    // Where it has only just begun, its database is still empty.
-    if (!(error instanceof UserError)) throw error;
-  }
-  return `Run ${run} is being worked on by ${who}. Wait for it, or use another name (--run NAME).`;
-}
-
 /** Makes the new run a copy of the one it has most in common with, where one has any. */
 async function startAsCopy({config, home, origins}: RunRequest, paths: RunPaths, stop: Stop, emit: Emit): Promise<void> {
   const relatives = origins.map(run => runPaths(home, run)).filter(({database}) => existsSync(database));
   if (relatives.length === 0) return;
   const opened: {paths: RunPaths; store: Store}[] = [];
-  const blank = openStore(':memory:');
+  const blank = blankStore();
   let found;
   try {
     // The sources are looked at once, and every run with the same eyes.

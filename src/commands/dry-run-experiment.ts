@@ -18,7 +18,7 @@ import {demoPicturesFolder, lacksDemoPictures} from '../stages/demo-pictures.js'
 import {countImages, estimate, measureSpeeds} from '../stages/estimate.js';
 import {stages} from '../stages/index.js';
 import {fetchPlan, fetchPlanWire, missingDatasets} from '../stages/missing-datasets.js';
-import {openStore, openStoreToRead} from '../store/open.js';
+import {blankStore, openStoreToRead} from '../store/open.js';
 import {duration, plural} from '../words.js';
 import {openWhereSound} from './bring-up-to-date.js';
 import {runsOfSeed} from './find-run.js';
@@ -50,7 +50,7 @@ export async function dryRunOfExperiment({name, runs}: Experiment, flags: Flags,
   }
   // The children's configs and logs go where nothing of a run lies.
   const attempts = await mkdtemp(path.join(tmpdir(), 'pupil-dry-run-'));
-  const blank = openStore(':memory:');
+  const blank = blankStore();
   let planned;
   try {
     const contexts: RunContext[] = [];

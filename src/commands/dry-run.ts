@@ -17,7 +17,7 @@ import {demoPicturesFolder, lacksDemoPictures} from '../stages/demo-pictures.js'
 import {countImages, estimate, measureSpeeds, type Estimate} from '../stages/estimate.js';
 import {stages} from '../stages/index.js';
 import {fetchPlan, fetchPlanWire, missingDatasets} from '../stages/missing-datasets.js';
-import {openStore, openStoreToRead} from '../store/open.js';
+import {blankStore, openStoreToRead} from '../store/open.js';
 import {bytes, count, duration} from '../words.js';
 
 interface DryRunFlags extends Wanted {
@@ -70,7 +70,7 @@ export async function dryRun(config: Config, flags: DryRunFlags, stop: Stop): Pr
 
 async function look(config: Config, {home, python}: DryRunFlags, wanted: Wanted, stop: Stop): Promise<Looked> {
   const paths = runPaths(home, config.run);
-  const store = openStoreToRead(paths.database) ?? openStore(':memory:');
+  const store = openStoreToRead(paths.database) ?? blankStore();
   // The children's configs and logs go where nothing of the run lies.
   const attempts = await mkdtemp(path.join(tmpdir(), 'pupil-dry-run-'));
   try {

@@ -5,7 +5,7 @@ import {datasetFolder, datasets, type Dataset} from '../datasets/known.js';
 import {exitCodeFor, usageError} from '../errors.js';
 import type {Stop} from '../children/child.js';
 import {jsonView, viewFor} from '../report/terminal.js';
-import {explainFault} from './machine-fault.js';
+import {explainFault} from '../machine-fault.js';
 
 export interface FetchFlags {
   readonly home: string;

@@ -3,9 +3,12 @@ import {existsSync, readdirSync, statSync} from 'node:fs';
 import path from 'node:path';
 import {configSchema, type Config} from '../config.js';
 import {environmentError, usageError} from '../errors.js';
+import type {StageName} from '../events.js';
 import {experimentOf} from '../experiment.js';
 import {databaseFolder, runPaths, type RunPaths} from '../home.js';
+import {damagedRows} from '../pipeline/damage.js';
 import {roundOf, roundsAmong} from '../rounds.js';
+import {stages} from '../stages/index.js';
 import {openStoreToRead, type Store} from '../store/open.js';
 
 export interface RunFlags {
@@ -60,10 +63,19 @@ export function openRun({home, run}: RunFlags): OpenRun {
   }
 }
 
+/** Throws (exit 4) where the database no longer holds what one of these stages left there: nothing altered is shown as true. */
+export function requireIntact({store, paths}: Pick<OpenRun, 'store' | 'paths'>, ...names: readonly StageName[]): void {
+  for (const stage of stages.filter(({name}) => names.includes(name))) {
+    const recorded = store.stages.read(stage.name);
+    const [damage] = recorded === null ? [] : damagedRows(stage, recorded, store);
+    if (damage) throw environmentError(`Run ${paths.run}: ${damage.path} is ${damage.kind === 'missing' ? 'missing' : 'not what was written'}. Run pupil orchestrate, which makes it anew.`);
+  }
+}
+
 export function configOf(store: Store, run: string): Config {
   const stored = store.run.config();
   if (stored === null) throw usageError(`Run ${run} has not started yet. Start it with pupil orchestrate.`);
-  const parsed = configSchema.safeParse(JSON.parse(stored));
+  const parsed = configSchema.safeParse(stored);
   if (!parsed.success) {
     throw environmentError(`The configuration of run ${run} was written by another version of pupil. Run pupil orchestrate again with it; nothing that still stands is done again.`, {cause: parsed.error});
   }

@@ -8,8 +8,7 @@ import type {Wanted} from '../pipeline/run.js';
 import {table} from '../report/table.js';
 import {jsonView, viewFor} from '../report/terminal.js';
 import {duration, percent} from '../words.js';
-import {bringRoundsUpToDate} from './bring-up-to-date.js';
-import {dryRun} from './dry-run.js';
+import {refuseHeld} from './held-run.js';
 
 export interface OrchestrateFlags extends ConfigFlags, Wanted {
   readonly home: string;
@@ -25,10 +24,13 @@ const adviceOnChange = (run: string): string =>
 export async function orchestrate(flags: OrchestrateFlags, stop: Stop): Promise<void> {
   const started = performance.now();
   const config = readConfig(flags, flags.home);
-  if (flags.dryRun) return await dryRun(config, flags, stop);
+  if (flags.dryRun) return await (await import('./dry-run.js')).dryRun(config, flags, stop);
+  // Before all that a run needs is loaded; the lock itself is taken with the first thing that is done.
+  refuseHeld(runPaths(flags.home, config.run));
 
   const view = flags.json ? jsonView(process.stdout) : viewFor(process.stderr);
   try {
+    const {bringRoundsUpToDate} = await import('./bring-up-to-date.js');
     const outcomes = await bringRoundsUpToDate(
       {config, home: flags.home, python: flags.python, wanted: flags, origins: [], onChange: flags.acceptChange ? 'archive' : {advice: adviceOnChange(config.run)}},
       stop,

@@ -5,7 +5,7 @@ import {table} from '../report/table.js';
 import {recordedSelection} from '../stages/select.js';
 import type {ClassSummary, RankingRow} from '../store/rankings.js';
 import {count} from '../words.js';
-import {openRun, tellOtherRounds, type OpenRun, type RunFlags} from './find-run.js';
+import {openRun, requireIntact, tellOtherRounds, type OpenRun, type RunFlags} from './find-run.js';
 
 export interface RankingsFlags extends RunFlags {
   readonly class?: string | undefined;
@@ -28,6 +28,7 @@ export function rankings(flags: RankingsFlags): void {
 
 /** What the command prints. */
 export function rankingsText(run: OpenRun, flags: RankingsFlags): string {
+  requireIntact(run, 'select');
   const summaries = run.store.rankings.summaries();
   if (summaries.length === 0) throw dataError(`Run ${run.paths.run} has no rankings yet: its select stage has not finished. Run pupil orchestrate.`);
   return flags.class === undefined ? allClasses(run, summaries, flags) : oneClass(run, summaries, flags.class, flags);

@@ -1,18 +1,24 @@
 /** `pupil report`: writes a run's report anew, and names it. */
 import type {Stop} from '../children/child.js';
 import {busyError, dataError} from '../errors.js';
+import {stageNames} from '../events.js';
 import {runStages} from '../pipeline/run.js';
 import {viewFor} from '../report/terminal.js';
 import {contextFor} from '../stages/context.js';
 import {stages} from '../stages/index.js';
 import {takeLock} from '../store/lock.js';
 import {openStore} from '../store/open.js';
-import {openRun, tellOtherRounds, type RunFlags} from './find-run.js';
+import {openRun, requireIntact, tellOtherRounds, type RunFlags} from './find-run.js';
 
 export async function report(flags: RunFlags, stop: Stop): Promise<void> {
   const {paths, config, store: looked} = openRun(flags);
-  const evaluated = looked.stages.read('evaluate');
-  looked.close();
+  let evaluated;
+  try {
+    evaluated = looked.stages.read('evaluate');
+    if (evaluated?.status === 'done') requireIntact({store: looked, paths}, ...stageNames.filter(name => name !== 'report'));
+  } finally {
+    looked.close();
+  }
   if (evaluated?.status !== 'done') throw dataError(`Run ${paths.run} has no results yet: its evaluate stage has not finished. Run pupil orchestrate.`);
   const lock = takeLock(paths.lock);
   if (lock === null) throw busyError(`Run ${paths.run} is being worked on; its report is written at the end.`);

@@ -1,4 +1,5 @@
 /** `pupil runs` and `pupil compare`: the runs of a home, and two of them side by side. */
+import {environmentError} from '../errors.js';
 import type {Calibration, Results, SelectionCounts} from '../events.js';
 import {table} from '../report/table.js';
 import {stageNames} from '../events.js';
@@ -23,6 +24,8 @@ function summarise(home: string, run: string): RunSummary {
   const {store, config} = openRun({home, run});
   try {
     const records = stageNames.map(name => store.stages.read(name)).filter(record => record !== null);
+    const altered = records.find(record => !record.isIntact);
+    if (altered) throw environmentError(`Run ${run}: the record of ${altered.name} in the database is not what was written. Run pupil orchestrate, which makes it anew.`);
     const done = records.filter(record => record.status === 'done' || record.status === 'skipped');
     const summary = (name: string) => done.find(record => record.name === name)?.summary;
     // Written by those stages in these shapes.

@@ -9,7 +9,7 @@ import {table} from '../report/table.js';
 import {shardFile} from '../stages/score.js';
 import {recordedSelection} from '../stages/select.js';
 import {count} from '../words.js';
-import {openRun, tellOtherRounds, type OpenRun, type RunFlags} from './find-run.js';
+import {openRun, requireIntact, tellOtherRounds, type OpenRun, type RunFlags} from './find-run.js';
 
 interface ClassVerdict {
   readonly class: string;
@@ -27,6 +27,7 @@ export async function why(flags: RunFlags & {readonly image: string; readonly js
   const run = openRun(flags);
   const {store, paths} = run;
   try {
+    requireIntact(run, 'prepare', 'score', 'select');
     const id = findImage(run, flags.image);
     const places = store.images.placesOf(id);
     const classes = await verdicts(run, id);

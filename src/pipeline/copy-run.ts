@@ -4,7 +4,8 @@ import path from 'node:path';
 import {systemCode} from '../errors.js';
 import type {RunPaths} from '../home.js';
 import {publishFile, sync} from '../publish.js';
-import {openStore, openStoreToRead} from '../store/open.js';
+import {besideDatabase, openStore, openStoreToRead} from '../store/open.js';
+import {renameRun} from './rename-run.js';
 import {stampOf} from './stamp.js';
 
 /** The file system cannot link: it lies across two, knows no links, or has as many of a file as it can. */
@@ -83,24 +84,17 @@ async function copyDatabase(origin: RunPaths, target: RunPaths, file: string, co
   if (original === null) throw new Error(`${origin.database} went away while it was copied.`);
   try {
     // A log that a killed copy or a deleted database left behind would be taken for the new one's.
-    for (const log of [file, target.database].flatMap(database => [`${database}-wal`, `${database}-shm`])) await rm(log, {force: true});
+    for (const left of [...besideDatabase(file), ...besideDatabase(target.database)]) await rm(left, {force: true});
     await original.backup(file);
   } finally {
     original.close();
   }
   const copy = openStore(file);
   try {
-    const moves = [[origin.data, target.data], [origin.models, target.models]].map(([from, to]) => [path.relative(origin.home, from!) + path.sep, path.relative(origin.home, to!) + path.sep] as const);
     copy.atomically(() => {
-      copy.run.rename(target.run);
+      renameRun(copy, origin, target, copied);
+      copy.run.forgetConfig();
       copy.events.forgetHistory();
-      copy.images.moveRoot(origin.cache, target.cache);
-      copy.quarantine.moveRoot(origin.cache, target.cache);
-      copy.stages.relocate(({path: recorded, stamp}) => {
-        const [from, to] = moves.find(([folder]) => recorded.startsWith(folder)) ?? ['', ''];
-        // A file that was not the recorded one before keeps its stamp, under which it will be looked into.
-        return {path: to + recorded.slice(from.length), stamp: copied.get(stamp) ?? stamp};
-      });
     });
   } finally {
     copy.close();

@@ -5,7 +5,8 @@ import {stageNames, type Emit, type StageName, type StageStatus} from '../events
 import {Interrupted, interruptionOf, throwIfStopped, usageError} from '../errors.js';
 import type {OutputRecord} from '../store/stages.js';
 import type {Store} from '../store/open.js';
-import {verdict, type Damage, type Verdict} from './freshness.js';
+import {damageOf, type Rows} from './damage.js';
+import {verdict, type Verdict} from './freshness.js';
 import {hashFile, stampOf} from './stamp.js';
 import type {Ingredients, Stage, StageResult} from './stage.js';
 
@@ -41,21 +42,6 @@ function outputDigest(outputs: readonly OutputRecord[], name: string): string | 
   return hash.digest('hex');
 }
 
-/** Looks at each recorded file. A stamp that changed is forgiven where the bytes did not. `restamp` records the new stamp. */
-async function damageOf(outputs: readonly OutputRecord[], home: string, restamp: (relative: string, stamp: string) => void): Promise<Damage[]> {
-  const damage: Damage[] = [];
-  for (const output of outputs) {
-    if (output.path === null) continue;
-    const stamp = await stampOf(path.join(home, output.path));
-    if (stamp === null) damage.push({path: output.path, kind: 'missing'});
-    else if (stamp !== output.stamp) {
-      if ((await hashFile(path.join(home, output.path))) === output.sha256) restamp(output.path, stamp);
-      else damage.push({path: output.path, kind: 'changed'});
-    }
-  }
-  return damage;
-}
-
 /**
  * The verdict on every stage as things stand; what a stage will make anew is not known to those that read it. `restamp` is false where the database may only be read.
  */
@@ -79,7 +65,7 @@ async function inspectOne<Context extends EngineContext>(
   context: Context,
   {restamp, willRun, wanted}: {readonly restamp: boolean; readonly willRun: ReadonlySet<string>; readonly wanted: Wanted},
 ): Promise<Planned<Context>> {
-  const {store, home} = context;
+  const {store} = context;
   const recorded = store.stages.read(stage.name);
   const pending: string[] = [];
   const read: Record<string, string> = {};
@@ -90,9 +76,12 @@ async function inspectOne<Context extends EngineContext>(
     else read[reference] = digest;
   }
   const ingredients = {version: String(stage.version), ...(await stage.ingredients(context)), ...read};
-  const damage = await damageOf(recorded?.outputs ?? [], home, (relative, stamp) => {
-    if (restamp) store.stages.restamp(stage.name, relative, stamp);
-  });
+  const damage =
+    recorded === null
+      ? []
+      : await damageOf(stage, recorded, context, (relative, stamp) => {
+          if (restamp) store.stages.restamp(stage.name, relative, stamp);
+        });
   const found = verdict(recorded, ingredients, damage, pending);
   const asked = forced(stage.name, wanted);
   return {stage, wanted: isWanted(stage.name, wanted), verdict: found.fresh && asked !== null ? {fresh: false, reason: asked} : found, ingredients};
@@ -151,7 +140,7 @@ async function runOne<Context extends EngineContext>(
   emit({type: 'stage_started', stage: stage.name, reason});
   try {
     const result = await stage.run(context, ingredients);
-    const outputs = await recordOutputs(result, home, context.signal);
+    const outputs = [...(await recordOutputs(result, home, context.signal)), ...recordRows(stage, store)];
     const status = result.status ?? 'done';
     store.stages.finish({name: stage.name, status, ingredients, seconds: elapsed(), summary: {...result.summary, headline: result.headline}, outputs});
     if (status === 'skipped') emit({type: 'stage_skipped', stage: stage.name, reason: result.headline});
@@ -164,6 +153,9 @@ async function runOne<Context extends EngineContext>(
     throw error;
   }
 }
+
+const recordRows = ({rows = {}}: Rows, store: Store): OutputRecord[] =>
+  Object.entries(rows).map(([name, digest]) => ({name, path: null, sha256: digest(store), stamp: null}));
 
 async function recordOutputs(result: StageResult, home: string, signal: AbortSignal): Promise<OutputRecord[]> {
   const records: OutputRecord[] = [];

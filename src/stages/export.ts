@@ -16,6 +16,7 @@ export const exportTeacher: Stage<RunContext> = {
   name: 'export',
   version: 4,
   reads: ['prepare.validation', 'prepare.pool', 'prepare.classes', 'teacher.model'],
+  rows: {quarantine: ({quarantine}) => quarantine.digest('export')},
   ingredients({config, store, size, resize}) {
     return {
       'score.precision': config.score.precision,

@@ -1,12 +1,10 @@
-/** Guards a run against other data under its name: tells whether its inputs changed, and how, and moves a run aside where that is wanted. */
-import {existsSync} from 'node:fs';
-import {mkdtemp, rename, rm} from 'node:fs/promises';
+/** Guards a run against other data under its name: tells whether its inputs changed, and how. */
+import {mkdtemp, rm} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import path from 'node:path';
 import {runChild} from '../children/child.js';
 import type {IndexEntry} from '../children/protocol.js';
 import {workerCommand} from '../children/worker.js';
-import type {RunPaths} from '../home.js';
 import type {Ingredients} from '../pipeline/stage.js';
 import {count} from '../words.js';
 import type {ListedImage} from '../store/images.js';
@@ -25,18 +23,23 @@ const DIFFERENCES_SHOWN = 8;
  * were only touched or copied are looked into, found the same, and trusted by their new times.
  */
 export async function changedInputs(context: RunContext): Promise<string | null> {
-  const recorded = context.store.stages.read('prepare')?.ingredients ?? null;
+  const record = context.store.stages.read('prepare');
+  const recorded = record?.ingredients ?? null;
   if (recorded === null) return null;
   const now = await prepare.ingredients(context);
-  const names = [...new Set([...Object.keys(recorded), ...Object.keys(now)])];
-  const sources = names.filter(name => isSource(name) && recorded[name] !== now[name]);
-  if (sources.length > 0) return sources.map(name => `${name}: was ${recorded[name] ?? 'not given'}, is ${now[name] ?? 'not given'}`).join('\n  ');
-  if (!names.some(name => isFiles(name) && recorded[name] !== now[name])) return null;
+  // A record that was altered is no ground to refuse anything by; what was listed still tells whether the files are the same.
+  const isWhole = record?.isIntact === true;
+  if (isWhole) {
+    const names = [...new Set([...Object.keys(recorded), ...Object.keys(now)])];
+    const sources = names.filter(name => isSource(name) && recorded[name] !== now[name]);
+    if (sources.length > 0) return sources.map(name => `${name}: was ${recorded[name] ?? 'not given'}, is ${now[name] ?? 'not given'}`).join('\n  ');
+    if (!names.some(name => isFiles(name) && recorded[name] !== now[name])) return null;
+  }
   const differences = await differingFiles(context);
   if (differences.length > 0) {
     return differences.slice(0, DIFFERENCES_SHOWN).join('\n  ') + (differences.length > DIFFERENCES_SHOWN ? `\n  and ${count(differences.length - DIFFERENCES_SHOWN)} more` : '');
   }
-  context.store.stages.setIngredients('prepare', {...recorded, ...onlyFiles(now)});
+  if (isWhole) context.store.stages.setIngredients('prepare', {...recorded, ...onlyFiles(now)});
   return null;
 }
 
@@ -86,18 +89,3 @@ function placesOf(listed: Iterable<ListedImage>): Map<string, {readonly id: stri
   }
   return places;
 }
-
-/** Moves a run aside as NAME@1 (or the next free number), the database last, so that a kill in between is mended by doing it again. Returns the new name. */
-export async function archiveRun(paths: RunPaths): Promise<string> {
-  let version = 1;
-  while (existsSync(`${withoutExtension(paths.database)}@${version}.sqlite`)) version++;
-  const moves = [
-    [paths.data, `${paths.data}@${version}`],
-    [paths.models, `${paths.models}@${version}`],
-    [paths.database, `${withoutExtension(paths.database)}@${version}.sqlite`],
-  ] as const;
-  for (const [from, to] of moves) if (existsSync(from)) await rename(from, to);
-  return `${paths.run}@${version}`;
-}
-
-const withoutExtension = (file: string): string => file.slice(0, -path.extname(file).length);

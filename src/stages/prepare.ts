@@ -1,7 +1,6 @@
 /** Step 0: lists every source, settles what each image is for, and packs the labelled sets. */
-import {createHash} from 'node:crypto';
 import {PROTOCOL, type ChildEvent, type TaskOf, type TaskResult} from '../children/protocol.js';
-import {dataError} from '../errors.js';
+import {dataError, environmentError} from '../errors.js';
 import {openSource} from '../images/source.js';
 import type {Output, Stage, StageResult} from '../pipeline/stage.js';
 import type {Role, Split} from '../store/images.js';
@@ -29,6 +28,12 @@ export const prepare: Stage<RunContext> = {
   name: 'prepare',
   version: 1,
   reads: [],
+  rows: {
+    pool: ({images}) => images.poolDigest(),
+    classes: ({images}) => images.classesDigest(),
+    listing: ({images}) => images.listingDigest(),
+    quarantine: ({quarantine}) => quarantine.digest('prepare'),
+  },
   async ingredients({config, sources, size, resize}) {
     const {limits} = config;
     const listed: Record<string, string> = {};
@@ -86,11 +91,7 @@ export const prepare: Stage<RunContext> = {
     const classes = store.images.classes();
     const summary: PrepareSummary = {classes: classes.length, ...packed, pool, leaks: leaks.length};
     return {
-      outputs: [
-        ...outputs,
-        {name: 'pool', digest: store.images.poolDigest()},
-        {name: 'classes', digest: createHash('sha256').update(JSON.stringify(classes)).digest('hex')},
-      ],
+      outputs,
       summary,
       headline: `${plural(summary.classes, 'class', 'classes')}; ${count(summary.train)} training, ${count(summary.validation)} validation, ${count(summary.test)} test and ${count(pool)} unlabelled images`,
     };
@@ -110,16 +111,16 @@ export const indexTask = ({sources, config, threads, paths}: RunContext): TaskOf
 /** Lists and hashes every image of every source into the database. */
 async function index(context: RunContext): Promise<TaskResult<'index'>> {
   const {store, sources, paths, emit} = context;
-  const opened: {key: number; role: Role; root: string}[] = [];
+  const opened: {key: number; role: Role; root: string; seen: number; unreadable: {count: number; first: string}}[] = [];
   for (const {role, spec} of sources) {
     const {root} = await openSource(spec, {labelled: role !== 'unlabelled', cache: paths.cache});
-    opened.push({key: store.images.addSource(role, spec, root), role, root});
+    opened.push({key: store.images.addSource(role, spec, root), role, root, seen: 0, unreadable: {count: 0, first: ''}});
   }
-  let seen = 0;
   const onEvent = (event: ChildEvent) => {
     if (event.type !== 'indexed') return;
-    const {key, role, root} = opened[event.source]!;
-    seen += event.entries.length;
+    const source = opened[event.source]!;
+    const {key, role, root} = source;
+    source.seen += event.entries.length;
     store.atomically(() => {
       for (const entry of event.entries) {
         const unlabelled = role !== 'unlabelled' && entry.label === null;
@@ -127,6 +128,7 @@ async function index(context: RunContext): Promise<TaskResult<'index'>> {
         if (problem === null) store.images.addEntry(key, entry);
         else {
           const place = `${root}/${placeOf(entry)}`;
+          if (problem.code === 'UNREADABLE' && source.unreadable.count++ === 0) source.unreadable.first = `${place}: ${problem.detail}`;
           store.quarantine.add('prepare', role, {image: entry.id, place, code: problem.code, detail: problem.detail});
         }
       }
@@ -139,6 +141,11 @@ async function index(context: RunContext): Promise<TaskResult<'index'>> {
   );
   for (const [position, source] of result.sources.entries()) {
     for (const message of source.notes) emit({type: 'note', stage: 'prepare', message: `${sources[position]!.given}: ${message}`});
+  }
+  const seen = opened.reduce((sum, source) => sum + source.seen, 0);
+  for (const {root, seen: listed, unreadable} of opened) {
+    if (listed === 0 || unreadable.count < listed) continue;
+    throw environmentError(`None of ${plural(listed, 'file')} in ${root} can be read; the first is ${unreadable.first}. Check the permissions, and that the disk is there.`);
   }
   if (seen === 0) throw dataError(`POOL_EMPTY: no pictures in ${sources.map(source => source.given).join(', ')}.`);
   gateFailures(context, {stage: 'prepare', part: '%', of: seen});

@@ -43,6 +43,10 @@ export const score: Stage<RunContext> = {
   name: 'score',
   version: 1,
   reads: ['prepare.pool', 'prepare.classes', 'export.onnx'],
+  rows: {
+    shards: ({shards}) => shards.digest(),
+    quarantine: ({quarantine}) => quarantine.digest('score'),
+  },
   ingredients(context): Ingredients {
     const {config, store} = context;
     const {size, resize, shrinkOnLoad, ...limits} = scoringDecoding(context);

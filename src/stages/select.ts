@@ -1,5 +1,4 @@
 /** Step 2b of the paper: each class keeps its K best candidates; the rankings are written, and the chosen images packed for the student, less what looks like a held-out one. */
-import {createHash} from 'node:crypto';
 import {dataError, gateError} from '../errors.js';
 import {readAllScores} from '../images/score-reader.js';
 import type {Stage, StageResult} from '../pipeline/stage.js';
@@ -21,6 +20,10 @@ export const select: Stage<RunContext> = {
   version: 5,
   // The held-out sets for what nothing that is learned from may look like; the calibration for what the teacher's answers are worth.
   reads: ['score.scores', 'export.calibration', 'prepare.classes', 'prepare.validation', 'prepare.test'],
+  rows: {
+    ranking: ({rankings}) => rankings.digest(),
+    quarantine: ({quarantine}) => quarantine.digest('select'),
+  },
   ingredients({config, size, resize}) {
     const {top_p: topP, top_k: topK, min_score: minScore} = config.select;
     return {'select.top_p': String(topP), 'select.top_k': String(topK), 'select.min_score': String(minScore), 'image.size': `${size} of ${resize}`};
@@ -33,7 +36,7 @@ export const select: Stage<RunContext> = {
     const topK = config.select.top_k === 'auto' ? await expectedTopK(context, classes.length) : config.select.top_k;
     if (config.select.top_p !== 'auto' && topP < config.select.top_p) emit({type: 'note', stage: 'select', message: `P is ${topP}: there are only so many classes`});
     store.quarantine.forget('select');
-    const {scored, candidates, selected, short, cutoffs, digest} = record(context, classes, topK, await rank(context, classes.length, topP, topK));
+    const {scored, candidates, selected, short, cutoffs} = record(context, classes, topK, await rank(context, classes.length, topP, topK));
     // Where K is as many as the teacher is right about, some classes have fewer: that is what was to be expected.
     if (short.length > 0 && config.select.top_k !== 'auto') {
       emit({
@@ -66,10 +69,7 @@ export const select: Stage<RunContext> = {
       emit({type: 'warning', stage: 'select', message: `${crowdedWords(counts)} Leave select.top_p and select.top_k out, which comes to ${fitting} here, or lower them.`});
     }
     return {
-      outputs: [
-        {name: 'selected', files: await packFiles(paths.pack('selected'))},
-        {name: 'ranking', digest},
-      ],
+      outputs: [{name: 'selected', files: await packFiles(paths.pack('selected'))}],
       summary: counts,
       headline: `${count(learned)} (class, image) pairs of ${count(packed.images)} images for ${plural(classes.length, 'class', 'classes')} (P=${topP}, K=${count(topK)}); about ${percent(counts.expectedPrecision)} of them right, by what the teacher's probabilities are worth on validation`,
     };
@@ -116,16 +116,13 @@ async function rank(context: RunContext, classes: number, topP: number, topK: nu
 /** Writes the rankings. What is left of the selection is small, so that its memory is free while pictures are packed. */
 export function record({store}: Pick<RunContext, 'store'>, classes: readonly string[], topK: number, selection: Selection) {
   const cutoffs = new Cutoffs(classes.length, selection.topP);
-  const hash = createHash('sha256');
   const short: string[] = [];
   let candidates = 0;
   let selected = 0;
   store.atomically(() =>
     store.rankings.replace(classes.length, position => {
       const ranking = selection.ranking(position);
-      const {scores, ids} = ranking.ranked;
-      hash.update(JSON.stringify([position, ranking.candidates, scores.length]));
-      hash.update(new Uint8Array(scores.buffer, scores.byteOffset, scores.byteLength)).update(new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength));
+      const {scores} = ranking.ranked;
       cutoffs.set(position, ranking.ranked);
       candidates += ranking.candidates;
       selected += scores.length;
@@ -133,7 +130,7 @@ export function record({store}: Pick<RunContext, 'store'>, classes: readonly str
       return ranking;
     }),
   );
-  return {scored: selection.images, candidates, selected, short, cutoffs, digest: hash.digest('hex')};
+  return {scored: selection.images, candidates, selected, short, cutoffs};
 }
 
 /**

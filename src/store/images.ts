@@ -1,7 +1,9 @@
 /** The images of a run: sources, classes, distinct images with every place they lie in, and how they are split. */
 import {createHash} from 'node:crypto';
 import type {IndexEntry, SourceSpec} from '../children/protocol.js';
+import {parseCell} from './cell.js';
 import type {Connection} from './connection.js';
+import {digestOf, withoutCache} from './digest.js';
 
 export type Role = 'labelled' | 'validation' | 'test' | 'unlabelled';
 export type Split = 'train' | 'validation' | 'test';
@@ -90,6 +92,13 @@ export function imageTables(connection: Connection) {
     'SELECT i.id, p.file, p.member, p.label FROM places p JOIN images i ON i.key = p.image WHERE p.source = ? ORDER BY p.rowid',
   );
 
+  const texts = (sql: string) => connection.prepare<[], string>(sql).pluck();
+  const listing = [
+    texts(`SELECT key || ' ' || role || ' ' || spec || ' ' || ${withoutCache('root')} FROM sources ORDER BY key`),
+    texts("SELECT key || ' ' || id || ' ' || ifnull(label, '-') || ' ' || ifnull(split, '-') || ' ' || pool FROM images ORDER BY key"),
+    texts(`SELECT json_array(rowid, image, source, file, member, "offset", length, encoding, label) FROM places ORDER BY rowid`),
+  ];
+
   /** Gives images with a place in a source of this role their label and split. */
   const assign = (split: Split, role: Role): void => {
     connection
@@ -114,7 +123,7 @@ export function imageTables(connection: Connection) {
       moveRoot.run(to, from);
     },
     sources(): SourceRecord[] {
-      return sources.all().map(row => ({...row, spec: JSON.parse(row.spec) as SourceSpec}));
+      return sources.all().map(row => ({...row, spec: parseCell(connection, `source ${row.key}`, row.spec) as SourceSpec}));
     },
     /** Adds one listed image that has no problem: a new image, or one more place of an image known already. */
     addEntry(source: number, entry: IndexEntry): void {
@@ -246,6 +255,10 @@ export function imageTables(connection: Connection) {
       for (const {id} of poolIds.iterate()) hash.update(id);
       return hash.digest('hex');
     },
+    /** SHA-256 of all that was listed: sources, images with what each is for, and their places. */
+    listingDigest: (): string => digestOf(...listing),
+    /** SHA-256 of the class list. */
+    classesDigest: (): string => createHash('sha256').update(JSON.stringify(classes.all().map(row => row.name))).digest('hex'),
     /** Every place of a source with what lay there. Read it to its end before writing. */
     listed: (source: number): IterableIterator<ListedImage> => listed.iterate(source),
   };

@@ -1,5 +1,6 @@
 /** The images that were set aside, each with its reason. */
 import type {Connection} from './connection.js';
+import {digestOf, withoutCache} from './digest.js';
 
 export interface QuarantineRow {
   readonly image: string | null;
@@ -29,6 +30,7 @@ export function quarantineTable(connection: Connection) {
   const moveRoot = connection.prepare<[{from: string; to: string}]>(
     "UPDATE quarantine SET place = @to || substr(place, length(@from) + 1) WHERE substr(place, 1, length(@from) + 1) = @from || '/'",
   );
+  const texts = connection.prepare<[string], string>(`SELECT json_array(part, image, ${withoutCache('place')}, code, detail) FROM quarantine WHERE stage = ? ORDER BY key`).pluck();
   return {
     add(stage: string, part: string, row: QuarantineRow): void {
       insert.run(stage, part, row.image, row.place, row.code, row.detail);
@@ -44,6 +46,8 @@ export function quarantineTable(connection: Connection) {
     moveRoot(from: string, to: string): void {
       moveRoot.run({from, to});
     },
+    /** SHA-256 of all that a stage set aside. */
+    digest: (stage: string): string => digestOf({iterate: () => texts.iterate(stage)}),
     /** Images of a stage that failed (leaks are no failures), of one part or of all (`%`). */
     failures(stage: string, part = '%'): number {
       return count.get(stage, part)!.images;

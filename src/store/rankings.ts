@@ -2,6 +2,7 @@
 import {idBytes, ID_BYTES, ID_WORDS} from '../ranking/image-ids.js';
 import type {ClassRanking} from '../ranking/select.js';
 import type {Connection} from './connection.js';
+import {digestOf} from './digest.js';
 
 export interface ClassSummary {
   readonly class: string;
@@ -49,6 +50,12 @@ export function rankingTables(connection: Connection) {
 
   const excludeSetAside = connection.prepare<[string, string]>('UPDATE rankings SET selected = 0 WHERE image IN (SELECT unhex(image) FROM quarantine WHERE stage = ? AND code = ?)');
 
+  const texts = [
+    connection.prepare<[], string>("SELECT class || ' ' || candidates FROM class_rankings ORDER BY class").pluck(),
+    // In the order of the primary key, a class at a time: with a row each it takes twice as long. `quote` tells every bit of a score.
+    connection.prepare<[], string>("SELECT class || ':' || group_concat(rank || ' ' || quote(score) || ' ' || hex(image) || ' ' || selected) FROM rankings GROUP BY class").pluck(),
+  ];
+
   return {
     /** Replaces all rankings. Call inside `atomically`. `of(class)` is asked once for each class, in order. */
     replace(classes: number, of: (classIndex: number) => ClassRanking): void {
@@ -71,6 +78,8 @@ export function rankingTables(connection: Connection) {
     },
     /** Nothing is learned from images that a stage set aside for this reason. Returns how many places in rankings they had. */
     excludeSetAside: (stage: string, code: string): number => excludeSetAside.run(stage, code).changes,
+    /** SHA-256 of all rankings. */
+    digest: (): string => digestOf(...texts),
     summaries: (): ClassSummary[] => summaries.all(),
     rows: (className: string, limit: number, offset: number): RankingRow[] => rows.all(className, limit, offset),
     /** Where an image stands, class by class. */

@@ -1,4 +1,5 @@
 /** The row about the run itself: its config, and who works on it. */
+import {parseCell} from './cell.js';
 import type {Connection} from './connection.js';
 
 export interface Holder {
@@ -16,23 +17,33 @@ export function runTable(connection: Connection) {
   const read = connection.prepare<[], Row>('SELECT config, holder FROM run');
   const insert = connection.prepare<[string]>('INSERT INTO run (name) SELECT ? WHERE NOT EXISTS (SELECT 1 FROM run)');
   const setHolder = connection.prepare<[string]>('UPDATE run SET holder = ?');
-  const rename = connection.prepare<[string]>('UPDATE run SET name = ?, config = NULL, holder = NULL');
+  const name = connection.prepare<[], {name: string}>('SELECT name FROM run');
+  const rename = connection.prepare<[string]>('UPDATE run SET name = ?, holder = NULL');
+  const forgetConfig = connection.prepare('UPDATE run SET config = NULL');
   const setConfig = connection.prepare<[string]>('UPDATE run SET config = ?');
   return {
-    /** The config as it was last run with (JSON); null before its inputs were accepted. */
-    config: (): string | null => read.get()?.config ?? null,
+    /** The config as it was last run with, as JSON gives it; null before its inputs were accepted. */
+    config(): unknown {
+      const config = read.get()?.config ?? null;
+      return config === null ? null : parseCell(connection, 'the configuration of the run', config);
+    },
     /** Who took the run last; it need not be running any more. */
     holder(): Holder | null {
       const holder = read.get()?.holder;
-      return holder ? (JSON.parse(holder) as Holder) : null;
+      return holder ? (parseCell(connection, 'the holder of the run', holder) as Holder) : null;
     },
     take(name: string, holder: Holder): void {
       insert.run(name);
       setHolder.run(JSON.stringify(holder));
     },
-    /** Gives a copy of a run its own name; it has no config until its inputs are accepted. */
+    /** Null before somebody took it. */
+    name: (): string | null => name.get()?.name ?? null,
     rename(name: string): void {
       rename.run(name);
+    },
+    /** A copy of a run has no config until its inputs are accepted. */
+    forgetConfig(): void {
+      forgetConfig.run();
     },
     setConfig(config: string): void {
       setConfig.run(config);

@@ -1,5 +1,6 @@
 /** The shards of the pool: which images each holds, and under which fingerprint it was scored. */
 import type {Connection} from './connection.js';
+import {digestOf} from './digest.js';
 
 export interface Shard {
   readonly number: number;
@@ -28,6 +29,7 @@ export function shardTable(connection: Connection) {
   const holding = connection.prepare<[], {found: number}>('SELECT EXISTS (SELECT 1 FROM shards WHERE rows IS NULL OR rows > 0) AS found');
   const scored = connection.prepare<[string, string, number, number]>('UPDATE shards SET fingerprint = ?, sha256 = ?, rows = ? WHERE number = ?');
   const unscored = connection.prepare<[number]>('UPDATE shards SET fingerprint = NULL, sha256 = NULL, rows = NULL WHERE number = ?');
+  const texts = connection.prepare<[], string>('SELECT json_array(number, first_image, last_image, images, fingerprint, sha256, rows) FROM shards ORDER BY number').pluck();
   return {
     all: (): Shard[] => all.all(),
     /** The shard that holds the pool image with this key. */
@@ -40,6 +42,8 @@ export function shardTable(connection: Connection) {
       drop.run({size});
       cut.run({size});
     },
+    /** SHA-256 of all shards and what was scored of them. */
+    digest: (): string => digestOf(texts),
     /** Whether any shard holds a scored image, or may come to. */
     someMayHold: (): boolean => holding.get()!.found === 1,
     setScored(number: number, fingerprint: string, sha256: string, rows: number): void {

@@ -1,4 +1,5 @@
 /** What is recorded of each stage: its status, what its result depended on, and the outputs it vouches for. */
+import {parseCell} from './cell.js';
 import type {Connection} from './connection.js';
 
 export type RecordedStatus = 'running' | 'interrupted' | 'failed' | 'done' | 'skipped';
@@ -12,6 +13,8 @@ export interface StageRecord {
   readonly seconds: number;
   readonly summary: unknown;
   readonly outputs: readonly OutputRecord[];
+  /** Whether all of this is as the finished stage recorded it; true where it is not finished, and vouches for nothing. */
+  readonly isIntact: boolean;
 }
 
 /** One file (or one piece of this database, where `path` is null) under the name that later stages read it by. */
@@ -22,6 +25,15 @@ export interface OutputRecord {
   readonly stamp: string | null;
 }
 
+/** SQL for the seal of a stage as it stands; it needs the function `sha256`. Stamps are left out: a wrong one costs no more than hashing a file. */
+const seal = `sha256(json_array(name, status, ingredients, started_at, seconds, summary,
+  (SELECT json_group_array(json_array(name, path, sha256)) FROM (SELECT name, path, sha256 FROM outputs WHERE stage = stages.name ORDER BY rowid))))`;
+
+/** Seals what stages finished before there were seals, as it is. */
+export function sealFinished(connection: Connection): void {
+  connection.exec(`UPDATE stages SET seal = ${seal} WHERE ingredients IS NOT NULL`);
+}
+
 interface StageRow {
   name: string;
   status: RecordedStatus;
@@ -29,21 +41,32 @@ interface StageRow {
   message: string | null;
   seconds: number;
   summary: string;
+  isIntact: number;
 }
 
+/** What a finished stage leaves. */
+export type FinishedStage = Omit<StageRecord, 'message' | 'isIntact'> & {readonly status: 'done' | 'skipped'};
+
 export function stageTables(connection: Connection) {
-  const read = connection.prepare<[string], StageRow>('SELECT name, status, ingredients, message, seconds, summary FROM stages WHERE name = ?');
+  const read = connection.prepare<[string], StageRow>(
+    `SELECT name, status, ingredients, message, seconds, summary, status NOT IN ('done', 'skipped') OR seal IS ${seal} AS isIntact FROM stages WHERE name = ?`,
+  );
   const outputs = connection.prepare<[string], OutputRecord>('SELECT name, path, sha256, stamp FROM outputs WHERE stage = ? ORDER BY rowid');
   const remove = connection.prepare<[string]>('DELETE FROM stages WHERE name = ?');
+  // With the stage, unless its row was lost.
+  const removeOutputs = connection.prepare<[string]>('DELETE FROM outputs WHERE stage = ?');
+  const startOf = connection.prepare<[string], {status: RecordedStatus; startedAt: string; seconds: number}>('SELECT status, started_at AS startedAt, seconds FROM stages WHERE name = ?');
   const insert = connection.prepare<[string, RecordedStatus, string | null, string | null, string, number, string]>(
     'INSERT INTO stages (name, status, ingredients, message, started_at, seconds, summary) VALUES (?, ?, ?, ?, ?, ?, ?)',
   );
   const insertOutput = connection.prepare<[string, string, string | null, string, string | null]>(
     'INSERT INTO outputs (stage, name, path, sha256, stamp) VALUES (?, ?, ?, ?, ?)',
   );
+  const setSeal = connection.prepare<[string]>(`UPDATE stages SET seal = ${seal} WHERE name = ?`);
   const stop = connection.prepare<[RecordedStatus, string, number, string]>('UPDATE stages SET status = ?, message = ?, seconds = seconds + ? WHERE name = ?');
   const setIngredients = connection.prepare<[string, string]>('UPDATE stages SET ingredients = ? WHERE name = ?');
   const renewStamp = connection.prepare<[string, string]>('UPDATE outputs SET stamp = ? WHERE stamp = ?');
+  const intact = connection.prepare<[], {name: string}>(`SELECT name FROM stages WHERE seal IS ${seal}`);
   const files = connection.prepare<[], {key: number; path: string; stamp: string}>('SELECT rowid AS key, path, stamp FROM outputs WHERE path IS NOT NULL');
   const setFile = connection.prepare<[string, string, number]>('UPDATE outputs SET path = ?, stamp = ? WHERE rowid = ?');
   const setStamp = connection.prepare<[string, string, string]>('UPDATE outputs SET stamp = ? WHERE stage = ? AND path = ?');
@@ -54,30 +77,37 @@ export function stageTables(connection: Connection) {
       if (!row) return null;
       return {
         ...row,
-        ingredients: row.ingredients === null ? null : (JSON.parse(row.ingredients) as Record<string, string>),
-        summary: JSON.parse(row.summary) as unknown,
+        ingredients: row.ingredients === null ? null : (parseCell(connection, `the ingredients of ${name}`, row.ingredients) as Record<string, string>),
+        summary: parseCell(connection, `the summary of ${name}`, row.summary),
         outputs: outputs.all(name),
+        isIntact: row.isIntact === 1,
       };
     },
-    /** Takes back what the stage vouched for and marks it running. Seconds of an unfinished earlier attempt are kept, since it goes on from there. */
+    /** Takes back what the stage vouched for and marks it running. The start and the seconds of an unfinished earlier attempt are kept, since it goes on from there. */
     begin(name: string): void {
       connection
         .transaction(() => {
-          const row = read.get(name);
-          const spent = row && row.status !== 'done' && row.status !== 'skipped' ? row.seconds : 0;
+          const row = startOf.get(name);
+          const unfinished = row && row.status !== 'done' && row.status !== 'skipped' ? row : null;
           remove.run(name);
-          insert.run(name, 'running', null, null, new Date().toISOString(), spent, 'null');
+          removeOutputs.run(name);
+          insert.run(name, 'running', null, null, unfinished?.startedAt ?? new Date().toISOString(), unfinished?.seconds ?? 0, 'null');
         })
         .immediate();
     },
-    /** Records a whole stage: what it depended on and what it vouches for, in one commit. `seconds` is added to those of earlier attempts. */
-    finish(record: Omit<StageRecord, 'message'> & {readonly status: 'done' | 'skipped'}): void {
+    /**
+     * Records a whole stage: what it depended on and what it vouches for, sealed, in one commit. It started when
+     * it was begun; `seconds` is added to those of earlier attempts.
+     */
+    finish(record: FinishedStage): void {
       connection
         .transaction(() => {
-          const spent = read.get(record.name)?.seconds ?? 0;
+          const begun = startOf.get(record.name);
           remove.run(record.name);
-          insert.run(record.name, record.status, JSON.stringify(record.ingredients), null, new Date().toISOString(), spent + record.seconds, JSON.stringify(record.summary));
+          removeOutputs.run(record.name);
+          insert.run(record.name, record.status, JSON.stringify(record.ingredients), null, begun?.startedAt ?? new Date().toISOString(), (begun?.seconds ?? 0) + record.seconds, JSON.stringify(record.summary));
           for (const output of record.outputs) insertOutput.run(record.name, output.name, output.path, output.sha256, output.stamp);
+          setSeal.run(record.name);
         })
         .immediate();
     },
@@ -86,7 +116,12 @@ export function stageTables(connection: Connection) {
       stop.run(status, message, seconds, name);
     },
     setIngredients(name: string, ingredients: Readonly<Record<string, string>>): void {
-      setIngredients.run(JSON.stringify(ingredients), name);
+      connection
+        .transaction(() => {
+          setIngredients.run(JSON.stringify(ingredients), name);
+          setSeal.run(name);
+        })
+        .immediate();
     },
     /** Trusts a file by its new stamp, after its hash was found unchanged. */
     restamp(stage: string, path: string, stamp: string): void {
@@ -98,10 +133,13 @@ export function stageTables(connection: Connection) {
     },
     /** Tells every stage where its files lie now, and their stamps there. Call inside `atomically`. */
     relocate(moved: (file: {readonly path: string; readonly stamp: string}) => {readonly path: string; readonly stamp: string}): void {
+      // A record that was damaged before must not look whole afterwards.
+      const sealed = intact.all();
       for (const {key, ...file} of files.all()) {
         const {path, stamp} = moved(file);
         setFile.run(path, stamp, key);
       }
+      for (const {name} of sealed) setSeal.run(name);
     },
   };
 }

@@ -41,7 +41,7 @@ describe('opening the state of a run', () => {
     store.run.setConfig('{"seed":1}');
     store.close();
     const again = openStoreToRead(file);
-    expect(again?.run.config()).toBe('{"seed":1}');
+    expect(again?.run.config()).toEqual({seed: 1});
     expect(again?.run.holder()).toEqual({pid: 1, host: 'here', since: 'now'});
     again?.close();
   });
@@ -72,7 +72,7 @@ describe('opening the state of a run', () => {
     const pragma = vi.spyOn(Database.prototype, 'pragma');
     const [first, second] = [openStore(file), openStore(file)];
     const third = openStoreToRead(file);
-    const connections = [...new Set(pragma.mock.contexts as Database.Database[])];
+    const connections = [...new Set(pragma.mock.contexts as Database.Database[])].filter(connection => connection.open);
     pragma.mockRestore();
     expect(connections.map(connection => connection.pragma('synchronous', {simple: true}))).toEqual([2, 2, 2]);
     for (const store of [first, second, third]) store?.close();
@@ -114,7 +114,7 @@ describe('a database that this pupil cannot use', () => {
 
   it('of an older version is brought up to date by orchestrate only', async () => {
     const file = await aFile();
-    writeFileSync(file, '');
+    sql(file, `${readFileSync(new URL('../../db/migrations/0001_initial.sql', import.meta.url), 'utf8')}; PRAGMA user_version = 1`);
     const error = refusal(() => openStoreToRead(file));
     expect(error).toMatchObject({exitCode: 4, message: expect.stringContaining('Run pupil orchestrate once') as string});
     openStore(file).close();
@@ -144,9 +144,66 @@ describe('a database that this pupil cannot use', () => {
     expect(readFileSync(file).equals(damaged)).toBe(true);
   });
 
+  it.each<[string, (file: string) => void, RegExp]>([
+    ['that was emptied, its log still beside it', file => ['', '-wal'].forEach((suffix, size) => writeFileSync(file + suffix, Buffer.alloc(size * 100))), /run\.sqlite is empty, and was left as it is\. Restore it/],
+    ['without tables', file => sql(file, 'PRAGMA user_version = 0; VACUUM'), /is not the database of a run: it was emptied, or another program made it\./],
+    ['of another application', file => sql(file, 'CREATE TABLE bookmarks (url TEXT); PRAGMA user_version = 2'), /is not the database of a run: it was emptied, or another program made it\./],
+  ])('%s is refused (exit 4), never taken for new, and left as it is', async (_, make, message) => {
+    const file = await aFile();
+    make(file);
+    const before = [file, `${file}-wal`].map(name => existsSync(name) && readFileSync(name).toString('hex'));
+    for (const open of [openStore, openStoreToRead]) expect(refusal(() => open(file))).toMatchObject({exitCode: 4, message: expect.stringMatching(message) as string});
+    expect([file, `${file}-wal`].map(name => existsSync(name) && readFileSync(name).toString('hex'))).toEqual(before);
+  });
+
+  it('with a view that was altered is refused (exit 4), with one that somebody added it is not', async () => {
+    const file = await aFile();
+    openStore(file).close();
+    sql(file, 'CREATE VIEW mine AS SELECT 1');
+    openStoreToRead(file)?.close();
+    sql(file, 'DROP VIEW event; CREATE VIEW event AS SELECT 1');
+    for (const open of [openStore, openStoreToRead]) expect(refusal(() => open(file))).toMatchObject({exitCode: 4, message: expect.stringContaining('(its view event is not as it was made)') as string});
+  });
+
+  it('whose making was cut short was never there', async () => {
+    const file = await aFile();
+    writeFileSync(`${file}.new`, 'half');
+    expect(openStoreToRead(file)).toBe(null);
+    openStore(file).close();
+    expect(readdirSync(path.dirname(file)).sort()).toEqual(['run.sqlite']);
+  });
+
+  it.each([
+    ["UPDATE stages SET summary = '{' WHERE name = 'score'", 'the summary of score should be JSON, and begins "{"'],
+    ["UPDATE run SET config = 'oops'", 'the configuration of the run should be JSON, and begins "oops"'],
+    ["UPDATE events SET body = ''", 'an event of score should be JSON, and begins ""'],
+  ])('with a cell that is no JSON any more says which (exit 4): %s', async (alteration, message) => {
+    const file = await aFile();
+    const store = openStore(file);
+    store.run.take('birds', {pid: 1, host: 'here', since: 'now'});
+    store.stages.begin('score');
+    store.events.add({type: 'device', stage: 'score', part: '', device: 'cpu', runtime: 'none'});
+    sql(file, alteration);
+    const error = refusal(() => [store.run.config(), store.stages.read('score'), store.events.of('score', 'device')]);
+    store.close();
+    expect(error).toMatchObject({exitCode: 4, message: expect.stringContaining(`${file} is damaged and was left as it is (${message})`) as string});
+  });
+
+  it('with a page that was overwritten is refused before anything is written (exit 4)', async () => {
+    const file = await aFile();
+    const store = openStore(file);
+    for (let step = 0; step < 400; step++) store.events.add({type: 'note', stage: null, message: 'x'.repeat(100)});
+    store.close();
+    const damaged = readFileSync(file);
+    damaged.fill(0xee, damaged.length - 3 * 4096, damaged.length - 2 * 4096);
+    writeFileSync(file, damaged);
+    expect(refusal(() => openStore(file))).toMatchObject({exitCode: 4, message: expect.stringContaining('is damaged and was left as it is') as string});
+    expect(readFileSync(file).equals(damaged)).toBe(true);
+  });
+
   it('where a folder lies is refused (exit 4)', async () => {
     const file = await aFile();
     mkdirSync(file);
-    expect(refusal(() => openStore(file))).toMatchObject({exitCode: 4, message: expect.stringContaining(`Cannot write ${file}`) as string});
+    expect(refusal(() => openStore(file))).toMatchObject({exitCode: 4, message: expect.stringContaining(`Cannot read or write ${file}`) as string});
   });
 });

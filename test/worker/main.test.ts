@@ -158,6 +158,6 @@ describe('the worker', () => {
       stdio: ['pipe', 'pipe', 'ignore'],
     });
     const last = out.trim().split('\n').at(-1);
-    expect(last).toMatch(/"reason":"disk-full","message":".*full\/pack cannot be written: the disk is full \(0 MB free\)/);
+    expect(last).toMatch(/"reason":"disk-full","message":"The disk is full: .*full\/pack \(0 B free\)/);
   });
 });

@@ -1,0 +1,101 @@
+import {spawnSync} from 'node:child_process';
+import {mkdirSync, readFileSync, symlinkSync} from 'node:fs';
+import path from 'node:path';
+import {fileURLToPath} from 'node:url';
+import Database from 'better-sqlite3';
+import {afterAll, beforeAll, describe, expect, it} from 'vitest';
+import {takeLock} from '../../src/store/lock.js';
+import {temporaryFolder} from '../images/temporary-folder.js';
+import {colourTrainer, copyOf, lastingFolder, look, orchestrate, program, pupil, rankingRows, statusOf, writeData, type Data} from './pupil.js';
+
+const {folder, remove} = lastingFolder();
+const finished = path.join(folder, 'home');
+let data: Data;
+beforeAll(async () => {
+  data = await writeData(folder, 18);
+  await orchestrate(data, finished);
+});
+afterAll(remove);
+
+const aHome = async () => copyOf(finished, path.join(await temporaryFolder(), 'home'));
+
+function alter(home: string, statement: string): void {
+  const connection = new Database(path.join(home, 'db/colours.sqlite'));
+  connection.exec(statement);
+  connection.close();
+}
+
+describe('an altered database', () => {
+  it('is shown by no command as true, and the same command makes the same rankings again', async () => {
+    const home = await aHome();
+    const before = rankingRows(home);
+    alter(home, 'UPDATE rankings SET score = score / 2 WHERE class = 1 AND rank = 1');
+    const refused = {exitCode: 4, message: 'Run colours: what the database holds of select.ranking is not what was written. Run pupil orchestrate, which makes it anew.'};
+    for (const command of [['rankings'], ['rankings', 'red', '--csv'], ['why', path.join(folder, 'pool/0.png')], ['report']]) await expect(look([...command, '--home', home])).rejects.toMatchObject(refused);
+    const [first, ...others] = (await statusOf(home)).stages.filter(({status}) => status !== 'fresh');
+    expect(first).toMatchObject({name: 'select', reason: 'what the database holds of select.ranking is not what was written'});
+    for (const {reason} of others) expect(reason).toMatch(/^follows /);
+    expect(Object.entries(await orchestrate(data, home)).filter(([, status]) => status !== 'fresh')).toEqual([['select', 'ran']]);
+    expect(rankingRows(home)).toEqual(before);
+  });
+
+  it('whose record of a result was altered is compared with nothing', async () => {
+    const home = await aHome();
+    alter(home, `UPDATE stages SET summary = replace(summary, '"top1":1', '"top1":0.5') WHERE name = 'evaluate'`);
+    await expect(look(['compare', 'colours', 'colours', '--home', home])).rejects.toMatchObject({exitCode: 4, message: 'Run colours: the record of evaluate in the database is not what was written. Run pupil orchestrate, which makes it anew.'});
+    expect((await statusOf(home)).stages.find(({name}) => name === 'evaluate')).toMatchObject({status: 'stale', reason: 'the record of evaluate in the database is not what was written'});
+  });
+});
+
+const canMount = spawnSync('unshare', ['--map-root-user', '--mount', 'sh', '-c', 'mount -t tmpfs tmpfs /mnt']).status === 0;
+if (!canMount) console.warn('SKIPPED: a read-only disk needs unshare --map-root-user --mount.');
+
+it.skipIf(!canMount)('on a read-only disk every command that only looks answers, and what would write says so (exit 4)', async () => {
+  const home = await aHome();
+  const commands = ['status', 'rankings red', 'runs', 'compare colours colours', `why ${path.join(folder, 'pool/0.png')}`];
+  const run = (args: string) => `${process.execPath} ${program} ${args} --home ${home} >/dev/null 2>&1; echo "$?"`;
+  const script = [`mount --bind ${home} ${home} && mount -o remount,ro,bind ${home} || exit 99`, ...commands.map(run), `${process.execPath} ${program} orchestrate ${data.config} --home ${home} 2>&1; echo "$?"`].join('\n');
+  const {stdout} = spawnSync('unshare', ['--map-root-user', '--mount', 'sh', '-c', script], {encoding: 'utf8', env: {...process.env, PUPIL_PYTHON: colourTrainer, NO_COLOR: '1'}});
+  expect(stdout).toMatch(/^(0\n){5}.*Cannot read or write.*\n4\n$/);
+});
+
+it('few files that may be open at once are told (exit 4), not a stack', () => {
+  const {stderr, status} = spawnSync('sh', ['-c', `ulimit -n 40; exec ${process.execPath} ${program} status --home ${finished}`], {encoding: 'utf8'});
+  expect([status, stderr]).toEqual([4, 'Too many files are open at once. Raise the limit, as with ulimit -n 4096, and run the same command again.\n']);
+});
+
+it('a pool of which no file can be read is refused (exit 4), with the first', async () => {
+  const home = path.join(await temporaryFolder(), 'home');
+  const pool = path.join(home, '../gone');
+  mkdirSync(pool);
+  for (const name of ['a.png', 'b.png']) symlinkSync('/nowhere/picture.png', path.join(pool, name));
+  await expect(look(['orchestrate', data.config, '--unlabelled', pool, '--home', home, '--json', '--max-failures', '1'])).rejects.toMatchObject({
+    exitCode: 4,
+    message: expect.stringMatching(/^None of 2 files in .*gone can be read; the first is [ab]\.png: a link that cannot be followed \(ENOENT\)\. Check the permissions, and that the disk is there\.$/) as string,
+  });
+});
+
+describe('a second orchestration', () => {
+  it('is refused (exit 75), naming who holds the run', async () => {
+    const home = await aHome();
+    const lock = takeLock(path.join(home, 'db/colours.lock'));
+    const {code, stderr} = await pupil(['orchestrate', data.config, '--home', home]);
+    lock?.release();
+    expect([code, stderr]).toEqual([75, expect.stringMatching(/^Run colours is being worked on by process \d+ on \S+, since \S+\. Wait for it, or use another name \(--run NAME\)\.\n$/)]);
+  });
+
+  it('is told before the libraries that work are loaded', () => {
+    const loaded = new Set<string>();
+    const follow = (file: URL): void => {
+      if (loaded.has(file.href)) return;
+      loaded.add(file.href);
+      const source = readFileSync(fileURLToPath(file), 'utf8');
+      for (const [, from] of source.matchAll(/^(?:import|export) (?!type )[^;]*?from '([^']+)';/gm)) {
+        if (from!.startsWith('.')) follow(new URL(from!.replace(/\.js$/, '.ts'), file));
+        else loaded.add(from!);
+      }
+    };
+    follow(new URL('../../src/commands/orchestrate.ts', import.meta.url));
+    for (const heavy of ['execa', 'sharp', 'hyparquet', 'undici', 'onnxruntime-node']) expect(loaded).not.toContain(heavy);
+  });
+});
