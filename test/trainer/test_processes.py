@@ -22,13 +22,13 @@ from torch.nn import functional as F
 from trainer import stop
 from trainer.config import Architecture, parse_task
 from trainer.errors import EXIT_LOST, Interrupted
-from trainer.launch import verdict
+from trainer.launch import End, verdict
 from trainer.models import build_network
 from trainer.processes import Processes
 from trainer.train import train
 
 NETWORKS = ('cifarnet', 'resnet20')
-ALONE_ON_THIS_HOST = ('--standalone', '--local-addr=127.0.0.1', '--nproc-per-node=2')
+ALONE_ON_THIS_HOST = ('--processes=2',)
 
 
 # ---------------------------------------------------------------- the arithmetic, in two processes without the loop
@@ -354,13 +354,13 @@ def test_two_hosts_train_one_network_and_the_second_takes_its_tasks_from_the_fir
     task = {**task, 'batch_size': None, 'threads': 1, 'learning_rate': 0.2}
     with socket.create_server(('127.0.0.1', 0)) as free:
         port = free.getsockname()[1]
-    options = ['--nnodes=2', '--master-addr=127.0.0.1', f'--master-port={port}', '--nproc-per-node=1']
+    options = ['--processes=1', '--hosts=2', f'--address=127.0.0.1:{port}']
     log = (tmp_path / 'second.log').open('w+')
     second = subprocess.Popen(
-        [sys.executable, '-m', 'trainer.launch', *options, '--node-rank=1'], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        [sys.executable, '-m', 'trainer.launch', *options, '--host=1'], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log
     )
     try:
-        training = several(task, *options, '--node-rank=0')
+        training = several(task, *options)
         assert training.finish() == 0, training.log
         wait_for(Path(log.name), 'Waiting for a training', 2)
         waiting, taking_part, finished = (
@@ -394,29 +394,29 @@ def test_a_process_says_its_own_reason_and_those_that_lose_it_say_none(task, sev
 # ---------------------------------------------------------------- who is to blame
 
 
-class Ended:
-    """What torchrun knows of a process that failed."""
-
-    def __init__(self, exitcode: int, timestamp: int):
-        self.exitcode, self.timestamp, self.pid = exitcode, timestamp, 1000 + timestamp
-
-
 @pytest.mark.parametrize(
     ('ends', 'code', 'told'),
     [
-        # Killed, and a survivor that saw the connection close, or hung in NCCL until torchrun killed it.
-        ({0: (EXIT_LOST, 5), 1: (-9, 6)}, 70, 'Process 1 of this training (counted from 0, process id 1006) was killed by SIGKILL'),
-        ({0: (-9, 35), 1: (-9, 5)}, 70, 'Process 1 of this training (counted from 0, process id 1005) was killed by SIGKILL'),
-        ({2: (-11, 5), 3: (EXIT_LOST, 5)}, 70, 'Process 2 of this training (counted from 0, process id 1005) was killed by SIGSEGV, and'),
+        # Killed, and a survivor that saw the connection close, or hung in NCCL until it was killed.
+        ([(0, EXIT_LOST), (1, -9)], 70, 'Process 1 of this training (counted from 0, process id 1001) was killed by SIGKILL'),
+        ([(1, -9), (0, -9)], 70, 'Process 1 of this training (counted from 0, process id 1001) was killed by SIGKILL'),
+        ([(2, -11), (3, EXIT_LOST)], 70, 'Process 2 of this training (counted from 0, process id 1002) was killed by SIGSEGV, and'),
         # One that has said why.
-        ({0: (-9, 35), 1: (65, 5)}, 65, None),
-        ({0: (EXIT_LOST, 5), 1: (70, 5)}, 70, None),
-        ({0: (75, 5)}, 75, None),
+        ([(1, 65), (0, -9)], 65, None),
+        ([(0, EXIT_LOST), (1, 70)], 70, None),
+        ([(1, 0), (0, 75)], 75, None),
         # All of this host's saw the others go.
-        ({0: (EXIT_LOST, 5), 1: (EXIT_LOST, 5)}, 70, 'perhaps because one on another host ended'),
+        ([(0, EXIT_LOST), (1, EXIT_LOST)], 70, 'perhaps because one on another host ended'),
+        ([(1, 0), (0, 0)], 0, None),
     ],
 )
 def test_the_process_that_went_first_is_blamed_where_none_has_spoken(ends, code, told):
-    found, message = verdict([Ended(*end) for end in ends.values()], list(ends))  # type: ignore[misc]
+    found, message = verdict([End(rank, 1000 + rank, code) for rank, code in ends], was_stopped=False)
     assert found == code
     assert message is None if told is None else message is not None and told in message
+
+
+def test_a_stop_before_they_had_met_is_no_loss():
+    assert verdict([End(0, 1000, -15), End(1, 1001, -15)], was_stopped=True) == (75, None)
+    # Whose last words are another thing than the stop.
+    assert verdict([End(0, 1000, 70), End(1, 1001, EXIT_LOST)], was_stopped=True) == (70, None)
