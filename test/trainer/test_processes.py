@@ -1,5 +1,6 @@
 """Several processes train as one: the same weights up to rounding, one end of a stop, and a lost one is told by name."""
 
+import contextlib
 import json
 import os
 import signal
@@ -28,6 +29,8 @@ from trainer.processes import Processes
 from trainer.train import train
 
 NETWORKS = ('cifarnet', 'resnet20')
+# 127.0.0.1 in /proc/net/tcp.
+LOOPBACK = '0100007F' if sys.byteorder == 'little' else '7F000001'
 ALONE_ON_THIS_HOST = ('--processes=2',)
 
 
@@ -44,12 +47,18 @@ def by_two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 def _work(rank: int, folder: Path) -> None:
     torch.set_num_threads(1)
+    unpickled: list[str] = []
+    sys.addaudithook(lambda event, arguments: unpickled.append('.'.join(arguments)) if event == 'pickle.find_class' else None)
     dist.init_process_group('gloo', init_method=f'file://{folder}/meeting', rank=rank, world_size=2)
     processes = Processes(rank, 2, 'cpu')
     norms = {kind: norm_own_part(kind, processes) for kind in NORMS}
     steps = {name: two_steps(new_network(name), processes) for name in NETWORKS}
-    torch.save({'norms': norms, 'steps': steps}, folder / f'{rank}.pt')
+    torch.save({'norms': norms, 'steps': steps, 'unpickled': unpickled}, folder / f'{rank}.pt')
     dist.destroy_process_group()
+
+
+def test_nothing_that_processes_tell_each_other_is_unpickled(by_two):
+    assert [own['unpickled'] for own in by_two] == [[], []]
 
 
 NORMS: dict[str, tuple[torch.dtype, float]] = {
@@ -199,6 +208,17 @@ def parent_of(folder: Path) -> int | None:
     return None if state == 'Z' else int(parent)
 
 
+def listening(processes: list[int]) -> set[str]:
+    """The local addresses, as hexadecimal numbers, at which these processes take connections."""
+    sockets = set()
+    for process in processes:
+        for descriptor in Path(f'/proc/{process}/fd').iterdir():
+            with contextlib.suppress(OSError):
+                sockets.add(str(descriptor.readlink()))
+    rows = [line.split() for name in ('tcp', 'tcp6') for line in Path('/proc/net', name).read_text().splitlines()[1:]]
+    return {row[1].partition(':')[0] for row in rows if row[3] == '0A' and f'socket:[{row[9]}]' in sockets}
+
+
 def wait_until_none_is_left(processes: list[int]) -> None:
     wait_until(lambda: all(parent_of(Path(f'/proc/{process}')) is None for process in processes), 0.02)
 
@@ -318,6 +338,8 @@ def test_asked_to_stop_all_end_after_the_same_step_which_the_first_saves(task, s
     training = several(endless)
     wait_for(training.events_file, '"type":"checkpoint"')
     workers = list(training.workers().values())
+    # While they work, all that takes connections is on the loopback: whoever else reached them could change what is learned.
+    assert listening([training.process.pid, *workers]) == {LOOPBACK}
     training.process.send_signal(signal.SIGTERM)
     assert training.finish() == 75
     last = training.events()[-1]
