@@ -15,7 +15,7 @@ const command = (...settings: string[]) => [
   ...['image.size=32', 'teacher.model=cifarnet', 'teacher.epochs=12', 'teacher.evaluations=1', 'train.batch_size=8', ...settings].flatMap(setting => ['--set', setting]),
 ];
 
-/** Processes of this run's trainer, by what torchrun calls them: RANK=1. */
+/** Processes of this run's trainer, by their number: RANK=1. */
 function workers(): Map<string, number> {
   const found = new Map<string, number>();
   for (const id of readdirSync('/proc').filter(name => /^\d+$/.test(name))) {

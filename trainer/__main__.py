@@ -7,7 +7,7 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import events, handover, ranks, stop
+from . import events, meeting, ranks, stop
 from .config import EvaluateTask, ExportTask, ImportTask, QuantiseTask, SpeedTask, Task, TrainTask, WrapTask, parse_task, read_message
 from .errors import EXIT_CONFIG, EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_LOST, SET_UP, Failure, Interrupted, exit_code, explain
 from .parent import die_with_parent
@@ -25,11 +25,11 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent()
     try:
-        if arguments[0] == handover.FROM_FIRST_HOST:
-            message = handover.receive()
+        if arguments[0] == meeting.FROM_FIRST_HOST:
+            message = meeting.receive()
         else:
             message = read_message(Path(arguments[0]))
-            handover.offer(message)
+            meeting.offer(message)
         device = message.get('device') if isinstance(message, dict) else None
         events.hello(device if isinstance(device, str) else '')
         result = run(parse_task(message))

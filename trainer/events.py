@@ -14,12 +14,6 @@ DESCRIPTOR = 3
 
 def connect() -> bool:
     """Whether the parent opened the descriptor. Ask before any file is opened: a free number is handed out again."""
-    global DESCRIPTOR
-    if ranks.is_one_of_several():
-        # It came as stdin; see launch.py.
-        DESCRIPTOR = os.dup(0)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        return True
     try:
         os.fstat(DESCRIPTOR)
     except OSError:

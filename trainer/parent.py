@@ -10,7 +10,7 @@ SECONDS_BETWEEN_LOOKS = 0.5
 
 
 def die_with_parent() -> None:
-    """Starts the watch. A process that torchrun started ends with torchrun, and that with its own parent: two looks at most."""
+    """Starts the watch. One of several ends with launch.py, and that with its own parent: two looks at most."""
     threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
 
 

@@ -5,7 +5,6 @@ import signal
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import torch
@@ -14,9 +13,7 @@ from torch import Tensor, nn
 
 from . import ranks, stop
 from .device import require_cuda
-
-# How long a process waits for the others: a host that fell silent without closing its connections ends the training after it.
-PATIENCE = timedelta(minutes=10)
+from .meeting import PATIENCE, store
 
 
 @dataclass(frozen=True)
@@ -150,7 +147,7 @@ _on_cpu: dist.ProcessGroup | None = None
 
 def join_processes(device: str) -> Processes:
     """
-    The group that torchrun started this process in, or the process alone. `device` is the first process's; the others of a host take
+    The group that launch.py started this process in, or the process alone. `device` is the first process's; the others of a host take
     the GPUs after it.
     """
     global _on_cpu
@@ -160,12 +157,19 @@ def join_processes(device: str) -> Processes:
         device = f'cuda:{int(device.partition(":")[2]) + ranks.local_rank()}'
         require_cuda(torch.device(device))
         torch.cuda.set_device(device)
-    dist.init_process_group('gloo' if device == 'cpu' else 'nccl', timeout=PATIENCE)
-    atexit.register(dist.destroy_process_group)
+    backend = 'gloo' if device == 'cpu' else 'nccl'
+    dist.init_process_group(backend, store=store(), rank=ranks.rank(), world_size=ranks.count(), timeout=PATIENCE)
     _on_cpu = dist.new_group(backend='gloo', timeout=PATIENCE)
+    atexit.register(leave_together)
     # From here on all stop together, at the same step.
     signal.signal(signal.SIGTERM, stop.request)
     return Processes(ranks.rank(), ranks.count(), device)
+
+
+def leave_together() -> None:
+    """Ends together with the others: the first process keeps the store, and its host's port says that a training goes on."""
+    dist.barrier(group=_on_cpu)
+    dist.destroy_process_group()
 
 
 ALONE = Processes(0, 1, 'cpu')

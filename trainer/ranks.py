@@ -1,10 +1,10 @@
-"""Which of the processes of one training this is, as torchrun tells it through the environment: known before torch is imported."""
+"""Which of the processes of one training this is, as launch.py tells it through the environment: known before torch is imported."""
 
 import os
 
 
 def is_one_of_several() -> bool:
-    return 'TORCHELASTIC_RUN_ID' in os.environ
+    return 'WORLD_SIZE' in os.environ
 
 
 def rank() -> int:

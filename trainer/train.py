@@ -15,6 +15,7 @@ from .batch_size import fitting_batch_size
 from .batches import Source, batches, batches_at_once, plan_epoch
 from .classifier import Classifier
 from .config import TrainTask
+from .crowding import watch_crowding
 from .data import channel_statistics, open_pack, room_for_packs, spread
 from .device import memory_used, open_device, trains_in_bf16
 from .errors import Failure, Interrupted, is_out_of_memory, out_of_memory
@@ -167,6 +168,7 @@ def train(task: TrainTask) -> dict[str, Any]:
         if best_of(history, len(validation)) is history[-1]:
             best_weights = {name: tensor.detach().to('cpu', copy=True) for name, tensor in measured.net.state_dict().items()}
 
+    crowding = watch_crowding(task.threads, device) if processes.count == 1 else None
     reported, images_seen = time.monotonic(), 0
     saved_at, seconds_saving = time.monotonic(), 0.0
     try:
@@ -193,6 +195,8 @@ def train(task: TrainTask) -> dict[str, Any]:
                 # Losses are read once a second: asking a GPU for each one would make it wait for Python.
                 losses.append(loss.detach())
                 images_seen += whole
+                if crowding is not None:
+                    crowding.step_done(whole)
                 elapsed = time.monotonic() - reported
                 if elapsed >= 1:
                     recent = read_losses()
@@ -224,6 +228,8 @@ def train(task: TrainTask) -> dict[str, Any]:
                 saved_at = time.monotonic()
                 seconds_saving = saved_at - saving
             reported += time.monotonic() - trained
+            if crowding is not None:
+                crowding.begin()
     except Interrupted as interrupted:
         read_losses()
         save()

@@ -7,6 +7,7 @@ import {Readable, type Writable} from 'node:stream';
 import {execa} from 'execa';
 import {ChildError, environmentError, exitCodes, Interrupted, throwIfStopped, type ExitCode} from '../errors.js';
 import {linesOf} from '../lines.js';
+import {allowedEnvironment} from './environment.js';
 import {setupCommand} from './python-env.js';
 import {childEvent, fromWire, PROTOCOL, taskResults, toWire, type ChildEvent, type FailureReason, type Json, type TaskName, type TaskOf, type TaskResult} from './protocol.js';
 
@@ -79,7 +80,8 @@ export async function runChild<Name extends TaskName>(
 
   const child = execa(command.file, [...command.args, configFile], {
     cwd: command.cwd,
-    env: {...nothingSent, ...command.env},
+    env: {...allowedEnvironment(process.env), ...nothingSent, ...command.env},
+    extendEnv: false,
     stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
     buffer: false,
     reject: false,

@@ -1,4 +1,4 @@
-/** How the trainer is started: as one process, or by torchrun as several that train together. */
+/** How the trainer is started: as one process, or by trainer/launch.py as several that train together. */
 import type {ChildCommand} from './child.js';
 import {packageFolder} from './python-env.js';
 
@@ -17,18 +17,13 @@ const alone: Processes = {count: 1, hosts: 1, address: ''};
 export const trainerCommand = (python: string, processes: Processes = alone): ChildCommand => ({
   name: 'trainer',
   file: python,
-  args: processes.count * processes.hosts === 1 ? ['-m', 'trainer'] : ['-m', 'trainer.launch', ...torchrunOptions(processes, 0)],
+  args: processes.count * processes.hosts === 1 ? ['-m', 'trainer'] : ['-m', 'trainer.launch', ...launchOptions(processes)],
   env: {PYTHONPATH: packageFolder, PYTHONUNBUFFERED: '1', PYTHONDONTWRITEBYTECODE: '1'},
   cwd: packageFolder,
 });
 
 /** What is started on host `rank` (from 1), for people to copy. */
 export const joinCommand = (python: string, processes: Processes, rank: number): string =>
-  `cd ${packageFolder} && ${python} -m trainer.launch ${torchrunOptions(processes, rank).join(' ')}`;
+  `cd ${packageFolder} && ${python} -m trainer.launch ${[...launchOptions(processes), `--host=${rank}`].join(' ')}`;
 
-function torchrunOptions({count, hosts, address}: Processes, rank: number): string[] {
-  // The name of a lone machine need not have an address.
-  if (hosts === 1) return ['--standalone', '--local-addr=127.0.0.1', `--nproc-per-node=${count}`];
-  const [host = '', port = ''] = address.split(':');
-  return [`--nnodes=${hosts}`, `--node-rank=${rank}`, `--master-addr=${host}`, `--master-port=${port}`, `--nproc-per-node=${count}`];
-}
+const launchOptions = ({count, hosts, address}: Processes): string[] => [`--processes=${count}`, ...(hosts > 1 ? [`--hosts=${hosts}`, `--address=${address}`] : [])];

@@ -9,7 +9,8 @@ export function workerCommand({threads, device, python}: {readonly threads: numb
   return {
     name: 'worker',
     file: process.execPath,
-    args: [path.join(packageFolder, 'dist', 'worker', 'main.js')],
+    // Node's own arguments as they were given to pupil, like those of a fork; NODE_OPTIONS is not passed on.
+    args: [...process.execArgv, path.join(packageFolder, 'dist', 'worker', 'main.js')],
     env: {
       // Decoding and file reads share libuv's pool, which is sized once, at its first use.
       UV_THREADPOOL_SIZE: String(threads + READS_AT_ONCE + SPARE_THREADS),

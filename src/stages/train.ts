@@ -108,6 +108,7 @@ export async function train(context: RunContext, training: Training): Promise<Ta
 /** What is started on the other hosts serves every training from then on, so whoever reads it twice has nothing to do the second time. */
 function tellOtherHosts({processes, python, emit}: RunContext, stage: StageName): void {
   if (processes.hosts === 1 || python === null) return;
+  emit({type: 'warning', stage, message: `whoever reaches ${processes.address}, or the ports that gloo and NCCL open on that network, can change what is learned and may run code on these machines: nothing there asks who is calling. Keep it to a network that you trust`});
   const commands = Array.from({length: processes.hosts - 1}, (_, index) => `\n  ${joinCommand(python, processes, index + 1)}`);
   emit({type: 'note', stage, message: `waiting for the other ${processes.hosts === 2 ? 'host' : `${processes.hosts - 1} hosts`}; where it does not run yet, start there${processes.hosts === 2 ? '' : ', one on each'}:${commands.join('')}`});
 }

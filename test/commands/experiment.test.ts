@@ -205,7 +205,7 @@ it('a killed experiment goes on where it was, and Ctrl-C once saves and stops it
   const home = path.join(await temporaryFolder(), 'home');
   const slow = experiment('slow', `${CONFIG.replace('pretrain: {epochs: 2}', 'pretrain: {epochs: 30}')}arms:\n  k5:\n  k4: {set: {select: {top_k: 4}, evaluate: {baseline: false}}}\n`);
   const command = ['experiment', slow, '--home', home];
-  const env = {COLOUR_TRAINER_EPOCH_MS: '150'};
+  const env = {PUPIL_COLOUR_TRAINER_EPOCH_MS: '150'};
   const run = startPupil(command, {env});
   await run.said('> pretrain  select.selected changed');
   await run.said('epoch 3, validation');

@@ -344,7 +344,7 @@ describe('a dry run', () => {
 describe('what is wrong with the machine is told before any work (exit 4)', () => {
   it.each([
     ['a Python that is not there', [], {PUPIL_PYTHON: '/nowhere/python'}, 'There is no Python at /nowhere/python (from PUPIL_PYTHON). Give the path of an interpreter that has torch 2.11 or newer.'],
-    ['a torch that is too old', [], {COLOUR_TRAINER_RUNTIME: 'torch 2.10.1'}, `${colourTrainer} has torch 2.10.1; torch 2.11 or newer is needed. Run npm run setup for an environment of pupil's own, or name another with --python.`],
+    ['a torch that is too old', [], {PUPIL_COLOUR_TRAINER_RUNTIME: 'torch 2.10.1'}, `${colourTrainer} has torch 2.10.1; torch 2.11 or newer is needed. Run npm run setup for an environment of pupil's own, or name another with --python.`],
     ['a GPU that was asked for', ['--device', 'cuda'], {}, 'There is no cuda:0: this trainer knows colours only. Use --device cpu.'],
   ])('%s', async (_, args, env, message) => {
     const home = path.join(await temporaryFolder(), 'home');
@@ -384,7 +384,7 @@ describe('what is wrong with the machine is told before any work (exit 4)', () =
 describe('a gate', () => {
   it('stops the run before scoring where PyTorch and onnxruntime disagree (exit 5)', async () => {
     const home = await aCopy();
-    const {code, stderr} = await pupil(['orchestrate', data.config, '--home', home, '--from', 'export'], {env: {COLOUR_TRAINER_ERROR: '0.5'}});
+    const {code, stderr} = await pupil(['orchestrate', data.config, '--home', home, '--from', 'export'], {env: {PUPIL_COLOUR_TRAINER_ERROR: '0.5'}});
     expect(code).toBe(5);
     expect(stderr).toContain('PyTorch and onnxruntime disagree on the validation images: log-probabilities differ by up to 0.50 (allowed 0.02)');
     expect(recordOf(home, 'export')).toMatchObject({status: 'failed', outputs: []});

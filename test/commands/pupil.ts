@@ -33,10 +33,12 @@ export interface Started {
 interface Options {
   cwd?: string;
   env?: Readonly<Record<string, string>>;
+  /** Node's own arguments, which the image worker gets, too. */
+  node?: readonly string[];
 }
 
-function spawnPupil(args: readonly string[], {cwd = tmpdir(), env = {}}: Options): Started {
-  const child = spawn(process.execPath, [program, ...args], {cwd, stdio: ['ignore', 'pipe', 'pipe'], env: {...process.env, PUPIL_PYTHON: colourTrainer, NO_COLOR: '1', ...env}});
+function spawnPupil(args: readonly string[], {cwd = tmpdir(), env = {}, node = []}: Options): Started {
+  const child = spawn(process.execPath, [...node, program, ...args], {cwd, stdio: ['ignore', 'pipe', 'pipe'], env: {...process.env, PUPIL_PYTHON: colourTrainer, NO_COLOR: '1', ...env}});
   const output = {stdout: '', stderr: ''};
   let unread = '';
   for (const name of ['stdout', 'stderr'] as const) {

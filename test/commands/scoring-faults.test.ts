@@ -68,7 +68,7 @@ describe('--max-failures', () => {
 describe('a disk that fails while the pool is scored', () => {
   it('ends the run (exit 4), which goes on once it is back', async () => {
     const preload = pathToFileURL(fileURLToPath(new URL('../fixtures/unreadable-pool.mjs', import.meta.url))).href;
-    const failed = await pupil(command(), {env: {NODE_OPTIONS: `--import=${preload}`}});
+    const failed = await pupil(command(), {node: [`--import=${preload}`]});
     expect([failed.code, failed.stderr]).toEqual([4, expect.stringMatching(/None of 8 pictures in a row can be read; the first is \S+pool\/\S+: the file cannot be read \(EIO\)\. Is its disk there\?/)]);
     await outputOf(command());
     expect(quarantined()).toEqual([]);
@@ -86,7 +86,7 @@ describe('a disk that fails while the pool is scored', () => {
 describe('a network that answers NaN', () => {
   it('to more than a thousandth of the pool ends the run (exit 5), and leaves no such answers', async () => {
     writeFileSync(pool('0.png'), await sharp({create: {width: 20, height: 20, channels: 3, background: '#000'}}).png().toBuffer());
-    const env = {COLOUR_TRAINER_NAN: '1'};
+    const env = {PUPIL_COLOUR_TRAINER_NAN: '1'};
     for (let attempt = 0; attempt < 2; attempt++) {
       const {code, stderr} = await pupil([...command(), '--max-failures', '0.5', '--set', 'score.shard_size=100'], {env});
       expect([code, stderr]).toEqual([5, expect.stringMatching(/The network answers NaN or infinity for 1 of the 40 images of the pool, such as \S+pool\/0\.png\. It may overflow: set score\.precision to fp32/)]);

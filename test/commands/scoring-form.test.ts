@@ -21,7 +21,7 @@ const run = (home: string, settings: readonly string[], env: Record<string, stri
   pupil(['orchestrate', data.config, '--home', home, ...settings.flatMap(setting => ['--set', setting])], {env});
 const inHome = (home: string, file: string) => existsSync(path.join(home, 'models/colours/teacher', file));
 /** A trainer whose int8 takes one class for another. */
-const ROUGH = {COLOUR_TRAINER_ROUGH: '1'};
+const ROUGH = {PUPIL_COLOUR_TRAINER_ROUGH: '1'};
 
 const scoring = z.object({scoring: z.object({precision: z.string(), decode: z.string(), measured: z.array(z.object({form: z.string(), top1: z.number(), exactTop1: z.number(), overlap: z.number(), sample: z.number()}))})});
 function scoringOf(home: string): z.infer<typeof scoring>['scoring'] {

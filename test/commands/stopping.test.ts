@@ -20,7 +20,7 @@ beforeAll(async () => {
 afterAll(remove);
 
 const aCopy = async () => copyOf(selected, path.join(await temporaryFolder(), 'home'));
-const slowly = {COLOUR_TRAINER_EPOCH_MS: '100'};
+const slowly = {PUPIL_COLOUR_TRAINER_EPOCH_MS: '100'};
 const training = ['--set', 'teacher.epochs=40', '--until', 'teacher'];
 
 /** Whether a process works for this home: both children have a path of it among their arguments. */
@@ -53,7 +53,7 @@ describe('while a run is worked on', () => {
 describe('Ctrl-C', () => {
   it('once saves and ends with exit 130, and the same command goes on', async () => {
     const home = await aCopy();
-    const run = startPupil(['orchestrate', data.config, '--home', home, ...training], {env: {COLOUR_TRAINER_EPOCH_MS: '500'}});
+    const run = startPupil(['orchestrate', data.config, '--home', home, ...training], {env: {PUPIL_COLOUR_TRAINER_EPOCH_MS: '500'}});
     await run.said('epoch 1, validation');
     run.child.kill('SIGINT');
     const {code, stderr} = await run.ended;
@@ -73,7 +73,7 @@ describe('Ctrl-C', () => {
 
   it('twice stops at once, and leaves no process behind', async () => {
     const home = await aCopy();
-    const run = startPupil(['orchestrate', data.config, '--home', home, ...training], {env: {COLOUR_TRAINER_EPOCH_MS: '1000000'}});
+    const run = startPupil(['orchestrate', data.config, '--home', home, ...training], {env: {PUPIL_COLOUR_TRAINER_EPOCH_MS: '1000000'}});
     await run.said('> teacher');
     await until(() => isWorkedFor(home));
     run.child.kill('SIGINT');

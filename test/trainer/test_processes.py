@@ -1,5 +1,6 @@
 """Several processes train as one: the same weights up to rounding, one end of a stop, and a lost one is told by name."""
 
+import contextlib
 import json
 import os
 import signal
@@ -22,13 +23,15 @@ from torch.nn import functional as F
 from trainer import stop
 from trainer.config import Architecture, parse_task
 from trainer.errors import EXIT_LOST, Interrupted
-from trainer.launch import verdict
+from trainer.launch import End, verdict
 from trainer.models import build_network
 from trainer.processes import Processes
 from trainer.train import train
 
 NETWORKS = ('cifarnet', 'resnet20')
-ALONE_ON_THIS_HOST = ('--standalone', '--local-addr=127.0.0.1', '--nproc-per-node=2')
+# 127.0.0.1 in /proc/net/tcp.
+LOOPBACK = '0100007F' if sys.byteorder == 'little' else '7F000001'
+ALONE_ON_THIS_HOST = ('--processes=2',)
 
 
 # ---------------------------------------------------------------- the arithmetic, in two processes without the loop
@@ -44,12 +47,18 @@ def by_two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 def _work(rank: int, folder: Path) -> None:
     torch.set_num_threads(1)
+    unpickled: list[str] = []
+    sys.addaudithook(lambda event, arguments: unpickled.append('.'.join(arguments)) if event == 'pickle.find_class' else None)
     dist.init_process_group('gloo', init_method=f'file://{folder}/meeting', rank=rank, world_size=2)
     processes = Processes(rank, 2, 'cpu')
     norms = {kind: norm_own_part(kind, processes) for kind in NORMS}
     steps = {name: two_steps(new_network(name), processes) for name in NETWORKS}
-    torch.save({'norms': norms, 'steps': steps}, folder / f'{rank}.pt')
+    torch.save({'norms': norms, 'steps': steps, 'unpickled': unpickled}, folder / f'{rank}.pt')
     dist.destroy_process_group()
+
+
+def test_nothing_that_processes_tell_each_other_is_unpickled(by_two):
+    assert [own['unpickled'] for own in by_two] == [[], []]
 
 
 NORMS: dict[str, tuple[torch.dtype, float]] = {
@@ -199,6 +208,17 @@ def parent_of(folder: Path) -> int | None:
     return None if state == 'Z' else int(parent)
 
 
+def listening(processes: list[int]) -> set[str]:
+    """The local addresses, as hexadecimal numbers, at which these processes take connections."""
+    sockets = set()
+    for process in processes:
+        for descriptor in Path(f'/proc/{process}/fd').iterdir():
+            with contextlib.suppress(OSError):
+                sockets.add(str(descriptor.readlink()))
+    rows = [line.split() for name in ('tcp', 'tcp6') for line in Path('/proc/net', name).read_text().splitlines()[1:]]
+    return {row[1].partition(':')[0] for row in rows if row[3] == '0A' and f'socket:[{row[9]}]' in sockets}
+
+
 def wait_until_none_is_left(processes: list[int]) -> None:
     wait_until(lambda: all(parent_of(Path(f'/proc/{process}')) is None for process in processes), 0.02)
 
@@ -318,6 +338,8 @@ def test_asked_to_stop_all_end_after_the_same_step_which_the_first_saves(task, s
     training = several(endless)
     wait_for(training.events_file, '"type":"checkpoint"')
     workers = list(training.workers().values())
+    # While they work, all that takes connections is on the loopback: whoever else reached them could change what is learned.
+    assert listening([training.process.pid, *workers]) == {LOOPBACK}
     training.process.send_signal(signal.SIGTERM)
     assert training.finish() == 75
     last = training.events()[-1]
@@ -354,13 +376,13 @@ def test_two_hosts_train_one_network_and_the_second_takes_its_tasks_from_the_fir
     task = {**task, 'batch_size': None, 'threads': 1, 'learning_rate': 0.2}
     with socket.create_server(('127.0.0.1', 0)) as free:
         port = free.getsockname()[1]
-    options = ['--nnodes=2', '--master-addr=127.0.0.1', f'--master-port={port}', '--nproc-per-node=1']
+    options = ['--processes=1', '--hosts=2', f'--address=127.0.0.1:{port}']
     log = (tmp_path / 'second.log').open('w+')
     second = subprocess.Popen(
-        [sys.executable, '-m', 'trainer.launch', *options, '--node-rank=1'], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        [sys.executable, '-m', 'trainer.launch', *options, '--host=1'], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log
     )
     try:
-        training = several(task, *options, '--node-rank=0')
+        training = several(task, *options)
         assert training.finish() == 0, training.log
         wait_for(Path(log.name), 'Waiting for a training', 2)
         waiting, taking_part, finished = (
@@ -394,29 +416,29 @@ def test_a_process_says_its_own_reason_and_those_that_lose_it_say_none(task, sev
 # ---------------------------------------------------------------- who is to blame
 
 
-class Ended:
-    """What torchrun knows of a process that failed."""
-
-    def __init__(self, exitcode: int, timestamp: int):
-        self.exitcode, self.timestamp, self.pid = exitcode, timestamp, 1000 + timestamp
-
-
 @pytest.mark.parametrize(
     ('ends', 'code', 'told'),
     [
-        # Killed, and a survivor that saw the connection close, or hung in NCCL until torchrun killed it.
-        ({0: (EXIT_LOST, 5), 1: (-9, 6)}, 70, 'Process 1 of this training (counted from 0, process id 1006) was killed by SIGKILL'),
-        ({0: (-9, 35), 1: (-9, 5)}, 70, 'Process 1 of this training (counted from 0, process id 1005) was killed by SIGKILL'),
-        ({2: (-11, 5), 3: (EXIT_LOST, 5)}, 70, 'Process 2 of this training (counted from 0, process id 1005) was killed by SIGSEGV, and'),
+        # Killed, and a survivor that saw the connection close, or hung in NCCL until it was killed.
+        ([(0, EXIT_LOST), (1, -9)], 70, 'Process 1 of this training (counted from 0, process id 1001) was killed by SIGKILL'),
+        ([(1, -9), (0, -9)], 70, 'Process 1 of this training (counted from 0, process id 1001) was killed by SIGKILL'),
+        ([(2, -11), (3, EXIT_LOST)], 70, 'Process 2 of this training (counted from 0, process id 1002) was killed by SIGSEGV, and'),
         # One that has said why.
-        ({0: (-9, 35), 1: (65, 5)}, 65, None),
-        ({0: (EXIT_LOST, 5), 1: (70, 5)}, 70, None),
-        ({0: (75, 5)}, 75, None),
+        ([(1, 65), (0, -9)], 65, None),
+        ([(0, EXIT_LOST), (1, 70)], 70, None),
+        ([(1, 0), (0, 75)], 75, None),
         # All of this host's saw the others go.
-        ({0: (EXIT_LOST, 5), 1: (EXIT_LOST, 5)}, 70, 'perhaps because one on another host ended'),
+        ([(0, EXIT_LOST), (1, EXIT_LOST)], 70, 'perhaps because one on another host ended'),
+        ([(1, 0), (0, 0)], 0, None),
     ],
 )
 def test_the_process_that_went_first_is_blamed_where_none_has_spoken(ends, code, told):
-    found, message = verdict([Ended(*end) for end in ends.values()], list(ends))  # type: ignore[misc]
+    found, message = verdict([End(rank, 1000 + rank, code) for rank, code in ends], was_stopped=False)
     assert found == code
     assert message is None if told is None else message is not None and told in message
+
+
+def test_a_stop_before_they_had_met_is_no_loss():
+    assert verdict([End(0, 1000, -15), End(1, 1001, -15)], was_stopped=True) == (75, None)
+    # Whose last words are another thing than the stop.
+    assert verdict([End(0, 1000, 70), End(1, 1001, EXIT_LOST)], was_stopped=True) == (70, None)
