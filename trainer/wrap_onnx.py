@@ -18,6 +18,7 @@ from .class_names import output_order
 from .config import WrapTask
 from .errors import Failure
 from .import_weights import IMAGENET_MEAN, IMAGENET_STD
+from .onnx_answers import Kind, told_of
 from .onnx_size import fit_in_one_file
 from .publish import publish
 
@@ -26,10 +27,6 @@ GIVEN = 'given/'
 # Since this version TopK takes what we ask of it; what is older is converted.
 OLDEST_OPSET, CONVERTED_OPSET = 11, 18
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
-# Operators that change no value, and so do not tell what is answered.
-PASSING = ('Identity', 'Cast', 'Reshape', 'Flatten', 'Squeeze', 'QuantizeLinear', 'DequantizeLinear')
-# Operators after which an answer can only be logits: layers, and means of what they give.
-LAYERS = ('Gemm', 'MatMul', 'Add', 'Conv', 'QLinearConv', 'QLinearMatMul', 'GlobalAveragePool', 'AveragePool', 'ReduceMean')
 # Probabilities that a float rounds to 0 have a logarithm all the same.
 SMALLEST_PROBABILITY = np.finfo(np.float32).tiny
 
@@ -68,6 +65,7 @@ def wrap(task: WrapTask) -> dict[str, Any]:
     model.graph.input.append(helper.make_tensor_value_info('images', TensorProto.UINT8, ['batch', task.size, task.size, 3]))
     model.graph.output.append(helper.make_tensor_value_info('log_prob', TensorProto.FLOAT, ['batch', task.kept]))
     model.graph.output.append(helper.make_tensor_value_info('class', TensorProto.INT32, ['batch', task.kept]))
+    model.graph.output.append(helper.make_tensor_value_info('given', TensorProto.FLOAT, ['batch', len(order)]))
     about = {
         'version': 1,
         'model': 'onnx',
@@ -76,6 +74,7 @@ def wrap(task: WrapTask) -> dict[str, Any]:
         'kept': task.kept,
         'temperature': task.temperature,
         'classes': task.classes,
+        'answers': {'kind': kind, 'told_by': 'graph' if task.answer == 'auto' else 'user'},
     }
     helper.set_model_props(model, {'pupil': json.dumps(about, ensure_ascii=False)})
     fit_in_one_file(model)
@@ -245,39 +244,16 @@ def with_shapes(model: ModelProto, path: Path) -> ModelProto:
         raise Failure('model', f'{path} contradicts itself: {_first_line(error)}. Export it again.') from error
 
 
-def kind_of(model: ModelProto, answer: ValueInfoProto, task: WrapTask) -> str:
-    """`teacher.output`, or what the last operator that changes values tells."""
+def kind_of(model: ModelProto, answer: ValueInfoProto, task: WrapTask) -> Kind:
+    """`teacher.output`, or what the graph tells. Real answers have their say when the file is measured."""
     if task.answer != 'auto':
         return task.answer
-    producers = {output: node for node in model.graph.node for output in node.output}
-
-    def maker(name: str) -> NodeProto | None:
-        node = producers.get(name)
-        while node is not None and node.op_type in PASSING:
-            node = producers.get(node.input[0])
-        return node
-
-    node = maker(answer.name)
-    last = None if node is None else node.op_type
-    if last == 'LogSoftmax':
-        return 'log_probabilities'
-    if last == 'Softmax':
-        return 'probabilities'
-    if node is not None and last == 'Log':
-        before = maker(node.input[0])
-        if before is not None and before.op_type == 'Softmax':
-            return 'log_probabilities'
-    if last in LAYERS:
-        return 'logits'
-    # Logits that are scaled, by a constant.
-    constants = {tensor.name for tensor in model.graph.initializer} | {
-        output for output, producer in producers.items() if producer.op_type == 'Constant'
-    }
-    if node is not None and last in ('Mul', 'Div') and node.input[1] in constants:
-        return 'logits'
+    kind, operator = told_of(model, answer.name)
+    if kind in ('logits', 'probabilities', 'log_probabilities'):
+        return kind
     raise Failure(
         'model',
-        f'{task.file} answers by an operator {last or "that is missing"}, which does not tell what is answered. '
+        f'{task.file} answers by an operator {operator}, which does not tell what is answered. '
         'Set teacher.output, to logits, probabilities or log_probabilities.',
     )
 
@@ -361,20 +337,24 @@ def pixels_to(
     yield from _chain(name, steps or [('Identity', [], {})], pictures.name)
 
 
-def ranked_from(answer: ValueInfoProto, kind: str, order: Sequence[int], task: WrapTask, model: ModelProto) -> Iterator[NodeProto]:
-    """The nodes from the given graph's answer to `log_prob` and `class`."""
-    steps: list[tuple[str, list[str], dict[str, Any]]] = [('Cast', [], {'to': TensorProto.FLOAT})]
+def ranked_from(answer: ValueInfoProto, kind: Kind, order: Sequence[int], task: WrapTask, model: ModelProto) -> Iterator[NodeProto]:
+    """
+    The nodes from the given graph's answer to `given`, that answer as it is, and to `log_prob` and `class`. All kinds end in a softmax:
+    probabilities may come as percentages or as a sum over several networks, and one of log-probabilities changes nothing.
+    """
+    given: list[tuple[str, list[str], dict[str, Any]]] = [('Cast', [], {'to': TensorProto.FLOAT})]
     if len(_sides(answer)) != 2:
-        steps.append(('Reshape', [_constant(model, 'answers', np.array([0, len(order)], np.int64))], {}))
+        given.append(('Reshape', [_constant(model, 'answers', np.array([0, len(order)], np.int64))], {}))
+    yield from _chain(answer.name, given, 'given')
+    steps: list[tuple[str, list[str], dict[str, Any]]] = []
     if kind == 'probabilities':
         steps += [('Max', [_constant(model, 'smallest', np.array(SMALLEST_PROBABILITY))], {}), ('Log', [], {})]
     if task.temperature != 1:
         steps.append(('Div', [_constant(model, 'temperature', np.array(task.temperature, np.float32))], {}))
-    if kind == 'logits' or task.temperature != 1:
-        steps.append(('LogSoftmax', [], {'axis': 1}))
+    steps.append(('LogSoftmax', [], {'axis': 1}))
     if list(order) != list(range(len(order))):
         steps.append(('Gather', [_constant(model, 'order', np.array(order, np.int64))], {'axis': 1}))
-    yield from _chain(answer.name, steps, 'pupil/log-probabilities')
+    yield from _chain('given', steps, 'pupil/log-probabilities')
     kept = _constant(model, 'kept', np.array([task.kept], np.int64))
     yield helper.make_node('TopK', ['pupil/log-probabilities', kept], ['log_prob', 'pupil/best'], axis=1)
     yield helper.make_node('Cast', ['pupil/best'], ['class'], to=TensorProto.INT32)

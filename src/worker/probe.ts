@@ -37,7 +37,7 @@ export async function probe({device}: TaskOf<'probe'>): Promise<TaskResult<'prob
   try {
     const pixels = Uint8Array.from({length: SHAPE.reduce((product, side) => product * side)}, (_, i) => i);
     const expected = pixels.reduce((sum, value) => sum + value, 0);
-    const {outputs} = await inference.run(pixels, SHAPE);
+    const {outputs} = await inference.run(pixels, SHAPE, ['sum']);
     const found = outputs['sum']?.[0];
     if (found !== expected) throw new WorkerFailure('device', `${device} computes wrongly: ${found} instead of ${expected}.`);
   } finally {

@@ -2,12 +2,13 @@
 import {readFile} from 'node:fs/promises';
 import {Worker} from 'node:worker_threads';
 import {z} from 'zod';
-import type {Layout} from '../children/protocol.js';
+import {fromWire, outputKinds, type Layout} from '../children/protocol.js';
 import {WorkerFailure} from './failure.js';
 import type {InferenceReply, InferenceRequest, InferenceThreadData} from './inference-thread.js';
 import {onnxMetadata} from './onnx-metadata.js';
 
 const CHANNELS = 3;
+export const BATCH_ADVICE = 'Export it again with a dynamic batch dimension, or set score.batch_size to 1.';
 
 const description = z.object({
   version: z.literal(1),
@@ -15,6 +16,8 @@ const description = z.object({
   resize: z.int().positive(),
   kept: z.int().positive(),
   classes: z.array(z.string()).min(2),
+  /** Of a file from elsewhere: what it is taken to answer in its output `given`, and who said so. */
+  answers: z.object({kind: z.enum(outputKinds), toldBy: z.enum(['graph', 'user'])}).exactOptional(),
 });
 /** What a model says of itself in its metadata under `pupil`. */
 export type ModelDescription = z.infer<typeof description>;
@@ -23,6 +26,8 @@ export type ModelDescription = z.infer<typeof description>;
 export interface Answers {
   logProbs: Float32Array;
   classes: Int32Array;
+  /** Of a file from elsewhere, where it was asked for: its own answers, one a class for each image. */
+  given: Float32Array | null;
   /** The batch that was given, to be filled again. */
   pixels: Uint8Array<ArrayBuffer>;
 }
@@ -32,7 +37,7 @@ export interface Session {
   /** Batches that are answered at a time. */
   networks: number;
   /** Pixels of one batch, always `batchSize` images: a batch that is not full is padded. Takes the buffer over until it comes back. */
-  run: (pixels: Uint8Array<ArrayBuffer>) => Promise<Answers>;
+  run: (pixels: Uint8Array<ArrayBuffer>, options?: {withGiven: boolean}) => Promise<Answers>;
   /** Spent inside the network so far; with several, on average. */
   secondsInferring: () => number;
   close: () => Promise<void>;
@@ -41,7 +46,7 @@ export interface Session {
 /** A thread with a network in it, whatever the network is. */
 export interface InferenceThread {
   opened: InferenceReply & {type: 'opened'};
-  run: (pixels: Uint8Array<ArrayBuffer>, shape: readonly number[]) => Promise<InferenceReply & {type: 'answer'}>;
+  run: (pixels: Uint8Array<ArrayBuffer>, shape: readonly number[], outputs: readonly string[]) => Promise<InferenceReply & {type: 'answer'}>;
   close: () => Promise<void>;
 }
 
@@ -95,11 +100,11 @@ export async function startInference(model: Uint8Array, device: string, threads:
   return {
     opened,
     close,
-    run: (pixels, shape) =>
+    run: (pixels, shape, outputs) =>
       new Promise((resolve, reject) => {
         const run = runs++;
         pending.set(run, {resolve, reject});
-        send({type: 'run', run, pixels, shape}, [pixels.buffer]);
+        send({type: 'run', run, pixels, shape, outputs}, [pixels.buffer]);
       }),
   };
 }
@@ -114,7 +119,7 @@ function describe(model: Buffer, path: string): ModelDescription {
   const stated = metadata.get('pupil');
   if (stated === undefined) throw new WorkerFailure('model', `${path} has no "pupil" metadata: it is no ONNX file, or not one that pupil exported.`);
   try {
-    return description.parse(JSON.parse(stated));
+    return description.parse(fromWire(stated));
   } catch (error) {
     throw new WorkerFailure('model', `The "pupil" metadata of ${path} is not understood: ${error instanceof Error ? error.message : String(error)}`, {
       cause: error,
@@ -166,15 +171,17 @@ export async function openSession(path: string, device: string, {batchSize, netw
     networks,
     secondsInferring: () => secondsInferring / networks,
     close,
-    async run(batch) {
+    async run(batch, {withGiven} = {withGiven: false}) {
       // In turn: batches are alike.
       const thread = running[runs++ % networks] ?? first;
-      const {outputs, pixels, seconds} = await thread.run(batch, shape);
+      const {outputs, pixels, seconds} = await thread.run(batch, shape, ['log_prob', 'class', ...(withGiven ? ['given'] : [])]);
       secondsInferring += seconds;
-      const {log_prob: logProbs, class: classes} = outputs;
-      if (!(logProbs instanceof Float32Array) || !(classes instanceof Int32Array))
+      const {log_prob: logProbs, class: classes, given = null} = outputs;
+      if (!(logProbs instanceof Float32Array) || !(classes instanceof Int32Array) || given instanceof Int32Array)
         throw new WorkerFailure('model', `${path} gave an answer of another type.`);
-      return {logProbs, classes, pixels};
+      const [wanted, found] = [batchSize * model.kept, Math.min(logProbs.length, classes.length)];
+      if (found !== wanted) throw new WorkerFailure('model', `The network gave ${found} answers to ${batchSize} pictures; expected ${wanted}. ${BATCH_ADVICE}`);
+      return {logProbs, classes, given, pixels};
     },
   };
 }
