@@ -5,6 +5,7 @@ import {openPack} from '../images/pack.js';
 import {trackProgress, type Emit} from './events.js';
 import {WorkerFailure} from './failure.js';
 import {AnswersSeen, judgeAnswers} from './judge-answers.js';
+import {NetworkOverLimit} from './network-limit.js';
 import {BATCH_ADVICE, matchClasses, openSession, type Answers, type Session} from './session.js';
 
 const CHANNELS = 3;
@@ -80,7 +81,8 @@ async function answersTo(pixels: Uint8Array<ArrayBuffer>, session: Session, task
   try {
     return await session.run(pixels, {withGiven: session.model.answers !== undefined});
   } catch (error) {
-    if (!(error instanceof WorkerFailure && error.reason === 'model') || task.batchSize === 1) throw error;
+    const mayBeTheBatch = error instanceof WorkerFailure && error.reason === 'model' && !(error instanceof NetworkOverLimit);
+    if (!mayBeTheBatch || task.batchSize === 1) throw error;
     const alone = await openSession(task.model, task.device, {batchSize: 1, networks: 1, networkThreads: task.threads});
     try {
       await alone.run(first);

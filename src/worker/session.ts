@@ -5,6 +5,7 @@ import {z} from 'zod';
 import {fromWire, outputKinds, type Layout} from '../children/protocol.js';
 import {WorkerFailure} from './failure.js';
 import type {InferenceReply, InferenceRequest, InferenceThreadData} from './inference-thread.js';
+import {networkLimit, watchNetwork, type NetworkLimit} from './network-limit.js';
 import {onnxMetadata} from './onnx-metadata.js';
 
 const CHANNELS = 3;
@@ -61,14 +62,25 @@ function failureOf(message: string, device: string, isOpening: boolean): WorkerF
     : new WorkerFailure('model', `The network failed: ${message}`);
 }
 
-/** Starts a thread and opens `model` in it on `device`, or on so many cores of the CPU. Throws a `device`, `model` or `out-of-memory` failure. */
-export async function startInference(model: Uint8Array, device: string, threads: number): Promise<InferenceThread> {
+/**
+ * Starts a thread and opens `model` in it on `device`, or on so many cores of the CPU. Throws a `device`, `model` or `out-of-memory` failure,
+ * and NetworkOverLimit, after which the thread is left to itself.
+ */
+export async function startInference(model: Uint8Array, device: string, threads: number, limit: NetworkLimit): Promise<InferenceThread> {
   const workerData: InferenceThreadData = {model, device, threads};
   const thread = new Worker(new URL('./inference-thread.js', import.meta.url), {workerData});
   const ended = new Promise<void>(resolve => thread.once('exit', () => resolve()));
   const pending = new Map<number, {resolve: (reply: InferenceReply & {type: 'answer'}) => void; reject: (error: Error) => void}>();
   const send = (request: InferenceRequest, transfer: ArrayBuffer[] = []) => thread.postMessage(request, transfer);
+  let [isOpening, isStuck] = [true, false];
+  let giveUp = (_error: Error) => {};
+  const watch = watchNetwork(limit, () => isOpening || pending.size > 0, error => {
+    isStuck = true;
+    giveUp(error);
+  });
   const close = async () => {
+    watch.stop();
+    if (isStuck) return;
     send({type: 'close'});
     await ended;
   };
@@ -79,9 +91,12 @@ export async function startInference(model: Uint8Array, device: string, threads:
       for (const run of pending.values()) run.reject(error);
       pending.clear();
     };
+    giveUp = fail;
     thread.on('error', fail);
     thread.on('exit', () => fail(new Error('The inference thread ended early.')));
     thread.on('message', (reply: InferenceReply) => {
+      isOpening = false;
+      watch.restart();
       if (reply.type === 'opened') resolve(reply);
       else if (reply.type === 'refused') reject(failureOf(reply.message, device, true));
       else {
@@ -103,6 +118,7 @@ export async function startInference(model: Uint8Array, device: string, threads:
     run: (pixels, shape, outputs) =>
       new Promise((resolve, reject) => {
         const run = runs++;
+        if (pending.size === 0) watch.restart();
         pending.set(run, {resolve, reject});
         send({type: 'run', run, pixels, shape, outputs}, [pixels.buffer]);
       }),
@@ -146,20 +162,27 @@ function checkSignature({inputs, outputs}: InferenceThread['opened'], {size, kep
 
 /**
  * Opens an exported model on a device, with a fixed batch size: a new shape would make CUDA search its convolutions again. Several
- * networks answer as many batches side by side. Throws a `model`, `device` or `out-of-memory` failure. The caller closes it.
+ * networks answer as many batches side by side. Throws a `model`, `device` or `out-of-memory` failure. The caller closes it, and
+ * kills the process where NetworkOverLimit was thrown: what runs in a thread cannot be stopped. `limitFor` is for tests.
  */
-export async function openSession(path: string, device: string, {batchSize, networks, networkThreads}: Omit<Layout, 'decodeThreads'>): Promise<Session> {
+export async function openSession(
+  path: string,
+  device: string,
+  {batchSize, networks, networkThreads}: Omit<Layout, 'decodeThreads'>,
+  limitFor: typeof networkLimit = networkLimit,
+): Promise<Session> {
   const bytes = await readFile(path).catch((error: unknown) => {
     throw new WorkerFailure('model', `${path} cannot be read.`, {cause: error});
   });
   const model = describe(bytes, path);
   // From bytes, not from the path: a model that keeps its weights in other files is refused so.
-  const first = await startInference(bytes, device, networkThreads);
+  const limit = limitFor(bytes.length, model.size, {batchSize, networks});
+  const first = await startInference(bytes, device, networkThreads, limit);
   const running = [first];
   const close = async () => void (await Promise.all(running.map(async thread => thread.close())));
   try {
     checkSignature(first.opened, model, path);
-    while (running.length < networks) running.push(await startInference(bytes, device, networkThreads));
+    while (running.length < networks) running.push(await startInference(bytes, device, networkThreads, limit));
   } catch (error) {
     await close();
     throw error;
