@@ -102,8 +102,8 @@ async function checkIndependence(pixels: Uint8Array, {logProbs, classes}: Answer
   const copies = new Uint8Array(pixels.length);
   for (let at = 0; at < copies.length; at += picture.length) copies.set(picture, at);
   const {largestDifference, top1Agreement} = compareAnswers(await session.run(copies), {logProbs, classes}, 1, kept);
-  // Without a class that both list there is nothing to compare.
-  if (largestDifference <= LARGEST_INFLUENCE && (top1Agreement === 1 || largestDifference > 0)) return;
+  // Those that are no numbers are told of with all answers.
+  if (Number.isNaN(largestDifference) || (largestDifference <= LARGEST_INFLUENCE && (top1Agreement === 1 || largestDifference > 0))) return;
   throw new WorkerFailure(
     'model',
     `The ONNX model answers a picture otherwise beside other pictures: log-probabilities differ by ${largestDifference.toPrecision(2)}, so that a score would depend on what is scored with it. ` +

@@ -38,26 +38,29 @@ export class NetworkOverLimit extends WorkerFailure {
 const TICK_MS = 250;
 
 export interface NetworkWatch {
+  /** Ends where a limit is passed, and only then. */
+  over: Promise<NetworkOverLimit>;
   /** An answer came, or the thread was given work after a rest. */
   restart: () => void;
   stop: () => void;
 }
 
-/** Calls `onOver` once, when a thread that is `isBusy` passes a limit. Counts turns of the event loop as time-limit.ts does. */
-export function watchNetwork({seconds, bytes}: NetworkLimit, isBusy: () => boolean, onOver: (error: NetworkOverLimit) => void): NetworkWatch {
+/** Watches a thread while it `isBusy`. Counts turns of the event loop as time-limit.ts does. */
+export function watchNetwork({seconds, bytes}: NetworkLimit, isBusy: () => boolean): NetworkWatch {
   let ticks = 0;
-  const clock = setInterval(() => {
-    if (!isBusy()) return;
+  let clock: NodeJS.Timeout | undefined;
+  const passed = (): string | null => {
+    if (++ticks * TICK_MS > seconds * 1000) return `The network gave no answer within ${seconds < 120 ? `${seconds} seconds` : `${Math.round(seconds / 60)} minutes`}`;
     const rss = process.memoryUsage.rss();
-    const over =
-      ++ticks * TICK_MS > seconds * 1000
-        ? `The network gave no answer within ${seconds < 120 ? `${seconds} seconds` : `${Math.round(seconds / 60)} minutes`}`
-        : rss > bytes
-          ? `The network fills ${(rss / 1e9).toFixed(1)} GB of memory, more than the ${(bytes / 1e9).toFixed(1)} GB that it may`
-          : null;
-    if (over === null) return;
-    clearInterval(clock);
-    onOver(new NetworkOverLimit(over));
-  }, TICK_MS);
-  return {restart: () => (ticks = 0), stop: () => clearInterval(clock)};
+    return rss > bytes ? `The network fills ${(rss / 1e9).toFixed(1)} GB of memory, more than the ${(bytes / 1e9).toFixed(1)} GB that it may` : null;
+  };
+  const over = new Promise<NetworkOverLimit>(resolve => {
+    clock = setInterval(() => {
+      const limit = isBusy() ? passed() : null;
+      if (limit === null) return;
+      clearInterval(clock);
+      resolve(new NetworkOverLimit(limit));
+    }, TICK_MS);
+  });
+  return {over, restart: () => (ticks = 0), stop: () => clearInterval(clock)};
 }

@@ -51,6 +51,13 @@ export interface InferenceThread {
   close: () => Promise<void>;
 }
 
+/** What a message of onnxruntime says to people: which operator failed and why, without the places in its source. */
+export function reasonIn(message: string): string {
+  const [, operator, name, reason] = /while running (\S+) node\. Name:'([^']*)' Status Message: (?:\S+:\d+ .*?\) )?(.*)/s.exec(message) ?? [];
+  if (reason === undefined) return message;
+  return `its operator ${operator}${name === '' ? '' : ` (${name})`} cannot compute: ${reason.split('\n')[0]}`;
+}
+
 /** Which failure a message of onnxruntime is. */
 function failureOf(message: string, device: string, isOpening: boolean): WorkerFailure {
   if (/out of memory|failed to allocate memory|bad_alloc|BFCArena/i.test(message))
@@ -59,7 +66,7 @@ function failureOf(message: string, device: string, isOpening: boolean): WorkerF
     return new WorkerFailure('device', `${device} cannot be used: ${message}`);
   return isOpening
     ? new WorkerFailure('model', `The ONNX model cannot be opened: ${message}`)
-    : new WorkerFailure('model', `The network failed: ${message}`);
+    : new WorkerFailure('model', `The network failed: ${reasonIn(message)}`);
 }
 
 /**
@@ -72,17 +79,12 @@ export async function startInference(model: Uint8Array, device: string, threads:
   const ended = new Promise<void>(resolve => thread.once('exit', () => resolve()));
   const pending = new Map<number, {resolve: (reply: InferenceReply & {type: 'answer'}) => void; reject: (error: Error) => void}>();
   const send = (request: InferenceRequest, transfer: ArrayBuffer[] = []) => thread.postMessage(request, transfer);
-  let [isOpening, isStuck] = [true, false];
-  let giveUp = (_error: Error) => {};
-  const watch = watchNetwork(limit, () => isOpening || pending.size > 0, error => {
-    isStuck = true;
-    giveUp(error);
-  });
+  let isOpening = true;
+  const watch = watchNetwork(limit, () => isOpening || pending.size > 0);
   const close = async () => {
-    watch.stop();
-    if (isStuck) return;
     send({type: 'close'});
-    await ended;
+    await Promise.race([ended, watch.over]);
+    watch.stop();
   };
 
   const opened = await new Promise<InferenceReply & {type: 'opened'}>((resolve, reject) => {
@@ -91,7 +93,7 @@ export async function startInference(model: Uint8Array, device: string, threads:
       for (const run of pending.values()) run.reject(error);
       pending.clear();
     };
-    giveUp = fail;
+    void watch.over.then(fail);
     thread.on('error', fail);
     thread.on('exit', () => fail(new Error('The inference thread ended early.')));
     thread.on('message', (reply: InferenceReply) => {
