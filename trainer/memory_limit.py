@@ -32,7 +32,7 @@ def limited_memory(path: Path, size: int, least: int = LEAST_BYTES) -> Iterator[
     try:
         yield
     except Exception as error:
-        if not is_out_of_memory(error) and not is_out_of_memory(error.__cause__ or error):
+        if not is_out_of_memory(error) and not isinstance(error.__cause__, MemoryError):
             raise
         raise Failure(
             'model',

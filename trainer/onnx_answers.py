@@ -7,8 +7,8 @@ from onnx import ModelProto, NodeProto
 Kind = Literal['logits', 'probabilities', 'log_probabilities']
 
 # Operators that leave values as they are, or round them.
-PASSING = ('Identity', 'Cast', 'Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Transpose', 'Slice', 'Gather', 'Split', 'Concat', 'Expand')
-PASSING += ('Dropout', 'QuantizeLinear', 'DequantizeLinear')
+PASSING: tuple[str, ...] = ('Identity', 'Cast', 'Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Transpose', 'Slice', 'Gather', 'Split')
+PASSING += ('Concat', 'Expand', 'Dropout', 'QuantizeLinear', 'DequantizeLinear')
 # What a network has learnt: behind one of these everything is a sum of weighted values, and so a logit.
 LAYERS = ('Gemm', 'MatMul', 'Conv', 'QLinearConv', 'QLinearMatMul', 'MatMulInteger', 'ConvInteger', 'BatchNormalization')
 # Of logits these make logits, and of probabilities something in proportion to probabilities.

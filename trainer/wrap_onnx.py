@@ -318,8 +318,9 @@ def kind_of(model: ModelProto, answer: ValueInfoProto, task: WrapTask) -> Kind:
     if task.answer != 'auto':
         return task.answer
     kind, operator = told_of(model, answer.name)
-    if kind in ('logits', 'probabilities', 'log_probabilities'):
-        return kind
+    match kind:
+        case 'logits' | 'probabilities' | 'log_probabilities':
+            return kind
     raise Failure(
         'model',
         f'{task.file} answers by an operator {operator}, which does not tell what is answered. '

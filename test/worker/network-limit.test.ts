@@ -35,7 +35,7 @@ describe('a network that never ends', () => {
   });
 
   it('is stopped where it fills more memory than it may', async () => {
-    expect(await outcomeUnder('{seconds: Infinity, bytes: 350e6}')).toMatch(/^NetworkOverLimit, model: The network fills 0\.\d GB of memory, more than the 0\.4 GB that it may/);
+    expect(await outcomeUnder('{seconds: Infinity, bytes: 400e6}')).toMatch(/^NetworkOverLimit, model: The network fills 0\.\d GB of memory, more than the 0\.4 GB that it may/);
   });
 });
 
