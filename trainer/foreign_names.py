@@ -1,10 +1,12 @@
 """Renames what other code bases call the parameters of our networks; names only, whatever they stand for."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 Value = TypeVar('Value')
+# `module.model.` and the like have no more.
+FRONT_PARTS = 3
 
 # A pattern, and our name for what it matches. Applied in this order; what no pattern knows stays as it is. torchvision's and timm's
 # ResNets and ResNeXts, chenyaofo/pytorch-cifar-models and bearpaw/pytorch-classification have our names already.
@@ -28,6 +30,34 @@ RULES = tuple(
         (r'^(linear|classifier|last_linear|head)\.', 'fc.'),
     )
 )
+
+
+# What training programs keep among a network's weights that is none of them: weights of a loss, states of a metric (torchmetrics'),
+# how many weights were averaged.
+COMPANIONS = re.compile(
+    r"""(^|\.)(
+        (\w*_)?(criterion|criteria|loss|loss_fn|loss_func|loss_function|loss_fct|lossfn)(_\w+)?\..+
+        | (\w*_)?(metrics?|acc|acc1|acc5|accuracy|top1|top5|f1|f1_score|precision|recall|auroc|auc|confusion|confmat)(_\w+)?
+          \.(.+\.)?(confmat|tp|fp|tn|fn|correct|total|sum_value|mean_value|value|weight|preds|target|measures|\w+_count)
+        | n_averaged
+    )$""",
+    re.VERBOSE,
+)
+# Fronts under which moving averages of the same weights lie. Makers who keep them test with them.
+AVERAGED_FRONTS = re.compile(r'(^|_)(ema|averaged|avg|swa)(_|$)')
+
+
+def is_companion(name: str) -> bool:
+    return COMPANIONS.search(name) is not None
+
+
+def fronts_of(names: Iterable[str]) -> list[str]:
+    """All that a name begins with up to one of its dots, and nothing; the shortest first."""
+    fronts = {''}
+    for name in names:
+        parts = name.split('.')
+        fronts |= {'.'.join(parts[:count]) + '.' for count in range(1, min(len(parts), FRONT_PARTS + 1))}
+    return sorted(fronts, key=lambda front: (front.count('.'), front))
 
 
 def to_our_names(weights: Mapping[str, Value]) -> dict[str, Value]:

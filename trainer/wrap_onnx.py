@@ -11,13 +11,15 @@ import onnx
 import onnx.compose
 import onnx.version_converter
 from google.protobuf.message import DecodeError
-from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from . import events
 from .class_names import output_order
 from .config import WrapTask
 from .errors import Failure
 from .import_weights import IMAGENET_MEAN, IMAGENET_STD
+from .memory_limit import limited_memory
+from .onnx_answers import Kind, told_of
 from .onnx_size import fit_in_one_file
 from .publish import publish
 
@@ -25,17 +27,21 @@ from .publish import publish
 GIVEN = 'given/'
 # Since this version TopK takes what we ask of it; what is older is converted.
 OLDEST_OPSET, CONVERTED_OPSET = 11, 18
+# Names of ONNX's own operators' domain, and of those that onnxruntime has besides.
+STANDARD, RUNTIME = ('', 'ai.onnx'), ('ai.onnx.ml', 'com.microsoft', 'com.microsoft.nchwc')
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
-# Operators that change no value, and so do not tell what is answered.
-PASSING = ('Identity', 'Cast', 'Reshape', 'Flatten', 'Squeeze', 'QuantizeLinear', 'DequantizeLinear')
-# Operators after which an answer can only be logits: layers, and means of what they give.
-LAYERS = ('Gemm', 'MatMul', 'Add', 'Conv', 'QLinearConv', 'QLinearMatMul', 'GlobalAveragePool', 'AveragePool', 'ReduceMean')
 # Probabilities that a float rounds to 0 have a logarithm all the same.
 SMALLEST_PROBABILITY = np.finfo(np.float32).tiny
 
 
 def wrap(task: WrapTask) -> dict[str, Any]:
     """The `wrap` task. Raises Failure('model') for a file that cannot be taken, or does not tell what nobody else told."""
+    beside = task.file.with_name(f'{task.file.name}.data')
+    with limited_memory(task.file, sum(file.stat().st_size for file in (task.file, beside) if file.exists())):
+        return wrap_within_limits(task)
+
+
+def wrap_within_limits(task: WrapTask) -> dict[str, Any]:
     model = read_onnx(task.file)
     described = {prop.key: prop.value for prop in model.metadata_props}.get('pupil')
     if described is not None:
@@ -68,6 +74,7 @@ def wrap(task: WrapTask) -> dict[str, Any]:
     model.graph.input.append(helper.make_tensor_value_info('images', TensorProto.UINT8, ['batch', task.size, task.size, 3]))
     model.graph.output.append(helper.make_tensor_value_info('log_prob', TensorProto.FLOAT, ['batch', task.kept]))
     model.graph.output.append(helper.make_tensor_value_info('class', TensorProto.INT32, ['batch', task.kept]))
+    model.graph.output.append(helper.make_tensor_value_info('given', TensorProto.FLOAT, ['batch', len(order)]))
     about = {
         'version': 1,
         'model': 'onnx',
@@ -76,6 +83,7 @@ def wrap(task: WrapTask) -> dict[str, Any]:
         'kept': task.kept,
         'temperature': task.temperature,
         'classes': task.classes,
+        'answers': {'kind': kind, 'told_by': 'graph' if task.answer == 'auto' else 'user'},
     }
     helper.set_model_props(model, {'pupil': json.dumps(about, ensure_ascii=False)})
     fit_in_one_file(model)
@@ -95,11 +103,15 @@ def read_onnx(path: Path) -> ModelProto:
     """The model with all its weights inside. Those that PyTorch's exporter puts beside it, in NAME.onnx.data, are read, too."""
     try:
         model = onnx.load(path, load_external_data=False)
-        if not _external(model):
-            onnx.checker.check_model(model)
-    except (DecodeError, onnx.checker.ValidationError, OSError) as error:
+    except (DecodeError, OSError) as error:
         raise Failure('model', f'{path} cannot be read as an ONNX file: {_first_line(error)}. Fetch or export it again.') from error
+    check_what_it_needs(model, path)
     elsewhere = _external(model)
+    try:
+        if not elsewhere:
+            onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise Failure('model', f'{path} cannot be read as an ONNX file: {_first_line(error)}. Fetch or export it again.') from error
     if elsewhere - {f'{path.name}.data'}:
         raise Failure(
             'model',
@@ -126,9 +138,63 @@ def _external(model: ModelProto) -> set[str]:
 
 
 def _tensors(model: ModelProto) -> Iterator[TensorProto]:
-    yield from model.graph.initializer
-    for node in model.graph.node:
-        yield from (attribute.t for attribute in node.attribute if attribute.HasField('t'))
+    """All of them, those in the bodies of loops, branches and functions, too."""
+    for graph in _graphs(model):
+        yield from graph.initializer
+        for sparse in graph.sparse_initializer:
+            yield from (sparse.values, sparse.indices)
+    for node in _nodes(model):
+        for attribute in node.attribute:
+            yield from (*([attribute.t] if attribute.HasField('t') else []), *attribute.tensors)
+
+
+def _graphs(model: ModelProto) -> Iterator[GraphProto]:
+    yield model.graph
+    for node in _nodes(model):
+        for attribute in node.attribute:
+            yield from (*([attribute.g] if attribute.HasField('g') else []), *attribute.graphs)
+
+
+def _nodes(model: ModelProto) -> Iterator[NodeProto]:
+    waiting = [node for nodes in (model.graph.node, *(function.node for function in model.functions)) for node in nodes]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for attribute in node.attribute:
+            for graph in (*([attribute.g] if attribute.HasField('g') else []), *attribute.graphs):
+                waiting.extend(graph.node)
+
+
+def check_what_it_needs(model: ModelProto, path: Path) -> None:
+    """Raises Failure('model') for operators, opsets and weights that are not to be had; onnxruntime would tell in its own words."""
+    newest = onnx.defs.onnx_opset_version()
+    found = max((entry.version for entry in model.opset_import if entry.domain in STANDARD), default=0)
+    if found > newest:
+        raise Failure('model', f'{path} is of opset {found}; expected {newest} at most. Export it again with an older one.')
+    own = {(function.domain, function.name) for function in model.functions}
+    strange = sorted(
+        {
+            f'{node.domain}:{node.op_type}' if node.domain else node.op_type
+            for node in _nodes(model)
+            if (node.domain, node.op_type) not in own
+            and node.domain not in RUNTIME
+            and not (node.domain in STANDARD and onnx.defs.has(node.op_type))
+            and not onnx.defs.has(node.op_type, node.domain)
+        }
+    )
+    if strange:
+        raise Failure(
+            'model', f'{path} needs operators that are not ours to run: {", ".join(strange[:5])}. Export it with those of ONNX alone.'
+        )
+    there = {''}.union(*([value.name for value in (*graph.input, *graph.initializer)] for graph in _graphs(model)))
+    there |= {sparse.values.name for graph in _graphs(model) for sparse in graph.sparse_initializer}
+    there |= {name for node in _nodes(model) for name in node.output} | {name for function in model.functions for name in function.input}
+    missing = sorted({name for node in _nodes(model) for name in node.input if name not in there})
+    if missing:
+        more = f' and {len(missing) - 5} more' if len(missing) > 5 else ''
+        raise Failure(
+            'model', f'{path} lacks the weights {", ".join(missing[:5])}{more}. Export it again with its weights (export_params=True).'
+        )
 
 
 def take_own(task: WrapTask, described: str) -> None:
@@ -231,6 +297,8 @@ def the_output(model: ModelProto, task: WrapTask) -> tuple[ValueInfoProto, int]:
         answers = [value for value in answers if _values(value) == wanted]
     if len(answers) != 1:
         raise Failure('model', f'{task.file} gives {_shown(inferred.graph.output)}; expected one output with {wanted} values a picture.')
+    if answers[0].type.tensor_type.elem_type not in (*FLOATS, TensorProto.BFLOAT16):
+        raise Failure('model', f'{task.file} gives {_shown(answers)}; expected a float for each class, not what was chosen by them.')
     outputs = _values(answers[0])
     if outputs is None:
         events.note(f'{task.file} does not tell how many classes it answers for: taking {wanted}.')
@@ -245,39 +313,17 @@ def with_shapes(model: ModelProto, path: Path) -> ModelProto:
         raise Failure('model', f'{path} contradicts itself: {_first_line(error)}. Export it again.') from error
 
 
-def kind_of(model: ModelProto, answer: ValueInfoProto, task: WrapTask) -> str:
-    """`teacher.output`, or what the last operator that changes values tells."""
+def kind_of(model: ModelProto, answer: ValueInfoProto, task: WrapTask) -> Kind:
+    """`teacher.output`, or what the graph tells. Real answers have their say when the file is measured."""
     if task.answer != 'auto':
         return task.answer
-    producers = {output: node for node in model.graph.node for output in node.output}
-
-    def maker(name: str) -> NodeProto | None:
-        node = producers.get(name)
-        while node is not None and node.op_type in PASSING:
-            node = producers.get(node.input[0])
-        return node
-
-    node = maker(answer.name)
-    last = None if node is None else node.op_type
-    if last == 'LogSoftmax':
-        return 'log_probabilities'
-    if last == 'Softmax':
-        return 'probabilities'
-    if node is not None and last == 'Log':
-        before = maker(node.input[0])
-        if before is not None and before.op_type == 'Softmax':
-            return 'log_probabilities'
-    if last in LAYERS:
-        return 'logits'
-    # Logits that are scaled, by a constant.
-    constants = {tensor.name for tensor in model.graph.initializer} | {
-        output for output, producer in producers.items() if producer.op_type == 'Constant'
-    }
-    if node is not None and last in ('Mul', 'Div') and node.input[1] in constants:
-        return 'logits'
+    kind, operator = told_of(model, answer.name)
+    match kind:
+        case 'logits' | 'probabilities' | 'log_probabilities':
+            return kind
     raise Failure(
         'model',
-        f'{task.file} answers by an operator {last or "that is missing"}, which does not tell what is answered. '
+        f'{task.file} answers by an operator {operator}, which does not tell what is answered. '
         'Set teacher.output, to logits, probabilities or log_probabilities.',
     )
 
@@ -361,20 +407,24 @@ def pixels_to(
     yield from _chain(name, steps or [('Identity', [], {})], pictures.name)
 
 
-def ranked_from(answer: ValueInfoProto, kind: str, order: Sequence[int], task: WrapTask, model: ModelProto) -> Iterator[NodeProto]:
-    """The nodes from the given graph's answer to `log_prob` and `class`."""
-    steps: list[tuple[str, list[str], dict[str, Any]]] = [('Cast', [], {'to': TensorProto.FLOAT})]
+def ranked_from(answer: ValueInfoProto, kind: Kind, order: Sequence[int], task: WrapTask, model: ModelProto) -> Iterator[NodeProto]:
+    """
+    The nodes from the given graph's answer to `given`, that answer as it is, and to `log_prob` and `class`. All kinds end in a softmax:
+    probabilities may come as percentages or as a sum over several networks, and one of log-probabilities changes nothing.
+    """
+    given: list[tuple[str, list[str], dict[str, Any]]] = [('Cast', [], {'to': TensorProto.FLOAT})]
     if len(_sides(answer)) != 2:
-        steps.append(('Reshape', [_constant(model, 'answers', np.array([0, len(order)], np.int64))], {}))
+        given.append(('Reshape', [_constant(model, 'answers', np.array([0, len(order)], np.int64))], {}))
+    yield from _chain(answer.name, given, 'given')
+    steps: list[tuple[str, list[str], dict[str, Any]]] = []
     if kind == 'probabilities':
         steps += [('Max', [_constant(model, 'smallest', np.array(SMALLEST_PROBABILITY))], {}), ('Log', [], {})]
     if task.temperature != 1:
         steps.append(('Div', [_constant(model, 'temperature', np.array(task.temperature, np.float32))], {}))
-    if kind == 'logits' or task.temperature != 1:
-        steps.append(('LogSoftmax', [], {'axis': 1}))
+    steps.append(('LogSoftmax', [], {'axis': 1}))
     if list(order) != list(range(len(order))):
         steps.append(('Gather', [_constant(model, 'order', np.array(order, np.int64))], {'axis': 1}))
-    yield from _chain(answer.name, steps, 'pupil/log-probabilities')
+    yield from _chain('given', steps, 'pupil/log-probabilities')
     kept = _constant(model, 'kept', np.array([task.kept], np.int64))
     yield helper.make_node('TopK', ['pupil/log-probabilities', kept], ['log_prob', 'pupil/best'], axis=1)
     yield helper.make_node('Cast', ['pupil/best'], ['class'], to=TensorProto.INT32)

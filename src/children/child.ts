@@ -5,7 +5,7 @@ import path from 'node:path';
 import {finished} from 'node:stream/promises';
 import {Readable, type Writable} from 'node:stream';
 import {execa} from 'execa';
-import {ChildError, environmentError, exitCodes, Interrupted, throwIfStopped, type ExitCode} from '../errors.js';
+import {ChildError, dataError, environmentError, exitCodes, Interrupted, throwIfStopped, type ExitCode} from '../errors.js';
 import {linesOf} from '../lines.js';
 import {allowedEnvironment} from './environment.js';
 import {setupCommand} from './python-env.js';
@@ -33,6 +33,8 @@ export interface ChildOptions {
   readonly onEvent: (event: ChildEvent) => void;
   /** One descriptor a line on the child's stdin; taken no faster than the child reads. */
   readonly lines?: AsyncIterable<object> | Iterable<object>;
+  /** For a task on what a stranger made: a child that is not done by then is killed, and the message comes out as a fault of the data. */
+  readonly limit?: {readonly seconds: number; readonly message: string};
 }
 
 /** Time to save a checkpoint of a large model before a stopping child is killed. */
@@ -68,7 +70,7 @@ const exitCodeOf: Record<FailureReason, ExitCode> = {
 export async function runChild<Name extends TaskName>(
   command: ChildCommand,
   task: TaskOf<Name>,
-  {attempt, stop, onEvent, lines}: ChildOptions,
+  {attempt, stop, onEvent, lines, limit}: ChildOptions,
 ): Promise<TaskResult<Name>> {
   throwIfStopped(stop.requested);
   await mkdir(attempt, {recursive: true});
@@ -104,6 +106,12 @@ export async function runChild<Name extends TaskName>(
     refusals.push(error);
     child.kill('SIGTERM');
   };
+  const late =
+    limit &&
+    setTimeout(() => {
+      refusals.push(dataError(limit.message));
+      kill();
+    }, limit.seconds * 1000);
   log.on('error', error => refuse(environmentError(`Cannot write ${logFile} (${error.message}).`, {cause: error})));
   const protocolErrors: string[] = [];
   const take = (line: string) => {
@@ -171,6 +179,7 @@ export async function runChild<Name extends TaskName>(
     return resultOf<Name>(task.task, last.result, command.name, logTail);
   } finally {
     clearTimeout(overdue);
+    clearTimeout(late);
     stop.forced.removeEventListener('abort', kill);
     log.end();
     // A log that could not be written was told above, in place of the result.

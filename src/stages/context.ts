@@ -64,12 +64,19 @@ interface Of {
   readonly part: string;
   /** For the events that only this task's caller understands. */
   readonly onEvent?: (event: ChildEvent) => void;
+  /** See ChildOptions. */
+  readonly limit?: {readonly seconds: number; readonly message: string};
 }
 
 /** Gives the trainer a task and waits for its result. */
 export function runTrainer<Name extends TaskName>(context: RunContext, task: TaskOf<Name>, of: Of & {readonly processes?: Processes}): Promise<TaskResult<Name>> {
   if (context.python === null) throw new Error('The trainer was given a task in a context that only looks.');
-  return runChild<Name>(trainerCommand(context.python, of.processes), task, {attempt: attemptFolder(context, of), stop: context.stop, onEvent: translate(context, of)});
+  return runChild<Name>(trainerCommand(context.python, of.processes), task, {
+    attempt: attemptFolder(context, of),
+    stop: context.stop,
+    onEvent: translate(context, of),
+    ...(of.limit && {limit: of.limit}),
+  });
 }
 
 /** Gives an image worker a task, and a descriptor a line on its stdin, and waits for its result. */

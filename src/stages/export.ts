@@ -30,7 +30,8 @@ export const exportTeacher: Stage<RunContext> = {
   async run(context): Promise<StageResult> {
     const exact = teacherOnnx(context);
     const {skipped, headline, ...exported} = readyMadeOnnx(context) === null ? await exportTrained(context) : await takeReadyMade(context, exact);
-    warnOfGuessing(context, exported);
+    const warning = guessingWarning(context.config.teacher, context.store.images.classes().length, exported);
+    if (warning !== null) context.emit({type: 'warning', stage: 'export', message: warning});
     const scoring = await chooseScoringForm(context, {model: exact, top1: exported.top1});
     const {precision, decode, measured} = scoring;
     return {
@@ -73,14 +74,17 @@ async function exportTrained(context: RunContext): Promise<TeacherInOnnx> {
 /** The teacher as one ONNX file, in float32. What scores the pool may be another form of it: see scoringOnnx. */
 export const teacherOnnx = ({paths}: RunContext): string => paths.model('teacher', 'model.onnx');
 
-/** A teacher from elsewhere that was described wrongly still answers something: that it is right no more often than by chance is how it shows. */
-function warnOfGuessing({config, store, emit}: RunContext, {top1, images}: TaskResult<'measure'>): void {
-  const chance = 1 / store.images.classes().length;
+/**
+ * A teacher that learnt nothing, or was described wrongly, still answers something: that it is right no more often than by chance is how it
+ * shows. Null where it is better.
+ */
+export function guessingWarning({file, epochs}: {readonly file: string | null; readonly epochs: number}, classes: number, {top1, images}: {readonly top1: number; readonly images: number}): string | null {
+  const chance = 1 / classes;
   // Two standard errors: of teachers that only guess, 1 in 40 is taken for better.
-  if (config.teacher.file === null || top1 > chance + 2 * Math.sqrt((chance * (1 - chance)) / images)) return;
-  emit({
-    type: 'warning',
-    stage: 'export',
-    message: `The teacher ${config.teacher.file} is right about ${percent(top1)} of the validation images; guessing would be about ${percent(chance)}. Check the order of teacher.classes, teacher.mean and teacher.std.`,
-  });
+  if (top1 > chance + 2 * Math.sqrt((chance * (1 - chance)) / images)) return null;
+  const advice =
+    file === null
+      ? `It has learnt nothing that can be used: raise teacher.epochs (${epochs}), try another teacher.learning_rate, and check that the labels are right.`
+      : 'Check the order of teacher.classes, teacher.mean and teacher.std.';
+  return `The teacher${file === null ? '' : ` ${file}`} is right about ${percent(top1)} of the validation images; guessing would be about ${percent(chance)}. ${advice}`;
 }

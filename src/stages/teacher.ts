@@ -1,7 +1,7 @@
 /** Step 1 of the paper: a teacher learns from the labelled set, or a ready-made one is taken in its place. */
 import {createHash} from 'node:crypto';
 import {existsSync} from 'node:fs';
-import {access, constants, readFile} from 'node:fs/promises';
+import {access, constants, readFile, stat} from 'node:fs/promises';
 import {PROTOCOL, type TaskResult} from '../children/protocol.js';
 import {classesKept, isOnnxFile, trainingSettings} from '../config.js';
 import {dataError, usageError} from '../errors.js';
@@ -38,6 +38,8 @@ export const teacher: Stage<RunContext> = {
     return {
       ...shared,
       ...(existsSync(weights) && {'weights of teacher.file': await hashFile(weights, signal)}),
+      // Not the stage's version, which would train other teachers again: since 2 every kind of answer ends in a softmax.
+      'form of the wrapped file': '2',
       'teacher.input': input,
       'teacher.output': output,
       'teacher.temperature': String(temperature),
@@ -84,7 +86,7 @@ async function importWeights(context: RunContext, file: string): Promise<TaskRes
       std,
       output: paths.model('teacher', 'model.safetensors'),
     },
-    {stage: 'teacher', part: ''},
+    {stage: 'teacher', part: '', limit: timeFor(file)},
   );
 }
 
@@ -114,14 +116,20 @@ async function wrapOnnx(context: RunContext, file: string): Promise<TaskResult<'
       kept: classesKept(config, labels.length),
       output: paths.model('teacher', 'model.onnx'),
     },
-    {stage: 'teacher', part: ''},
+    {stage: 'teacher', part: '', limit: timeFor(file)},
   );
 }
+
+/** Reading a model takes seconds to minutes, whatever else the machine does; one that is made to keep a reader busy takes for ever. */
+const MINUTES = 30;
+const timeFor = (file: string) => ({seconds: MINUTES * 60, message: `${file} could not be taken in within ${MINUTES} minutes, and is given up. Expected a file that a training program wrote: export it again.`});
 
 async function existing(file: string): Promise<string> {
   if (!/\.(safetensors|pt|pth|th|ckpt|pth\.tar|onnx)$/i.test(file)) throw dataError(`${file} is no model that can stand in for the teacher. Expected .safetensors, .pt, .pth or .onnx.`);
   try {
     await access(file, constants.R_OK);
+    // Opening a pipe would wait for whoever fills it.
+    if (!(await stat(file)).isFile()) throw new Error('it is no file');
   } catch (cause) {
     throw dataError(`Cannot read the teacher ${file}: ${cause instanceof Error ? cause.message : String(cause)}`, {cause});
   }

@@ -17,7 +17,7 @@ export interface InferenceThreadData {
   threads: number;
 }
 
-export type InferenceRequest = {type: 'run'; run: number; pixels: Uint8Array<ArrayBuffer>; shape: readonly number[]} | {type: 'close'};
+export type InferenceRequest = {type: 'run'; run: number; pixels: Uint8Array<ArrayBuffer>; shape: readonly number[]; outputs: readonly string[]} | {type: 'close'};
 
 export type InferenceReply =
   | {type: 'opened'; inputs: readonly InferenceSession.ValueMetadata[]; outputs: readonly InferenceSession.ValueMetadata[]}
@@ -53,10 +53,10 @@ function sessionOptions({device, threads}: InferenceThreadData): InferenceSessio
   return {...common, executionProviders: [{name: 'cuda', deviceId}], extra: {session: {...spinning, disable_cpu_ep_fallback: '1'}}};
 }
 
-async function run(session: InferenceSession, {run, pixels, shape}: InferenceRequest & {type: 'run'}): Promise<void> {
+async function run(session: InferenceSession, {run, pixels, shape, outputs: wanted}: InferenceRequest & {type: 'run'}): Promise<void> {
   try {
     const begun = performance.now();
-    const results = await session.run({[session.inputNames[0] ?? '']: new onnxruntime.Tensor('uint8', pixels, shape)});
+    const results = await session.run({[session.inputNames[0] ?? '']: new onnxruntime.Tensor('uint8', pixels, shape)}, wanted);
     const seconds = (performance.now() - begun) / 1000;
     const outputs: (InferenceReply & {type: 'answer'})['outputs'] = {};
     for (const [name, {data}] of Object.entries(results)) {

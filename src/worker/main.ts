@@ -6,6 +6,7 @@ import {fromWire, PROTOCOL, workerTask, type Json, type WorkerTask} from '../chi
 import {onnxruntimePackage} from '../compiled-packages.js';
 import {openEvents, type Emit} from './events.js';
 import {describeFailure, exitCodes, WorkerFailure} from './failure.js';
+import {NetworkOverLimit} from './network-limit.js';
 
 const PARENT_CHECK_MS = 500;
 
@@ -58,6 +59,8 @@ async function reportFailure(error: unknown, signal: AbortSignal, emit: Emit): P
   const {reason, message, exitCode} = describeFailure(error);
   console.error(error);
   await emit({type: 'failed', reason, message});
+  // An orderly end would wait for the thread that never ends.
+  if (error instanceof NetworkOverLimit) dieAtOnce();
   return exitCode;
 }
 

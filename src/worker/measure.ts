@@ -5,7 +5,9 @@ import {openPack} from '../images/pack.js';
 import {fittedTemperature} from '../ranking/calibration.js';
 import {trackProgress, type Emit} from './events.js';
 import {WorkerFailure} from './failure.js';
-import {matchClasses, openSession} from './session.js';
+import {AnswersSeen, judgeAnswers} from './judge-answers.js';
+import {NetworkOverLimit} from './network-limit.js';
+import {BATCH_ADVICE, matchClasses, openSession, type Answers, type Session} from './session.js';
 
 const CHANNELS = 3;
 const VALUE_BYTES = 4;
@@ -71,23 +73,67 @@ export function checkAnswers({logProbs, classes}: AnswerTable, {images, kept, is
     throw new WorkerFailure('gate', 'The ONNX model answers probabilities above 1. Set teacher.output to what it truly answers.');
 }
 
+/** How far a log-probability may depend on the other pictures of a batch; 8-bit scales that are found while it runs stay below. */
+const LARGEST_INFLUENCE = 0.1;
+
+/** The network's answers to a batch. Throws where it has none, saying so in other words where it would take the pictures one at a time. */
+async function answersTo(pixels: Uint8Array<ArrayBuffer>, session: Session, task: TaskOf<'measure'>): Promise<Answers> {
+  const first = pixels.slice(0, session.model.size ** 2 * CHANNELS);
+  try {
+    return await session.run(pixels, {withGiven: session.model.answers !== undefined});
+  } catch (error) {
+    const mayBeTheBatch = error instanceof WorkerFailure && error.reason === 'model' && !(error instanceof NetworkOverLimit);
+    if (!mayBeTheBatch || task.batchSize === 1) throw error;
+    const alone = await openSession(task.model, task.device, {batchSize: 1, networks: 1, networkThreads: task.threads});
+    try {
+      await alone.run(first);
+    } catch {
+      throw error;
+    } finally {
+      await alone.close();
+    }
+    throw new WorkerFailure('model', `The ONNX model answers one picture at a time, and not ${task.batchSize} at once. ${BATCH_ADVICE}`, {cause: error});
+  }
+}
+
+/** Throws a `model` failure where the answer to a picture depends on those beside it: scores would depend on what is scored together. */
+async function checkIndependence(pixels: Uint8Array, {logProbs, classes}: Answers, session: Session): Promise<void> {
+  const {size, kept} = session.model;
+  const picture = pixels.subarray(0, size ** 2 * CHANNELS);
+  const copies = new Uint8Array(pixels.length);
+  for (let at = 0; at < copies.length; at += picture.length) copies.set(picture, at);
+  const {largestDifference, top1Agreement} = compareAnswers(await session.run(copies), {logProbs, classes}, 1, kept);
+  // Those that are no numbers are told of with all answers.
+  if (Number.isNaN(largestDifference) || (largestDifference <= LARGEST_INFLUENCE && (top1Agreement === 1 || largestDifference > 0))) return;
+  throw new WorkerFailure(
+    'model',
+    `The ONNX model answers a picture otherwise beside other pictures: log-probabilities differ by ${largestDifference.toPrecision(2)}, so that a score would depend on what is scored with it. ` +
+      'Export it for inference (model.eval()), with its softmax over the classes.',
+  );
+}
+
 /** Runs the model over every row of the pack. Accuracies are over samples, as an image may stand under several labels. */
 export async function measure(task: TaskOf<'measure'>, signal: AbortSignal, emit: Emit): Promise<TaskResult<'measure'>> {
   const pack = await openPack(task.pack);
   try {
     const session = await openSession(task.model, task.device, {batchSize: task.batchSize, networks: 1, networkThreads: task.threads});
     try {
-      const {kept, size, classes} = session.model;
+      const {kept, size, classes, answers: claim} = session.model;
       if (pack.size !== size) throw new WorkerFailure('model', `The model takes ${size} px, ${task.pack} holds ${pack.size} px.`);
       const classIndex = matchClasses(classes, pack.classes);
       const answers: AnswerTable = {logProbs: new Float32Array(pack.images * kept), classes: new Int32Array(pack.images * kept)};
+      const seen = new AnswersSeen();
       const count = trackProgress(emit, pack.images);
       let batch = new Uint8Array(task.batchSize * size * size * CHANNELS);
       for (let first = 0; first < pack.images; first += task.batchSize) {
         signal.throwIfAborted();
         const images = Math.min(task.batchSize, pack.images - first);
         await pack.readRows(first, images, batch);
-        const {logProbs, classes: found, pixels} = await session.run(batch);
+        const copy = first === 0 && claim !== undefined ? batch.slice() : null;
+        const answered = await answersTo(batch, session, task);
+        if (copy !== null) await checkIndependence(copy, answered, session);
+        const {logProbs, classes: found, given, pixels} = answered;
+        if (given !== null) seen.add(given.subarray(0, images * classes.length), classes.length);
         answers.logProbs.set(logProbs.subarray(0, images * kept), first * kept);
         answers.classes.set(found.subarray(0, images * kept), first * kept);
         batch = pixels;
@@ -95,6 +141,8 @@ export async function measure(task: TaskOf<'measure'>, signal: AbortSignal, emit
       }
 
       checkAnswers(answers, {images: pack.images, kept, isCompared: task.reference !== null});
+      const remark = claim === undefined ? null : judgeAnswers(claim, seen);
+      if (remark !== null) await emit({type: 'note', message: remark});
       let [top1, top5] = [0, 0];
       const positions = new Int32Array(pack.images);
       for (let sample = 0; sample < pack.samples; sample++) {

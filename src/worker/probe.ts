@@ -5,6 +5,7 @@ import {z} from 'zod';
 import type {TaskOf, TaskResult} from '../children/protocol.js';
 import {onnxruntimePackage} from '../compiled-packages.js';
 import {WorkerFailure} from './failure.js';
+import {networkLimit} from './network-limit.js';
 import {startInference} from './session.js';
 
 /** The sum of uint8 [1, 4, 4, 3] by a convolution, as ONNX. Made by test/fixtures/onnx/make_onnx.py. */
@@ -33,11 +34,11 @@ const deviceName = async (device: string) =>
 
 /** Throws a `device` failure where the device does not work, or answers wrongly. */
 export async function probe({device}: TaskOf<'probe'>): Promise<TaskResult<'probe'>> {
-  const inference = await startInference(SUM_MODEL, device, 1);
+  const inference = await startInference(SUM_MODEL, device, 1, networkLimit(SUM_MODEL.length, 4, {batchSize: 1, networks: 1}));
   try {
     const pixels = Uint8Array.from({length: SHAPE.reduce((product, side) => product * side)}, (_, i) => i);
     const expected = pixels.reduce((sum, value) => sum + value, 0);
-    const {outputs} = await inference.run(pixels, SHAPE);
+    const {outputs} = await inference.run(pixels, SHAPE, ['sum']);
     const found = outputs['sum']?.[0];
     if (found !== expected) throw new WorkerFailure('device', `${device} computes wrongly: ${found} instead of ${expected}.`);
   } finally {

@@ -2,12 +2,14 @@
 import {readFile} from 'node:fs/promises';
 import {Worker} from 'node:worker_threads';
 import {z} from 'zod';
-import type {Layout} from '../children/protocol.js';
+import {fromWire, outputKinds, type Layout} from '../children/protocol.js';
 import {WorkerFailure} from './failure.js';
 import type {InferenceReply, InferenceRequest, InferenceThreadData} from './inference-thread.js';
+import {networkLimit, watchNetwork, type NetworkLimit} from './network-limit.js';
 import {onnxMetadata} from './onnx-metadata.js';
 
 const CHANNELS = 3;
+export const BATCH_ADVICE = 'Export it again with a dynamic batch dimension, or set score.batch_size to 1.';
 
 const description = z.object({
   version: z.literal(1),
@@ -15,6 +17,8 @@ const description = z.object({
   resize: z.int().positive(),
   kept: z.int().positive(),
   classes: z.array(z.string()).min(2),
+  /** Of a file from elsewhere: what it is taken to answer in its output `given`, and who said so. */
+  answers: z.object({kind: z.enum(outputKinds), toldBy: z.enum(['graph', 'user'])}).exactOptional(),
 });
 /** What a model says of itself in its metadata under `pupil`. */
 export type ModelDescription = z.infer<typeof description>;
@@ -23,6 +27,8 @@ export type ModelDescription = z.infer<typeof description>;
 export interface Answers {
   logProbs: Float32Array;
   classes: Int32Array;
+  /** Of a file from elsewhere, where it was asked for: its own answers, one a class for each image. */
+  given: Float32Array | null;
   /** The batch that was given, to be filled again. */
   pixels: Uint8Array<ArrayBuffer>;
 }
@@ -32,7 +38,7 @@ export interface Session {
   /** Batches that are answered at a time. */
   networks: number;
   /** Pixels of one batch, always `batchSize` images: a batch that is not full is padded. Takes the buffer over until it comes back. */
-  run: (pixels: Uint8Array<ArrayBuffer>) => Promise<Answers>;
+  run: (pixels: Uint8Array<ArrayBuffer>, options?: {withGiven: boolean}) => Promise<Answers>;
   /** Spent inside the network so far; with several, on average. */
   secondsInferring: () => number;
   close: () => Promise<void>;
@@ -41,8 +47,15 @@ export interface Session {
 /** A thread with a network in it, whatever the network is. */
 export interface InferenceThread {
   opened: InferenceReply & {type: 'opened'};
-  run: (pixels: Uint8Array<ArrayBuffer>, shape: readonly number[]) => Promise<InferenceReply & {type: 'answer'}>;
+  run: (pixels: Uint8Array<ArrayBuffer>, shape: readonly number[], outputs: readonly string[]) => Promise<InferenceReply & {type: 'answer'}>;
   close: () => Promise<void>;
+}
+
+/** What a message of onnxruntime says to people: which operator failed and why, without the places in its source. */
+export function reasonIn(message: string): string {
+  const [, operator, name, reason] = /while running (\S+) node\. Name:'([^']*)' Status Message: (?:\S+:\d+ .*?\) )?(.*)/s.exec(message) ?? [];
+  if (reason === undefined) return message;
+  return `its operator ${operator}${name === '' ? '' : ` (${name})`} cannot compute: ${reason.split('\n')[0]}`;
 }
 
 /** Which failure a message of onnxruntime is. */
@@ -53,19 +66,25 @@ function failureOf(message: string, device: string, isOpening: boolean): WorkerF
     return new WorkerFailure('device', `${device} cannot be used: ${message}`);
   return isOpening
     ? new WorkerFailure('model', `The ONNX model cannot be opened: ${message}`)
-    : new WorkerFailure('model', `The network failed: ${message}`);
+    : new WorkerFailure('model', `The network failed: ${reasonIn(message)}`);
 }
 
-/** Starts a thread and opens `model` in it on `device`, or on so many cores of the CPU. Throws a `device`, `model` or `out-of-memory` failure. */
-export async function startInference(model: Uint8Array, device: string, threads: number): Promise<InferenceThread> {
+/**
+ * Starts a thread and opens `model` in it on `device`, or on so many cores of the CPU. Throws a `device`, `model` or `out-of-memory` failure,
+ * and NetworkOverLimit, after which the thread is left to itself.
+ */
+export async function startInference(model: Uint8Array, device: string, threads: number, limit: NetworkLimit): Promise<InferenceThread> {
   const workerData: InferenceThreadData = {model, device, threads};
   const thread = new Worker(new URL('./inference-thread.js', import.meta.url), {workerData});
   const ended = new Promise<void>(resolve => thread.once('exit', () => resolve()));
   const pending = new Map<number, {resolve: (reply: InferenceReply & {type: 'answer'}) => void; reject: (error: Error) => void}>();
   const send = (request: InferenceRequest, transfer: ArrayBuffer[] = []) => thread.postMessage(request, transfer);
+  let isOpening = true;
+  const watch = watchNetwork(limit, () => isOpening || pending.size > 0);
   const close = async () => {
     send({type: 'close'});
-    await ended;
+    await Promise.race([ended, watch.over]);
+    watch.stop();
   };
 
   const opened = await new Promise<InferenceReply & {type: 'opened'}>((resolve, reject) => {
@@ -74,9 +93,12 @@ export async function startInference(model: Uint8Array, device: string, threads:
       for (const run of pending.values()) run.reject(error);
       pending.clear();
     };
+    void watch.over.then(fail);
     thread.on('error', fail);
     thread.on('exit', () => fail(new Error('The inference thread ended early.')));
     thread.on('message', (reply: InferenceReply) => {
+      isOpening = false;
+      watch.restart();
       if (reply.type === 'opened') resolve(reply);
       else if (reply.type === 'refused') reject(failureOf(reply.message, device, true));
       else {
@@ -95,11 +117,12 @@ export async function startInference(model: Uint8Array, device: string, threads:
   return {
     opened,
     close,
-    run: (pixels, shape) =>
+    run: (pixels, shape, outputs) =>
       new Promise((resolve, reject) => {
         const run = runs++;
+        if (pending.size === 0) watch.restart();
         pending.set(run, {resolve, reject});
-        send({type: 'run', run, pixels, shape}, [pixels.buffer]);
+        send({type: 'run', run, pixels, shape, outputs}, [pixels.buffer]);
       }),
   };
 }
@@ -114,7 +137,7 @@ function describe(model: Buffer, path: string): ModelDescription {
   const stated = metadata.get('pupil');
   if (stated === undefined) throw new WorkerFailure('model', `${path} has no "pupil" metadata: it is no ONNX file, or not one that pupil exported.`);
   try {
-    return description.parse(JSON.parse(stated));
+    return description.parse(fromWire(stated));
   } catch (error) {
     throw new WorkerFailure('model', `The "pupil" metadata of ${path} is not understood: ${error instanceof Error ? error.message : String(error)}`, {
       cause: error,
@@ -141,20 +164,27 @@ function checkSignature({inputs, outputs}: InferenceThread['opened'], {size, kep
 
 /**
  * Opens an exported model on a device, with a fixed batch size: a new shape would make CUDA search its convolutions again. Several
- * networks answer as many batches side by side. Throws a `model`, `device` or `out-of-memory` failure. The caller closes it.
+ * networks answer as many batches side by side. Throws a `model`, `device` or `out-of-memory` failure. The caller closes it, and
+ * kills the process where NetworkOverLimit was thrown: what runs in a thread cannot be stopped. `limitFor` is for tests.
  */
-export async function openSession(path: string, device: string, {batchSize, networks, networkThreads}: Omit<Layout, 'decodeThreads'>): Promise<Session> {
+export async function openSession(
+  path: string,
+  device: string,
+  {batchSize, networks, networkThreads}: Omit<Layout, 'decodeThreads'>,
+  limitFor: typeof networkLimit = networkLimit,
+): Promise<Session> {
   const bytes = await readFile(path).catch((error: unknown) => {
     throw new WorkerFailure('model', `${path} cannot be read.`, {cause: error});
   });
   const model = describe(bytes, path);
   // From bytes, not from the path: a model that keeps its weights in other files is refused so.
-  const first = await startInference(bytes, device, networkThreads);
+  const limit = limitFor(bytes.length, model.size, {batchSize, networks});
+  const first = await startInference(bytes, device, networkThreads, limit);
   const running = [first];
   const close = async () => void (await Promise.all(running.map(async thread => thread.close())));
   try {
     checkSignature(first.opened, model, path);
-    while (running.length < networks) running.push(await startInference(bytes, device, networkThreads));
+    while (running.length < networks) running.push(await startInference(bytes, device, networkThreads, limit));
   } catch (error) {
     await close();
     throw error;
@@ -166,15 +196,17 @@ export async function openSession(path: string, device: string, {batchSize, netw
     networks,
     secondsInferring: () => secondsInferring / networks,
     close,
-    async run(batch) {
+    async run(batch, {withGiven} = {withGiven: false}) {
       // In turn: batches are alike.
       const thread = running[runs++ % networks] ?? first;
-      const {outputs, pixels, seconds} = await thread.run(batch, shape);
+      const {outputs, pixels, seconds} = await thread.run(batch, shape, ['log_prob', 'class', ...(withGiven ? ['given'] : [])]);
       secondsInferring += seconds;
-      const {log_prob: logProbs, class: classes} = outputs;
-      if (!(logProbs instanceof Float32Array) || !(classes instanceof Int32Array))
+      const {log_prob: logProbs, class: classes, given = null} = outputs;
+      if (!(logProbs instanceof Float32Array) || !(classes instanceof Int32Array) || given instanceof Int32Array)
         throw new WorkerFailure('model', `${path} gave an answer of another type.`);
-      return {logProbs, classes, pixels};
+      const [wanted, found] = [batchSize * model.kept, Math.min(logProbs.length, classes.length)];
+      if (found !== wanted) throw new WorkerFailure('model', `The network gave ${found} answers to ${batchSize} pictures; expected ${wanted}. ${BATCH_ADVICE}`);
+      return {logProbs, classes, given, pixels};
     },
   };
 }

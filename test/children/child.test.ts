@@ -270,6 +270,12 @@ describe('lines for a child', () => {
   });
 });
 
+it('kills a child that is not done within its limit, which is a fault of the data (exit 3)', async () => {
+  const error = await failureOf([{ignoreTerminate: true}, hello, {hang: true}], {limit: {seconds: 0.1, message: 'model.onnx could not be taken in'}});
+  expect(error).toMatchObject({message: 'model.onnx could not be taken in'});
+  expect(exitCodeFor(error)).toBe(3);
+});
+
 it('stops the child where whoever listens throws, and that error comes out', async () => {
   const gate = gateError('too many pictures failed');
   const {events, outcome} = await probe([hello, note('one'), {untilTerminated: true}, note('two'), {exit: 75}], {

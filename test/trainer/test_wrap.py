@@ -105,7 +105,7 @@ def task(tmp_path):
 
 
 def answers(path, images):
-    log_prob, classes = ReferenceEvaluator(str(path)).run(None, {'images': images.numpy()})
+    log_prob, classes = ReferenceEvaluator(str(path)).run(['log_prob', 'class'], {'images': images.numpy()})
     assert (log_prob.dtype, classes.dtype) == (np.float32, np.int32)
     return log_prob, classes
 
@@ -138,10 +138,11 @@ def test_the_wrapped_file_describes_itself_like_our_own(task, net):
     wrap(parse_task(task))
     model = onnx.load(task['output'])
     about = json.loads({entry.key: entry.value for entry in model.metadata_props}['pupil'])
-    assert about == {'version': 1, 'model': 'onnx', 'size': SIZE, 'resize': SIZE, 'kept': 3, 'temperature': 1, 'classes': CLASSES}
+    described = {'version': 1, 'model': 'onnx', 'size': SIZE, 'resize': SIZE, 'kept': 3, 'temperature': 1, 'classes': CLASSES}
+    assert about == {**described, 'answers': {'kind': 'logits', 'told_by': 'graph'}}
     values = (*model.graph.input, *model.graph.output)
     shapes = {value.name: [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in values}
-    assert shapes == {'images': ['batch', SIZE, SIZE, 3], 'log_prob': ['batch', 3], 'class': ['batch', 3]}
+    assert shapes == {'images': ['batch', SIZE, SIZE, 3], 'log_prob': ['batch', 3], 'class': ['batch', 3], 'given': ['batch', 4]}
 
 
 def test_what_is_told_goes_before_what_is_recognised_and_must_not_contradict_the_graph(task, net, images):

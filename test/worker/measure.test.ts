@@ -84,6 +84,26 @@ describe('measuring an ONNX model', () => {
     expect(check([0.5, -2, -0.1, -2], [3, 1, 3, 2])).toThrow('answers probabilities above 1');
   });
 
+  it('holds the answers of a file from elsewhere against what its graph tells', async () => {
+    const root = await temporaryFolder();
+    await packAndAnswers(root, () => [0]);
+    const measured = async (name: string, batchSize = 4) =>
+      (await runWorker({task: 'measure', model: fileURLToPath(new URL(`../fixtures/onnx/foreign-${name}32.onnx`, import.meta.url)), device: 'cpu', threads: 1, batchSize, pack: `${root}/pack`, reference: null})).events.at(-1);
+    expect(await measured('')).toMatchObject({type: 'finished'});
+    expect(await measured('contradicts-')).toMatchObject({
+      type: 'failed',
+      reason: 'model',
+      message: 'The graph of the ONNX file tells of logits, but on the validation images its answers are never below 0 and sum to 1 for every picture, as probabilities do. Set teacher.output to what it answers: logits, probabilities or log_probabilities.',
+    });
+    expect(await measured('mixes-')).toMatchObject({type: 'failed', reason: 'model', message: expect.stringContaining('answers a picture otherwise beside other pictures')});
+    expect(await measured('one-by-one-')).toMatchObject({
+      type: 'failed',
+      reason: 'model',
+      message: 'The ONNX model answers one picture at a time, and not 4 at once. Export it again with a dynamic batch dimension, or set score.batch_size to 1.',
+    });
+    expect(await measured('one-by-one-', 1)).toMatchObject({type: 'finished'});
+  });
+
   it('refuses a reference of another length, other classes, or another size', async () => {
     const root = await temporaryFolder();
     await packAndAnswers(root, () => [0]);
