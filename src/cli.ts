@@ -1,9 +1,9 @@
 /** Every command and flag, declared in one place; what a command does is imported only when it is called. */
-import path from 'node:path';
 import yargs, {type Argv} from 'yargs';
 import type {Stop} from './children/child.js';
 import {refuseContradiction, refuseRepeated, refuseUnknown, shareOfOne, stageCalled, wholeNumber, wordComplaint} from './arguments.js';
 import {stageNames} from './events.js';
+import {existingHome, homeToBe} from './home.js';
 import {presetNames} from './config-layers.js';
 
 const LOOKING = 'Looking:';
@@ -17,14 +17,16 @@ const texts = (describe: string) => ({type: 'string', array: true, nargs: 1, des
 const whole = (flag: string, atLeast: number, describe: string) => ({type: 'string', requiresArg: true, describe, coerce: wholeNumber(flag, atLeast)}) as const;
 const stage = (flag: string, describe: string) => ({choices: stageNames, requiresArg: true, describe, coerce: stageCalled(flag)}) as const;
 
-const homeOption = <T>(command: Argv<T>) =>
+const homeOption = <T>(command: Argv<T>, checked = homeToBe) =>
   command.option('home', {
     ...text('Folder that holds models/, data/ and db/'),
     default: '.',
     // A list comes of a repeated --home, which the check below refuses.
-    coerce: (folder: string) => (Array.isArray(folder) ? folder : path.resolve(folder)),
+    coerce: (folder: string) => (Array.isArray(folder) ? folder : checked(folder)),
   });
-const runOption = <T>(command: Argv<T>) => homeOption(command).option('run', {...text('Name of the run (default: the one written last)'), group: LOOKING});
+/** For commands that only look at what is there. */
+const lookedHomeOption = <T>(command: Argv<T>) => homeOption(command, existingHome);
+const runOption = <T>(command: Argv<T>) => lookedHomeOption(command).option('run', {...text('Name of the run (default: the one written last)'), group: LOOKING});
 const jsonOption = <T>(command: Argv<T>) => command.option('json', {type: 'boolean', default: false, describe: 'JSON on stdout'});
 
 /** Parses the arguments and runs the command. Throws usage errors instead of printing and exiting. */
@@ -132,14 +134,14 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
     .command(
       'runs',
       'The runs of this home',
-      command => jsonOption(homeOption(command)),
+      command => jsonOption(lookedHomeOption(command)),
       async flags => (await import('./commands/runs.js')).runs(flags),
     )
     .command(
       'compare <a> <b>',
       'Two runs side by side',
       command =>
-        jsonOption(homeOption(command))
+        jsonOption(lookedHomeOption(command))
           .positional('a', {type: 'string', demandOption: true, describe: 'Name of a run'})
           .positional('b', {type: 'string', demandOption: true, describe: 'Name of another'}),
       async flags => (await import('./commands/runs.js')).compare(flags),

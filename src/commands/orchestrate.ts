@@ -8,7 +8,7 @@ import type {Wanted} from '../pipeline/run.js';
 import {table} from '../report/table.js';
 import {jsonView, viewFor} from '../report/terminal.js';
 import {duration, percent} from '../words.js';
-import {bringRoundsUpToDate} from './bring-up-to-date.js';
+import {adviceOnChange, bringRoundsUpToDate} from './bring-up-to-date.js';
 import {dryRun} from './dry-run.js';
 
 export interface OrchestrateFlags extends ConfigFlags, Wanted {
@@ -19,15 +19,12 @@ export interface OrchestrateFlags extends ConfigFlags, Wanted {
   readonly acceptChange: boolean;
 }
 
-const adviceOnChange = (run: string): string =>
-  `Put the data back, use another name (--run NAME), or start a new version with --accept-change (the old one is kept under ${run}@1 or the next free number).`;
-
 export async function orchestrate(flags: OrchestrateFlags, stop: Stop): Promise<void> {
   const started = performance.now();
   const config = readConfig(flags, flags.home);
   if (flags.dryRun) return await dryRun(config, flags, stop);
 
-  const view = flags.json ? jsonView(process.stdout) : viewFor(process.stderr);
+  const view = flags.json ? jsonView(process.stdout) : viewFor(process.stderr, stop.requested);
   try {
     const outcomes = await bringRoundsUpToDate(
       {config, home: flags.home, python: flags.python, wanted: flags, origins: [], onChange: flags.acceptChange ? 'archive' : {advice: adviceOnChange(config.run)}},
