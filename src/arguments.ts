@@ -48,7 +48,8 @@ export function wordComplaint(parser: Argv<unknown>, complaint: string): UserErr
   const flag = /^Not enough arguments following: (.+)$/.exec(complaint)?.[1];
   if (flag !== undefined) return usageError(`${dashed(flag)} needs a value. ${help}`);
   if (complaint.startsWith('Not enough non-option arguments')) return usageError(`pupil ${command} needs ${(full.match(/<[^>]+>/g) ?? []).join(' ')}. ${help}`);
-  return usageError(`${complaint}. ${help}`);
+  // What our own readers of values refuse comes through yargs as its words alone, which are whole sentences.
+  return usageError(/[.?]$/.test(complaint) ? complaint : `${complaint}. ${help}`);
 }
 
 /** A repeated flag comes as a list, which is refused later as such. */

@@ -40,7 +40,7 @@ export function homeToBe(given: string): string {
   const home = path.resolve(given);
   if (isFolder(home) || (statSync(home, {throwIfNoEntry: false}) === undefined && isFolder(path.dirname(home)))) return home;
   if (isFolder(path.dirname(home))) throw usageError(`${home}, which --home names, is a file; expected a folder for models/, data/ and db/.`);
-  throw usageError(`There is no folder ${path.dirname(home)} in which --home ${given} could be made. If that is where you want it: mkdir -p ${home}`);
+  throw usageError(`There is no folder ${path.dirname(home)} in which --home ${given} could be made. If that is where you want it, make it first (mkdir -p ${home}).`);
 }
 
 export const databaseFolder = (home: string): string => path.join(home, 'db');
