@@ -63,8 +63,10 @@ function readText(file: string, shown: string): string {
       case 'ENOTDIR': {
         if (!statSync(folder, {throwIfNoEntry: false})?.isDirectory()) throw usageError(`There is no config file ${shown}: ${folder} is no folder.`, {cause});
         const preset = presetNames().includes(shown) ? ` To take the preset, write --preset ${shown}.` : '';
-        const beside = readdirSync(folder).filter(name => /\.ya?ml$/.test(name)).map(name => path.join(path.dirname(shown), name));
-        throw usageError(`There is no config file ${shown}.${preset === '' ? didYouMean(shown, beside) : preset}`, {cause});
+        const stem = (name: string) => path.basename(name).replace(/\.ya?ml$/, '');
+        const beside = new Map(readdirSync(folder).filter(name => stem(name) !== name).map(name => [stem(name), path.join(path.dirname(shown), name)]));
+        const near = didYouMean(stem(shown), [...beside.keys()], name => beside.get(name) ?? name);
+        throw usageError(`There is no config file ${shown}.${preset === '' ? near : preset}`, {cause});
       }
       case 'EISDIR':
         throw usageError(`${shown} is a folder; expected a config file (YAML). A folder of pictures goes behind --labelled, --unlabelled, --validation or --test.`, {cause});

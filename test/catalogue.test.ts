@@ -20,7 +20,7 @@ beforeAll(() => {
   put('labelled: train\nunlabelled: pool\n', 'birds.yaml');
   put('labelled: train\nunlabelled: pool\ntrian: {batch_size: 64, epochs: 3}\nselect:\n  topk: 5\nteacher:\n  model: resnet5\n', 'slips.yaml');
   put('labelled: [train\n', 'broken.yaml');
-  put('config: {labelled: train, unlabelled: pool}\narms: {one: , two: }\nreference: tow\n', 'arms.yaml');
+  put('config: {labelled: train, unlabelled: pool}\narms: {one_: , two: }\nreference: oen_\n', 'arms.yaml');
   put('config: {labelled: train, unlabelled: pool}\nseed: [1]\narms: {one: {sets: {}}}\n', 'sets.yaml');
   put('no folder', 'file');
   for (const run of ['birds', 'flowers']) openStore(file('home', 'db', `${run}.sqlite`)).close();
@@ -68,7 +68,7 @@ const catalogue: Readonly<Record<string, readonly string[]>> = {
   'configuration files': ['orchestrate DIR/brids.yaml', 'orchestrate demo', 'orchestrate DIR/nowhere/a.yaml', 'orchestrate DIR/train', 'orchestrate DIR/broken.yaml', 'orchestrate DIR/slips.yaml', 'experiment DIR/nowhere.yaml', 'experiment DIR/arms.yaml', 'experiment DIR/sets.yaml', `orchestrate ${sets} --set trian.epochs=3 --set topk=4 --set select.top_k`],
   sources: [
     'orchestrate', `orchestrate --labelled DIR/trian --unlabelled DIR/pool`, `orchestrate --labelled DIR/flat --unlabelled DIR/pool --home DIR/fresh`, `orchestrate --labelled DIR/empty --unlabelled DIR/pool`, `orchestrate --labelled DIR/train --unlabelled DIR/pool --test DIR/flat --home DIR/fresh`,
-    `orchestrate --labelled DIR/train --unlabelled DIR/pool --validation DIR/flat --dry-run`, `orchestrate ${sets} --home DIR/fresh`, `orchestrate ${sets} --only score --dry-run`, `orchestrate ${sets} --from finetune --dry-run`,
+    `orchestrate --labelled DIR/train --unlabelled DIR/pool --validation DIR/flat --dry-run`, `orchestrate ${sets} --home DIR/fresh`, `orchestrate ${sets} --only score --home DIR/fresh`, `orchestrate ${sets} --only score --dry-run`, `orchestrate ${sets} --from finetune --dry-run`,
   ],
 };
 

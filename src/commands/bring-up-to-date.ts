@@ -93,16 +93,17 @@ async function bringUpToDate(request: RunRequest, stop: Stop, emit: Emit): Promi
   }
 }
 
-/** Refuses what a new run would be refused for, before anything of it is there. Data that has yet to be fetched or drawn is looked at once it is. */
+/** Refuses what a new run would be refused for, before anything of it is there, or drawn or fetched for it: then its data is looked at once it has come. */
 async function lookAhead({config, home, python}: RunRequest, paths: RunPaths, stop: Stop): Promise<void> {
-  findPython(python);
-  if (lacksDemoPictures(config, home) || missingDatasets(config, home).length > 0) return;
-  const blank = openStore(':memory:');
-  try {
-    await contextFor(config, {paths, store: blank, stop, emit: () => {}});
-  } finally {
-    blank.close();
+  if (!lacksDemoPictures(config, home) && missingDatasets(config, home).length === 0) {
+    const blank = openStore(':memory:');
+    try {
+      await contextFor(config, {paths, store: blank, stop, emit: () => {}});
+    } finally {
+      blank.close();
+    }
   }
+  findPython(python);
 }
 
 function holderOf({run, database}: RunPaths): string {

@@ -46,9 +46,12 @@ export async function recogniseSources(config: Config, cache: string, signal: Ab
 async function refuseWithoutClasses(role: Role, given: string, source: Source, signal: AbortSignal): Promise<void> {
   const classes = await source.classes();
   if (classes === null || classes.length > 0) return;
-  let files = 0;
-  for await (const _ of source.entries(signal)) files++;
-  const found = files === 0 ? 'it is empty' : `${plural(files, 'file')} ${files === 1 ? 'lies' : 'lie'} in it, and no folder`;
+  let [first, files] = ['', 0];
+  for await (const {file} of source.entries(signal)) {
+    // Folders are listed in no certain order.
+    if (files++ === 0 || file < first) first = file;
+  }
+  const found = files === 0 ? 'it is empty' : `${files === 1 ? first : `${plural(files, 'file')} (such as ${first})`} ${files === 1 ? 'lies' : 'lie'} in it, and no folder`;
   throw dataError(
     `No ${role} pictures in ${given}: ${found}. Expected one folder a class, named for it, with the pictures inside: ${path.join(given, 'cat/1.jpg')}, ${path.join(given, 'dog/7.jpg')}. A list (.csv) with the columns path and label does as well.`,
   );

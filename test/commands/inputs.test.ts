@@ -149,8 +149,8 @@ describe('data that do not fit together are refused (exit 3)', () => {
     ['a pool of images that are all in the test set', () => {}, ['--unlabelled', file('test')], /^POOL_EMPTY: /],
     ['one class only', () => colours.slice(1).forEach(colour => rmSync(file(`train/${colour}`), {recursive: true})), [], /\/train has one class only \(blue\)\. Expected at least two\.$/],
     ['an empty class folder', () => mkdirSync(file('train/yellow')), [], /^No usable pictures in 1 class of .*\/train: yellow\. Add pictures or remove the class\.$/],
-    ['no class folders', () => {}, ['--labelled', file('pool')], /^No labelled pictures in \S+\/pool: 20 files lie in it, and no folder\. Expected one folder a class, named for it, with the pictures inside: \S+\/pool\/cat\/1\.jpg, /],
-    ['a flat folder as the test set', () => {}, ['--test', file('pool')], /^No test pictures in \S+\/pool: 20 files lie in it, and no folder\./],
+    ['no class folders', () => {}, ['--labelled', file('pool')], /^No labelled pictures in \S+\/pool: 20 files \(such as \d+\.png\) lie in it, and no folder\. Expected one folder a class, named for it, with the pictures inside: \S+\/pool\/cat\/1\.jpg, /],
+    ['a flat folder as the test set', () => {}, ['--test', file('pool')], /^No test pictures in \S+\/pool: 20 files \(such as \d+\.png\) lie in it, and no folder\./],
     ['an empty one', () => mkdirSync(file('empty')), ['--validation', file('empty')], /^No validation pictures in \S+\/empty: it is empty\./],
     [
       'class names that differ',

@@ -37,7 +37,8 @@ interface Options {
 
 function spawnPupil(args: readonly string[], {cwd = tmpdir(), env = {}}: Options): Started {
   // As from a shell, not from npm, which passes signals on.
-  const {npm_command: _, ...shell} = process.env;
+  const shell = {...process.env};
+  delete shell['npm_command'];
   const child = spawn(process.execPath, [program, ...args], {cwd, stdio: ['ignore', 'pipe', 'pipe'], env: {...shell, PUPIL_PYTHON: colourTrainer, NO_COLOR: '1', ...env}});
   const output = {stdout: '', stderr: ''};
   let unread = '';
