@@ -7,7 +7,7 @@ import type {Wanted} from './pipeline/run.js';
 
 /** What yargs knows of the command that it came to; its types leave this out. */
 interface Parser {
-  getOptions(): {readonly key: Readonly<Record<string, unknown>>};
+  getOptions(): {readonly key: Readonly<Record<string, unknown>>; readonly alias: Readonly<Record<string, readonly string[]>>};
   getInternalMethods(): {
     getContext(): {readonly commands: readonly string[]; readonly fullCommands: readonly string[]};
     getCommandInstance(): {getCommands(): string[]};
@@ -17,7 +17,8 @@ const known = (parser: Argv<unknown>) => {
   const {getOptions, getInternalMethods} = parser as unknown as Parser;
   const {getContext, getCommandInstance} = getInternalMethods.call(parser);
   const {commands, fullCommands} = getContext();
-  return {flags: Object.keys(getOptions.call(parser).key), command: commands.join(' '), full: fullCommands.at(-1) ?? '', commands: getCommandInstance().getCommands()};
+  const {key, alias} = getOptions.call(parser);
+  return {flags: [...Object.keys(key), ...Object.values(alias).flat()], command: commands.join(' '), full: fullCommands.at(-1) ?? '', commands: getCommandInstance().getCommands()};
 };
 
 const dashed = (flag: string): string => (flag.length === 1 ? `-${flag}` : `--${flag}`);

@@ -33,7 +33,7 @@ describe('arguments that make no sense are refused (exit 2)', () => {
     ['an unknown command', ['stauts'], 'There is no command "stauts". Did you mean status? See pupil --help.'],
     ['an unknown flag', ['status', '--jsn'], 'pupil status has no flag --jsn. Did you mean --json? See pupil status --help.'],
     ['an argument too many', ['status', 'birds'], 'pupil status takes no argument "birds" here. See pupil status --help.'],
-    ['an unknown stage', ['orchestrate', '--from', 'scoring'], /^--from is "scoring"; expected a stage: prepare, .*\. Did you mean score\?$/],
+    ['an unknown stage', ['orchestrate', '--from', 'scroe'], /^--from is "scroe"; expected a stage: prepare, .*\. Did you mean score\?$/],
     ['--only with --from', ['orchestrate', '--only', 'score', '--from', 'score'], '--only score runs that stage alone, so --from score says nothing beside it. Give one of the two.'],
     ['--from after --until', ['orchestrate', '--from', 'select', '--until', 'score'], /^--from select --until score: select comes after score, so nothing would run\./],
     ['a flag without its value', ['status', '--home'], '--home needs a value. See pupil status --help.'],
