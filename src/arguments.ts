@@ -13,20 +13,20 @@ interface Parser {
     getCommandInstance(): {getCommands(): string[]};
   };
 }
-const known = (parser: Argv<unknown>) => {
-  const {getOptions, getInternalMethods} = parser as unknown as Parser;
-  const {getContext, getCommandInstance} = getInternalMethods.call(parser);
-  const {commands, fullCommands} = getContext();
-  const {key, alias} = getOptions.call(parser);
-  return {flags: [...Object.keys(key), ...Object.values(alias).flat()], command: commands.join(' '), full: fullCommands.at(-1) ?? '', commands: getCommandInstance().getCommands()};
-};
+function known(parser: Argv) {
+  const judged = parser as unknown as Parser;
+  const {key, alias} = judged.getOptions();
+  const inside = judged.getInternalMethods();
+  const {commands, fullCommands} = inside.getContext();
+  return {flags: [...Object.keys(key), ...Object.values(alias).flat()], command: commands.join(' '), full: fullCommands.at(-1) ?? '', commands: inside.getCommandInstance().getCommands()};
+}
 
 const dashed = (flag: string): string => (flag.length === 1 ? `-${flag}` : `--${flag}`);
 /** yargs gives every `dry-run` as `dryRun` as well. */
 const inKebabCase = (flag: string): string => flag.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`);
 
 /** Refuses commands, flags and further arguments that nothing declares, and names what may have been meant. */
-export function refuseUnknown(parser: Argv<unknown>, given: Readonly<Record<string, unknown>> & {readonly _: readonly (string | number)[]}): void {
+export function refuseUnknown(parser: Argv, given: Readonly<Record<string, unknown>> & {readonly _: readonly (string | number)[]}): void {
   const {flags, command, commands} = known(parser);
   const [first] = given._.map(String);
   if (command === '' && first !== undefined) throw usageError(`There is no command ${JSON.stringify(first)}.${didYouMean(first, commands)} See pupil --help.`);
@@ -43,7 +43,7 @@ export function refuseRepeated(given: Readonly<Record<string, unknown>>, repeata
 }
 
 /** A complaint of yargs in words of ours: the only ones that are left to it are of values and arguments that are missing. */
-export function wordComplaint(parser: Argv<unknown>, complaint: string): UserError {
+export function wordComplaint(parser: Argv, complaint: string): UserError {
   const {command, full} = known(parser);
   const help = `See pupil ${command === '' ? '' : `${command} `}--help.`;
   const flag = /^Not enough arguments following: (.+)$/.exec(complaint)?.[1];

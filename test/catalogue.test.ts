@@ -30,12 +30,12 @@ afterAll(remove);
 /** The edge of the process, but for the process: what main.ts makes of the same command. */
 async function seen(args: readonly string[]): Promise<string> {
   const written = {stdout: '', stderr: ''};
-  const spies = (['stdout', 'stderr'] as const).map(name =>
-    vi.spyOn(process[name], 'write').mockImplementation(chunk => {
+  const capture = (stream: NodeJS.WriteStream, name: 'stdout' | 'stderr') =>
+    vi.spyOn(stream, 'write').mockImplementation(chunk => {
       written[name] += String(chunk);
       return true;
-    }),
-  );
+    });
+  const spies = [capture(process.stdout, 'stdout'), capture(process.stderr, 'stderr')];
   vi.stubEnv('PUPIL_PYTHON', '/nowhere/python');
   let code = 0;
   try {

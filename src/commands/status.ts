@@ -63,7 +63,7 @@ async function standings({store, config, paths}: OpenRun, stop: Stop): Promise<R
     for (const name of stageNames) verdicts.set(name, {fresh: false, reason: `cannot be checked: ${error.message}`});
   }
   const isStarting = held && stageNames.every(name => store.stages.read(name) === null);
-  return stageNames.map((name, index) => {
+  return stageNames.map((name, index): Row => {
     if (isStarting && index === 0) return {name, status: 'running', reason: 'starting', seconds: 0, headline: '', outputs: []};
     const record = store.stages.read(name);
     const {fresh, reason} = record?.status === 'running' && held ? {fresh: false, reason: 'being worked on'} : verdicts.get(name)!;
