@@ -1,5 +1,5 @@
 /** What a user sees for arguments and inputs that make no sense: read it in catalogue/*.txt. Only commands that end at once. */
-import {existsSync, mkdirSync, writeFileSync} from 'node:fs';
+import {existsSync, mkdirSync, utimesSync, writeFileSync} from 'node:fs';
 import path from 'node:path';
 import {afterAll, beforeAll, expect, it, vi} from 'vitest';
 import {runCommandLine} from '../src/cli.js';
@@ -23,7 +23,12 @@ beforeAll(() => {
   put('config: {labelled: train, unlabelled: pool}\narms: {one_: , two: }\nreference: oen_\n', 'arms.yaml');
   put('config: {labelled: train, unlabelled: pool}\nseed: [1]\narms: {one: {sets: {}}}\n', 'sets.yaml');
   put('no folder', 'file');
-  for (const run of ['birds', 'flowers']) openStore(file('home', 'db', `${run}.sqlite`)).close();
+  for (const [hour, run] of ['birds', 'flowers'].entries()) {
+    const database = file('home', 'db', `${run}.sqlite`);
+    openStore(database).close();
+    // The one that was written last comes first.
+    utimesSync(database, new Date(2020, 0, 1, hour), new Date(2020, 0, 1, hour));
+  }
 });
 afterAll(remove);
 
