@@ -1,10 +1,10 @@
 /** Every command and flag, declared in one place; what a command does is imported only when it is called. */
-import path from 'node:path';
 import yargs, {type Argv} from 'yargs';
 import {version} from '../scripts/setup/places.mjs';
 import type {Stop} from './children/child.js';
-import {usageError} from './errors.js';
+import {refuseContradiction, refuseRepeated, refuseUnknown, shareOfOne, stageCalled, wholeNumber, wordComplaint} from './arguments.js';
 import {stageNames} from './events.js';
+import {existingHome, homeToBe} from './home.js';
 import {presetNames} from './config-layers.js';
 
 const LOOKING = 'Looking:';
@@ -14,21 +14,28 @@ const REPEATABLE = ['unlabelled', 'set', 'images', 'datasets'];
 /** Options with a value; without one they would count as empty. */
 const text = (describe: string) => ({type: 'string', requiresArg: true, describe}) as const;
 const texts = (describe: string) => ({type: 'string', array: true, nargs: 1, describe}) as const;
-const number = (describe: string) => ({type: 'number', requiresArg: true, describe}) as const;
+/** Numbers are read by us: yargs makes NaN of what is none, and nothing can tell any more what was typed. */
+const whole = (flag: string, atLeast: number, describe: string) => ({type: 'string', requiresArg: true, describe, coerce: wholeNumber(flag, atLeast)}) as const;
+const stage = (flag: string, describe: string) => ({choices: stageNames, requiresArg: true, describe, coerce: stageCalled(flag)}) as const;
 
-const homeOption = <T>(command: Argv<T>) =>
+const homeOption = <T>(command: Argv<T>, checked = homeToBe) =>
   command.option('home', {
     ...text('Folder that holds models/, data/ and db/'),
     default: '.',
     // A list comes of a repeated --home, which the check below refuses.
-    coerce: (folder: string) => (Array.isArray(folder) ? folder : path.resolve(folder)),
+    coerce: (folder: string) => (Array.isArray(folder) ? folder : checked(folder)),
   });
-const runOption = <T>(command: Argv<T>) => homeOption(command).option('run', {...text('Name of the run (default: the one written last)'), group: LOOKING});
+/** For commands that only look at what is there. */
+const lookedHomeOption = <T>(command: Argv<T>) => homeOption(command, existingHome);
+const runOption = <T>(command: Argv<T>) => lookedHomeOption(command).option('run', {...text('Name of the run (default: the one written last)'), group: LOOKING});
 const jsonOption = <T>(command: Argv<T>) => command.option('json', {type: 'boolean', default: false, describe: 'JSON on stdout'});
 
 /** Parses the arguments and runs the command. Throws usage errors instead of printing and exiting. */
 export async function runCommandLine(args: readonly string[], stop: Stop): Promise<void> {
-  await yargs([...args])
+  const parser = yargs([...args]);
+  await parser
+    // Half of what is said would else be in the language of the machine.
+    .locale('en')
     .scriptName('pupil')
     .usage('$0 COMMAND\n\nSemi-supervised image classification: a teacher scores your unlabelled pictures,\na student learns from the best of them.')
     .command(
@@ -46,17 +53,19 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
           .option('set', texts('Any configuration key, such as --set select.top_k=4000'))
           .option('run', text("Name of the run (default: the preset's or the file's)"))
           .option('device', text('auto, cpu, cuda or cuda:N'))
-          .option('max-failures', number('Share of pictures that may be unusable (default: 0.01, which is 1 %)'))
+          .option('max-failures', {...text('Share of pictures that may be unusable (default: 0.01, which is 1 %)'), coerce: shareOfOne('--max-failures')})
           .option('python', text("Interpreter with torch (default: PUPIL_PYTHON, else pupil's own)"))
-          .option('from', {choices: stageNames, requiresArg: true, describe: 'Rerun from this stage on'})
-          .option('only', {choices: stageNames, requiresArg: true, describe: 'Rerun this stage alone'})
-          .option('until', {choices: stageNames, requiresArg: true, describe: 'Stop after this stage'})
+          .option('from', stage('--from', 'Rerun from this stage on'))
+          .option('only', stage('--only', 'Rerun this stage alone'))
+          .option('until', stage('--until', 'Stop after this stage'))
           .option('dry-run', {type: 'boolean', default: false, describe: 'Say what would run, why, and how much it is'})
           .option('accept-change', {type: 'boolean', default: false, describe: 'If the pictures changed: keep the old run as NAME@1 and start over'})
-          .conflicts('only', ['from', 'until'])
           .example('$0 orchestrate --preset demo', 'draws its own pictures; no network, no files')
           .example('$0 orchestrate --labelled birds/train --unlabelled pool --test birds/test', 'your own pictures'),
-      async flags => (await import('./commands/orchestrate.js')).orchestrate({...flags, file: flags.config}, stop),
+      async flags => {
+        refuseContradiction(flags);
+        await (await import('./commands/orchestrate.js')).orchestrate({...flags, file: flags.config}, stop);
+      },
     )
     .command(
       'demo',
@@ -107,10 +116,10 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
       command =>
         jsonOption(runOption(command))
           .positional('class', {type: 'string', describe: 'Name of a class'})
-          .option('limit', {...number('Rows shown'), alias: 'n', default: 20})
-          .option('offset', {...number('Rows to skip'), default: 0})
+          .option('limit', {...whole('-n', 1, 'Rows shown'), alias: 'n', default: 20})
+          .option('offset', {...whole('--offset', 0, 'Rows to skip'), default: 0})
           .option('csv', {type: 'boolean', default: false, describe: 'CSV on stdout'}),
-      async flags => (await import('./commands/rankings.js')).rankings({...flags, limit: whole('-n', flags.limit), offset: whole('--offset', flags.offset)}),
+      async flags => (await import('./commands/rankings.js')).rankings(flags),
     )
     .command(
       'why <image>',
@@ -130,8 +139,8 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
       command =>
         jsonOption(runOption(command))
           .positional('images', {type: 'string', array: true, demandOption: true, describe: 'Picture files'})
-          .option('top', {...number('Classes an image'), default: 5}),
-      async flags => (await import('./commands/predict.js')).predict({...flags, top: Math.max(1, whole('--top', flags.top))}, stop),
+          .option('top', {...whole('--top', 1, 'Classes an image'), default: 5}),
+      async flags => (await import('./commands/predict.js')).predict(flags, stop),
     )
     .command(
       'doctor',
@@ -142,23 +151,22 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
     .command(
       'runs',
       'The runs of this home',
-      command => jsonOption(homeOption(command)),
+      command => jsonOption(lookedHomeOption(command)),
       async flags => (await import('./commands/runs.js')).runs(flags),
     )
     .command(
       'compare <a> <b>',
       'Two runs side by side',
       command =>
-        jsonOption(homeOption(command))
+        jsonOption(lookedHomeOption(command))
           .positional('a', {type: 'string', demandOption: true, describe: 'Name of a run'})
           .positional('b', {type: 'string', demandOption: true, describe: 'Name of another'}),
       async flags => (await import('./commands/runs.js')).compare(flags),
     )
     .demandCommand(1, 'Name a command')
-    .strict()
     .check(flags => {
-      const repeated = Object.keys(flags).find(name => name !== '_' && !REPEATABLE.includes(name) && Array.isArray(flags[name]));
-      if (repeated !== undefined) throw usageError(`--${repeated} was given more than once.`);
+      refuseUnknown(parser, flags);
+      refuseRepeated(flags, REPEATABLE);
       return true;
     })
     .wrap(Math.min(100, process.stdout.columns || 80))
@@ -170,12 +178,7 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
     .fail((message: string | null, error: Error | undefined) => {
       // yargs throws some of its complaints about arguments as errors of its own kind.
       if (error && error.name !== 'YError') throw error;
-      throw usageError(`${message ?? error?.message ?? 'These arguments make no sense'}. See pupil --help.`);
+      throw wordComplaint(parser, message ?? error?.message ?? 'These arguments make no sense');
     })
     .parseAsync();
-}
-
-function whole(flag: string, value: number): number {
-  if (!Number.isSafeInteger(value) || value < 0) throw usageError(`${flag} is ${value}; expected a whole number.`);
-  return value;
 }

@@ -1,12 +1,12 @@
 /** From a preset, a file and flags to one checked config: layers of keys, the later over the earlier, and every mistake told with its place. */
-import {readFileSync, readdirSync} from 'node:fs';
+import {readFileSync, readdirSync, statSync} from 'node:fs';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
-import {closest, distance} from 'fastest-levenshtein';
 import {isMap, isSeq, LineCounter, parseDocument, type Document, type YAMLError} from 'yaml';
 import {z} from 'zod';
 import {configSchema, type Config} from './config.js';
-import {usageError} from './errors.js';
+import {didYouMean, nearKeys, question} from './did-you-mean.js';
+import {systemCode, usageError} from './errors.js';
 
 export type Plain = Record<string, unknown>;
 
@@ -27,12 +27,7 @@ export const isPlain = (value: unknown): value is Plain => typeof value === 'obj
 
 /** The keys of a YAML file, each at its line. */
 export function yamlLayer(file: string, shown: string): Layer {
-  let text;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (cause) {
-    throw usageError(`Cannot read the config file ${shown}: ${cause instanceof Error ? cause.message : String(cause)}`, {cause});
-  }
+  const text = readText(file, shown);
   const lines = new LineCounter();
   const document: Document = parseDocument(text, {lineCounter: lines});
   const [error] = document.errors;
@@ -56,6 +51,31 @@ export function yamlLayer(file: string, shown: string): Layer {
       return line === null ? null : `${shown}:${line}`;
     },
   };
+}
+
+function readText(file: string, shown: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (cause) {
+    const folder = path.dirname(file);
+    switch (systemCode(cause)) {
+      case 'ENOENT':
+      case 'ENOTDIR': {
+        if (!statSync(folder, {throwIfNoEntry: false})?.isDirectory()) throw usageError(`There is no config file ${shown}: ${folder} is no folder.`, {cause});
+        const preset = presetNames().includes(shown) ? ` To take the preset, write --preset ${shown}.` : '';
+        const stem = (name: string) => path.basename(name).replace(/\.ya?ml$/, '');
+        const beside = new Map(readdirSync(folder).filter(name => stem(name) !== name).map(name => [stem(name), path.join(path.dirname(shown), name)]));
+        const near = didYouMean(stem(shown), [...beside.keys()], name => beside.get(name) ?? name);
+        throw usageError(`There is no config file ${shown}.${preset === '' ? near : preset}`, {cause});
+      }
+      case 'EISDIR':
+        throw usageError(`${shown} is a folder; expected a config file (YAML). A folder of pictures goes behind --labelled, --unlabelled, --validation or --test.`, {cause});
+      case null:
+        throw cause;
+      default:
+        throw usageError(`The config file ${shown} cannot be read (${systemCode(cause)}). Check its permissions.`, {cause});
+    }
+  }
 }
 
 /** The first line of a YAML error, less the place at its end: it is told in front. */
@@ -154,20 +174,9 @@ export function jsonSchema(): object {
   return {...schema, properties: {...properties, ...orString('labelled'), ...orString('unlabelled'), ...orString('validation')}};
 }
 
-/** A known key that may be meant: one with the same last part, one spelt nearly so, or one whose last part is. */
-function nearestKey(key: string, known: readonly string[]): string {
-  const lastPart = (dotted: string): string => dotted.split('.').at(-1) ?? dotted;
-  const last = lastPart(key);
-  const nearest = closest(key, known);
-  const found =
-    known.find(candidate => lastPart(candidate) === last) ??
-    (distance(key, nearest) <= Math.max(2, key.length / 3) ? nearest : known.find(candidate => distance(last, lastPart(candidate)) <= last.length / 3));
-  return found === undefined ? '' : ` Did you mean ${found}?`;
-}
-
 /** A preset's keys, with its paths, which are relative to the home. Throws where there is no such preset. */
 export function presetLayer(preset: string, home: string): Layer {
-  if (!presetNames().includes(preset)) throw usageError(`There is no preset ${JSON.stringify(preset)}. Presets: ${presetNames().join(', ')}.`);
+  if (!presetNames().includes(preset)) throw usageError(`There is no preset ${JSON.stringify(preset)}. Presets: ${presetNames().join(', ')}.${didYouMean(preset, presetNames())}`);
   return placed(yamlLayer(path.join(presetsFolder, `${preset}.yaml`), `preset ${preset}`), home);
 }
 
@@ -220,18 +229,26 @@ export function check<Value>(schema: z.ZodType<Value>, layers: readonly Layer[],
   };
   const mistakes = parsed.error.issues.flatMap(issue => {
     if (issue.code === 'unrecognized_keys') {
-      return issue.keys.map(key => {
-        const dotted = [...issue.path, key].map(String).join('.');
-        return `${where([...issue.path, key])}unknown key ${dotted}.${nearestKey(dotted, keys)}`;
-      });
+      return issue.keys.flatMap(key => unknownKeys(lookUp(merged, [...issue.path, key]), [...issue.path, key], keys)).map(({path, near}) => `${where(path)}unknown key ${path.map(String).join('.')}.${question(near)}`);
     }
     const dotted = issue.path.map(String).join('.');
     const found = lookUp(merged, issue.path);
     if (found === undefined && (dotted === 'labelled' || dotted === 'labelled.source')) return ['No labelled pictures: give --labelled DIR (or the key labelled).'];
     if (found === undefined && dotted === 'unlabelled') return ['No unlabelled pictures: give --unlabelled DIR (or the key unlabelled).'];
-    return [`${where(issue.path)}${dotted} is ${shown(found)}; expected ${expectation(issue)}.`];
+    return [`${where(issue.path)}${dotted} is ${shown(found)}; expected ${expectation(issue)}.${issue.code === 'invalid_value' && typeof found === 'string' ? didYouMean(found, issue.values.map(String)) : ''}`];
   });
   return {value: null, mistakes};
+}
+
+interface UnknownKey {
+  readonly path: readonly PropertyKey[];
+  readonly near: readonly string[];
+}
+
+/** An unknown key that holds others is a section misspelt, most likely: then each of those is told, with what it may have been. */
+function unknownKeys(value: unknown, path: readonly PropertyKey[], known: readonly string[]): UnknownKey[] {
+  const inner = isPlain(value) ? Object.entries(value).flatMap(([key, held]) => unknownKeys(held, [...path, key], known)) : [];
+  return inner.some(({near}) => near.length > 0) ? inner : [{path, near: nearKeys(path.map(String).join('.'), known)}];
 }
 
 /** One mistake as it is, several as a list. */

@@ -3,6 +3,7 @@ import path from 'node:path';
 import {z} from 'zod';
 import {configSchema, type Config} from './config.js';
 import {check, configKeys, flagLayer, innerLayer, placed, presetLayer, presetNames, wordMistakes, yamlLayer, type Layer} from './config-layers.js';
+import {didYouMean} from './did-you-mean.js';
 import {usageError} from './errors.js';
 
 const runName = (experiment: string, arm: string, seed: number): string => `${experiment}.${arm}.seed${seed}`;
@@ -86,7 +87,7 @@ export function readExperiment(flags: ExperimentFlags, home: string): Experiment
   const arms = Object.entries(experiment.arms);
   const reference = experiment.reference ?? arms[0]![0];
   const found = new Set<string>();
-  if (!(reference in experiment.arms)) found.add(`${given.locate(['reference']) ?? flags.file} reference is ${JSON.stringify(reference)}; expected one of the arms: ${Object.keys(experiment.arms).join(', ')}.`);
+  if (!(reference in experiment.arms)) found.add(`${given.locate(['reference']) ?? flags.file} reference is ${JSON.stringify(reference)}; expected one of the arms: ${Object.keys(experiment.arms).join(', ')}.${didYouMean(reference, Object.keys(experiment.arms))}`);
   const inFile = (...keys: string[]) => placed(innerLayer(given, keys), path.dirname(file));
   const shared: Layer[] = [...(experiment.preset === null ? [] : [presetLayer(experiment.preset, home)]), inFile('config')];
   const flagged: Layer[] = flags.device === undefined ? [] : [flagLayer('--device', {device: flags.device})];

@@ -1,5 +1,7 @@
 /** Where everything of a run lies: a home holds `models/ data/ db/`, and each run has a file or folder of its name in each. */
+import {statSync} from 'node:fs';
 import path from 'node:path';
+import {usageError} from './errors.js';
 
 export interface RunPaths {
   readonly run: string;
@@ -23,6 +25,23 @@ export interface RunPaths {
 
 /** A file of an experiment's results. */
 export const experimentFile = (home: string, experiment: string, name: string): string => path.join(home, 'models', experiment, name);
+
+const isFolder = (file: string): boolean => statSync(file, {throwIfNoEntry: false})?.isDirectory() ?? false;
+
+/** The home as an absolute path. Throws (exit 2) where it is no folder: whoever looks would look at nothing. */
+export function existingHome(given: string): string {
+  const home = path.resolve(given);
+  if (isFolder(home)) return home;
+  throw usageError(`There is no folder ${home}, which --home names. It is the folder in which pupil orchestrate was run, or was told to work by --home.`);
+}
+
+/** The home as an absolute path, which the first run makes. Throws (exit 2) where not even the folder around it is there: that is a slip, most likely. */
+export function homeToBe(given: string): string {
+  const home = path.resolve(given);
+  if (isFolder(home) || (statSync(home, {throwIfNoEntry: false}) === undefined && isFolder(path.dirname(home)))) return home;
+  if (isFolder(path.dirname(home))) throw usageError(`${home}, which --home names, is a file; expected a folder for models/, data/ and db/.`);
+  throw usageError(`There is no folder ${path.dirname(home)} in which --home ${given} could be made. If that is where you want it, make it first (mkdir -p ${home}).`);
+}
 
 export const databaseFolder = (home: string): string => path.join(home, 'db');
 

@@ -6,15 +6,23 @@ import {ChildError, exitCodeFor, exitCodes, Interrupted, UserError} from './erro
 const requested = new AbortController();
 const forced = new AbortController();
 
+/** npm (`npm run demo`, `npx pupil`) hands on to its child the Ctrl-C that the terminal has sent to both: the second one is no second press. */
+const passesSignalsOn = process.env['npm_command'] !== undefined;
+const SAME_PRESS_MS = 500;
+let requestedAt = -Infinity;
+
 function stopOn(signal: 'SIGINT' | 'SIGTERM'): void {
   if (requested.signal.aborted) {
+    if (passesSignalsOn && performance.now() - requestedAt < SAME_PRESS_MS) return;
     forced.abort();
     // The children are gone at once; what they had published stays.
     setImmediate(() => process.exit(signal === 'SIGTERM' ? exitCodes.terminated : exitCodes.interrupted));
     return;
   }
-  process.stderr.write('\nStopping after this step; press Ctrl-C again to stop at once.\n');
+  // Whoever draws on the terminal makes room for the message first.
+  requestedAt = performance.now();
   requested.abort(new Interrupted(signal));
+  process.stderr.write('\nStopping after this step; press Ctrl-C again to stop at once.\n');
 }
 process.on('SIGINT', () => stopOn('SIGINT'));
 process.on('SIGTERM', () => stopOn('SIGTERM'));

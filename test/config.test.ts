@@ -109,6 +109,8 @@ describe('a wrong config', () => {
     const file = await yamlFile('labelled: a', 'unlabelled: b', 'select:', '  topk: 20');
     expect(refusal({file})).toBe(`${file}:4 unknown key select.topk. Did you mean select.top_k?`);
     expect(refusal({...sets, set: ['topk=3']})).toBe('--set topk=3 unknown key topk. Did you mean select.top_k?');
+    expect(refusal({...sets, set: ['trian.batch_size=3']})).toBe('--set trian.batch_size=3 unknown key trian.batch_size. Did you mean train.batch_size?');
+    expect(refusal({...sets, set: ['teacher.model=resnet5']})).toMatch(/expected one of .*\. Did you mean resnet50\?$/);
   });
 
   it.each([
@@ -171,8 +173,10 @@ describe('a wrong config', () => {
   });
 
   it('is refused for a file or a preset that is not there, naming the presets', () => {
-    expect(refusal({file: 'nowhere.yaml'})).toMatch('Cannot read the config file nowhere.yaml: ENOENT');
-    expect(refusal({preset: 'cifar'})).toBe('There is no preset "cifar". Presets: cifar100, cifar100-cpu, demo, imagenet.');
+    expect(refusal({file: 'nowhere.yaml'})).toBe('There is no config file nowhere.yaml.');
+    expect(refusal({file: 'demo'})).toBe('There is no config file demo. To take the preset, write --preset demo.');
+    expect(refusal({file: 'test'})).toMatch(/^test is a folder; expected a config file \(YAML\)\./);
+    expect(refusal({preset: 'cifar'})).toBe('There is no preset "cifar". Presets: cifar100, cifar100-cpu, demo, imagenet. Did you mean cifar100?');
   });
 });
 

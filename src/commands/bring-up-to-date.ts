@@ -1,12 +1,13 @@
 /** Brings a run up to date: takes its lock, refuses changed inputs, runs what is stale, and tells what came out. */
 import {existsSync} from 'node:fs';
+import {rm} from 'node:fs/promises';
 import {hostname} from 'node:os';
 import path from 'node:path';
 import type {Stop} from '../children/child.js';
 import {findPython} from '../children/python-env.js';
 import type {Config} from '../config.js';
 import {dataError, UserError} from '../errors.js';
-import type {Emit, Event, Outcome, SelectionCounts} from '../events.js';
+import {stageNames, type Emit, type Event, type Outcome, type SelectionCounts} from '../events.js';
 import {runPaths, type RunPaths} from '../home.js';
 import {archiveRun} from '../pipeline/archive-run.js';
 import {copyRun} from '../pipeline/copy-run.js';
@@ -47,9 +48,18 @@ export async function bringRoundsUpToDate(request: RunRequest, stop: Stop, emit:
   return outcomes;
 }
 
+/** What to do about a run whose data changed, for whoever started it by itself. */
+export const adviceOnChange = (run: string): string =>
+  `Put the data back, use another name (--run NAME), or start a new version with --accept-change (the old one is kept under ${run}@1 or the next free number).`;
+
+/** The refusal of a run whose data is no longer what it was made from. */
+export const otherData = (run: string, change: string, advice: string): UserError => dataError(`Run ${run} was made from other data:\n  ${change}\nNothing was touched. ${advice}`);
+
 async function bringUpToDate(request: RunRequest, stop: Stop, emit: Emit): Promise<Outcome> {
   const {config, home} = request;
   const paths = runPaths(home, config.run);
+  const isNew = !existsSync(paths.database);
+  if (isNew) await lookAhead(request, paths, stop);
   const lock = takeLock(paths.lock);
   if (lock === null) throw heldError(paths);
   let store: Store | null = null;
@@ -63,9 +73,9 @@ async function bringUpToDate(request: RunRequest, stop: Stop, emit: Emit): Promi
     if (!existsSync(paths.database)) await startAsCopy(request, paths, stop, emit);
     store = openStore(paths.database);
     let context = await openContext(store, config, paths, stop, emit);
-    const change = await changedInputs(context);
+    const change = await changedInputs(context, {trustAnew: true});
     if (change !== null) {
-      if (request.onChange !== 'archive') throw dataError(`Run ${paths.run} was made from other data:\n  ${change}\nNothing was touched. ${request.onChange.advice}`);
+      if (request.onChange !== 'archive') throw otherData(paths.run, change, request.onChange.advice);
       const archived = await archiveRun(paths, store);
       await startAsCopy(request, paths, stop, emit);
       store = openStore(paths.database);
@@ -75,11 +85,30 @@ async function bringUpToDate(request: RunRequest, stop: Stop, emit: Emit): Promi
     store.run.setConfig(JSON.stringify(config));
     return await runWhatIsStale(context, request);
   } catch (error) {
+    // A run of which no stage began is none: whoever mends the command has nothing to clear away.
+    if (isNew && store !== null && stageNames.every(name => store?.stages.read(name) === null)) {
+      store.close();
+      store = null;
+      for (const log of ['', '-wal', '-shm']) await rm(paths.database + log, {force: true});
+    }
     throw explainFault(error, paths);
   } finally {
     store?.close();
     lock.release();
   }
+}
+
+/** Refuses what a new run would be refused for, before anything of it is there, or drawn or fetched for it: then its data is looked at once it has come. */
+async function lookAhead({config, home, python}: RunRequest, paths: RunPaths, stop: Stop): Promise<void> {
+  if (!lacksDemoPictures(config, home) && missingDatasets(config, home).length === 0) {
+    const blank = blankStore();
+    try {
+      await contextFor(config, {paths, store: blank, stop, emit: () => {}});
+    } finally {
+      blank.close();
+    }
+  }
+  findPython(python);
 }
 
 /** Makes the new run a copy of the one it has most in common with, where one has any. */

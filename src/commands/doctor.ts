@@ -1,5 +1,6 @@
 /** `pupil doctor`: proves what a run needs of this machine, and names the command that mends each fault. */
-import {mkdir, mkdtemp, rm, statfs, access, constants} from 'node:fs/promises';
+import {existsSync} from 'node:fs';
+import {mkdtemp, rm, statfs, access, constants} from 'node:fs/promises';
 import {tmpdir, totalmem, freemem, availableParallelism} from 'node:os';
 import path from 'node:path';
 import {runChild, type Stop} from '../children/child.js';
@@ -107,9 +108,10 @@ function wordSeveral({device, several}: TaskResult<'probe'>): string {
 
 async function diskCheck(home: string): Promise<Check> {
   try {
-    await mkdir(home, {recursive: true});
-    await access(home, constants.W_OK);
-    const {bavail, bsize} = await statfs(home);
+    // The first run makes a home that is not there yet, in a folder that is.
+    const place = existsSync(home) ? home : path.dirname(home);
+    await access(place, constants.W_OK);
+    const {bavail, bsize} = await statfs(place);
     const free = bavail * bsize;
     return {name: 'disk', ok: free > LEAST_FREE_BYTES, found: `${bytes(free)} free in ${home}`, fix: `free some space there, or name another home with --home DIR`};
   } catch (error) {

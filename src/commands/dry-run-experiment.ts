@@ -73,7 +73,7 @@ export async function dryRunOfExperiment({name, runs}: Experiment, flags: Flags,
   const rows = planned.map(({run, stages: stale, seconds}) => [run, seconds === 0 ? '' : duration(seconds), stale.length === 0 ? 'nothing' : stale.length === stages.length ? 'every stage' : stale.join(', ')]);
   const text = table(['run', 'time', 'would run'], rows, {align: ['left', 'right'], ...(process.stdout.isTTY && {width: process.stdout.columns})});
   process.stdout.write(`${painter(process.stdout)('bold', `Experiment ${name} in ${flags.home}`)}\n${text}\n`);
-  if (seconds > 0) process.stdout.write(`About ${duration(seconds)} of training and scoring in ${plural(runs.length, 'run')}, at the speed that was just measured; reading and decoding come on top.\n`);
+  if (seconds > 0) process.stdout.write(`About ${duration(seconds)} in all for ${plural(runs.length, 'run')}, as fast as this machine was just now.\n`);
   process.stdout.write('Nothing was written.\n');
 }
 
@@ -87,16 +87,18 @@ async function planRuns(runs: readonly ExperimentRun[], contexts: readonly RunCo
     const fresh = (await freshNow(context, flags.home)) ?? larger(await sharedWith(context, sameSeed), await freshInAnother(context, runs[index]!.seed, flags.home));
     const stale = stages.map(stage => stage.name).filter(stage => !fresh.has(stage));
     const counts = await countsOf(context);
-    const amounts = estimate(context, counts, stale.length === 0 ? null : await speedsOf(context));
+    const speeds = stale.length === 0 ? null : await speedsOf(context);
+    const amounts = estimate(context, counts, speeds);
     // A baseline of equal data, settings and steps is trained once, whosever it is.
     const settings = trainingSettings(context.config, 'pretrain', context.size);
     const epochs = Math.ceil((amounts.evaluate.steps ?? 0) / Math.ceil(counts.train / (settings.batchSize ?? evaluationBatch(context.config))));
     const baseline = JSON.stringify([runs[index]!.seed, {...settings, epochs}]);
     const secondsOf = (stage: StageName) => (stage === 'evaluate' && baselines.has(baseline) ? 0 : (amounts[stage].seconds ?? 0));
-    // Later rounds score, pre-train and fine-tune once more each.
-    const round = (['score', 'pretrain', 'finetune'] as const).reduce((sum, stage) => sum + (amounts[stage].seconds ?? 0), 0);
+    // Of later rounds only the labelled sets and the teacher are there already; a baseline is the first one's.
+    const round = (['export', 'score', 'select', 'pretrain', 'finetune', 'evaluate', 'report'] as const).reduce((sum, stage) => sum + (amounts[stage].seconds ?? 0), 0);
     const rounds = existsSync(runPaths(flags.home, `${context.config.run}.round${context.config.rounds}`).database) ? 0 : context.config.rounds - 1;
-    planned.push({run: context.config.run, stages: stale, seconds: stale.reduce((sum, stage) => sum + secondsOf(stage), 0) + rounds * round});
+    const proving = speeds?.startUps.trainer ?? 0;
+    planned.push({run: context.config.run, stages: stale, seconds: stale.reduce((sum, stage) => sum + secondsOf(stage), proving) + rounds * (proving + round)});
     baselines.add(baseline);
   }
   return planned;

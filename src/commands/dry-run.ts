@@ -17,19 +17,25 @@ import {demoPicturesFolder, lacksDemoPictures} from '../stages/demo-pictures.js'
 import {countImages, estimate, measureSpeeds, type Estimate} from '../stages/estimate.js';
 import {stages} from '../stages/index.js';
 import {fetchPlan, fetchPlanWire, missingDatasets} from '../stages/missing-datasets.js';
+import {changedInputs} from '../stages/inputs.js';
 import {blankStore, openStoreToRead} from '../store/open.js';
 import {bytes, count, duration} from '../words.js';
+import {adviceOnChange, otherData} from './bring-up-to-date.js';
 
 interface DryRunFlags extends Wanted {
   readonly home: string;
   readonly python?: string | undefined;
   readonly json: boolean;
+  readonly acceptChange: boolean;
 }
 
 interface Looked {
   readonly run: string;
   readonly device: string;
-  readonly measured: boolean;
+  /** Before any stage both children prove the device; null where nothing would run. */
+  readonly provingSeconds: number | null;
+  /** Where a run of this name would be kept, since the data is no longer its own. */
+  readonly change: string | null;
   readonly stages: readonly {readonly name: StageName; readonly wanted: boolean; readonly fresh: boolean; readonly reason: string; readonly amount: Estimate}[];
 }
 
@@ -68,32 +74,39 @@ export async function dryRun(config: Config, flags: DryRunFlags, stop: Stop): Pr
   process.stdout.write('Nothing was written.\n');
 }
 
-async function look(config: Config, {home, python}: DryRunFlags, wanted: Wanted, stop: Stop): Promise<Looked> {
+/** Throws what the run itself would be refused with. */
+async function look(config: Config, {home, python, acceptChange}: DryRunFlags, wanted: Wanted, stop: Stop): Promise<Looked> {
   const paths = runPaths(home, config.run);
-  const store = openStoreToRead(paths.database) ?? blankStore();
+  const [blank, store] = [blankStore(), openStoreToRead(paths.database)];
   // The children's configs and logs go where nothing of the run lies.
   const attempts = await mkdtemp(path.join(tmpdir(), 'pupil-dry-run-'));
   try {
-    const context = await contextFor(config, {paths: {...paths, attempts}, store, stop, emit: () => {}});
+    const found = await contextFor(config, {paths: {...paths, attempts}, store: store ?? blank, stop, emit: () => {}});
+    const change = await changedInputs(found, {trustAnew: false});
+    if (change !== null && !acceptChange) throw otherData(paths.run, change, adviceOnChange(paths.run));
+    const context = change === null ? found : {...found, store: blank};
     const plan = await inspect(stages, context, {restamp: false, wanted});
     const nothingToDo = plan.every(({wanted, verdict}) => !wanted || verdict.fresh);
     const measured = nothingToDo ? null : await withDevice(context, findPython(python));
-    const amounts = estimate(context, await countImages(context), measured && (await measureSpeeds(measured)));
+    const speeds = measured && (await measureSpeeds(measured));
+    const amounts = estimate(context, await countImages(context), speeds);
     return {
       run: paths.run,
       device: measured?.device ?? config.device,
-      measured: measured !== null,
+      provingSeconds: speeds && speeds.startUps.trainer,
+      change,
       stages: plan.map(({stage: {name}, wanted, verdict: {fresh, reason}}) => ({name, wanted, fresh, reason, amount: amounts[name]})),
     };
   } finally {
-    store.close();
+    blank.close();
+    store?.close();
     await rm(attempts, {recursive: true, force: true});
   }
 }
 
 const wire = (listed: Looked['stages']): object[] => listed.map(({name, wanted, fresh, reason, amount}) => ({name, status: fresh ? 'fresh' : 'stale', wanted, reason, ...amount}));
 
-function words({run, device, measured, stages: listed}: Looked, home: string): string {
+function words({run, device, provingSeconds, change, stages: listed}: Looked, home: string): string {
   const shown = (value: number | null, words: (value: number) => string) => (value === null || value === 0 ? '' : words(value));
   const rows = listed.map(({name, wanted, fresh, reason, amount: {images, steps, bytes: size, seconds}}) => {
     if (!wanted) return [name, 'not asked for', '', '', '', '', reason];
@@ -104,7 +117,8 @@ function words({run, device, measured, stages: listed}: Looked, home: string): s
     align: ['left', 'left', 'right', 'right', 'right', 'right'],
     ...(process.stdout.isTTY && {width: process.stdout.columns}),
   });
-  const total = listed.reduce((sum, {wanted, fresh, amount}) => sum + (wanted && !fresh ? (amount.seconds ?? 0) : 0), 0);
-  const head = painter(process.stdout)('bold', `Run ${run} in ${home}`) + (measured ? ` on ${device}` : '');
-  return `${head}\n${text}\n${total > 0 ? `About ${duration(total)} of training and scoring, at the speed that was just measured; reading and decoding come on top.\n` : ''}`;
+  const total = listed.reduce((sum, {wanted, fresh, amount}) => sum + (wanted && !fresh ? (amount.seconds ?? 0) : 0), provingSeconds ?? 0);
+  const head = painter(process.stdout)('bold', `Run ${run} in ${home}`) + (provingSeconds === null ? '' : ` on ${device}`);
+  const kept = change === null ? '' : `The data changed, so the run would start over, and the one that there is be kept under another name:\n  ${change}\n`;
+  return `${head}\n${kept}${text}\n${total > 0 ? `About ${duration(total)} in all, as fast as this machine was just now.\n` : ''}`;
 }

@@ -37,7 +37,7 @@ export async function experiment(flags: ExperimentCommandFlags, stop: Stop): Pro
   const plan = readExperiment(flags, home);
   if (flags.dryRun) return await dryRunOfExperiment(plan, flags, stop);
 
-  const view = flags.json ? jsonView(process.stdout) : viewFor(process.stderr);
+  const view = flags.json ? jsonView(process.stdout) : viewFor(process.stderr, stop.requested);
   // For people what is fresh of dozens of runs is not worth a line each.
   const emit: Emit = event => {
     const known = event.type === 'stage_fresh' || (event.type === 'started' && plan.runs.some(({config}) => config.run === event.run));

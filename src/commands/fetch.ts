@@ -1,5 +1,5 @@
 /** `pupil fetch`: brings data sets into a home by their names. */
-import {closest} from 'fastest-levenshtein';
+import {didYouMean} from '../did-you-mean.js';
 import {fetchDatasets, lockFile} from '../datasets/fetch.js';
 import {datasetFolder, datasets, type Dataset} from '../datasets/known.js';
 import {exitCodeFor, usageError} from '../errors.js';
@@ -16,7 +16,7 @@ export interface FetchFlags {
 
 export async function fetchByName({home, datasets: names, mirror, json}: FetchFlags, stop: Stop): Promise<void> {
   const wanted = [...new Set(names)].map(datasetCalled);
-  const view = json ? jsonView(process.stdout) : viewFor(process.stderr);
+  const view = json ? jsonView(process.stdout) : viewFor(process.stderr, stop.requested);
   try {
     await fetchDatasets(wanted, {home, mirror: mirror === undefined ? null : checkedMirror(mirror), signal: stop.requested, emit: view.emit});
   } catch (thrown) {
@@ -33,7 +33,7 @@ function datasetCalled(name: string): Dataset {
   const found = datasets.find(dataset => dataset.name === name);
   if (found) return found;
   const names = datasets.map(dataset => dataset.name);
-  throw usageError(`There is no data set ${JSON.stringify(name)}. Data sets: ${names.join(', ')}. Did you mean ${closest(name, names)}?`);
+  throw usageError(`There is no data set ${JSON.stringify(name)}. Data sets: ${names.join(', ')}.${didYouMean(name, names)}`);
 }
 
 function checkedMirror(mirror: string): string {

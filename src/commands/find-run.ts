@@ -2,6 +2,7 @@
 import {existsSync, readdirSync, statSync} from 'node:fs';
 import path from 'node:path';
 import {configSchema, type Config} from '../config.js';
+import {didYouMean} from '../did-you-mean.js';
 import {environmentError, usageError} from '../errors.js';
 import type {StageName} from '../events.js';
 import {experimentOf} from '../experiment.js';
@@ -46,6 +47,9 @@ export interface OpenRun {
   readonly config: Config;
 }
 
+/** More are found with pupil runs. */
+const RUNS_NAMED = 12;
+
 /** Opens the named run, or the one that was written last. Close its store. Throws (exit 2) where there is none. */
 export function openRun({home, run}: RunFlags): OpenRun {
   const runs = runsOf(home);
@@ -54,7 +58,7 @@ export function openRun({home, run}: RunFlags): OpenRun {
   const chosen = run ?? latest;
   const paths = runPaths(home, chosen);
   const store = openStoreToRead(paths.database);
-  if (store === null) throw usageError(`There is no run ${JSON.stringify(chosen)} in ${home}. Runs there: ${runs.join(', ')}.`);
+  if (store === null) throw usageError(`There is no run ${JSON.stringify(chosen)} in ${home}.${runs.length <= RUNS_NAMED ? ` Runs there: ${runs.join(', ')}.` : ` See its ${runs.length} with pupil runs.`}${didYouMean(chosen, runs)}`);
   try {
     return {paths, store, config: configOf(store, chosen)};
   } catch (error) {

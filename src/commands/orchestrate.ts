@@ -18,9 +18,6 @@ export interface OrchestrateFlags extends ConfigFlags, Wanted {
   readonly acceptChange: boolean;
 }
 
-const adviceOnChange = (run: string): string =>
-  `Put the data back, use another name (--run NAME), or start a new version with --accept-change (the old one is kept under ${run}@1 or the next free number).`;
-
 export async function orchestrate(flags: OrchestrateFlags, stop: Stop): Promise<void> {
   const started = performance.now();
   const config = readConfig(flags, flags.home);
@@ -28,9 +25,9 @@ export async function orchestrate(flags: OrchestrateFlags, stop: Stop): Promise<
   // Before all that a run needs is loaded; the lock itself is taken with the first thing that is done.
   refuseHeld(runPaths(flags.home, config.run));
 
-  const view = flags.json ? jsonView(process.stdout) : viewFor(process.stderr);
+  const view = flags.json ? jsonView(process.stdout) : viewFor(process.stderr, stop.requested);
   try {
-    const {bringRoundsUpToDate} = await import('./bring-up-to-date.js');
+    const {adviceOnChange, bringRoundsUpToDate} = await import('./bring-up-to-date.js');
     const outcomes = await bringRoundsUpToDate(
       {config, home: flags.home, python: flags.python, wanted: flags, origins: [], onChange: flags.acceptChange ? 'archive' : {advice: adviceOnChange(config.run)}},
       stop,

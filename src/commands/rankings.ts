@@ -1,5 +1,5 @@
 /** `pupil rankings`: what each class got, or one class's images in order. */
-import {closest} from 'fastest-levenshtein';
+import {didYouMean} from '../did-you-mean.js';
 import {dataError, usageError} from '../errors.js';
 import {table} from '../report/table.js';
 import {recordedSelection} from '../stages/select.js';
@@ -57,7 +57,7 @@ function oneClass({store, paths}: OpenRun, summaries: readonly ClassSummary[], n
   const summary = summaries.find(candidate => candidate.class === name);
   if (!summary) {
     const names = summaries.map(candidate => candidate.class);
-    throw usageError(`There is no class ${JSON.stringify(name)}. Did you mean ${closest(name, names)}? See all ${names.length} with pupil rankings.`);
+    throw usageError(`There is no class ${JSON.stringify(name)}.${didYouMean(name, names)} See all ${names.length} with pupil rankings.`);
   }
   const rows: FullRow[] = store.rankings.rows(name, flags.limit, flags.offset).map(row => ({
     ...row,

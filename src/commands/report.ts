@@ -22,7 +22,7 @@ export async function report(flags: RunFlags, stop: Stop): Promise<void> {
   if (evaluated?.status !== 'done') throw dataError(`Run ${paths.run} has no results yet: its evaluate stage has not finished. Run pupil orchestrate.`);
   const lock = takeLock(paths.lock);
   if (lock === null) throw busyError(`Run ${paths.run} is being worked on; its report is written at the end.`);
-  const view = viewFor(process.stderr);
+  const view = viewFor(process.stderr, stop.requested);
   const store = openStore(paths.database);
   try {
     const context = await contextFor(config, {paths, store, stop, emit: view.emit});

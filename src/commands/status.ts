@@ -62,7 +62,9 @@ async function standings({store, config, paths}: OpenRun, stop: Stop): Promise<R
     if (!(error instanceof UserError)) throw error;
     for (const name of stageNames) verdicts.set(name, {fresh: false, reason: `cannot be checked: ${error.message}`});
   }
-  return stageNames.map(name => {
+  const isStarting = held && stageNames.every(name => store.stages.read(name) === null);
+  return stageNames.map((name, index): Row => {
+    if (isStarting && index === 0) return {name, status: 'running', reason: 'starting', seconds: 0, headline: '', outputs: []};
     const record = store.stages.read(name);
     const {fresh, reason} = record?.status === 'running' && held ? {fresh: false, reason: 'being worked on'} : verdicts.get(name)!;
     const headline = record?.summary !== null && typeof record?.summary === 'object' && 'headline' in record.summary ? String(record.summary.headline) : '';

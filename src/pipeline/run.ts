@@ -44,6 +44,7 @@ function outputDigest(outputs: readonly OutputRecord[], name: string): string | 
 
 /**
  * The verdict on every stage as things stand; what a stage will make anew is not known to those that read it. `restamp` is false where the database may only be read.
+ * Throws (exit 2) where what is wanted cannot be run yet.
  */
 export async function inspect<Context extends EngineContext>(
   stages: readonly Stage<Context>[],
@@ -54,7 +55,10 @@ export async function inspect<Context extends EngineContext>(
   const willRun = new Set<string>();
   for (const stage of stages) {
     const plan = await inspectOne(stage, context, {restamp, willRun, wanted});
-    if (plan.wanted && !plan.verdict.fresh) willRun.add(stage.name);
+    if (plan.wanted && !plan.verdict.fresh) {
+      requireFoundation(plan, willRun);
+      willRun.add(stage.name);
+    }
     planned.push(plan);
   }
   return planned;
@@ -87,6 +91,15 @@ async function inspectOne<Context extends EngineContext>(
   return {stage, wanted: isWanted(stage.name, wanted), verdict: found.fresh && asked !== null ? {fresh: false, reason: asked} : found, ingredients};
 }
 
+/** Refuses (exit 2) a stage that reads what was never made, and is not about to be. */
+function requireFoundation<Context>({stage, ingredients}: Planned<Context>, willRun: ReadonlySet<string>): void {
+  for (const reference of stage.reads) {
+    const [producer = ''] = reference.split('.');
+    if (reference in ingredients || willRun.has(producer)) continue;
+    throw usageError(`${stage.name} reads what ${producer} makes, and ${producer} has not run yet. Run pupil orchestrate without --from and --only first.`);
+  }
+}
+
 const position = (name: StageName): number => stageNames.indexOf(name);
 
 function isWanted(name: StageName, {from, only, until}: Wanted): boolean {
@@ -116,12 +129,8 @@ export async function runStages<Context extends EngineContext>(
       context.emit({type: 'stage_fresh', stage: stage.name, reason});
       outcome[stage.name] = {status: context.store.stages.read(stage.name)?.status === 'skipped' ? 'skipped' : 'fresh', seconds: 0};
     } else {
-      const unmade = stage.reads.find(reference => !(reference in plan.ingredients));
-      if (unmade !== undefined) {
-        const [producer = ''] = unmade.split('.');
-        throw usageError(`${stage.name} reads what ${producer} makes, and ${producer} has not run yet. Run pupil orchestrate without --from and --only first.`);
-      }
-      outcome[stage.name] = await runOne(plan, context, reason);
+      requireFoundation(plan, new Set());
+      outcome[stage.name] = await runOne(plan, context, context.store.stages.read(stage.name) === null ? 'starting' : reason);
     }
   }
   return outcome;

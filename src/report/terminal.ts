@@ -68,24 +68,29 @@ export function lasting(event: Event, paint: Paint): string | null {
   }
 }
 
-/** A line about work under way; a newer one takes its place. Null for events that do not move anything. */
-export function moving(event: Event): string | null {
+/** A line about work under way, in parts, the weightiest first: a narrow terminal leaves out the last. A newer one takes its place. Null for events that do not move anything. */
+export function moving(event: Event, left: string | null = null): readonly string[] | null {
+  const present = (parts: readonly (string | null)[]): readonly string[] => parts.filter(part => part !== null);
   switch (event.type) {
     case 'progress': {
-      const left = event.total === null || event.imagesPerSecond === 0 ? null : (event.total - event.done) / event.imagesPerSecond;
-      const share = event.total === null || event.total === 0 ? '' : ` of ${count(event.total)} (${Math.floor((100 * event.done) / event.total)} %)`;
-      return `${of(event)} ${count(event.done)}${share} images, ${rate(event.imagesPerSecond)}/s${left === null ? '' : `, ${duration(left)} left`}${event.busy ? `, ${busiestPart(event.busy)}` : ''}`;
+      const {done, total, imagesPerSecond} = event;
+      const share = total === null || total === 0 ? '' : ` of ${count(total)} (${Math.floor((100 * done) / total)} %)`;
+      const rest = total === null || imagesPerSecond === 0 ? null : `${duration((total - done) / imagesPerSecond)} left`;
+      return present([`${of(event)} ${count(done)}${share} images`, rest, `${rate(imagesPerSecond)}/s`, event.busy ? busiestPart(event.busy) : null]);
     }
-    case 'step':
-      return `${of(event)} epoch ${event.epoch}, step ${count(event.step)} of ${count(event.totalSteps)} (${Math.floor((100 * event.step) / event.totalSteps)} %), loss ${event.loss.toFixed(3)}, ${rate(event.imagesPerSecond)} images/s`;
+    case 'step': {
+      const {epoch, step, totalSteps, loss, imagesPerSecond} = event;
+      return present([`${of(event)} step ${count(step)} of ${count(totalSteps)} (${Math.floor((100 * step) / totalSteps)} %)`, left, `loss ${loss.toFixed(3)}`, `epoch ${epoch}`, `${rate(imagesPerSecond)} images/s`]);
+    }
     case 'dataset_progress': {
-      const amount = event.unit === 'bytes' ? bytes : (value: number) => `${count(value)} files`;
-      const share = event.total === null ? '' : ` of ${amount(event.total)} (${Math.floor((100 * event.done) / event.total)} %)`;
-      const left = event.total === null || event.perSecond === 0 ? '' : `, ${duration((event.total - event.done) / event.perSecond)} left`;
-      return `${event.dataset}: ${event.part}, ${amount(event.done)}${share}, ${event.unit === 'bytes' ? bytes(event.perSecond) : rate(event.perSecond)}/s${left}`;
+      const {dataset, part, done, total, unit, perSecond} = event;
+      const amount = unit === 'bytes' ? bytes : (value: number) => `${count(value)} files`;
+      const share = total === null ? '' : ` of ${amount(total)} (${Math.floor((100 * done) / total)} %)`;
+      const rest = total === null || perSecond === 0 ? null : `${duration((total - done) / perSecond)} left`;
+      return present([`${dataset}: ${part}, ${amount(done)}${share}`, rest, `${unit === 'bytes' ? bytes(perSecond) : rate(perSecond)}/s`]);
     }
     case 'evaluated':
-      return `${of(event)} epoch ${event.epoch}, validation top-1 ${percent(event.top1)}`;
+      return [`${of(event)} epoch ${event.epoch}`, `validation top-1 ${percent(event.top1)}`];
     case 'run_started':
     case 'run_failed':
     case 'started':
@@ -106,53 +111,65 @@ export function moving(event: Event): string | null {
   }
 }
 
-/** Seconds left of a training, from how far it came since it (re)started. */
+/** Time left of a training, from how far it came since it (re)started; null while that is not known. */
 function timeLeft() {
   let first: {step: number; at: number} | null = null;
   let key = '';
-  return (event: Event): string => {
-    if (event.type !== 'step') return '';
+  return (event: Event): string | null => {
+    if (event.type !== 'step') return null;
     const now = performance.now();
     const of = `${event.stage} ${event.part}`;
     if (key !== of || first === null || event.step < first.step) {
       key = of;
       first = {step: event.step, at: now};
-      return '';
+      return null;
     }
-    if (event.step === first.step) return '';
-    return `, ${duration(((event.totalSteps - event.step) * (now - first.at)) / 1000 / (event.step - first.step))} left`;
+    if (event.step === first.step) return null;
+    return `${duration(((event.totalSteps - event.step) * (now - first.at)) / 1000 / (event.step - first.step))} left`;
   };
 }
 
-/** Live lines: what is done stands, what moves is redrawn below it, cut to the terminal's width. */
-export function terminalView(stream: NodeJS.WriteStream): View {
+/** As many of the parts as fit into the width, whole; the first alone is cut. */
+function fit([first = '', ...others]: readonly string[], width: number): string {
+  let text = first.length <= width ? first : `${first.slice(0, width - 3)}...`;
+  for (const part of others) {
+    if (text.length + 2 + part.length > width) break;
+    text += `, ${part}`;
+  }
+  return text;
+}
+
+/** Live lines: what is done stands, what moves is redrawn below it and fits the terminal's width. */
+export function terminalView(stream: NodeJS.WriteStream, stopping?: AbortSignal): View {
   const paint = painter(stream);
   const left = timeLeft();
   const live = createLogUpdate(stream);
-  let accuracy = '';
+  let accuracy: string | null = null;
+  // Whoever hears of a stop writes it below; the next line that moves would else be drawn over that.
+  const makeRoom = () => live.clear();
+  stopping?.addEventListener('abort', makeRoom);
   return {
     emit(event) {
       const line = lasting(event, paint);
-      if (event.type === 'stage_started') accuracy = '';
-      if (event.type === 'evaluated') accuracy = `, validation ${percent(event.top1)}`;
+      if (event.type === 'stage_started') accuracy = null;
+      if (event.type === 'evaluated') accuracy = `validation ${percent(event.top1)}`;
       if (line !== null) {
         live.clear();
         stream.write(`${line}\n`);
         return;
       }
-      const text = event.type === 'evaluated' ? null : moving(event);
-      if (text === null) return;
-      const whole = `~ ${text}${event.type === 'step' ? accuracy : ''}${left(event)}`;
-      live(cut(whole, (stream.columns || 80) - 1));
+      const parts = event.type === 'evaluated' ? null : moving(event, left(event));
+      if (parts === null) return;
+      const [first = '', ...others] = event.type === 'step' && accuracy !== null ? [...parts.slice(0, -2), accuracy, ...parts.slice(-2)] : parts;
+      live(fit([`~ ${first}`, ...others], (stream.columns || 80) - 1));
     },
     close() {
+      stopping?.removeEventListener('abort', makeRoom);
       live.clear();
       live.done();
     },
   };
 }
-
-const cut = (text: string, width: number): string => (text.length <= width ? text : `${text.slice(0, width - 3)}...`);
 
 /** Plain lines: everything lasting, every validation accuracy, and now and then how far the work is. */
 export function plainView(stream: NodeJS.WriteStream): View {
@@ -165,10 +182,10 @@ export function plainView(stream: NodeJS.WriteStream): View {
       const rest = left(event);
       if (line !== null) stream.write(`${stripVTControlCharacters(line)}\n`);
       else if (event.type === 'evaluated' || performance.now() - lastShown >= PLAIN_INTERVAL_MS) {
-        const text = moving(event);
-        if (text === null) return;
+        const parts = moving(event, rest);
+        if (parts === null) return;
         if (event.type !== 'evaluated') lastShown = performance.now();
-        stream.write(`~ ${text}${rest}\n`);
+        stream.write(`~ ${parts.join(', ')}\n`);
       }
     },
     close() {},
@@ -181,4 +198,5 @@ export const jsonView = (stream: NodeJS.WriteStream): View => ({
   close() {},
 });
 
-export const viewFor = (stream: NodeJS.WriteStream): View => (stream.isTTY && process.env['TERM'] !== 'dumb' ? terminalView(stream) : plainView(stream));
+/** `stopping` aborts when a stop is asked for. */
+export const viewFor = (stream: NodeJS.WriteStream, stopping?: AbortSignal): View => (stream.isTTY && process.env['TERM'] !== 'dumb' ? terminalView(stream, stopping) : plainView(stream));

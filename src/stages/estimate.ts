@@ -1,10 +1,10 @@
 /** How much work each stage would be: images, steps, bytes on disk, and seconds at a speed measured now. Reads file names, writes nothing. */
 import {PROTOCOL, type TaskResult} from '../children/protocol.js';
-import {classesKept, type Config, evaluationBatch, trainingSettings} from '../config.js';
+import {classesKept, type Config, evaluationBatch, isOnnxFile, trainingSettings} from '../config.js';
 import type {StageName} from '../events.js';
 import {openSource} from '../images/source.js';
-import {runTrainer, type RunContext} from './context.js';
 import {fittingTopK, fittingTopP} from '../ranking/selection-size.js';
+import {runTrainer, runWorker, type RunContext} from './context.js';
 import {VALIDATION_AT_LEAST} from './prepare.js';
 import {pretrainingEpochs} from './pretrain-length.js';
 import {REST, type RunSource} from './sources.js';
@@ -25,7 +25,29 @@ export interface Counts {
   readonly validation: number;
   readonly test: number;
   readonly pool: number;
+  /** Of a picture's file, on average; 0 where pixels lie bare. */
+  readonly bytesAnImage: number;
 }
+
+/** What does not grow with the data, and outweighs all else where there is little of it. Measured on this machine, in seconds. */
+export interface StartUps {
+  readonly trainer: number;
+  readonly worker: number;
+}
+
+export interface Speeds {
+  readonly teacher: Speed;
+  readonly student: Speed;
+  readonly startUps: StartUps;
+}
+
+/** To trace and optimise a network for ONNX takes about as long as so many starts of the trainer: CPU seconds of the export of a cifarnet (12) over those of a probe (3.6). */
+const EXPORT_IN_STARTS = 3.3;
+/** What listing, hashing and decoding take of one thread; sharp on photos of 100 kB to 2 MB and on PNGs of 32 px. Far from exact, and seldom much of a run. */
+const SECONDS_AN_IMAGE = 0.0015;
+const DECODED_BYTES_A_SECOND = 15e6;
+/** The trial of layouts before scoring: one measurement, and a search where scoring takes long. */
+const TRIAL = {fromImages: 2000, seconds: 2, worthSearching: 300, searchSeconds: 12};
 
 type Speed = TaskResult<'speed'>;
 
@@ -33,6 +55,7 @@ type Speed = TaskResult<'speed'>;
 export async function countImages({config, sources, paths, signal}: RunContext): Promise<Counts> {
   const perClass = new Map<string, number>();
   const counts = {labelled: 0, validation: 0, test: 0, unlabelled: 0};
+  let bytes = 0;
   for (const {role, spec} of sources) {
     const source = await openSource(spec, {labelled: role !== 'unlabelled', cache: paths.cache});
     for await (const entry of source.entries(signal)) {
@@ -40,11 +63,13 @@ export async function countImages({config, sources, paths, signal}: RunContext):
       counts[role]++;
       if (role === 'labelled' && entry.label !== null) perClass.set(entry.label, (perClass.get(entry.label) ?? 0) + 1);
     }
+    if (!spec.kind.startsWith('cifar')) for await (const {size} of source.files(signal)) bytes += size;
   }
-  return splitCounts(config, [...perClass.values()], counts, sources);
+  const images = Object.values(counts).reduce((sum, found) => sum + found, 0);
+  return {...splitCounts(config, [...perClass.values()], counts, sources), bytesAnImage: images === 0 ? 0 : bytes / images};
 }
 
-function splitCounts(config: Config, perClass: readonly number[], found: {validation: number; test: number; unlabelled: number}, sources: readonly RunSource[]): Counts {
+function splitCounts(config: Config, perClass: readonly number[], found: {validation: number; test: number; unlabelled: number}, sources: readonly RunSource[]): Omit<Counts, 'bytesAnImage'> {
   const sum = (numbers: number[]) => numbers.reduce((total, number) => total + number, 0);
   const {per_class: wanted} = config.labelled;
   const {per_class: beside, share} = config.validation;
@@ -56,39 +81,79 @@ function splitCounts(config: Config, perClass: readonly number[], found: {valida
   return {classes: perClass.length, train: sum(drawn) - sum(split), validation, test: found.test, pool: found.unlabelled + rest};
 }
 
-/** What each stage would take. `speeds` are of the teacher's and the student's net; null leaves times out. */
-export function estimate(context: RunContext, counts: Counts, speeds: {readonly teacher: Speed; readonly student: Speed} | null): Record<StageName, Estimate> {
-  const {config, size, resize} = context;
+/** What each stage would take, with the starts of its children. `speeds` null leaves times out. */
+export function estimate({config, size, resize, threads}: Pick<RunContext, 'config' | 'size' | 'resize' | 'threads'>, counts: Counts, speeds: Speeds | null): Record<StageName, Estimate> {
   const pixels = (images: number, side: number) => images * side * side * 3;
   const kept = classesKept(config, counts.classes);
   const selected = selectedPairs(config, counts);
   const batch = evaluationBatch(config);
+  const timed = (seconds: (speeds: Speeds) => number) => speeds && seconds(speeds);
+  const decoding = (images: number) => (images * (SECONDS_AN_IMAGE + counts.bytesAnImage / DECODED_BYTES_A_SECOND)) / threads;
+  const exporting = ({startUps}: Speeds) => startUps.trainer * (1 + EXPORT_IN_STARTS) + startUps.worker;
   const training = (step: TrainingStep, images: number): Estimate => {
-    const {batchSize, ...settings} = trainingSettings(config, step, size);
+    const {batchSize, evaluations, ...settings} = trainingSettings(config, step, size);
     const epochs = settings.epochs ?? pretrainingEpochs(config, {samples: images, labelled: counts.train, size});
-    const speed = speeds === null ? null : step === 'teacher' ? speeds.teacher : speeds.student;
     const pictures = batchSize ?? batch;
     // Labelled pictures take the place of others in a batch, so that an epoch of these is more steps.
     const labelled = step === 'pretrain' ? Math.round(config.pretrain.labelled_share * pictures) : 0;
     const steps = epochs * Math.ceil(images / Math.max(1, pictures - labelled));
     const seen = epochs * images + steps * labelled;
-    return {images: seen, steps, bytes: null, seconds: speed && seen / speed.trainImagesPerSecond};
+    const validated = Math.min(epochs, evaluations) * counts.validation;
+    const seconds = timed(({teacher, student, startUps}) => {
+      const {trainImagesPerSecond, scoreImagesPerSecond} = step === 'teacher' ? teacher : student;
+      return startUps.trainer + seen / trainImagesPerSecond + validated / scoreImagesPerSecond;
+    });
+    return {images: seen, steps, bytes: null, seconds};
   };
   const pretrain = training('pretrain', selected);
   const finetune = training('finetune', counts.train);
   const baseline = config.evaluate.baseline ? (pretrain.steps! + finetune.steps!) * batch : 0;
-  const scoring = (images: number, speed: Speed | null) => speed && images / speed.scoreImagesPerSecond;
-  const looking = (images: number): Estimate => ({images, steps: null, bytes: null, seconds: null});
+  const looking = (images: number, seconds: (speeds: Speeds) => number): Estimate => ({images, steps: null, bytes: null, seconds: timed(seconds)});
+  const listed = counts.train + counts.validation + counts.test + counts.pool;
+  const packed = counts.train + counts.validation + counts.test;
+  const packs = config.test === null ? 2 : 3;
   return {
-    prepare: {...looking(counts.train + counts.validation + counts.test + counts.pool), bytes: pixels(counts.train, resize) + pixels(counts.validation + counts.test, size)},
-    teacher: config.teacher.file === null ? training('teacher', counts.train) : looking(0),
-    export: looking(counts.validation),
-    score: {...looking(counts.pool), bytes: counts.pool * (100 + 8 * kept), seconds: scoring(counts.pool, speeds?.teacher ?? null)},
-    select: {...looking(selected), bytes: pixels(Math.min(selected, counts.pool), resize)},
+    prepare: {
+      // Each picture is read and hashed once, at about a tenth of what decoding takes.
+      ...looking(listed, ({startUps}) => (1 + packs) * startUps.worker + decoding(packed) + decoding(listed) / 10),
+      bytes: pixels(counts.train, resize) + pixels(counts.validation + counts.test, size),
+    },
+    teacher: config.teacher.file === null ? training('teacher', counts.train) : looking(0, ({startUps}) => startUps.trainer),
+    export: looking(counts.validation, speeds => (config.teacher.file !== null && isOnnxFile(config.teacher.file) ? speeds.startUps.worker : exporting(speeds))),
+    score: {
+      ...looking(counts.pool, ({teacher, startUps}) => {
+        // Decoders and network work side by side.
+        const scoring = Math.max(counts.pool / teacher.scoreImagesPerSecond, decoding(counts.pool));
+        const trial = counts.pool < TRIAL.fromImages ? 0 : startUps.worker + TRIAL.seconds + (scoring < TRIAL.worthSearching ? 0 : TRIAL.searchSeconds);
+        return startUps.worker + trial + scoring;
+      }),
+      bytes: counts.pool * (100 + 8 * kept),
+    },
+    select: {...looking(selected, ({startUps}) => startUps.worker + decoding(Math.min(selected, counts.pool))), bytes: pixels(Math.min(selected, counts.pool), resize)},
     pretrain,
-    finetune,
-    evaluate: {...looking(baseline + 3 * counts.test), steps: baseline === 0 ? null : baseline / batch, seconds: speeds && baseline / speeds.student.trainImagesPerSecond + scoring(3 * counts.test, speeds.student)!},
-    report: looking(0),
+    finetune: {...finetune, seconds: timed(speeds => finetune.seconds! + exporting(speeds))},
+    evaluate: {
+      ...looking(baseline + 3 * counts.test, ({student, startUps}) => {
+        const training = baseline === 0 ? 0 : startUps.trainer + baseline / student.trainImagesPerSecond;
+        return training + startUps.trainer + (3 * counts.test) / student.scoreImagesPerSecond;
+      }),
+      steps: baseline === 0 ? null : baseline / batch,
+    },
+    report: looking(0, ({startUps}) => startUps.worker),
+  };
+}
+
+/** Starts both children once for nothing: the second time in a command, so that what they load lies in memory as it will. */
+async function measureStartUps(context: RunContext): Promise<StartUps> {
+  const timed = async (start: () => Promise<unknown>): Promise<number> => {
+    const started = performance.now();
+    await start();
+    return (performance.now() - started) / 1000;
+  };
+  const probe = {protocol: PROTOCOL, task: 'probe', device: 'cpu'} as const;
+  return {
+    trainer: await timed(() => runTrainer<'probe'>(context, {...probe, device: context.device}, {stage: 'prepare', part: 'measuring'})),
+    worker: await timed(() => runWorker<'probe'>(context, probe, {stage: 'prepare', part: 'measuring'})),
   };
 }
 
@@ -105,7 +170,7 @@ function selectedPairs({select: {top_p: givenP, top_k: givenK}}: Config, {classe
  * Times a few real steps of both nets, on one device: where several work together, with its part of the batch, and as many times as fast
  * (what they tell each other comes on top). The context is one of `withDevice`.
  */
-export async function measureSpeeds(context: RunContext): Promise<{teacher: Speed; student: Speed}> {
+export async function measureSpeeds(context: RunContext): Promise<Speeds> {
   const onGpu = context.device.startsWith('cuda');
   // Processes on one CPU share its cores.
   const [trainers, scorers] = onGpu ? [context.processes.count * context.processes.hosts, context.scorers.length] : [1, 1];
@@ -129,5 +194,5 @@ export async function measureSpeeds(context: RunContext): Promise<{teacher: Spee
   };
   const teacher = await measure('teacher', 100);
   const same = trainingSettings(context.config, 'teacher', context.size).model === trainingSettings(context.config, 'pretrain', context.size).model;
-  return {teacher, student: same ? teacher : await measure('pretrain', 100)};
+  return {teacher, student: same ? teacher : await measure('pretrain', 100), startUps: await measureStartUps(context)};
 }

@@ -20,9 +20,9 @@ const DIFFERENCES_SHOWN = 8;
 
 /**
  * What is different about the inputs of a run that was prepared before, in words; null where they are the same. Files that
- * were only touched or copied are looked into, found the same, and trusted by their new times.
+ * were only touched or copied are looked into, found the same, and with `trustAnew` trusted by their new times.
  */
-export async function changedInputs(context: RunContext): Promise<string | null> {
+export async function changedInputs(context: RunContext, {trustAnew}: {readonly trustAnew: boolean}): Promise<string | null> {
   const record = context.store.stages.read('prepare');
   const recorded = record?.ingredients ?? null;
   if (recorded === null) return null;
@@ -31,16 +31,32 @@ export async function changedInputs(context: RunContext): Promise<string | null>
   const isWhole = record?.isIntact === true;
   if (isWhole) {
     const names = [...new Set([...Object.keys(recorded), ...Object.keys(now)])];
-    const sources = names.filter(name => isSource(name) && recorded[name] !== now[name]);
-    if (sources.length > 0) return sources.map(name => `${name}: was ${recorded[name] ?? 'not given'}, is ${now[name] ?? 'not given'}`).join('\n  ');
+    if (names.some(name => isSource(name) && recorded[name] !== now[name])) return sourceDifferences(recorded, now).join('\n  ');
     if (!names.some(name => isFiles(name) && recorded[name] !== now[name])) return null;
   }
   const differences = await differingFiles(context);
   if (differences.length > 0) {
     return differences.slice(0, DIFFERENCES_SHOWN).join('\n  ') + (differences.length > DIFFERENCES_SHOWN ? `\n  and ${count(differences.length - DIFFERENCES_SHOWN)} more` : '');
   }
-  if (isWhole) context.store.stages.setIngredients('prepare', {...recorded, ...onlyFiles(now)});
+  if (trustAnew && isWhole) context.store.stages.setIngredients('prepare', {...recorded, ...onlyFiles(now)});
   return null;
+}
+
+/** A line for each set that has other sources. Pools are told by what they are: their numbers also move where a set before them came or went. */
+function sourceDifferences(recorded: Ingredients, now: Ingredients): string[] {
+  const quoted = (source: string): string => (/^[\w./:@+-]+$/.test(source) ? source : `'${source}'`);
+  const sets = (['labelled', 'validation', 'test'] as const).flatMap(role => {
+    const [before, after] = [recorded[role], now[role]];
+    if (before === after) return [];
+    if (after === undefined) return [`${role}: was ${before}, and is not given now: add --${role} ${quoted(before!)}`];
+    return [`${role}: was ${before ?? 'not given'}, is ${after}`];
+  });
+  const poolsOf = (ingredients: Ingredients): string[] => Object.entries(ingredients).flatMap(([name, source]) => (isSource(name) && name.startsWith('unlabelled') ? [source] : []));
+  const [before, after] = [poolsOf(recorded), poolsOf(now)];
+  const lacking = before.filter(source => !after.includes(source)).map(source => `unlabelled: ${source} is not given now: add --unlabelled ${quoted(source)}`);
+  const added = after.filter(source => !before.includes(source)).map(source => `unlabelled: ${source} was not given`);
+  const reordered = lacking.length + added.length === 0 && before.join('\n') !== after.join('\n') ? [`unlabelled: was ${before.join(', ')}, is ${after.join(', ')}`] : [];
+  return [...sets, ...lacking, ...added, ...reordered];
 }
 
 const onlyFiles = (ingredients: Ingredients): Ingredients => Object.fromEntries(Object.entries(ingredients).filter(([name]) => isFiles(name)));

@@ -1,9 +1,12 @@
 /** The sources a run reads: recognised from its config, and a snapshot by which a later run notices that their files changed. */
 import {createHash} from 'node:crypto';
+import path from 'node:path';
 import type {SourceSpec} from '../children/protocol.js';
 import type {Config} from '../config.js';
-import {openSource, parseSource} from '../images/source.js';
+import {dataError} from '../errors.js';
+import {openSource, parseSource, type Source} from '../images/source.js';
 import type {Role} from '../store/images.js';
+import {plural} from '../words.js';
 
 export interface RunSource {
   readonly role: Role;
@@ -32,10 +35,26 @@ export async function recogniseSources(config: Config, cache: string, signal: Ab
   for (const [role, source] of given) {
     if (source === null) continue;
     const spec = await parseSource(source, process.cwd());
+    if (role !== 'unlabelled' && spec.kind === 'folder') await refuseWithoutClasses(role, source, await openSource(spec, {labelled: true, cache}), signal);
     let snapshot: Promise<string> | undefined;
     sources.push({role, given: source, spec, snapshot: () => (snapshot ??= snapshotOf(role, spec, cache, signal))});
   }
   return sources;
+}
+
+/** A folder of pictures, in the place of one of class folders, tells no class. Throws (exit 3). */
+async function refuseWithoutClasses(role: Role, given: string, source: Source, signal: AbortSignal): Promise<void> {
+  const classes = await source.classes();
+  if (classes === null || classes.length > 0) return;
+  let [first, files] = ['', 0];
+  for await (const {file} of source.entries(signal)) {
+    // Folders are listed in no certain order.
+    if (files++ === 0 || file < first) first = file;
+  }
+  const found = files === 0 ? 'it is empty' : `${files === 1 ? first : `${plural(files, 'file')} (such as ${first})`} ${files === 1 ? 'lies' : 'lie'} in it, and no folder`;
+  throw dataError(
+    `No ${role} pictures in ${given}: ${found}. Expected one folder a class, named for it, with the pictures inside: ${path.join(given, 'cat/1.jpg')}, ${path.join(given, 'dog/7.jpg')}. A list (.csv) with the columns path and label does as well.`,
+  );
 }
 
 /** Where an image lies in its source: the place that people see, less the source's root. */

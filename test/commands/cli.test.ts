@@ -30,19 +30,23 @@ describe('arguments that make no sense are refused (exit 2)', () => {
 
   it.each([
     ['no command', [], 'Name a command. See pupil --help.'],
-    ['an unknown command', ['orchestra'], 'Unknown argument: orchestra. See pupil --help.'],
-    ['an unknown flag', ['status', '--jsn'], 'Unknown argument: jsn. See pupil --help.'],
-    ['an unknown stage', ['orchestrate', '--from', 'scoring'], /^Invalid values:\n {2}Argument: from, Given: "scoring", Choices: "prepare", /],
-    ['--only with --from', ['orchestrate', '--only', 'score', '--from', 'score'], 'Arguments only and from are mutually exclusive. See pupil --help.'],
-    ['a flag without its value', ['status', '--home'], 'Not enough arguments following: home. See pupil --help.'],
-    ['--set without its value', ['orchestrate', '--set'], 'Not enough arguments following: set. See pupil --help.'],
+    ['an unknown command', ['stauts'], 'There is no command "stauts". Did you mean status? See pupil --help.'],
+    ['an unknown flag', ['status', '--jsn'], 'pupil status has no flag --jsn. Did you mean --json? See pupil status --help.'],
+    ['an argument too many', ['status', 'birds'], 'pupil status takes no argument "birds" here. See pupil status --help.'],
+    ['an unknown stage', ['orchestrate', '--from', 'scroe'], /^--from is "scroe"; expected a stage: prepare, .*\. Did you mean score\?$/],
+    ['--only with --from', ['orchestrate', '--only', 'score', '--from', 'score'], '--only score runs that stage alone, so --from score says nothing beside it. Give one of the two.'],
+    ['--from after --until', ['orchestrate', '--from', 'select', '--until', 'score'], /^--from select --until score: select comes after score, so nothing would run\./],
+    ['a flag without its value', ['status', '--home'], '--home needs a value. See pupil status --help.'],
+    ['--set without its value', ['orchestrate', '--set'], '--set needs a value. See pupil orchestrate --help.'],
     ['a flag given twice', ['status', '--run', 'a', '--run', 'b'], '--run was given more than once.'],
     ['--home given twice', ['status', '--home', 'a', '--home', 'b'], '--home was given more than once.'],
-    ['a number that is none', ['rankings', '-n', 'ten'], '-n is NaN; expected a whole number.'],
+    ['a number that is none', ['rankings', '-n', 'ten'], '-n is "ten"; expected a whole number of at least 1.'],
+    ['a number below the least', ['predict', 'a.jpg', '--top', '0'], '--top is 0; expected a whole number of at least 1.'],
+    ['a negative number', ['rankings', '-n', '-5'], '-n is -5; expected a whole number of at least 1.'],
     ['a negative offset', ['rankings', '--offset', '-1'], '--offset is -1; expected a whole number.'],
     ['--csv with --json', ['rankings', '--csv', '--json'], 'Give --csv or --json, not both.'],
-    ['a missing argument', ['why'], 'Not enough non-option arguments: got 0, need at least 1. See pupil --help.'],
-    ['a preset that is not there', ['orchestrate', '--preset', 'cifar'], 'There is no preset "cifar". Presets: cifar100, cifar100-cpu, demo, imagenet.'],
+    ['a missing argument', ['why'], 'pupil why needs <image>. See pupil why --help.'],
+    ['a preset that is not there', ['orchestrate', '--preset', 'cifar'], /^There is no preset "cifar"\. Presets: cifar100, cifar100-cpu, demo, imagenet\. Did you mean cifar100\?$/],
     ['no pictures', ['orchestrate'], /^2 mistakes in the configuration:\n {2}No labelled pictures/],
     ['pictures that are not there', ['orchestrate', '--labelled', '/nowhere/a', '--unlabelled', '/nowhere/b'], /^"\/nowhere\/a" cannot be opened: there is nothing at \/nowhere\/a\./],
   ])('%s', async (_, args, message) => {
@@ -51,7 +55,16 @@ describe('arguments that make no sense are refused (exit 2)', () => {
   });
 
   it('with nothing but the message on stderr', async () => {
-    expect(await pupil(['orchestra'])).toEqual({code: 2, signal: null, stdout: '', stderr: 'Unknown argument: orchestra. See pupil --help.\n'});
+    expect(await pupil(['orchestra'])).toEqual({code: 2, signal: null, stdout: '', stderr: 'There is no command "orchestra". Did you mean orchestrate? See pupil --help.\n'});
+  });
+});
+
+describe('a home', () => {
+  it('that is not there is refused by what only looks, and made by a run where the folder around it is there', async () => {
+    const home = `${await temporaryFolder()}/home`;
+    await expect(runCommandLine(['status', '--home', home], stop)).rejects.toMatchObject({exitCode: 2, message: expect.stringContaining(`There is no folder ${home}`) as string});
+    await expect(runCommandLine(['orchestrate', '--home', `${home}/deeper`], stop)).rejects.toMatchObject({exitCode: 2, message: expect.stringContaining(`mkdir -p ${home}/deeper`) as string});
+    await expect(runCommandLine(['orchestrate', '--home', home], stop)).rejects.toMatchObject({exitCode: 2, message: expect.stringContaining('No labelled pictures') as string});
   });
 });
 

@@ -85,6 +85,17 @@ describe('inputs that changed since a run was made', () => {
     await expect(again('--test', file('train'))).rejects.toMatchObject({exitCode: 3, message: otherData([`test: was folder:${file('test')}, is folder:${file('train')}`])});
   });
 
+  it('by a set that was left out of the command are refused with what to add, and no word of the pool', async () => {
+    const {home} = await aRun();
+    const command = ['orchestrate', '--run', 'colours', '--home', home, '--labelled', file('train'), '--unlabelled', file('pool'), '--set', 'image.size=16', '--until', 'prepare'];
+    const refused = {exitCode: 3, message: otherData([`test: was folder:${file('test')}, and is not given now: add --test folder:${file('test')}`])};
+    await expect(look(command)).rejects.toMatchObject(refused);
+    await expect(look([...command, '--dry-run'])).rejects.toMatchObject(refused);
+    await expect(look([...command, '--dry-run', '--test', file('test'), '--unlabelled', file('test')])).rejects.toMatchObject({message: otherData([`unlabelled: folder:${file('test')} was not given`])});
+    expect(await look([...command, '--dry-run', '--accept-change'])).toMatch(/^The data changed, so the run would start over/m);
+    expect(statusIn(home)).toBe('done');
+  });
+
   it('and were put back are the same again', async () => {
     const {again} = await aRun();
     renameSync(file('pool/7.png'), file('elsewhere.png'));
@@ -138,7 +149,9 @@ describe('data that do not fit together are refused (exit 3)', () => {
     ['a pool of images that are all in the test set', () => {}, ['--unlabelled', file('test')], /^POOL_EMPTY: /],
     ['one class only', () => colours.slice(1).forEach(colour => rmSync(file(`train/${colour}`), {recursive: true})), [], /\/train has one class only \(blue\)\. Expected at least two\.$/],
     ['an empty class folder', () => mkdirSync(file('train/yellow')), [], /^No usable pictures in 1 class of .*\/train: yellow\. Add pictures or remove the class\.$/],
-    ['no class folders', () => {}, ['--labelled', file('pool'), '--max-failures', '1'], /^No labelled pictures in .*\/pool\. Expected one folder a class/],
+    ['no class folders', () => {}, ['--labelled', file('pool')], /^No labelled pictures in \S+\/pool: 20 files \(such as \d+\.png\) lie in it, and no folder\. Expected one folder a class, named for it, with the pictures inside: \S+\/pool\/cat\/1\.jpg, /],
+    ['a flat folder as the test set', () => {}, ['--test', file('pool')], /^No test pictures in \S+\/pool: 20 files \(such as \d+\.png\) lie in it, and no folder\./],
+    ['an empty one', () => mkdirSync(file('empty')), ['--validation', file('empty')], /^No validation pictures in \S+\/empty: it is empty\./],
     [
       'class names that differ',
       () => renameSync(file('test/red'), file('test/crimson')),
@@ -155,6 +168,17 @@ describe('data that do not fit together are refused (exit 3)', () => {
 });
 
 const keepOnePicture = (colour: Colour) => Array.from({length: LABELLED - 1}, (_, n) => unlinkSync(file(`train/${colour}/${n}.png`)));
+
+it('a first command that is refused leaves no run behind', async () => {
+  const home = await newHome();
+  const command = ['orchestrate', data.config, '--home', home];
+  await expect(look([...command, '--test', file('nowhere')])).rejects.toMatchObject({exitCode: 2});
+  await expect(look([...command, '--python', '/nowhere/python'])).rejects.toMatchObject({exitCode: 4});
+  expect(existsSync(home)).toBe(false);
+  // The device is proved with a run at hand; where that fails, there is none either.
+  await expect(look([...command, '--device', 'cuda'])).rejects.toMatchObject({exitCode: 4});
+  expect(await look(['runs', '--home', home])).toMatch(/^No runs in /);
+});
 
 describe('labelled pictures that are few are enough', () => {
   it('where a class has one: it has none for validation, and that is said', async () => {

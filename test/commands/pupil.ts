@@ -38,7 +38,10 @@ interface Options {
 }
 
 function spawnPupil(args: readonly string[], {cwd = tmpdir(), env = {}, node = []}: Options): Started {
-  const child = spawn(process.execPath, [...node, program, ...args], {cwd, stdio: ['ignore', 'pipe', 'pipe'], env: {...process.env, PUPIL_PYTHON: colourTrainer, NO_COLOR: '1', ...env}});
+  // As from a shell, not from npm, which passes signals on.
+  const shell = {...process.env};
+  delete shell['npm_command'];
+  const child = spawn(process.execPath, [...node, program, ...args], {cwd, stdio: ['ignore', 'pipe', 'pipe'], env: {...shell, PUPIL_PYTHON: colourTrainer, NO_COLOR: '1', ...env}});
   const output = {stdout: '', stderr: ''};
   let unread = '';
   for (const name of ['stdout', 'stderr'] as const) {

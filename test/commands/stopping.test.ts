@@ -71,6 +71,15 @@ describe('Ctrl-C', () => {
     store.close();
   });
 
+  it('that npm passes on as well is one press: the run saves all the same', async () => {
+    const home = await aCopy();
+    const run = startPupil(['orchestrate', data.config, '--home', home, ...training], {env: {COLOUR_TRAINER_EPOCH_MS: '500', npm_command: 'exec'}});
+    await run.said('epoch 1, validation');
+    run.child.kill('SIGINT');
+    run.child.kill('SIGINT');
+    expect(await run.ended).toMatchObject({code: 130, stderr: expect.stringMatching(/\nStopped\. What was done is saved; the same command goes on from here\.\n$/) as string});
+  });
+
   it('twice stops at once, and leaves no process behind', async () => {
     const home = await aCopy();
     const run = startPupil(['orchestrate', data.config, '--home', home, ...training], {env: {PUPIL_COLOUR_TRAINER_EPOCH_MS: '1000000'}});

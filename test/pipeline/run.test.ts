@@ -71,7 +71,7 @@ const allFresh = ['prepare fresh: nothing changed', 'teacher fresh: nothing chan
 describe('the engine', () => {
   it('runs what never ran, in order, and nothing the second time', async () => {
     const {run, context} = await kitchen();
-    expect((await run()).did).toEqual(['prepare ran: never ran', 'teacher ran: never ran', 'export ran: never ran']);
+    expect((await run()).did).toEqual(['prepare ran: starting', 'teacher ran: starting', 'export ran: starting']);
     const again = await run();
     expect(again.did).toEqual(allFresh);
     expect(again.outcome).toEqual({prepare: {status: 'fresh', seconds: 0}, teacher: {status: 'fresh', seconds: 0}, export: {status: 'fresh', seconds: 0}});
@@ -164,16 +164,17 @@ describe('asked for a part', () => {
 
   it('--until stops after that stage', async () => {
     const {run} = await kitchen();
-    expect((await run({until: 'teacher'})).did).toEqual(['prepare ran: never ran', 'teacher ran: never ran']);
+    expect((await run({until: 'teacher'})).did).toEqual(['prepare ran: starting', 'teacher ran: starting']);
     expect((await run({from: 'teacher', until: 'teacher'})).did).toEqual(['teacher ran: asked for with --from']);
   });
 
   it('whose foundation was never made it refuses (exit 2), and says what to do', async () => {
-    const {run} = await kitchen();
-    await expect(run({only: 'export'})).rejects.toMatchObject({
-      exitCode: 2,
-      message: 'export reads what teacher makes, and teacher has not run yet. Run pupil orchestrate without --from and --only first.',
-    });
+    const {run, context} = await kitchen();
+    const refused = {exitCode: 2, message: 'export reads what teacher makes, and teacher has not run yet. Run pupil orchestrate without --from and --only first.'};
+    await expect(run({only: 'export'})).rejects.toMatchObject(refused);
+    // So does whoever only plans it; a stage that would be made on the way is foundation enough.
+    await expect(inspect(stages, context, {restamp: false, wanted: {from: 'export'}})).rejects.toMatchObject(refused);
+    expect(await inspect(stages, context, {restamp: false})).toHaveLength(3);
   });
 });
 

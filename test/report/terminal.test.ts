@@ -45,26 +45,44 @@ describe('words of events that stay', () => {
 
 describe('words of events that a newer one replaces', () => {
   it.each<[Event, string | null]>([
-    [progress, 'score     25,000 of 100,000 (25 %) images, 500/s, 2 min 30 s left'],
+    [progress, 'score     25,000 of 100,000 (25 %) images, 2 min 30 s left, 500/s'],
     [{...progress, total: null}, 'score     25,000 images, 500/s'],
-    [{...progress, busy: {reading: 0.02, decoding: 0.97, inferring: 0.6, writing: 0}}, 'score     25,000 of 100,000 (25 %) images, 500/s, 2 min 30 s left, decoding 97 % busy'],
+    [{...progress, busy: {reading: 0.02, decoding: 0.97, inferring: 0.6, writing: 0}}, 'score     25,000 of 100,000 (25 %) images, 2 min 30 s left, 500/s, decoding 97 % busy'],
     [{...progress, stage: 'prepare', part: 'packing test', imagesPerSecond: 0}, 'prepare   packing test: 25,000 of 100,000 (25 %) images, 0/s'],
-    [step(), 'teacher   epoch 3, step 1,200 of 9,000 (13 %), loss 2.104, 9,120 images/s'],
+    [step(), 'teacher   step 1,200 of 9,000 (13 %), loss 2.104, epoch 3, 9,120 images/s'],
     [evaluated, 'teacher   epoch 3, validation top-1 61.2 %'],
     [{type: 'stage_fresh', stage: 'score', reason: 'nothing changed'}, null],
-  ])('%o', (event, words) => expect(moving(event)).toBe(words));
+  ])('%o', (event, words) => expect(moving(event)?.join(', ') ?? null).toBe(words));
 });
 
 describe('the view on a terminal', () => {
-  it('cuts what moves to the width of the terminal, so that it can be redrawn in place', () => {
-    for (const columns of [80, 40]) {
+  it('fits what moves to the width of the terminal, the time left before all else', () => {
+    const long = step({stage: 'evaluate', part: 'baseline', step: 123_456, totalSteps: 9_000_000, imagesPerSecond: 9123});
+    const shown = (columns: number) => {
       const {stream: terminal, written} = stream(true, columns);
-      const long = step({stage: 'evaluate', part: 'baseline', step: 123_456, totalSteps: 9_000_000, imagesPerSecond: 9123});
       show(terminalView(terminal), evaluated, long, {...long, step: 123_457} as Event);
       const lines = stripVTControlCharacters(written()).split(/[\r\n]+/);
-      expect(lines.find(line => line.startsWith('~ evaluate'))).toMatch(/\.\.\.$/);
       expect(Math.max(...lines.map(line => line.length))).toBeLessThan(columns);
-    }
+      return lines.findLast(line => line.startsWith('~ evaluate')) ?? '';
+    };
+    expect(shown(80)).toMatch(/^~ evaluate {2}baseline: step 123,457 of 9,000,000 \(1 %\), .* left$|^~ .* left, loss 2\.104$/);
+    expect(shown(120)).toMatch(/ left, loss 2\.104, validation 61\.2 %/);
+    expect(shown(40)).toMatch(/^~ evaluate {2}baseline: step 123,4.*\.\.\.$/);
+  });
+
+  it('makes room for what is said of a stop: the next line that moves does not wipe it out', () => {
+    const {stream: terminal, written} = stream(true);
+    const stopping = new AbortController();
+    const view = terminalView(terminal, stopping.signal);
+    view.emit(step());
+    stopping.abort();
+    terminal.write('\nStopping\n');
+    view.emit(step({step: 1201}));
+    const after = written().slice(written().indexOf('Stopping'));
+    // Neither a line up nor a line erased between the message and the next step.
+    // eslint-disable-next-line no-control-regex
+    expect(after.slice(0, after.indexOf('~'))).not.toMatch(/\u001b\[\d*A/);
+    view.close();
   });
 
   it('keeps what is done above, and adds the last validation accuracy to the steps', () => {
@@ -72,7 +90,7 @@ describe('the view on a terminal', () => {
     show(terminalView(terminal), {type: 'stage_started', stage: 'teacher', reason: 'never ran'}, evaluated, step(), {type: 'stage_finished', stage: 'teacher', seconds: 60, summary: 'learnt'});
     const text = stripVTControlCharacters(written());
     expect(text).toContain('> teacher   never ran\n');
-    expect(text).toContain('9,120 images/s, validation 61.2 %');
+    expect(text).toContain('loss 2.104, validation 61.2 %, epoch 3, 9,120 images/s');
     expect(text).toContain('+ teacher   learnt (60 s)\n');
   });
 
