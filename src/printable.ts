@@ -2,8 +2,8 @@
 
 /** Controls, marks that turn a line around or end it, and halves of characters. */
 const unsafe = /[\p{Cc}\p{Cs}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
-/** A message of ours may have several lines. */
-const unsafeInMessage = /(?!\n)[\p{Cc}\p{Cs}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
+/** A message of ours may have several lines, and tabs. */
+const unsafeInMessage = /(?![\n\t])[\p{Cc}\p{Cs}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
 
 const escaped = (character: string): string => {
   const code = character.codePointAt(0)!;

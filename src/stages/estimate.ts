@@ -2,7 +2,6 @@
 import {PROTOCOL, type TaskResult} from '../children/protocol.js';
 import {classesKept, type Config, evaluationBatch, trainingSettings} from '../config.js';
 import type {StageName} from '../events.js';
-import {openSource} from '../images/source.js';
 import {runTrainer, type RunContext} from './context.js';
 import {VALIDATION_AT_LEAST} from './prepare.js';
 import {REST, type RunSource} from './sources.js';
@@ -28,12 +27,11 @@ export interface Counts {
 type Speed = TaskResult<'speed'>;
 
 /** Counts the images of every source by its listing; the same bytes in two places count twice. */
-export async function countImages({config, sources, paths, signal}: RunContext): Promise<Counts> {
+export async function countImages({config, sources, signal}: RunContext): Promise<Counts> {
   const perClass = new Map<string, number>();
   const counts = {labelled: 0, validation: 0, test: 0, unlabelled: 0};
-  for (const {role, spec} of sources) {
-    const source = await openSource(spec, {labelled: role !== 'unlabelled', cache: paths.cache});
-    for await (const entry of source.entries(signal)) {
+  for (const {role, open} of sources) {
+    for await (const entry of (await open()).entries(signal)) {
       if (entry.problem !== null) continue;
       counts[role]++;
       if (role === 'labelled' && entry.label !== null) perClass.set(entry.label, (perClass.get(entry.label) ?? 0) + 1);

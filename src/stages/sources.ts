@@ -2,7 +2,8 @@
 import {createHash} from 'node:crypto';
 import type {SourceSpec} from '../children/protocol.js';
 import type {Config} from '../config.js';
-import {openSource, parseSource} from '../images/source.js';
+import {ownFolders, type RunPaths} from '../home.js';
+import {openSource, parseSource, type Source} from '../images/source.js';
 import type {Role} from '../store/images.js';
 
 export interface RunSource {
@@ -10,6 +11,7 @@ export interface RunSource {
   /** As the config gives it. */
   readonly given: string;
   readonly spec: SourceSpec;
+  readonly open: () => Promise<Source>;
   /**
    * A digest of the names, sizes and times of all its files, taken once a command: a pool may have millions of them. Nothing is
    * opened; the change time tells of a write that put the size and the modification time back.
@@ -21,7 +23,7 @@ export interface RunSource {
 export const REST = 'rest';
 
 /** Recognises every source of a config. Throws a UserError for one that is not there or is no source of pictures. */
-export async function recogniseSources(config: Config, cache: string, signal: AbortSignal): Promise<RunSource[]> {
+export async function recogniseSources(config: Config, {home, cache}: Pick<RunPaths, 'home' | 'cache'>, signal: AbortSignal): Promise<RunSource[]> {
   const given: [Role, string | null][] = [
     ['labelled', config.labelled.source],
     ['validation', config.validation.source],
@@ -33,7 +35,8 @@ export async function recogniseSources(config: Config, cache: string, signal: Ab
     if (source === null) continue;
     const spec = await parseSource(source, process.cwd());
     let snapshot: Promise<string> | undefined;
-    sources.push({role, given: source, spec, snapshot: () => (snapshot ??= snapshotOf(role, spec, cache, signal))});
+    const open = () => openSource(spec, {labelled: role !== 'unlabelled', cache, ownFolders: ownFolders(home)});
+    sources.push({role, given: source, spec, open, snapshot: () => (snapshot ??= open().then(opened => snapshotOf(opened, signal)))});
   }
   return sources;
 }
@@ -41,8 +44,7 @@ export async function recogniseSources(config: Config, cache: string, signal: Ab
 /** Where an image lies in its source: the place that people see, less the source's root. */
 export const placeOf = ({file, member}: {readonly file: string; readonly member: string | null}): string => (member === null ? file : `${file}#${member}`);
 
-async function snapshotOf(role: Role, spec: SourceSpec, cache: string, signal: AbortSignal): Promise<string> {
-  const source = await openSource(spec, {labelled: role !== 'unlabelled', cache});
+async function snapshotOf(source: Source, signal: AbortSignal): Promise<string> {
   // Folders are listed in no certain order, so the files' hashes are summed: 64 bits of each, as integers.
   let sum = 0n;
   let files = 0;
