@@ -3,7 +3,7 @@ import {stripVTControlCharacters, styleText} from 'node:util';
 import {createLogUpdate} from 'log-update';
 import {toWire} from '../children/protocol.js';
 import type {Emit, Event} from '../events.js';
-import {printableMessage as safe} from '../printable.js';
+import {printableMessage} from '../printable.js';
 import {busiestPart, bytes, count, duration, percent, rate} from '../words.js';
 
 export interface View {
@@ -24,6 +24,8 @@ export const painter = (stream: NodeJS.WriteStream): Paint => {
   return (colour, text) => (coloured ? styleText(colour, text, {validateStream: false}) : text);
 };
 
+/** What others wrote: without their colours, and with nothing else that moves a cursor. */
+const safe = (text: string): string => printableMessage(stripVTControlCharacters(text));
 const name = (stage: string): string => stage.padEnd(9);
 const of = ({stage, part}: {stage: string; part: string}): string => name(stage) + (part === '' ? '' : ` ${part}:`);
 
@@ -164,7 +166,7 @@ export function plainView(stream: NodeJS.WriteStream): View {
     emit(event) {
       const line = lasting(event, paint);
       const rest = left(event);
-      if (line !== null) stream.write(`${stripVTControlCharacters(line)}\n`);
+      if (line !== null) stream.write(`${line}\n`);
       else if (event.type === 'evaluated' || performance.now() - lastShown >= PLAIN_INTERVAL_MS) {
         const text = moving(event);
         if (text === null) return;
