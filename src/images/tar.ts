@@ -107,6 +107,7 @@ export async function* readTar(tar: FileHandle, signal: AbortSignal): AsyncGener
   for (let at = 0; ;) {
     signal.throwIfAborted();
     const header = await bytesAt(at, BLOCK);
+    if (at === 0 && header[0] === 0x1f && header[1] === 0x8b) throw new TarDamage('it is compressed with gzip: unpack it with gunzip');
     if (header.length < BLOCK && !ended) throw new TarDamage(`it ends at byte ${tarSize} without an end mark`);
     if (isZero(header)) {
       if (header.length < BLOCK) return;
@@ -116,7 +117,7 @@ export async function* readTar(tar: FileHandle, signal: AbortSignal): AsyncGener
     }
     if (header.length < BLOCK || !checksumHolds(header)) {
       if (ended) throw new TarDamage(`what lies behind its end, from byte ${at} to ${tarSize}, is no tar`);
-      throw new TarDamage(at === 0 && header.readUInt16BE(0) === 0x1f8b ? 'it is compressed with gzip: unpack it with gunzip' : `the header at byte ${at} is damaged`);
+      throw new TarDamage(`the header at byte ${at} is damaged`);
     }
     ended = false;
 

@@ -163,8 +163,9 @@ function settleClasses({store, sources}: RunContext, indexed: TaskResult<'index'
   const twins = lookAlikes(classes);
   if (twins !== null) {
     const [first, second] = twins;
-    const how = first.toLowerCase() === second.toLowerCase() ? 'differ by case only' : 'read the same but are not';
-    throw dataError(`The classes ${quoted(first)} and ${quoted(second)} of ${given('labelled')} ${how}. Rename or merge them.`);
+    const difference =
+      first.toLowerCase() === second.toLowerCase() ? `The classes ${first} and ${second} of ${given('labelled')} differ by case only` : `The classes ${quoted(first)} and ${quoted(second)} of ${given('labelled')} read the same but are not`;
+    throw dataError(`${difference}. Rename or merge them.`);
   }
   for (const role of ['validation', 'test'] as const) {
     const position = sources.findIndex(source => source.role === role);

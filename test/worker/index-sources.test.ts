@@ -128,6 +128,7 @@ describe('indexing', () => {
     const ended = await runWorker({
       task: 'index',
       sources: [{kind: 'manifest', path: `${root}/list.jsonl`, split: null, labelled: false}],
+      ownFolders: [],
       cache: root,
       maxFileBytes: 1,
       readThreads: 1,
