@@ -3,7 +3,7 @@ import {readFileSync, readdirSync} from 'node:fs';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {closest, distance} from 'fastest-levenshtein';
-import {Document, isMap, isScalar, isSeq, LineCounter, parseAllDocuments, type ParsedNode, type YAMLError} from 'yaml';
+import {Document, isMap, isScalar, isSeq, Lexer, LineCounter, parseAllDocuments, Parser, type ParsedNode, type YAMLError} from 'yaml';
 import {z} from 'zod';
 import {configSchema, type Config} from './config.js';
 import {usageError} from './errors.js';
@@ -73,13 +73,8 @@ function parseYaml(text: string, shown: string, lineCounter?: LineCounter): Docu
   // Numbers and their texts are one key of an object; the file means two.
   const uniqueKeys = (a: ParsedNode, b: ParsedNode): boolean => a === b || (isScalar(a) && isScalar(b) && String(a.value) === String(b.value));
   const at = (line: number | undefined) => (lineCounter === undefined ? `${shown}: the value` : `${shown}:${line ?? 1}`);
-  let documents;
-  try {
-    documents = parseAllDocuments(text, {uniqueKeys, ...(lineCounter && {lineCounter})});
-  } catch (cause) {
-    if (cause instanceof RangeError) throw usageError(`${at(1)} is nested too deeply.`, {cause});
-    throw cause;
-  }
+  if (isNestedTooDeeply(text)) throw usageError(`${shown} is nested too deeply: more than ${MAX_NESTING} levels.`);
+  const documents = parseAllDocuments(text, {uniqueKeys, ...(lineCounter && {lineCounter})});
   if ('empty' in documents) return new Document();
   const [document, second] = documents;
   if (second !== undefined) throw usageError(`${at(lineCounter?.linePos(second.range[0]).line)} begins a second document (---); expected one.`);
@@ -88,13 +83,26 @@ function parseYaml(text: string, shown: string, lineCounter?: LineCounter): Docu
   return document ?? new Document();
 }
 
+/** A configuration has five or so; many thousands would overflow the stack of whoever walks through them. */
+const MAX_NESTING = 100;
+
+/** Looks at the grammar alone, which the parser goes through without calling itself. */
+function isNestedTooDeeply(text: string): boolean {
+  const parser = new Parser();
+  for (const lexeme of new Lexer().lex(text)) {
+    // Its tokens are not wanted here, only how far inside it is.
+    Array.from(parser.next(lexeme));
+    if (parser.stack.length > 2 * MAX_NESTING) return true;
+  }
+  return false;
+}
+
 /** What a document says. Throws (exit 2) where its aliases stand for more than anybody would write, or it is nested without end. */
 function valueOf(document: Document, shown: string): unknown {
   try {
     return document.toJS();
   } catch (cause) {
     if (cause instanceof ReferenceError) throw usageError(`${shown} has too many aliases (*name), or one of an anchor that is not there: ${cause.message}. Write the values out.`, {cause});
-    if (cause instanceof RangeError) throw usageError(`${shown} is nested too deeply.`, {cause});
     throw cause;
   }
 }

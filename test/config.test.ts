@@ -250,7 +250,7 @@ describe('a YAML file that is no plain configuration is a mistake of its own (ex
   });
 
   it('in --set, too', () => {
-    expect(refusal({...sets, set: [`run=${'['.repeat(100_000)}`]})).toMatch(/nested too deeply|not valid YAML/);
+    expect(refusal({...sets, set: [`run=${'['.repeat(100_000)}`]})).toMatch(/nested too deeply/);
   });
 
   it('but for a byte order mark, which is none', async () => {
@@ -263,5 +263,5 @@ describe('a YAML file that is no plain configuration is a mistake of its own (ex
 it('takes whole numbers in teacher.classes for names, and says what else it expects', () => {
   const of = (classes: string) => ({...sets, teacher: '/t.onnx', set: [`teacher.classes=${classes}`]});
   expect(read(of('[0, cat, 12]')).teacher.classes).toEqual(['0', 'cat', '12']);
-  expect(refusal(of('[true]'))).toMatch(/^--set teacher\.classes=\[true\] teacher\.classes is \[true\]; expected text, or a list of which each is text, or a whole number\.$/);
+  expect(refusal(of('[true]'))).toMatch(/^--set teacher\.classes=\[true\] teacher\.classes is \[true\]; expected text, or a list of which each is text, or a number\.$/);
 });
