@@ -33,9 +33,9 @@ describe.skipIf(!isThere)('inputs that failed once', () => {
 
   it.each([
     ['byte-order-marks', 'bom.jsonl'],
-    ...['zstd', 'gzip', 'lz4', 'snappy'].map(codec => ['parquet-compression', `${codec}.parquet`]),
+    ...['zstd', 'gzip', 'lz4', 'snappy'].map((codec): [string, string] => ['parquet-compression', `${codec}.parquet`]),
   ])('%s: %s is read', async (folder, list) => {
-    const {pictures, classes} = await listingOf(at(folder!), list!);
+    const {pictures, classes} = await listingOf(at(folder), list);
     expect(pictures).toHaveLength(36);
     expect(classes).toEqual(['Bär', 'Bör', 'Löwe']);
   });

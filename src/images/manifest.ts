@@ -114,7 +114,7 @@ export function openManifest(path: string, {labelled}: Pick<SourceOptions, 'labe
       signal.throwIfAborted();
       if (systemCode(error) !== null || !(error instanceof Error) || error instanceof UserError) throw error;
       if (error instanceof NotText) throw dataError(`${path}: ${error.message}`, {cause: error});
-      const place = error instanceof BadLine ? error.at : error instanceof CsvError ? `line ${String(error['lines'] ?? '?')}` : last;
+      const place = error instanceof BadLine ? error.at : error instanceof CsvError && typeof error['lines'] === 'number' ? `line ${error['lines']}` : last;
       const found = error instanceof z.ZodError ? error.issues.map(issue => `${issue.path.join('.')}: ${issue.message}`).join('; ') : error.message;
       throw dataError(
         `${place[0]?.toUpperCase()}${place.slice(1)} of ${path} cannot be used (${found}). Expected columns "path" and ${labelled ? '"label"' : 'optionally "label"'}.`,
