@@ -30,9 +30,21 @@ const lookedHomeOption = <T>(command: Argv<T>) => homeOption(command, existingHo
 const runOption = <T>(command: Argv<T>) => lookedHomeOption(command).option('run', {...text('Name of the run (default: the one written last)'), group: LOOKING});
 const jsonOption = <T>(command: Argv<T>) => command.option('json', {type: 'boolean', default: false, describe: 'JSON on stdout'});
 
+/** In front of arguments behind `--`, so that yargs takes none of them for an option; no argument can hold a NUL of its own. */
+const BEHIND = '\0';
+
+/** What stands behind `--` counts like any other argument, also where it begins with a dash: yargs would give it to no command. */
+function markBehindDashes(args: readonly string[]): string[] {
+  const at = args.indexOf('--');
+  return at === -1 ? [...args] : [...args.slice(0, at), ...args.slice(at + 1).map(arg => (arg.startsWith('-') ? BEHIND + arg : arg))];
+}
+
+const unmarked = (value: unknown): unknown =>
+  typeof value === 'string' && value.startsWith(BEHIND) ? value.slice(BEHIND.length) : Array.isArray(value) ? value.map(unmarked) : value;
+
 /** Parses the arguments and runs the command. Throws usage errors instead of printing and exiting. */
 export async function runCommandLine(args: readonly string[], stop: Stop): Promise<void> {
-  const parser = yargs([...args]);
+  const parser = yargs(markBehindDashes(args));
   await parser
     // Half of what is said would else be in the language of the machine.
     .locale('en')
@@ -164,6 +176,9 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
       async flags => (await import('./commands/runs.js')).compare(flags),
     )
     .demandCommand(1, 'Name a command')
+    .middleware(flags => {
+      for (const [name, value] of Object.entries(flags)) flags[name] = unmarked(value);
+    }, true)
     .check(flags => {
       refuseUnknown(parser, flags);
       refuseRepeated(flags, REPEATABLE);

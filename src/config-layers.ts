@@ -2,11 +2,12 @@
 import {readFileSync, readdirSync, statSync} from 'node:fs';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
-import {isMap, isSeq, LineCounter, parseDocument, type Document, type YAMLError} from 'yaml';
+import {Document, isMap, isScalar, isSeq, Lexer, LineCounter, parseAllDocuments, Parser, type ParsedNode, type YAMLError} from 'yaml';
 import {z} from 'zod';
 import {configSchema, type Config} from './config.js';
 import {didYouMean, nearKeys, question} from './did-you-mean.js';
 import {systemCode, usageError} from './errors.js';
+import {decodeText, NotText} from './text.js';
 
 export type Plain = Record<string, unknown>;
 
@@ -14,6 +15,12 @@ export type Plain = Record<string, unknown>;
 export interface Layer {
   readonly values: Plain;
   locate(keys: readonly PropertyKey[]): string | null;
+}
+
+/** The layer of a file, which knows what stands in it. */
+export interface FileLayer extends Layer {
+  /** The keys under some keys in the order in which they are written; an object puts numbers first. */
+  keysUnder(keys: readonly string[]): string[];
 }
 
 const presetsFolder = fileURLToPath(new URL('../presets/', import.meta.url));
@@ -26,16 +33,18 @@ export const presetNames = (): string[] =>
 export const isPlain = (value: unknown): value is Plain => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** The keys of a YAML file, each at its line. */
-export function yamlLayer(file: string, shown: string): Layer {
+export function yamlLayer(file: string, shown: string): FileLayer {
   const text = readText(file, shown);
   const lines = new LineCounter();
-  const document: Document = parseDocument(text, {lineCounter: lines});
-  const [error] = document.errors;
-  if (error) throw usageError(`${shown}:${error.linePos?.[0].line ?? 1} is not valid YAML: ${reasonOf(error)}.`, {cause: error});
-  const values: unknown = document.toJS() ?? {};
+  const document = parseYaml(text, shown, lines);
+  const values = valueOf(document, shown) ?? {};
   if (!isPlain(values)) throw usageError(`${shown} should hold keys and values, such as \`labelled: birds/train\`.`);
   return {
     values,
+    keysUnder: keys => {
+      const node = keys.reduce<unknown>((parent, key) => (isMap(parent) ? parent.items.find(item => String(item.key) === String(key))?.value : undefined), document.contents);
+      return isMap(node) ? node.items.map(item => String(item.key)) : [];
+    },
     locate(keys) {
       let node: unknown = document.contents;
       let line: number | null = null;
@@ -55,8 +64,9 @@ export function yamlLayer(file: string, shown: string): Layer {
 
 function readText(file: string, shown: string): string {
   try {
-    return readFileSync(file, 'utf8');
+    return decodeText(readFileSync(file));
   } catch (cause) {
+    if (cause instanceof NotText) throw usageError(`${shown}:${cause.line} ${cause.message}`, {cause});
     const folder = path.dirname(file);
     switch (systemCode(cause)) {
       case 'ENOENT':
@@ -78,6 +88,45 @@ function readText(file: string, shown: string): string {
   }
 }
 
+/** The one document in a text. Throws (exit 2) where it is no YAML, or several. */
+function parseYaml(text: string, shown: string, lineCounter?: LineCounter): Document {
+  // Numbers and their texts are one key of an object; the file means two.
+  const uniqueKeys = (a: ParsedNode, b: ParsedNode): boolean => a === b || (isScalar(a) && isScalar(b) && String(a.value) === String(b.value));
+  const at = (line: number | undefined) => (lineCounter === undefined ? `${shown}: the value` : `${shown}:${line ?? 1}`);
+  if (isNestedTooDeeply(text)) throw usageError(`${shown} is nested too deeply: more than ${MAX_NESTING} levels.`);
+  const documents = parseAllDocuments(text, {uniqueKeys, ...(lineCounter && {lineCounter})});
+  if ('empty' in documents) return new Document();
+  const [document, second] = documents;
+  if (second !== undefined) throw usageError(`${at(lineCounter?.linePos(second.range[0]).line)} begins a second document (---); expected one.`);
+  const [error] = document?.errors ?? [];
+  if (error) throw usageError(`${at(error.linePos?.[0].line)} is not valid YAML: ${reasonOf(error)}.`, {cause: error});
+  return document ?? new Document();
+}
+
+/** A configuration has five or so; many thousands would overflow the stack of whoever walks through them. */
+const MAX_NESTING = 100;
+
+/** Looks at the grammar alone, which the parser goes through without calling itself. */
+function isNestedTooDeeply(text: string): boolean {
+  const parser = new Parser();
+  for (const lexeme of new Lexer().lex(text)) {
+    // Its tokens are not wanted here, only how far inside it is.
+    Array.from(parser.next(lexeme));
+    if (parser.stack.length > 2 * MAX_NESTING) return true;
+  }
+  return false;
+}
+
+/** What a document says. Throws (exit 2) where its aliases stand for more than anybody would write, or it is nested without end. */
+function valueOf(document: Document, shown: string): unknown {
+  try {
+    return document.toJS();
+  } catch (cause) {
+    if (cause instanceof ReferenceError) throw usageError(`${shown} has too many aliases (*name), or one of an anchor that is not there: ${cause.message}. Write the values out.`, {cause});
+    throw cause;
+  }
+}
+
 /** The first line of a YAML error, less the place at its end: it is told in front. */
 const reasonOf = ({message}: YAMLError): string => (message.split('\n')[0] ?? '').replace(/ at line \d+, column \d+:$/, '');
 
@@ -89,12 +138,10 @@ function setLayer(assignment: string): Layer {
   const at = assignment.indexOf('=');
   if (at < 1) throw usageError(`--set ${assignment}: expected KEY=VALUE, such as --set select.top_k=4000.`);
   const keys = assignment.slice(0, at).split('.');
-  const document = parseDocument(assignment.slice(at + 1));
-  const [error] = document.errors;
-  if (error) throw usageError(`--set ${assignment}: the value is not valid YAML: ${reasonOf(error)}.`, {cause: error});
-  const value: unknown = document.toJS();
+  const shown = `--set ${assignment}`;
+  const value = valueOf(parseYaml(assignment.slice(at + 1), shown), shown);
   const values = keys.reduceRight<unknown>((inner, key) => ({[key]: inner}), value) as Plain;
-  return {values, locate: wanted => (lookUp(values, wanted.slice(0, keys.length)) === undefined ? null : `--set ${assignment}`)};
+  return {values, locate: wanted => (lookUp(values, wanted.slice(0, keys.length)) === undefined ? null : shown)};
 }
 
 /** A flag of its own, such as --labelled; undefined where it was not given. */
@@ -272,7 +319,7 @@ function expectation(issue: z.core.$ZodIssue): string {
     case 'invalid_value':
       return `${issue.values.length > 1 ? 'one of ' : ''}${issue.values.map(String).join(', ')}`;
     case 'invalid_union':
-      return issue.errors.map(([first]) => (first ? expectation(first) : '')).filter(Boolean).join(', or ');
+      return issue.errors.map(([first]) => (first ? `${first.path.length > 0 ? 'a list of which each is ' : ''}${expectation(first)}` : '')).filter(Boolean).join(', or ');
     default:
       return issue.message;
   }

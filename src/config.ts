@@ -93,7 +93,7 @@ export const configSchema = z.strictObject({
   teacher: z
     .strictObject({
       file: z.string().nullable().default(null).describe('A ready-made teacher: .safetensors, .pt, .pth or .onnx'),
-      classes: z.union([z.string(), z.array(z.string())]).nullable().default(null).describe("The file's class names in its own order (a list, or a text file with one a line)"),
+      classes: z.union([z.string(), z.array(z.union([z.string(), z.int().transform(String)]))]).nullable().default(null).describe("The file's class names in its own order (a list, or a text file with one a line)"),
       mean: z.tuple([share, share, share]).nullable().default(null).describe("What the file's net subtracts from red, green and blue in 0..1; null: what the file says, else ImageNet's"),
       std: z.tuple([deviation, deviation, deviation]).nullable().default(null).describe('What it divides them by then'),
       input: z.enum([auto.value, ...inputLayouts]).default('auto').describe('What an ONNX file takes: type and order of its pixels; auto: what its graph tells'),

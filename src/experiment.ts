@@ -84,10 +84,12 @@ export function readExperiment(flags: ExperimentFlags, home: string): Experiment
   const {value: experiment, mistakes} = check(experimentSchema, [named], experimentKeys);
   if (experiment === null) throw usageError(wordMistakes(mistakes));
 
-  const arms = Object.entries(experiment.arms);
+  // In the file's order: an object puts names that are numbers first.
+  const arms = given.keysUnder(['arms']).map(name => [name, experiment.arms[name]!] as const);
   const reference = experiment.reference ?? arms[0]![0];
   const found = new Set<string>();
-  if (!(reference in experiment.arms)) found.add(`${given.locate(['reference']) ?? flags.file} reference is ${JSON.stringify(reference)}; expected one of the arms: ${Object.keys(experiment.arms).join(', ')}.${didYouMean(reference, Object.keys(experiment.arms))}`);
+  const names = arms.map(([name]) => name);
+  if (!names.includes(reference)) found.add(`${given.locate(['reference']) ?? flags.file} reference is ${JSON.stringify(reference)}; expected one of the arms: ${names.join(', ')}.${didYouMean(reference, names)}`);
   const inFile = (...keys: string[]) => placed(innerLayer(given, keys), path.dirname(file));
   const shared: Layer[] = [...(experiment.preset === null ? [] : [presetLayer(experiment.preset, home)]), inFile('config')];
   const flagged: Layer[] = flags.device === undefined ? [] : [flagLayer('--device', {device: flags.device})];

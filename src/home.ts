@@ -1,5 +1,5 @@
 /** Where everything of a run lies: a home holds `models/ data/ db/`, and each run has a file or folder of its name in each. */
-import {statSync} from 'node:fs';
+import {existsSync, readdirSync, statSync} from 'node:fs';
 import path from 'node:path';
 import {usageError} from './errors.js';
 
@@ -44,6 +44,16 @@ export function homeToBe(given: string): string {
 }
 
 export const databaseFolder = (home: string): string => path.join(home, 'db');
+
+/**
+ * The folders that pupil writes to, which are no part of a source around them: those of the home, and those of each run, so that a
+ * source may lie in data/ beside them.
+ */
+export function ownFolders(home: string): string[] {
+  const databases = databaseFolder(home);
+  const runs = existsSync(databases) ? readdirSync(databases).filter(name => name.endsWith('.sqlite')).map(name => name.slice(0, -'.sqlite'.length)) : [];
+  return [databases, path.join(home, 'models'), path.join(home, 'data'), ...runs.map(run => runPaths(home, run).data)];
+}
 
 export function runPaths(home: string, run: string): RunPaths {
   const data = path.join(home, 'data', run);

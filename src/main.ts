@@ -2,6 +2,7 @@
 /** The process edge: signals become AbortSignals, anything thrown becomes a message and an exit code. */
 import {explainFault} from './machine-fault.js';
 import {ChildError, exitCodeFor, exitCodes, Interrupted, UserError} from './errors.js';
+import {printableMessage} from './printable.js';
 
 const requested = new AbortController();
 const forced = new AbortController();
@@ -26,11 +27,12 @@ function stopOn(signal: 'SIGINT' | 'SIGTERM'): void {
 }
 process.on('SIGINT', () => stopOn('SIGINT'));
 process.on('SIGTERM', () => stopOn('SIGTERM'));
-// A closed pipe (`| head`) ends the output, and with it the work.
-for (const stream of [process.stdout, process.stderr]) {
+// A closed pipe (`| head`) ends the output, and with it the work; a full disk behind it is a fault of the machine.
+for (const [name, stream] of Object.entries({stdout: process.stdout, stderr: process.stderr})) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(exitCodes.done);
-    throw error;
+    if (name === 'stdout') process.stderr.write(`Cannot write to ${name}: ${error.message}. What was to be shown is incomplete; runs lose nothing by it.\n`);
+    process.exit(exitCodes.environment);
   });
 }
 
@@ -44,9 +46,14 @@ try {
   process.stderr.write(describe(error));
 }
 
+/** Messages quote what others wrote: names, values, lines of a log. */
 function describe(error: unknown): string {
-  if (error instanceof Interrupted) return 'Stopped. What was done is saved; the same command goes on from here.\n';
-  if (error instanceof UserError) return `${error.message}\n`;
-  if (error instanceof ChildError) return `${error.message}\n${error.logTail.map(line => `  | ${line}\n`).join('')}`;
-  return `This is a bug in pupil; please report it with what you did.\n${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`;
+  return `${printableMessage(words(error))}\n`;
+}
+
+function words(error: unknown): string {
+  if (error instanceof Interrupted) return 'Stopped. What was done is saved; the same command goes on from here.';
+  if (error instanceof UserError) return error.message;
+  if (error instanceof ChildError) return [error.message, ...error.logTail.map(line => `  | ${line}`)].join('\n');
+  return `This is a bug in pupil; please report it with what you did.\n${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
 }

@@ -235,3 +235,37 @@ describe('what `auto` means', () => {
 it('lists every key that can be set, dotted', () => {
   expect(configKeys()).toEqual(expect.arrayContaining(['run', 'labelled.source', 'labelled.per_class', 'unlabelled', 'select.top_k', 'limits.max_failures', 'finetune.learning_rate']));
 });
+
+describe('a YAML file that is no plain configuration is a mistake of its own (exit 2)', () => {
+  const deep = `a: ${'['.repeat(100_000)}${']'.repeat(100_000)}`;
+  const bomb = ['a: &a [x,x,x,x,x,x,x,x,x]', ...'bcdefgh'.split('').map((name, index) => `${name}: &${name} [${Array(9).fill(`*${'abcdefgh'[index]}`).join(',')}]`)].join('\n');
+  it.each([
+    ['aliases that multiply', bomb, /birds\.yaml has too many aliases/],
+    ['an alias of nothing', 'seed: *none', /birds\.yaml.*none/],
+    ['nesting without end', deep, /nested too deeply/],
+    ['a key twice', 'seed: 1\nseed: 2', /birds\.yaml:2 is not valid YAML: Map keys must be unique/],
+    ['a number and its text as keys', '1: a\n"1": b', /birds\.yaml:2 is not valid YAML: Map keys must be unique/],
+    ['two documents', 'seed: 1\n---\nseed: 2', /birds\.yaml:\d begins a second document/],
+    ['another encoding', Buffer.from('about: ok\nrun: h\xf6r', 'latin1'), /birds\.yaml:2 line 2 is no UTF-8 text \(byte 0xf6\)/],
+  ])('%s', async (_, content, message) => {
+    const file = path.join(await temporaryFolder(), 'birds.yaml');
+    await writeFile(file, content);
+    expect(refusal({...sets, file})).toMatch(message);
+  });
+
+  it('in --set, too', () => {
+    expect(refusal({...sets, set: [`run=${'['.repeat(100_000)}`]})).toMatch(/nested too deeply/);
+  });
+
+  it('but for a byte order mark, which is none', async () => {
+    const file = path.join(await temporaryFolder(), 'birds.yaml');
+    await writeFile(file, '\ufeffseed: 7\n');
+    expect(read({file}).seed).toBe(7);
+  });
+});
+
+it('takes whole numbers in teacher.classes for names, and says what else it expects', () => {
+  const of = (classes: string) => ({...sets, teacher: '/t.onnx', set: [`teacher.classes=${classes}`]});
+  expect(read(of('[0, cat, 12]')).teacher.classes).toEqual(['0', 'cat', '12']);
+  expect(refusal(of('[true]'))).toMatch(/^--set teacher\.classes=\[true\] teacher\.classes is \[true\]; expected text, or a list of which each is text, or a number\.$/);
+});

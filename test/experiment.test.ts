@@ -1,8 +1,10 @@
 import {readdirSync} from 'node:fs';
+import {writeFile} from 'node:fs/promises';
 import {fileURLToPath} from 'node:url';
 import path from 'node:path';
 import {describe, expect, it} from 'vitest';
 import {experimentOf, readExperiment} from '../src/experiment.js';
+import {temporaryFolder} from './images/temporary-folder.js';
 
 const folder = fileURLToPath(new URL('../experiments/', import.meta.url));
 
@@ -33,4 +35,12 @@ describe.each(readdirSync(folder))('experiments/%s', file => {
 it('knows a run of an experiment by its name', () => {
   expect(experimentOf('a.b.arm.seed12.round2')).toEqual({experiment: 'a.b', seed: 12});
   expect(['demo', 'demo.round2', 'demo.seed1', 'x.arm.seed'].map(experimentOf)).toEqual([null, null, null, null]);
+});
+
+it('keeps the arms in the order of the file, also where their names are numbers', async () => {
+  const file = path.join(await temporaryFolder(), 'topk.yaml');
+  await writeFile(file, 'config: {labelled: a, unlabelled: [b]}\nseeds: [3, 1]\narms:\n  default:\n  400: {set: {select: {top_k: 400}}}\n  100: {set: {select: {top_k: 100}}}\n');
+  const {arms, reference, runs} = readExperiment({file}, '/home');
+  expect([arms.map(({name}) => name), reference]).toEqual([['default', '400', '100'], 'default']);
+  expect(runs.map(({arm, seed}) => `${arm} ${seed}`)).toEqual(['default 3', '400 3', '100 3', 'default 1', '400 1', '100 1']);
 });

@@ -62,6 +62,8 @@ const indexTask = z.strictObject({
   sources: z.array(z.strictObject({...source.shape, labelled: z.boolean()})),
   /** A folder of ours that outlives the run's stages: where an archive that cannot be read at random (CIFAR's .tar.gz) is unpacked to. */
   cache: path,
+  /** What pupil writes to, which is no part of a folder around it. */
+  ownFolders: z.array(path),
   maxFileBytes: positive,
   readThreads: positive,
 });

@@ -1,6 +1,8 @@
 /** `pupil rankings`: what each class got, or one class's images in order. */
 import {didYouMean} from '../did-you-mean.js';
 import {dataError, usageError} from '../errors.js';
+import {printable} from '../printable.js';
+import {csv} from '../report/csv.js';
 import {table} from '../report/table.js';
 import {recordedSelection} from '../stages/select.js';
 import type {ClassSummary, RankingRow} from '../store/rankings.js';
@@ -34,8 +36,6 @@ export function rankingsText(run: OpenRun, flags: RankingsFlags): string {
   return flags.class === undefined ? allClasses(run, summaries, flags) : oneClass(run, summaries, flags.class, flags);
 }
 
-const csvCell = (value: string | number): string => (/[",\n\r]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : String(value));
-const csv = (rows: readonly (readonly (string | number)[])[]): string => rows.map(row => `${row.map(csvCell).join(',')}\n`).join('');
 const score = (value: number | null): string => (value === null ? '' : value.toFixed(5));
 
 function allClasses({paths, store}: OpenRun, summaries: readonly ClassSummary[], flags: RankingsFlags): string {
@@ -53,12 +53,13 @@ interface FullRow extends Omit<RankingRow, 'selected'> {
   readonly also: {readonly class: string; readonly rank: number}[];
 }
 
-function oneClass({store, paths}: OpenRun, summaries: readonly ClassSummary[], name: string, flags: RankingsFlags): string {
-  const summary = summaries.find(candidate => candidate.class === name);
+function oneClass({store, paths}: OpenRun, summaries: readonly ClassSummary[], given: string, flags: RankingsFlags): string {
+  const summary = summaries.find(candidate => candidate.class === given || candidate.class === given.normalize('NFC'));
   if (!summary) {
     const names = summaries.map(candidate => candidate.class);
-    throw usageError(`There is no class ${JSON.stringify(name)}.${didYouMean(name, names)} See all ${names.length} with pupil rankings.`);
+    throw usageError(`There is no class ${JSON.stringify(given)}.${didYouMean(given, names)} See all ${names.length} with pupil rankings.`);
   }
+  const {class: name} = summary;
   const rows: FullRow[] = store.rankings.rows(name, flags.limit, flags.offset).map(row => ({
     ...row,
     selected: row.selected === 1,
@@ -71,7 +72,7 @@ function oneClass({store, paths}: OpenRun, summaries: readonly ClassSummary[], n
   }
   const also = (row: FullRow) => row.also.map(other => `${other.class} #${other.rank}`).join(', ');
   if (flags.csv) return csv([['rank', 'score', 'image', 'place', 'selected', 'also'], ...rows.map(row => [row.rank, row.score, row.image, row.place, row.selected ? 1 : 0, also(row)])]);
-  const head = `${name}: ${count(summary.candidates)} candidates, ${count(summary.selected)} selected, cut-off ${score(summary.cutoff)}\n`;
+  const head = `${printable(name)}: ${count(summary.candidates)} candidates, ${count(summary.selected)} selected, cut-off ${score(summary.cutoff)}\n`;
   const listed = rows.map(row => [String(row.rank), score(row.score), row.image.slice(0, 12), row.place, row.selected ? also(row) : 'left out: LEAK']);
   return head + `${table(['rank', 'score', 'image', 'place', 'also selected for'], listed, {align: ['right', 'right']})}\n`;
 }

@@ -3,6 +3,7 @@ import type {Stop} from '../children/child.js';
 import {UserError} from '../errors.js';
 import {stageNames, type StageName} from '../events.js';
 import {inspect} from '../pipeline/run.js';
+import {printable} from '../printable.js';
 import {table} from '../report/table.js';
 import {painter} from '../report/terminal.js';
 import {contextFor} from '../stages/context.js';
@@ -83,7 +84,7 @@ function setAside({store}: OpenRun): string {
   const counts = store.quarantine.counts();
   if (counts.length === 0) return '';
   const lines = counts.map(({stage, code, images}) => `  ${count(images)} ${code} in ${stage}`);
-  const examples = store.quarantine.some('%', SET_ASIDE_SHOWN).map(row => `  ${row.code.padEnd(16)} ${row.place}: ${row.detail}`);
+  const examples = store.quarantine.some('%', SET_ASIDE_SHOWN).map(row => `  ${row.code.padEnd(16)} ${printable(`${row.place}: ${row.detail}`)}`);
   const total = counts.reduce((sum, {images}) => sum + images, 0);
   const more = total > SET_ASIDE_SHOWN ? `  and ${count(total - SET_ASIDE_SHOWN)} more, in the table quarantine of the run's database\n` : '';
   return `\nImages set aside:\n${lines.join('\n')}\n${examples.join('\n')}\n${more}`;

@@ -3,6 +3,7 @@ import path from 'node:path';
 import {usageError} from '../errors.js';
 import {readScores} from '../images/score-file.js';
 import {toPrintable} from '../images/printable-path.js';
+import {printable} from '../printable.js';
 import {rowOf} from '../ranking/image-ids.js';
 import {fittingTopP} from '../ranking/selection-size.js';
 import {table} from '../report/table.js';
@@ -36,9 +37,9 @@ export async function why(flags: RunFlags & {readonly image: string; readonly js
       process.stdout.write(`${JSON.stringify({run: paths.run, image: id, places, classes, ...(standing !== '' && {reason: standing})})}\n`);
       return;
     }
-    const head = `image ${id}\n${places.map(place => `  ${place}\n`).join('')}`;
+    const head = `image ${id}\n${places.map(place => `  ${printable(place)}\n`).join('')}`;
     if (standing !== '') {
-      process.stdout.write(`${head}${standing}\n`);
+      process.stdout.write(`${head}${printable(standing)}\n`);
       return;
     }
     const rows = classes.map(row => [String(row.position), row.class, row.score.toFixed(5), row.rank === null ? '' : count(row.rank), row.cutoff?.toFixed(5) ?? '', row.reason]);

@@ -12,7 +12,9 @@ import type {Entry, Source, SourceFile, SourceOptions} from './listing.js';
 import {statFiles, statOrNull} from './listing.js';
 import {fromPrintable} from './printable-path.js';
 import {publishFile} from '../publish.js';
-import {readTar} from './tar.js';
+import {decodeText, NotText} from '../text.js';
+import {isServicePath} from './service-files.js';
+import {readTar, TarDamage} from './tar.js';
 
 export const CIFAR_PIXEL_BYTES = 32 * 32 * 3;
 
@@ -99,8 +101,13 @@ export async function openCifar(spec: SourceSpec & {kind: CifarKind}, {labelled,
       try {
         for await (const member of readTar(tar, signal)) {
           const name = basename(member.name);
-          if (member.kind === 'file') extents.set(name, {name, file, offset: member.offset, size: member.size});
+          if (member.kind !== 'file' || isServicePath(member.name)) continue;
+          if (extents.has(name)) throw dataError(`${spec.path} holds two files named ${name}. Download it again, or unpack it and give the folder that is meant.`);
+          extents.set(name, {name, file, offset: member.offset, size: member.size});
         }
+      } catch (error) {
+        if (error instanceof TarDamage) throw dataError(`${spec.path} is damaged: ${error.message}. Download it again.`, {cause: error});
+        throw error;
       } finally {
         await tar.close();
       }
@@ -115,14 +122,24 @@ export async function openCifar(spec: SourceSpec & {kind: CifarKind}, {labelled,
     if (extent === undefined) throw dataError(`${spec.path} has no ${layout.namesFile}, which names its ${layout.classes} classes.`);
     const handle = await open(fromPrintable(`${root}/${extent.file}`), 'r');
     const text = await readExtent(handle, extent, 0, extent.size).finally(() => handle.close());
-    const names = text
-      .toString('utf8')
+    const names = textOf(text)
       .split('\n')
       .map(line => line.trim())
       .filter(line => line !== '');
     if (names.length !== layout.classes)
       throw dataError(`${layout.namesFile} in ${spec.path} names ${names.length} classes; expected ${layout.classes}.`);
+    const twice = names.find((name, position) => names.indexOf(name) < position);
+    if (twice !== undefined) throw dataError(`${layout.namesFile} in ${spec.path} names the class ${twice} twice.`);
     return names;
+  }
+
+  function textOf(bytes: Buffer): string {
+    try {
+      return decodeText(bytes);
+    } catch (error) {
+      if (error instanceof NotText) throw dataError(`${layout.namesFile} in ${spec.path}: ${error.message}`, {cause: error});
+      throw error;
+    }
   }
 
   async function* records(extent: Extent, names: string[] | null, signal: AbortSignal): AsyncGenerator<Entry> {

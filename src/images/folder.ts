@@ -1,12 +1,14 @@
 /** Images as files in folders: one folder a class when labelled, any nesting when not. */
+import {isUtf8} from 'node:buffer';
 import {lstat, opendir, realpath, stat} from 'node:fs/promises';
 import {dataError, systemCode} from '../errors.js';
 import type {Entry, Source, SourceOptions} from './listing.js';
 import {fileEntry, refusedFile, statFiles} from './listing.js';
 import {fromPrintable, toPrintable} from './printable-path.js';
+import {isServiceName, LeftOut} from './service-files.js';
 
 /** Files that data sets carry beside their images. Anything else that is no image is listed, and quarantined by the decoder. */
-const sideFile = /^(readme|license|licence|thumbs\.db|desktop\.ini)|\.(txt|md|csv|tsv|json|jsonl|xml|ya?ml|npy|mat|sha256|md5)$/i;
+const sideFile = /^(readme|license|licence)|\.(txt|md|csv|tsv|json|jsonl|xml|ya?ml|npy|mat|sha256|md5)$/i;
 
 type Kind = 'file' | 'folder' | 'link' | 'other';
 interface Child {
@@ -14,22 +16,41 @@ interface Child {
   kind: Kind;
 }
 
-/** The visible children of a folder, streamed. Names come as bytes, because not every name is UTF-8. */
+/** The children of a folder, streamed. Names come as bytes, because not every name is UTF-8. */
 async function* children(folder: string): AsyncGenerator<Child> {
   // Typed as if names were strings; Buffer.from takes them either way.
   for await (const child of await opendir(fromPrintable(folder), {encoding: 'buffer' as BufferEncoding, bufferSize: 256})) {
-    const name = toPrintable(Buffer.from(child.name));
-    if (name.startsWith('.')) continue;
-    yield {name, kind: child.isFile() ? 'file' : child.isDirectory() ? 'folder' : child.isSymbolicLink() ? 'link' : 'other'};
+    yield {name: toPrintable(Buffer.from(child.name)), kind: child.isFile() ? 'file' : child.isDirectory() ? 'folder' : child.isSymbolicLink() ? 'link' : 'other'};
   }
 }
 
+/** The class that a folder's printable name stands for: the name as other sources write it, or its escaped form where it is no UTF-8. */
+function labelOf(name: string): string {
+  const bytes = Buffer.from(fromPrintable(name));
+  return isUtf8(bytes) ? bytes.toString('utf8') : name;
+}
+
 /** Opens a folder of images. Throws a data error where it is no folder that can be read. */
-export async function openFolder(root: string, {labelled}: Pick<SourceOptions, 'labelled'>): Promise<Source> {
+export async function openFolder(root: string, {labelled, ownFolders = []}: Pick<SourceOptions, 'labelled' | 'ownFolders'>): Promise<Source> {
   const real = await realpath(fromPrintable(root), {encoding: 'buffer'});
   if (!(await lstat(real)).isDirectory()) throw dataError(`${root} is a file; expected a folder of images.`);
   const inside = Buffer.concat([real, Buffer.from('/')]);
   const notes: string[] = [];
+  const realRoot = toPrintable(real);
+  const homes = new Set(await Promise.all(ownFolders.map(realPathOf)));
+  const nothing = () => ({service: new LeftOut(), sideFiles: 0, own: Array<string>()});
+  /** Of the listing under way. */
+  let leftOut = nothing();
+
+  /** The children of one of our folders (a path relative to the root) that may be pictures or hold some. */
+  async function* pictureChildren(folder: string): AsyncGenerator<Child & {file: string}> {
+    for await (const child of children(folder === '' ? root : `${root}/${folder}`)) {
+      const file = folder === '' ? child.name : `${folder}/${child.name}`;
+      if (isServiceName(child.name)) leftOut.service.add(file);
+      else if (child.kind === 'folder' && homes.has(`${realRoot}/${file}`)) leftOut.own.push(file);
+      else yield {...child, file};
+    }
+  }
 
   /** What a link leads to, as an entry; null where it is a folder, which is not walked: its images are found where they lie. */
   async function followLink(file: string, label: string | null): Promise<Entry | null> {
@@ -50,15 +71,14 @@ export async function openFolder(root: string, {labelled}: Pick<SourceOptions, '
   }
 
   /** All files below `start`, folder by folder; only the names of folders still to visit are held. */
-  async function* walk(start: string, label: string | null, counts: {sideFiles: number}, signal: AbortSignal): AsyncGenerator<Entry> {
+  async function* walk(start: string, label: string | null, signal: AbortSignal): AsyncGenerator<Entry> {
     const toVisit = [start];
     for (let folder = toVisit.pop(); folder !== undefined; folder = toVisit.pop()) {
       try {
-        for await (const {name, kind} of children(folder === '' ? root : `${root}/${folder}`)) {
+        for await (const {name, kind, file} of pictureChildren(folder)) {
           signal.throwIfAborted();
-          const file = folder === '' ? name : `${folder}/${name}`;
           if (kind === 'folder') toVisit.push(file);
-          else if (sideFile.test(name)) counts.sideFiles++;
+          else if (sideFile.test(name)) leftOut.sideFiles++;
           else if (kind === 'file') yield fileEntry(file, label);
           else if (kind === 'other') yield refusedFile(file, 'NOT_A_FILE', 'a pipe, socket or device');
           else {
@@ -76,23 +96,28 @@ export async function openFolder(root: string, {labelled}: Pick<SourceOptions, '
 
   async function classNames(): Promise<string[]> {
     const names: string[] = [];
-    for await (const {name, kind} of children(root)) if (kind === 'folder') names.push(name);
+    for await (const {name, kind} of pictureChildren('')) if (kind === 'folder') names.push(labelOf(name));
     return names.sort();
   }
 
-  async function* entries(signal: AbortSignal): AsyncGenerator<Entry> {
-    const counts = {sideFiles: 0};
-    notes.length = 0;
-    if (!labelled) {
-      yield* walk('', null, counts, signal);
-    } else {
-      for await (const {name, kind} of children(root)) {
-        if (kind === 'link') notes.push(`${name} is a link in the place of a class folder and was not followed`);
-        else if (kind !== 'folder' && !sideFile.test(name)) yield refusedFile(name, 'NO_LABEL', 'lies in no class folder');
-      }
-      for (const name of await classNames()) yield* walk(name, name, counts, signal);
+  async function* labelledEntries(signal: AbortSignal): AsyncGenerator<Entry> {
+    const folders: string[] = [];
+    for await (const {name, kind} of pictureChildren('')) {
+      if (kind === 'folder') folders.push(name);
+      else if (kind === 'link') notes.push(`${name} is a link in the place of a class folder and was not followed`);
+      else if (!sideFile.test(name)) yield refusedFile(name, 'NO_LABEL', 'lies in no class folder');
     }
-    if (counts.sideFiles > 0) notes.push(`${counts.sideFiles} side file${counts.sideFiles === 1 ? '' : 's'} (such as .txt, .csv, .json) left out`);
+    for (const name of folders.sort()) yield* walk(name, labelOf(name), signal);
+  }
+
+  async function* entries(signal: AbortSignal): AsyncGenerator<Entry> {
+    leftOut = nothing();
+    notes.length = 0;
+    yield* labelled ? labelledEntries(signal) : walk('', null, signal);
+    const {service, sideFiles, own} = leftOut;
+    if (sideFiles > 0) notes.push(`${sideFiles} side file${sideFiles === 1 ? '' : 's'} (such as .txt, .csv, .json) left out`);
+    notes.push(...service.note('hidden or service file or folder', 'hidden or service files and folders'));
+    if (own.length > 0) notes.push(`pupil's own ${own.sort().join(', ')} left out: nothing that the home holds is a picture of a folder around it`);
   }
 
   async function* names(signal: AbortSignal): AsyncGenerator<string> {
@@ -107,3 +132,6 @@ export async function openFolder(root: string, {labelled}: Pick<SourceOptions, '
     classes: async () => (labelled ? await classNames() : null),
   };
 }
+
+/** The path with its links resolved; as it is where nothing lies there. */
+const realPathOf = async (path: string): Promise<string> => await realpath(fromPrintable(path), {encoding: 'buffer'}).then(toPrintable, () => path);

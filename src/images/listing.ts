@@ -33,6 +33,8 @@ export interface SourceOptions {
   labelled: boolean;
   /** A folder of ours for what an archive must be unpacked to before it can be read at random. */
   cache: string;
+  /** Absolute printable paths of folders that pupil itself writes to: what lies in them is no part of a folder around them. */
+  ownFolders?: readonly string[];
 }
 
 const whole = {member: null, offset: null, length: null, encoding: 'encoded'} as const;

@@ -1,12 +1,11 @@
 /** Paths as strings that are safe to show, to store and to open again: whatever is no plain text is written as `\xHH`. */
 import {isUtf8} from 'node:buffer';
+import {sequenceLength} from '../text.js';
 
 /** Backslash, controls, and the marks that turn a line of text around or end it. */
 const unprintable = /[\\\p{Cc}\u200e\u200f\u2028-\u202e\u2066-\u2069]/u;
 
 const escapeBytes = (bytes: Uint8Array) => Array.from(bytes, byte => `\\x${byte.toString(16).padStart(2, '0')}`).join('');
-
-const sequenceLength = (lead: number) => (lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4);
 
 /** The printable form of a path as the file system gave it. Reversed by `fromPrintable`. */
 export function toPrintable(path: Uint8Array): string {

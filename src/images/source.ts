@@ -11,6 +11,7 @@ import type {Source, SourceOptions} from './listing.js';
 import {statOrNull} from './listing.js';
 import {isManifest, openManifest} from './manifest.js';
 import {fromPrintable, toPrintable} from './printable-path.js';
+import {isServiceName} from './service-files.js';
 import {isShardPattern, openWebDataset} from './webdataset.js';
 
 export type {Entry, Source, SourceFile, SourceOptions} from './listing.js';
@@ -82,7 +83,7 @@ async function recogniseFolder(path: string): Promise<SourceKind> {
       `${path} holds the Python version of CIFAR. Expected the binary version, which unpacks to ${cifarFolders.cifar10} or ${cifarFolders.cifar100}.`,
     );
   }
-  return [...names].some(name => name.endsWith('.tar')) ? 'webdataset' : 'folder';
+  return [...names].some(name => name.endsWith('.tar') && !isServiceName(name)) ? 'webdataset' : 'folder';
 }
 
 /** Where the record files lie: in `path` itself, or in the folder that the archive unpacked to, one below. */

@@ -79,9 +79,12 @@ function fullName(header: Buffer): Buffer {
 
 const kinds: Record<string, TarMember['kind']> = {'0': 'file', '\0': 'file', '7': 'file', '1': 'link', '2': 'link', '5': 'folder', S: 'sparse'};
 
+const isZero = (bytes: Buffer) => bytes.every(byte => byte === 0);
+
 /**
- * The members of an open tar, in order. Throws TarDamage where a header is wrong, a member is cut off, or the end mark is missing;
- * every member yielded before that is complete.
+ * The members of an open tar, in order, also those of further tars behind its end mark, as `cat a.tar b.tar` leaves them. Throws
+ * TarDamage where a header is wrong, a member is cut off, the end mark is missing, or what lies behind it is no tar; every member
+ * yielded before that is complete.
  */
 export async function* readTar(tar: FileHandle, signal: AbortSignal): AsyncGenerator<TarMember> {
   const {size: tarSize} = await tar.stat();
@@ -100,12 +103,23 @@ export async function* readTar(tar: FileHandle, signal: AbortSignal): AsyncGener
 
   let longName: Buffer | null = null;
   let pax = new Map<string, Buffer>();
+  let ended = false;
   for (let at = 0; ;) {
     signal.throwIfAborted();
     const header = await bytesAt(at, BLOCK);
-    if (header.length < BLOCK) throw new TarDamage(`it ends at byte ${tarSize} without an end mark`);
-    if (header.every(byte => byte === 0)) return;
-    if (!checksumHolds(header)) throw new TarDamage(`the header at byte ${at} is damaged`);
+    if (at === 0 && header[0] === 0x1f && header[1] === 0x8b) throw new TarDamage('it is compressed with gzip: unpack it with gunzip');
+    if (header.length < BLOCK && !ended) throw new TarDamage(`it ends at byte ${tarSize} without an end mark`);
+    if (isZero(header)) {
+      if (header.length < BLOCK) return;
+      ended = true;
+      at += BLOCK;
+      continue;
+    }
+    if (header.length < BLOCK || !checksumHolds(header)) {
+      if (ended) throw new TarDamage(`what lies behind its end, from byte ${at} to ${tarSize}, is no tar`);
+      throw new TarDamage(`the header at byte ${at} is damaged`);
+    }
+    ended = false;
 
     const type = String.fromCharCode(header.readUInt8(156));
     const paxSize = pax.get('size')?.toString('latin1');

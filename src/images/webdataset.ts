@@ -1,44 +1,81 @@
-/** Images in tar shards as WebDataset lays them out: members that share a name up to its first dot are one sample. */
+/** Images in tar shards as WebDataset lays them out: a picture by its last extension, its label in a member beside it whose name begins as its own. */
 import type {FileHandle} from 'node:fs/promises';
-import {open, readdir, stat} from 'node:fs/promises';
+import {open, readdir} from 'node:fs/promises';
 import {basename, dirname} from 'node:path';
-import {dataError, systemCode} from '../errors.js';
+import {dataError, systemCode, usageError} from '../errors.js';
+import {decodeText, NotText} from '../text.js';
+import {plural} from '../words.js';
 import type {QuarantineCode} from '../children/protocol.js';
 import type {Entry, Source, SourceOptions} from './listing.js';
 import {refusedFile, statFiles, statOrNull} from './listing.js';
 import {fromPrintable, toPrintable} from './printable-path.js';
+import {isServiceName, isServicePath, LeftOut} from './service-files.js';
 import type {TarMember} from './tar.js';
 import {readTar, TarDamage} from './tar.js';
 
-const imageExtensions = new Set(['jpg', 'jpeg', 'png', 'webp', 'gif', 'tif', 'tiff', 'avif']);
+/** Also of formats that are never opened: those pictures are set aside with that reason. */
+const imageExtensions = new Set(['jpg', 'jpeg', 'jpe', 'jfif', 'png', 'webp', 'gif', 'tif', 'tiff', 'avif', 'heic', 'heif', 'bmp', 'jp2', 'jxl', 'svg']);
 /** Longest label file that is read. */
 const MAX_LABEL_BYTES = 1024 * 1024;
+
+/** A longer range is no list of shards: looking for each would take minutes. */
+const MAX_SHARDS = 100_000;
 
 /** One range of shard numbers in a path, such as `{000000..000099}`. */
 const range = /\{(\d+)\.\.(\d+)\}/;
 
 export const isShardPattern = (path: string) => range.test(path);
 
-/** The shards of `path` as files below a root, and what is missing among them. */
-async function findShards(path: string): Promise<{root: string; shards: string[]; missing: string[]}> {
+/** The paths that a pattern with a range stands for; null for a path without one. Throws (exit 2) for a range that means nothing. */
+function shardPaths(path: string): {root: string; paths: string[]} | null {
   const match = range.exec(path);
-  if (match !== null) {
-    const [text, first = '', last = ''] = match;
-    const root = dirname(path.slice(0, match.index) + 'x');
+  if (match === null) return null;
+  const [text, first = '', last = ''] = match;
+  const refuse = (what: string) => usageError(`The range ${text} in ${path} ${what}.`);
+  if (range.test(path.slice(match.index + text.length))) throw refuse('is followed by another one; expected one range. Give the source several times, or put its shards into one folder and give that');
+  if (/^0\d/.test(first) && first.length !== last.length) throw refuse('begins and ends with numbers of different widths; write both as long as in the names of the shards, such as {000..012}');
+  if (Number(first) > Number(last)) throw refuse(`runs backwards; expected {${last}..${first}}`);
+  const count = Number(last) - Number(first) + 1;
+  if (count > MAX_SHARDS) throw refuse(`stands for ${plural(count, 'shard')}; at most ${plural(MAX_SHARDS, 'shard')} are looked for. Give the range that is there, or the folder`);
+  const numbers = Array.from({length: count}, (_, index) => String(Number(first) + index).padStart(first.length, '0'));
+  return {root: dirname(path.slice(0, match.index) + 'x'), paths: numbers.map(number => path.replace(text, number))};
+}
+
+interface Shards {
+  root: string;
+  shards: string[];
+  /** What is to be told of them. */
+  notes: string[];
+}
+
+/** The shards of `path` as files below a root. */
+async function findShards(path: string): Promise<Shards> {
+  const found = await statOrNull(path);
+  if (found === null) {
+    const pattern = shardPaths(path);
+    if (pattern === null) throw dataError(`No .tar shard found at ${path}.`);
+    const {root, paths} = pattern;
     const shards: string[] = [];
     const missing: string[] = [];
-    for (let i = Number(first); i <= Number(last); i++) {
-      const shard = path.replace(text, String(i).padStart(first.length, '0'));
-      const isThere = (await statOrNull(shard))?.isFile() === true;
-      (isThere ? shards : missing).push(shard.slice(root.length + 1));
-    }
-    return {root, shards, missing};
+    for (const shard of paths) ((await statOrNull(shard))?.isFile() === true ? shards : missing).push(shard.slice(root.length + 1));
+    return {root, shards, notes: missingNote(missing)};
   }
-  if ((await stat(fromPrintable(path))).isFile()) return {root: dirname(path), shards: [basename(path)], missing: []};
-  const names = (await readdir(fromPrintable(path), {encoding: 'buffer'})).map(toPrintable);
-  const shards = names.filter(name => name.endsWith('.tar') && !name.startsWith('.')).sort();
-  return {root: path, shards, missing: gaps(shards)};
+  if (found.isFile()) return {root: dirname(path), shards: [basename(path)], notes: []};
+  const names = (await readdir(fromPrintable(path), {encoding: 'buffer'})).map(toPrintable).sort();
+  const service = new LeftOut();
+  const others = new LeftOut();
+  const shards: string[] = [];
+  for (const name of names) {
+    if (isServiceName(name)) service.add(name);
+    else if (name.endsWith('.tar')) shards.push(name);
+    else others.add(name);
+  }
+  const notes = [...missingNote(gaps(shards)), ...service.note('hidden or service file or folder', 'hidden or service files and folders'), ...others.note('file or folder beside the .tar shards', 'files and folders beside the .tar shards')];
+  return {root: path, shards, notes};
 }
+
+const missingNote = (missing: string[]): string[] =>
+  missing.length === 0 ? [] : [`missing among the shards: ${missing.slice(0, 20).join(', ')}${missing.length > 20 ? ` and ${missing.length - 20} more` : ''}`];
 
 /** Shards that a folder lacks: between its first and last number, in a row of names that differ only there. */
 function gaps(shards: string[]): string[] {
@@ -56,10 +93,20 @@ function gaps(shards: string[]): string[] {
   return missing.length <= shards.length ? missing : [];
 }
 
-/** The name up to the first dot of its last part, and the extension after it in lower case. */
-function splitName(name: string): {key: string; extension: string} {
-  const dot = name.indexOf('.', name.lastIndexOf('/') + 1);
-  return dot === -1 ? {key: name, extension: ''} : {key: name.slice(0, dot), extension: name.slice(dot + 1).toLowerCase()};
+interface MemberName {
+  /** Up to the first dot of its last part: what WebDataset takes for the name of a sample. */
+  sample: string;
+  /** Up to its last dot. */
+  stem: string;
+  /** Behind its last dot, in lower case. */
+  extension: string;
+}
+
+function splitName(name: string): MemberName {
+  const base = name.lastIndexOf('/') + 1;
+  const first = name.indexOf('.', base);
+  const last = name.lastIndexOf('.');
+  return first === -1 ? {sample: name, stem: name, extension: ''} : {sample: name.slice(0, first), stem: name.slice(0, last), extension: name.slice(last + 1).toLowerCase()};
 }
 
 /** Why a member is not read, though its name says it is an image. */
@@ -68,6 +115,8 @@ function refusal({name, kind}: TarMember): {code: QuarantineCode; detail: string
   if (kind !== 'file') return {code: 'NOT_A_FILE', detail: `a tar member of kind "${kind}"`};
   return null;
 }
+
+const mayLabel = ({kind}: TarMember, extension: string): boolean => kind === 'file' && (extension === 'cls' || extension === 'json');
 
 /** The label in a .cls file (a number or a name) or under `label`, `class` or `cls` in a .json file. Null where there is none. */
 function parseLabel(extension: string, text: string): string | null {
@@ -85,47 +134,82 @@ function parseLabel(extension: string, text: string): string | null {
   return null;
 }
 
-async function readText(tar: FileHandle, {offset, size}: TarMember): Promise<string> {
+/** The text of a label's member. Throws a data error that names it where it is no UTF-8. */
+async function readText(tar: FileHandle, {name, offset, size}: TarMember, shard: string): Promise<string> {
   if (size > MAX_LABEL_BYTES) return '';
-  const bytes = Buffer.allocUnsafe(size);
+  const bytes = Buffer.alloc(size);
   await tar.read(bytes, 0, size, offset);
-  return bytes.toString('utf8');
+  try {
+    return decodeText(bytes);
+  } catch (error) {
+    if (error instanceof NotText) throw dataError(`The label ${shard}#${name} cannot be read: ${error.message}`, {cause: error});
+    throw error;
+  }
+}
+
+interface SampleImage {
+  member: TarMember;
+  stem: string;
+}
+
+/** Members of a shard that share a name up to its first dot, one after the other. */
+class Sample {
+  readonly images: SampleImage[] = [];
+  /** By the name that their member has up to its last dot. */
+  private readonly labels = new Map<string, string>();
+
+  constructor(readonly name: string) {}
+
+  addLabel(stem: string, label: string | null): void {
+    if (label !== null && !this.labels.has(stem)) this.labels.set(stem, label);
+  }
+
+  /** Whether it is what WebDataset calls another field of a picture: `1.seg.png` beside `1.jpg`. `1.002.jpg` is a picture of its own. */
+  isCompanion({stem}: SampleImage): boolean {
+    return !/^(\.\d+)*$/.test(stem.slice(this.name.length)) && this.images.some(image => image.stem === this.name);
+  }
+
+  /** The label whose member is named as the picture is, else the one that the whole sample has. */
+  labelOf(stem: string): string | null {
+    return this.labels.get(stem) ?? this.labels.get(this.name) ?? null;
+  }
 }
 
 /** Opens tar shards: `path` is a pattern with a range, one .tar, or a folder of them. Throws a data error where there is none. */
 export async function openWebDataset(path: string, {labelled}: Pick<SourceOptions, 'labelled'>): Promise<Source> {
-  const {root, shards, missing} = await findShards(path);
+  const {root, shards, notes: found} = await findShards(path);
   if (shards.length === 0) throw dataError(`No .tar shard found at ${path}.`);
   const notes: string[] = [];
 
-  async function* shardEntries(file: string, signal: AbortSignal): AsyncGenerator<Entry> {
+  function entryOf(file: string, member: TarMember, label: string | null): Entry {
+    const unlabelled = {code: 'NO_LABEL', detail: 'no label: neither a .cls nor a .json member with a label beside it'} as const;
+    const problem = refusal(member) ?? (labelled && label === null ? unlabelled : null);
+    return {file, member: member.name, offset: member.offset, length: member.size, encoding: 'encoded', label: problem === null ? label : null, problem};
+  }
+
+  async function* shardEntries(file: string, leftOut: Record<'service' | 'noPictures' | 'companions', LeftOut>, signal: AbortSignal): AsyncGenerator<Entry> {
     const tar = await open(fromPrintable(`${root}/${file}`), 'r');
     try {
-      let sample: {key: string; images: TarMember[]; label: string | null} = {key: '', images: [], label: null};
-      const listed = () =>
-        sample.images.map((member): Entry => {
-          const unlabelled = {code: 'NO_LABEL', detail: 'no label: neither a .cls nor a .json member with a label beside it'} as const;
-          const problem = refusal(member) ?? (labelled && sample.label === null ? unlabelled : null);
-          return {
-            file,
-            member: member.name,
-            offset: member.offset,
-            length: member.size,
-            encoding: 'encoded',
-            label: problem === null ? sample.label : null,
-            problem,
-          };
-        });
+      let sample = new Sample('');
+      function* listed(): Generator<Entry> {
+        for (const image of sample.images) {
+          if (sample.isCompanion(image)) leftOut.companions.add(`${file}#${image.member.name}`);
+          else yield entryOf(file, image.member, sample.labelOf(image.stem));
+        }
+      }
       try {
         for await (const member of readTar(tar, signal)) {
-          const {key, extension} = splitName(member.name);
-          if (key !== sample.key) {
-            yield* listed();
-            sample = {key, images: [], label: null};
-          }
-          if (imageExtensions.has(extension)) sample.images.push(member);
-          else if (labelled && member.kind === 'file' && (extension === 'cls' || extension === 'json')) {
-            sample.label ??= parseLabel(extension, await readText(tar, member));
+          if (member.kind === 'folder' && member.name.endsWith('/')) continue;
+          const {sample: name, stem, extension} = splitName(member.name);
+          if (isServicePath(member.name)) leftOut.service.add(`${file}#${member.name}`);
+          else if (!imageExtensions.has(extension) && !(labelled && mayLabel(member, extension))) leftOut.noPictures.add(`${file}#${member.name}`);
+          else {
+            if (name !== sample.name) {
+              yield* listed();
+              sample = new Sample(name);
+            }
+            if (imageExtensions.has(extension)) sample.images.push({member, stem});
+            else sample.addLabel(stem, parseLabel(extension, await readText(tar, member, `${root}/${file}`)));
           }
         }
       } catch (error) {
@@ -145,17 +229,22 @@ export async function openWebDataset(path: string, {labelled}: Pick<SourceOption
     files: signal => statFiles(root, shards, signal),
     async *entries(signal) {
       notes.length = 0;
-      if (missing.length > 0)
-        notes.push(`missing among the shards: ${missing.slice(0, 20).join(', ')}${missing.length > 20 ? ` and ${missing.length - 20} more` : ''}`);
+      notes.push(...found);
+      const leftOut = {service: new LeftOut(), noPictures: new LeftOut(), companions: new LeftOut()};
       for (const shard of shards) {
         try {
-          yield* shardEntries(shard, signal);
+          yield* shardEntries(shard, leftOut, signal);
         } catch (error) {
           const code = systemCode(error);
           if (code === null) throw error;
           yield refusedFile(shard, 'UNREADABLE', `this shard cannot be read (${code})`);
         }
       }
+      notes.push(
+        ...leftOut.service.note('hidden or service member', 'hidden or service members'),
+        ...leftOut.noPictures.note('member that is no picture', 'members that are no pictures'),
+        ...leftOut.companions.note('member that describes the picture beside it', 'members that describe the picture beside them'),
+      );
     },
   };
 }

@@ -3,6 +3,7 @@ import {stripVTControlCharacters, styleText} from 'node:util';
 import {createLogUpdate} from 'log-update';
 import {toWire} from '../children/protocol.js';
 import type {Emit, Event} from '../events.js';
+import {printableMessage} from '../printable.js';
 import {busiestPart, bytes, count, duration, percent, rate} from '../words.js';
 
 export interface View {
@@ -23,6 +24,8 @@ export const painter = (stream: NodeJS.WriteStream): Paint => {
   return (colour, text) => (coloured ? styleText(colour, text, {validateStream: false}) : text);
 };
 
+/** What others wrote: without their colours, and with nothing else that moves a cursor. */
+const safe = (text: string): string => printableMessage(stripVTControlCharacters(text));
 const name = (stage: string): string => stage.padEnd(9);
 const of = ({stage, part}: {stage: string; part: string}): string => name(stage) + (part === '' ? '' : ` ${part}:`);
 
@@ -32,30 +35,30 @@ export function lasting(event: Event, paint: Paint): string | null {
     case 'run_started':
       return `${paint('bold', `[${event.position} of ${event.total}] ${event.run}`)}${event.secondsLeft === null || event.secondsLeft === 0 ? '' : paint('dim', `, about ${duration(event.secondsLeft)} left`)}`;
     case 'run_failed':
-      return `${paint('red', 'x')} ${event.run} failed: ${event.message}`;
+      return `${paint('red', 'x')} ${event.run} failed: ${safe(event.message)}`;
     case 'started':
-      return `${paint('bold', `pupil ${event.run}`)} ${paint('dim', `in ${event.home} on ${event.device}`)}`;
+      return `${paint('bold', `pupil ${event.run}`)} ${paint('dim', `in ${safe(event.home)} on ${event.device}`)}`;
     case 'stage_fresh':
-      return paint('dim', `= ${name(event.stage)} fresh: ${event.reason}`);
+      return paint('dim', `= ${name(event.stage)} fresh: ${safe(event.reason)}`);
     case 'stage_skipped':
-      return `${paint('green', '-')} ${name(event.stage)} skipped: ${event.reason}`;
+      return `${paint('green', '-')} ${name(event.stage)} skipped: ${safe(event.reason)}`;
     case 'stage_started':
-      return paint('dim', `> ${name(event.stage)} ${event.reason}`);
+      return paint('dim', `> ${name(event.stage)} ${safe(event.reason)}`);
     case 'stage_finished':
-      return `${paint('green', '+')} ${name(event.stage)} ${event.summary} ${paint('dim', `(${duration(event.seconds)})`)}`;
+      return `${paint('green', '+')} ${name(event.stage)} ${safe(event.summary)} ${paint('dim', `(${duration(event.seconds)})`)}`;
     case 'dataset_started':
       return (
         `${paint('bold', event.title)}: ${event.contents}\n` +
-        paint('dim', `  from ${event.address} (${bytes(event.bytes)})\n  into ${event.path}\n  ${event.terms}`)
+        paint('dim', `  from ${event.address} (${bytes(event.bytes)})\n  into ${safe(event.path)}\n  ${event.terms}`)
       );
     case 'dataset_ready':
-      return event.status === 'fetched' ? `${paint('green', '+')} ${event.dataset}: ${event.path}` : paint('dim', `= ${event.dataset} is there: ${event.path}`);
+      return event.status === 'fetched' ? `${paint('green', '+')} ${event.dataset}: ${safe(event.path)}` : paint('dim', `= ${event.dataset} is there: ${safe(event.path)}`);
     case 'note':
-      return paint('dim', `  ${event.stage === null ? '' : `${name(event.stage)} `}${event.message}`);
+      return paint('dim', `  ${event.stage === null ? '' : `${name(event.stage)} `}${safe(event.message)}`);
     case 'warning':
-      return `${paint('yellow', '!')} ${event.stage === null ? '' : `${name(event.stage)} `}${event.message}`;
+      return `${paint('yellow', '!')} ${event.stage === null ? '' : `${name(event.stage)} `}${safe(event.message)}`;
     case 'failed':
-      return `${paint('red', 'x')} ${event.message}`;
+      return `${paint('red', 'x')} ${safe(event.message)}`;
     case 'device':
     case 'progress':
     case 'begun':
@@ -180,7 +183,7 @@ export function plainView(stream: NodeJS.WriteStream): View {
     emit(event) {
       const line = lasting(event, paint);
       const rest = left(event);
-      if (line !== null) stream.write(`${stripVTControlCharacters(line)}\n`);
+      if (line !== null) stream.write(`${line}\n`);
       else if (event.type === 'evaluated' || performance.now() - lastShown >= PLAIN_INTERVAL_MS) {
         const parts = moving(event, rest);
         if (parts === null) return;

@@ -127,7 +127,7 @@ export async function contextFor(
   config: Config,
   {paths, store, stop, emit}: Pick<RunContext, 'paths' | 'store' | 'stop' | 'emit'>,
 ): Promise<RunContext> {
-  const sources = await recogniseSources(config, paths.cache, stop.requested);
+  const sources = await recogniseSources(config, paths, stop.requested);
   const labelled = sources.find(source => source.role === 'labelled');
   const {size, resize} = imageSizes(config, labelled?.spec.kind === 'cifar10' || labelled?.spec.kind === 'cifar100');
   checkSizes(config, {size, resize});

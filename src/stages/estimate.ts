@@ -2,7 +2,6 @@
 import {PROTOCOL, type TaskResult} from '../children/protocol.js';
 import {classesKept, type Config, evaluationBatch, isOnnxFile, trainingSettings} from '../config.js';
 import type {StageName} from '../events.js';
-import {openSource} from '../images/source.js';
 import {fittingTopK, fittingTopP} from '../ranking/selection-size.js';
 import {runTrainer, runWorker, type RunContext} from './context.js';
 import {VALIDATION_AT_LEAST} from './prepare.js';
@@ -52,12 +51,12 @@ const TRIAL = {fromImages: 2000, seconds: 2, worthSearching: 300, searchSeconds:
 type Speed = TaskResult<'speed'>;
 
 /** Counts the images of every source by its listing; the same bytes in two places count twice. */
-export async function countImages({config, sources, paths, signal}: RunContext): Promise<Counts> {
+export async function countImages({config, sources, signal}: RunContext): Promise<Counts> {
   const perClass = new Map<string, number>();
   const counts = {labelled: 0, validation: 0, test: 0, unlabelled: 0};
   let bytes = 0;
-  for (const {role, spec} of sources) {
-    const source = await openSource(spec, {labelled: role !== 'unlabelled', cache: paths.cache});
+  for (const {role, spec, open} of sources) {
+    const source = await open();
     for await (const entry of source.entries(signal)) {
       if (entry.problem !== null) continue;
       counts[role]++;

@@ -1,7 +1,8 @@
 /** Step 0: lists every source, settles what each image is for, and packs the labelled sets. */
 import {PROTOCOL, type ChildEvent, type TaskOf, type TaskResult} from '../children/protocol.js';
 import {dataError, environmentError} from '../errors.js';
-import {openSource} from '../images/source.js';
+import {ownFolders} from '../home.js';
+import {lookAlikes, quoted} from '../images/class-name.js';
 import type {Output, Stage, StageResult} from '../pipeline/stage.js';
 import type {Role, Split} from '../store/images.js';
 import {count, plural} from '../words.js';
@@ -26,7 +27,7 @@ export interface PrepareSummary {
 
 export const prepare: Stage<RunContext> = {
   name: 'prepare',
-  version: 1,
+  version: 2,
   reads: [],
   rows: {
     pool: ({images}) => images.poolDigest(),
@@ -74,7 +75,7 @@ export const prepare: Stage<RunContext> = {
       emit({type: 'warning', stage: 'prepare', message: `${plural(leaks.length, 'image')} found in two sets that must not share any; each was kept out of training and the pool (LEAK). See pupil status.`});
     }
     if (conflicts.length > 0) {
-      emit({type: 'warning', stage: 'prepare', message: `${plural(conflicts.length, 'image')} labelled with two classes, such as ${conflicts[0]!.place}; left out (LABEL_CONFLICT).`});
+      emit({type: 'warning', stage: 'prepare', message: `${plural(conflicts.length, 'image')} labelled with two classes in one set, such as ${conflicts[0]!.place}; left out (LABEL_CONFLICT).`});
     }
     checkSplits(context);
 
@@ -99,21 +100,22 @@ export const prepare: Stage<RunContext> = {
 };
 
 /** The worker's task that lists and hashes every image of the sources. */
-export const indexTask = ({sources, config, threads, paths}: RunContext): TaskOf<'index'> => ({
+export const indexTask = ({sources, config, threads, paths, home}: RunContext): TaskOf<'index'> => ({
   protocol: PROTOCOL,
   task: 'index',
   sources: sources.map(({role, spec}) => ({...spec, labelled: role !== 'unlabelled'})),
   maxFileBytes: config.limits.max_file_mb * 1_000_000,
   readThreads: threads + 2,
   cache: paths.cache,
+  ownFolders: ownFolders(home),
 });
 
 /** Lists and hashes every image of every source into the database. */
 async function index(context: RunContext): Promise<TaskResult<'index'>> {
-  const {store, sources, paths, emit} = context;
+  const {store, sources, emit} = context;
   const opened: {key: number; role: Role; root: string; seen: number; unreadable: {count: number; first: string}}[] = [];
-  for (const {role, spec} of sources) {
-    const {root} = await openSource(spec, {labelled: role !== 'unlabelled', cache: paths.cache});
+  for (const {role, spec, open} of sources) {
+    const {root} = await open();
     opened.push({key: store.images.addSource(role, spec, root), role, root, seen: 0, unreadable: {count: 0, first: ''}});
   }
   const onEvent = (event: ChildEvent) => {
@@ -165,11 +167,12 @@ function settleClasses({store, sources}: RunContext, indexed: TaskResult<'index'
   const empty = classes.filter(name => !found.has(name));
   if (empty.length > 0) throw dataError(`No usable pictures in ${plural(empty.length, 'class', 'classes')} of ${given('labelled')}: ${list(empty)}. Add pictures or remove the class.`);
   if (classes.length === 1) throw dataError(`${given('labelled')} has one class only (${classes[0]}). Expected at least two.`);
-  const byLowerCase = new Map<string, string>();
-  for (const name of classes) {
-    const twin = byLowerCase.get(name.toLowerCase());
-    if (twin !== undefined) throw dataError(`The classes ${twin} and ${name} of ${given('labelled')} differ by case only. Rename or merge them.`);
-    byLowerCase.set(name.toLowerCase(), name);
+  const twins = lookAlikes(classes);
+  if (twins !== null) {
+    const [first, second] = twins;
+    const difference =
+      first.toLowerCase() === second.toLowerCase() ? `The classes ${first} and ${second} of ${given('labelled')} differ by case only` : `The classes ${quoted(first)} and ${quoted(second)} of ${given('labelled')} read the same but are not`;
+    throw dataError(`${difference}. Rename or merge them.`);
   }
   for (const role of ['validation', 'test'] as const) {
     const position = sources.findIndex(source => source.role === role);

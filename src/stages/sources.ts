@@ -4,6 +4,7 @@ import path from 'node:path';
 import type {SourceSpec} from '../children/protocol.js';
 import type {Config} from '../config.js';
 import {dataError} from '../errors.js';
+import {ownFolders, type RunPaths} from '../home.js';
 import {openSource, parseSource, type Source} from '../images/source.js';
 import type {Role} from '../store/images.js';
 import {plural} from '../words.js';
@@ -13,6 +14,7 @@ export interface RunSource {
   /** As the config gives it. */
   readonly given: string;
   readonly spec: SourceSpec;
+  readonly open: () => Promise<Source>;
   /**
    * A digest of the names, sizes and times of all its files, taken once a command: a pool may have millions of them. Nothing is
    * opened; the change time tells of a write that put the size and the modification time back.
@@ -24,7 +26,7 @@ export interface RunSource {
 export const REST = 'rest';
 
 /** Recognises every source of a config. Throws a UserError for one that is not there or is no source of pictures. */
-export async function recogniseSources(config: Config, cache: string, signal: AbortSignal): Promise<RunSource[]> {
+export async function recogniseSources(config: Config, {home, cache}: Pick<RunPaths, 'home' | 'cache'>, signal: AbortSignal): Promise<RunSource[]> {
   const given: [Role, string | null][] = [
     ['labelled', config.labelled.source],
     ['validation', config.validation.source],
@@ -35,9 +37,10 @@ export async function recogniseSources(config: Config, cache: string, signal: Ab
   for (const [role, source] of given) {
     if (source === null) continue;
     const spec = await parseSource(source, process.cwd());
-    if (role !== 'unlabelled' && spec.kind === 'folder') await refuseWithoutClasses(role, source, await openSource(spec, {labelled: true, cache}), signal);
     let snapshot: Promise<string> | undefined;
-    sources.push({role, given: source, spec, snapshot: () => (snapshot ??= snapshotOf(role, spec, cache, signal))});
+    const open = () => openSource(spec, {labelled: role !== 'unlabelled', cache, ownFolders: ownFolders(home)});
+    if (role !== 'unlabelled' && spec.kind === 'folder') await refuseWithoutClasses(role, source, await open(), signal);
+    sources.push({role, given: source, spec, open, snapshot: () => (snapshot ??= open().then(opened => snapshotOf(opened, signal)))});
   }
   return sources;
 }
@@ -60,8 +63,7 @@ async function refuseWithoutClasses(role: Role, given: string, source: Source, s
 /** Where an image lies in its source: the place that people see, less the source's root. */
 export const placeOf = ({file, member}: {readonly file: string; readonly member: string | null}): string => (member === null ? file : `${file}#${member}`);
 
-async function snapshotOf(role: Role, spec: SourceSpec, cache: string, signal: AbortSignal): Promise<string> {
-  const source = await openSource(spec, {labelled: role !== 'unlabelled', cache});
+async function snapshotOf(source: Source, signal: AbortSignal): Promise<string> {
   // Folders are listed in no certain order, so the files' hashes are summed: 64 bits of each, as integers.
   let sum = 0n;
   let files = 0;

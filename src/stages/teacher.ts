@@ -4,9 +4,11 @@ import {existsSync} from 'node:fs';
 import {access, constants, readFile, stat} from 'node:fs/promises';
 import {PROTOCOL, type TaskResult} from '../children/protocol.js';
 import {classesKept, isOnnxFile, trainingSettings} from '../config.js';
-import {dataError, usageError} from '../errors.js';
+import {dataError, usageError, UserError} from '../errors.js';
+import {className} from '../images/class-name.js';
 import {hashFile} from '../pipeline/stamp.js';
 import type {Ingredients, Stage, StageResult} from '../pipeline/stage.js';
+import {decodeText, NotText} from '../text.js';
 import {percent} from '../words.js';
 import {runTrainer, type RunContext} from './context.js';
 import {architectureOf, train, trainingIngredients, type Training} from './train.js';
@@ -139,10 +141,16 @@ async function existing(file: string): Promise<string> {
 /** `teacher.classes`: a list, or the path of a text file with one name a line. */
 async function classNames(given: string | readonly string[] | null): Promise<string[] | null> {
   if (given === null) return null;
-  if (typeof given !== 'string') return [...given];
+  if (typeof given !== 'string') return given.map(name => className(name, 'teacher.classes'));
   try {
-    return (await readFile(given, 'utf8')).split(/\r?\n/).filter(line => line !== '');
+    const lines = decodeText(await readFile(given)).trimEnd().split(/\r?\n/);
+    const blank = lines.findIndex(line => line.trim() === '');
+    // Without it, every name behind it would be that of the output before.
+    if (blank !== -1) throw dataError(`Line ${blank + 1} of teacher.classes ${given} is blank. Expected a name on each line, in the order of the file's outputs.`);
+    return lines.map(line => className(line, `teacher.classes ${given}`));
   } catch (cause) {
+    if (cause instanceof UserError) throw cause;
+    if (cause instanceof NotText) throw dataError(`teacher.classes ${given}: ${cause.message}`, {cause});
     throw dataError(`Cannot read teacher.classes ${given}: ${cause instanceof Error ? cause.message : String(cause)}. Expected a list of names, or a text file with one a line.`, {cause});
   }
 }

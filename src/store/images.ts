@@ -99,16 +99,27 @@ export function imageTables(connection: Connection) {
     texts(`SELECT json_array(rowid, image, source, file, member, "offset", length, encoding, label) FROM places ORDER BY rowid`),
   ];
 
-  /** Gives images with a place in a source of this role their label and split. */
+  /** Gives images with a place in a source of this role, and one label there, their label and split. */
   const assign = (split: Split, role: Role): void => {
     connection
       .prepare(
         `UPDATE images SET split = ?, label = (
            SELECT c.position FROM places p JOIN sources s ON s.key = p.source JOIN classes c ON c.name = p.label WHERE p.image = images.key AND s.role = ?)
-         WHERE split IS NULL AND ${hasRole}`,
+         WHERE split IS NULL AND ${hasRole} AND key NOT IN (SELECT image FROM conflicted)`,
       )
       .run(split, role, role);
   };
+
+  /** Images to which a set of their own gives two labels, with the first such set; those of held-out sets take part in nothing. */
+  const conflictsOf = (role: Role): {id: string; place: string; detail: string}[] =>
+    connection
+      .prepare<[Role], {id: string; place: string; labels: string}>(
+        `SELECT i.id, min(${place}) AS place, json_group_array(DISTINCT p.label) AS labels
+           FROM places p JOIN sources s ON s.key = p.source JOIN images i ON i.key = p.image
+          WHERE s.role = ? AND i.split IS NULL GROUP BY i.key HAVING count(DISTINCT p.label) > 1`,
+      )
+      .all(role)
+      .map(({id, place, labels}) => ({id, place, detail: `the same bytes are labelled ${(JSON.parse(labels) as string[]).join(' and ')}${role === 'labelled' ? '' : ` in the ${role} set`}`}));
 
   return {
     /** Forgets all images and sources. Shards and rankings are what later stages vouch for; they go stale when the pool comes out another. */
@@ -161,17 +172,16 @@ export function imageTables(connection: Connection) {
         ...inBoth('labelled', 'test').map(row => ({...row, detail: 'in the labelled set and in the test set: kept in the test set only'})),
         ...inBoth('labelled', 'validation').map(row => ({...row, detail: 'in the labelled set and in the validation set: not trained on'})),
       ];
+      // Whatever else such an image is: it belongs to a set that nothing may be learnt from.
+      connection.exec(`
+        CREATE TEMP TABLE conflicted AS
+        SELECT DISTINCT p.image FROM places p JOIN sources s ON s.key = p.source
+         WHERE s.role IN ('test', 'validation') GROUP BY s.role, p.image HAVING count(DISTINCT p.label) > 1`);
+      const conflicts = conflictsOf('test');
       assign('test', 'test');
+      conflicts.push(...conflictsOf('validation'));
       assign('validation', 'validation');
-
-      const conflicts = connection
-        .prepare<[], {id: string; place: string; labels: string}>(
-          `SELECT i.id, min(${place}) AS place, json_group_array(DISTINCT p.label) AS labels
-             FROM places p JOIN sources s ON s.key = p.source JOIN images i ON i.key = p.image
-            WHERE s.role = 'labelled' AND i.split IS NULL GROUP BY i.key HAVING count(DISTINCT p.label) > 1`,
-        )
-        .all()
-        .map(({id, place, labels}) => ({id, place, detail: `the same bytes are labelled ${(JSON.parse(labels) as string[]).join(' and ')}`}));
+      conflicts.push(...conflictsOf('labelled'));
 
       connection.exec(`
         CREATE TEMP TABLE drawn AS
@@ -180,7 +190,7 @@ export function imageTables(connection: Connection) {
           FROM (SELECT image, min(label) AS label FROM places p JOIN sources s ON s.key = p.source
                  WHERE s.role = 'labelled' GROUP BY image HAVING count(DISTINCT label) = 1) p
           JOIN images i ON i.key = p.image JOIN classes c ON c.name = p.label
-         WHERE i.split IS NULL`);
+         WHERE i.split IS NULL AND p.image NOT IN (SELECT image FROM conflicted)`);
       const {validation} = options;
       const beside = validation && 'perClass' in validation ? validation.perClass : 0;
       const labelled = options.labelledPerClass ?? Number.MAX_SAFE_INTEGER;
@@ -206,7 +216,8 @@ export function imageTables(connection: Connection) {
           .all(split, 'unlabelled');
         leaks.push(...found.map(row => ({...row, detail: `in the pool and in the ${split} set: not scored`})));
       }
-      connection.prepare(`UPDATE images SET pool = 1 WHERE (split IS NULL OR split = 'train') AND ${hasRole}`).run('unlabelled');
+      connection.prepare(`UPDATE images SET pool = 1 WHERE (split IS NULL OR split = 'train') AND key NOT IN (SELECT image FROM conflicted) AND ${hasRole}`).run('unlabelled');
+      connection.exec('DROP TABLE conflicted');
       return {leaks, conflicts};
     },
 

@@ -54,6 +54,16 @@ describe('arguments that make no sense are refused (exit 2)', () => {
     expect(refused).toMatchObject({name: 'UserError', exitCode: 2, message: typeof message === 'string' ? message : expect.stringMatching(message) as string});
   });
 
+  it.each([
+    [['status', '--', 'foo'], 'Unknown argument: foo. See pupil --help.'],
+    [['fetch', '--', '-x'], 'There is no data set "-x". Data sets: cifar10, cifar100, tiny-imagenet. Did you mean cifar10?'],
+    [['compare', '--', '-a'], 'Not enough non-option arguments: got 1, need at least 2. See pupil --help.'],
+    [['orchestrate', '--labelled', '/a', '--unlabelled', '/b', '--', '-config.yaml'], /^Cannot read the config file -config\.yaml: /],
+  ])('%j: what stands behind -- counts like any other argument', async (args, message) => {
+    const refused: unknown = await runCommandLine(args, stop).catch((error: unknown) => error);
+    expect(refused).toMatchObject({exitCode: 2, message: typeof message === 'string' ? message : expect.stringMatching(message) as string});
+  });
+
   it('with nothing but the message on stderr', async () => {
     expect(await pupil(['orchestra'])).toEqual({code: 2, signal: null, stdout: '', stderr: 'There is no command "orchestra". Did you mean orchestrate? See pupil --help.\n'});
   });

@@ -2,6 +2,7 @@ import {execFileSync} from 'node:child_process';
 import {writeFileSync} from 'node:fs';
 import {chmod, mkdir, symlink} from 'node:fs/promises';
 import {describe, expect, it} from 'vitest';
+import {ownFolders} from '../../src/home.js';
 import {openFolder} from '../../src/images/folder.js';
 import {entriesOf, filesOf} from './listed.js';
 import {put} from './pictures.js';
@@ -55,8 +56,20 @@ describe('an unlabelled folder', () => {
     const entries = await entriesOf(source);
     expect(entries.map(({file}) => file)).toEqual(['1.png', 'a/2.jpg', 'a/b/c/3.webp', 'html.jpg', 'no-extension']);
     expect(entries.every(({label, member, offset, problem}) => label === null && member === null && offset === null && problem === null)).toBe(true);
-    expect(source.notes).toEqual(['3 side files (such as .txt, .csv, .json) left out']);
+    expect(source.notes).toEqual(['2 side files (such as .txt, .csv, .json) left out', expect.stringMatching(/^3 hidden or service files and folders \(such as .*\) left out$/)]);
     expect(await source.classes()).toBeNull();
+  });
+
+  it('leaves out the folders of the home that it is in, and says which; not a source inside them', async () => {
+    const home = await temporaryFolder();
+    for (const file of ['cat/1.png', 'data/run/packs/2.png', 'data/demo/3.png', 'models/run/4.png', 'db/run.sqlite', 'cat/data/5.png']) await put(`${home}/${file}`, file);
+    const own = ownFolders(home);
+    const around = await openFolder(home, {labelled: false, ownFolders: own});
+    expect((await entriesOf(around)).map(({file}) => file)).toEqual(['cat/1.png', 'cat/data/5.png']);
+    expect(around.notes).toEqual([expect.stringMatching(/^pupil's own data, db, models left out/)]);
+    expect(await (await openFolder(home, {labelled: true, ownFolders: own})).classes()).toEqual(['cat']);
+    expect((await entriesOf(await openFolder(`${home}/data`, {labelled: false, ownFolders: own}))).map(({file}) => file)).toEqual(['demo/3.png']);
+    expect((await entriesOf(await openFolder(`${home}/data/demo`, {labelled: false, ownFolders: own}))).map(({file}) => file)).toEqual(['3.png']);
   });
 
   it('handles names that are options, have newlines or are no UTF-8 as data', async () => {

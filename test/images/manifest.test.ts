@@ -1,4 +1,5 @@
 import {mkdir, symlink} from 'node:fs/promises';
+import {basename} from 'node:path';
 import {parquetWriteFile} from 'hyparquet-writer';
 import {describe, expect, it} from 'vitest';
 import {openManifest} from '../../src/images/manifest.js';
@@ -46,6 +47,25 @@ describe('a manifest', () => {
     expect((await entriesOf(openManifest(`${root}/list.parquet`, {labelled: true}))).map(({file, label}) => [file, label])).toEqual(expected);
   });
 
+  it.each(['plain', 'link'])('finds what its paths name in roundabout ways, listed in a folder that is %s', async kind => {
+    const root = await images();
+    const folder = kind === 'plain' ? root : `${await temporaryFolder()}/link`;
+    if (kind === 'link') await symlink(root, folder);
+    await put(`${root}/list.csv`, `path,label\n../${basename(folder)}/a/1.png,cat\n${root}/a/1.png,cat\n${folder}/a/1.png,cat\na/../a/1.png,cat\n`);
+    const source = openManifest(`${folder}/list.csv`, {labelled: true});
+    expect((await entriesOf(source)).map(({file, problem}) => [file, problem])).toEqual(Array(4).fill(['a/1.png', null]));
+    expect((await filesOf(source)).map(({file}) => file)).toEqual(['a/1.png', 'a/1.png', 'a/1.png', 'a/1.png', 'list.csv']);
+  });
+
+  it('leaves out hidden and service files that it lists, and counts them', async () => {
+    const root = await images();
+    for (const file of ['a/._1.png', '@eaDir/1.png']) await put(`${root}/${file}`, file);
+    await put(`${root}/list.csv`, 'path,label\na/._1.png,cat\na/1.png,cat\n@eaDir/1.png,cat\n');
+    const source = openManifest(`${root}/list.csv`, {labelled: true});
+    expect((await entriesOf(source)).map(({file}) => file)).toEqual(['a/1.png']);
+    expect(source.notes).toEqual(['2 listed hidden or service files (such as a/._1.png) left out']);
+  });
+
   it('sets aside what is not there, leads out, has no label or is no file', async () => {
     const root = await images();
     const outside = await temporaryFolder();
@@ -72,10 +92,13 @@ describe('a manifest', () => {
   });
 
   it.each([
-    ['list.csv', 'file,label\na/1.png,cat\n', /Row 1 of .*list\.csv cannot be used \(path: .*Expected columns "path" and "label"/],
-    ['list.csv', 'path,label\na/1.png,cat\n"unclosed\n', /Row \d of .*list\.csv cannot be used/],
-    ['list.jsonl', '{"path": "a/1.png"}\nnot json\n', /Row \d of .*list\.jsonl cannot be used/],
-    ['list.jsonl', '["a/1.png"]\n', /Row 1 of .*list\.jsonl cannot be used/],
+    ['list.csv', 'file,label\na/1.png,cat\n', /Line 1 of .*list\.csv cannot be used \(its columns are "file", "label"\)\. Expected columns "path" and "label"/],
+    ['list.csv', 'path,label\na/1.png,cat\n"unclosed\n', /Line \d of .*list\.csv cannot be used/],
+    ['list.jsonl', '{"path": "a/1.png"}\nnot json\n', /Line 2 of .*list\.jsonl cannot be used/],
+    ['list.csv', 'path;label\na/1.png;cat\n', /its columns are "path;label"; it seems to be separated by semicolons/],
+    ['list.csv', 'path,label,label\na/1.png,cat,dog\n', /the column "label" comes twice/],
+    ['list.csv', Buffer.from('path,label\na/1.png,h\xf6r\n', 'latin1'), /list\.csv: line 2 is no UTF-8 text \(byte 0xf6\)/],
+    ['list.jsonl', '["a/1.png"]\n', /Line 1 of .*list\.jsonl cannot be used/],
     ['list.parquet', 'no parquet', /list\.parquet cannot be used/],
   ])('in %s that reads %j names the row', async (name, content, message) => {
     const root = await images();

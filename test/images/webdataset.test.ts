@@ -1,4 +1,5 @@
 import {execFileSync} from 'node:child_process';
+import {gzipSync} from 'node:zlib';
 import {describe, expect, it} from 'vitest';
 import {openWebDataset} from '../../src/images/webdataset.js';
 import {bytesOf, entriesOf, filesOf} from './listed.js';
@@ -35,7 +36,72 @@ describe('WebDataset shards', () => {
     ]);
     expect(await bytesOf(source, entries[0]!)).toEqual(second);
     expect(await bytesOf(source, entries[3]!)).toEqual(first);
-    expect(source.notes).toEqual([]);
+    expect(source.notes).toEqual([
+      '1 member that is no picture (such as 000000.tar#a/0001.txt) left out',
+      '1 member that describes the picture beside it (such as 000000.tar#0003.seg.png) left out',
+    ]);
+  });
+
+  it('know a picture by its last extension, and its label by its own name or its sample’s', async () => {
+    const root = await temporaryFolder();
+    const members = ['shot.001.jpg', 'shot.002.JPEG', 'shot.003.jfif', 'v1.2/b.png', 'pair.left.png', 'pair.right.png'];
+    const labels = [{name: 'shot.001.cls', content: 'one'}, {name: 'shot.002.cls', content: '2'}, {name: 'shot.003.json', content: '{"label": "three"}'}];
+    await put(
+      `${root}/0.tar`,
+      tarOf(...members.slice(0, 3).map(name => ({name, content: name})), ...labels, {name: members[3]!, content: 'b'}, {name: 'v1.2/b.cls', content: 'b'}, {name: 'pair.cls', content: 'pair'}, ...members.slice(4).map(name => ({name, content: name}))),
+    );
+    const entries = await entriesOf(await openWebDataset(root, {labelled: true}));
+    expect(Object.fromEntries(entries.map(({member, label}) => [member, label]))).toEqual({
+      'shot.001.jpg': 'one', 'shot.002.JPEG': '2', 'shot.003.jfif': 'three', 'v1.2/b.png': 'b', 'pair.left.png': 'pair', 'pair.right.png': 'pair',
+    });
+    expect((await entriesOf(await openWebDataset(root, {labelled: false}))).map(({member}) => member).sort()).toEqual([...members].sort());
+  });
+
+  it('leave out what services put between the members of a sample, and count it', async () => {
+    const root = await temporaryFolder();
+    await put(`${root}/._0.tar`, 'no tar');
+    await put(`${root}/notes.txt`, 'not a shard');
+    await put(
+      `${root}/0.tar`,
+      tarOf({name: './._1.png', content: 'x'}, {name: './1.png', content: 'a'}, {name: './._1.cls', content: 'x'}, {name: './1.cls', content: 'cat'}, {name: '@eaDir/1.png/THUMB.jpg', content: 'x'}, {name: '__MACOSX/._1.png', content: 'x'}),
+    );
+    const source = await openWebDataset(root, {labelled: true});
+    expect((await entriesOf(source)).map(({member, label}) => [member, label])).toEqual([['./1.png', 'cat']]);
+    expect(source.notes).toEqual([
+      '1 hidden or service file or folder (such as ._0.tar) left out',
+      '1 file or folder beside the .tar shards (such as notes.txt) left out',
+      '4 hidden or service members (such as 0.tar#./._1.png) left out',
+    ]);
+  });
+
+  it('are read behind their end mark, where another tar follows; what is no tar there is told', async () => {
+    const root = await temporaryFolder();
+    const [first, second] = [tarOf({name: '1.png', content: 'a'}), tarOf({name: '2.png', content: 'b'})];
+    await put(`${root}/0.tar`, Buffer.concat([first, Buffer.alloc(7 * 512), second, Buffer.alloc(100)]));
+    await put(`${root}/1.tar`, Buffer.concat([first, Buffer.from('trailing')]));
+    await put(`${root}/2.tar`, gzipSync(first));
+    const source = await openWebDataset(root, {labelled: false});
+    expect((await entriesOf(source)).map(({file, member}) => `${file} ${member}`)).toEqual(['0.tar 1.png', '0.tar 2.png', '1.tar 1.png']);
+    expect(source.notes).toEqual([
+      `1.tar is partial: what lies behind its end, from byte ${first.length} to ${first.length + 8}, is no tar; its complete members are kept`,
+      expect.stringMatching(/^2\.tar is partial: it is compressed with gzip: unpack it with gunzip/),
+    ]);
+  });
+
+  it('refuse a label that is no UTF-8, naming its member (exit 3)', async () => {
+    const root = await temporaryFolder();
+    await put(`${root}/0.tar`, tarOf({name: '1.png', content: 'a'}, {name: '1.cls', content: Buffer.from('h\xf6r', 'latin1')}));
+    await expect(entriesOf(await openWebDataset(root, {labelled: true}))).rejects.toMatchObject({exitCode: 3, message: expect.stringMatching(/0\.tar#1\.cls cannot be read: line 1 is no UTF-8/) as string});
+  });
+
+  it.each([
+    ['{0..99999999}', /stands for 100,000,000 shards; at most 100,000 shards/],
+    ['{9..0}', /runs backwards; expected \{0\.\.9\}/],
+    ['{08..100}', /numbers of different widths/],
+    ['{0..1}-{0..9}', /followed by another one/],
+  ])('refuse the range %s before they look for any (exit 2)', async (pattern, message) => {
+    const root = await temporaryFolder();
+    await expect(openWebDataset(`${root}/${pattern}.tar`, {labelled: false})).rejects.toMatchObject({exitCode: 2, message: expect.stringMatching(message) as string});
   });
 
   it('need no labels where none are wanted', async () => {

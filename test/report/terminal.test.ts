@@ -114,6 +114,11 @@ describe('the view in a pipe', () => {
     expect(written()).not.toContain('\u001b');
   });
 
+  it('shows what a message holds of others escaped, on a terminal too', () => {
+    const name = 'a\u0007b\u009b2Jc\u202ed';
+    expect(lasting({type: 'warning', stage: null, message: `class ${name}\nnext line`}, plain)).toBe('! class a\\x07bc\\u{202e}d\nnext line');
+  });
+
   it('tells every validation accuracy, but progress only now and then', () => {
     const {stream: pipe, written} = stream(false);
     show(plainView(pipe), step({step: 1}), step({step: 2}), step({step: 3}), evaluated, {...evaluated, epoch: 4}, step({step: 4}));

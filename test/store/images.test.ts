@@ -114,6 +114,22 @@ describe('sets that share images', () => {
     expect(conflicts).toEqual([{id: imageId('both'), place: '/labelled/a,b/x.png', detail: 'the same bytes are labelled a,b and c'}]);
     expect([...idsOf(store, 'train'), ...idsOf(store, 'validation'), ...poolOf(store)]).not.toContain(imageId('both'));
   });
+
+  it('leave out bytes that the test or the validation set labels twice, from every set and from the pool', async () => {
+    const {store} = await newStore();
+    addSource(store, 'labelled', [...labelled(['a', 'b'], 12), entry('both', 'a/x.png', 'a'), entry('seen', 'a/y.png', 'a')]);
+    addSource(store, 'validation', [entry('v', 'a/v.png', 'a'), entry('w', 'b/w.png', 'b'), entry('seen', 'a/s.png', 'a'), entry('seen', 'b/s.png', 'b')]);
+    addSource(store, 'test', [entry('t', 'a/t.png', 'a'), entry('both', 'a/x.png', 'a'), entry('both', 'b/x.png', 'b')]);
+    addSource(store, 'unlabelled', [entry('both', 'x.png'), entry('seen', 'y.png'), entry('only here', 'o.png')]);
+    store.atomically(() => store.images.setClasses(['a', 'b']));
+    const {conflicts} = split(store, {validation: null, restIsPool: true});
+    expect(conflicts).toEqual([
+      {id: imageId('both'), place: '/test/a/x.png', detail: 'the same bytes are labelled a and b in the test set'},
+      {id: imageId('seen'), place: '/validation/a/s.png', detail: 'the same bytes are labelled a and b in the validation set'},
+    ]);
+    expect([idsOf(store, 'test'), idsOf(store, 'validation').sort(), poolOf(store)]).toEqual([[imageId('t')], [imageId('v'), imageId('w')].sort(), [imageId('only here')]]);
+    for (const content of ['both', 'seen']) expect(idsOf(store, 'train')).not.toContain(imageId(content));
+  });
 });
 
 describe('an image', () => {

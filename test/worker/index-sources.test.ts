@@ -10,7 +10,7 @@ import {eventsOf, resultOf, runWorker} from './worker-process.js';
 
 const idOf = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex').slice(0, 24);
 const index = async (sources: object[], changes = {}) =>
-  await resultOf('index', {sources, cache: await temporaryFolder(), maxFileBytes: 1_000_000, readThreads: 2, ...changes});
+  await resultOf('index', {sources, cache: await temporaryFolder(), ownFolders: [], maxFileBytes: 1_000_000, readThreads: 2, ...changes});
 
 describe('indexing', () => {
   it('gives every image of every kind of source the hash of its bytes', async () => {
@@ -128,6 +128,7 @@ describe('indexing', () => {
     const ended = await runWorker({
       task: 'index',
       sources: [{kind: 'manifest', path: `${root}/list.jsonl`, split: null, labelled: false}],
+      ownFolders: [],
       cache: root,
       maxFileBytes: 1,
       readThreads: 1,
