@@ -24,7 +24,11 @@ sharp.cache(false);
 sharp.block({operation: ['VipsForeignLoad']});
 sharp.unblock({operation: ['Jpeg', 'Png', 'Webp', 'Nsgif', 'Tiff', 'Heif'].map(loader => `VipsForeignLoad${loader}`)});
 
-export type DecodedImage = {pixels: Buffer; problem: null} | {pixels: null; problem: Problem};
+/**
+ * `isHearsay`: the reason is in libvips' words. It keeps them in one buffer for the whole process, so where other images were decoded at
+ * the same time they may be another's; alone, they are the image's own.
+ */
+export type DecodedImage = {pixels: Buffer; problem: null} | {pixels: null; problem: Problem; isHearsay?: true};
 
 const refused = (code: QuarantineCode, detail: string): DecodedImage => ({pixels: null, problem: {code, detail}});
 
@@ -70,8 +74,9 @@ function problemOf(error: unknown, bytes: Buffer, format: Format): DecodedImage 
   if (!(error instanceof Error)) throw error;
   const [message = ''] = error.message.replace(/^Input buffer has corrupt header: ?/, '').split('\n');
   const detail = `${format}: ${message.replace('Unknown error', '').trim() || 'cannot be decoded'}`;
-  if (message.includes('exceeds pixel limit')) return refused('TOO_MANY_PIXELS', detail);
-  return refused(endsEarly(bytes, format) || /premature end/i.test(message) ? 'TRUNCATED' : 'CORRUPT', detail);
+  const isCut = endsEarly(bytes, format) || /premature end/i.test(message);
+  const code = message.includes('exceeds pixel limit') ? 'TOO_MANY_PIXELS' : isCut ? 'TRUNCATED' : 'CORRUPT';
+  return {pixels: null, problem: {code, detail}, isHearsay: true};
 }
 
 /** Python's round(): halves go to the even neighbour. CenterCrop's offsets depend on it. */

@@ -87,6 +87,29 @@ export function runWorker<Name extends TaskName>(
   });
 }
 
+/** Gives an image worker a task in which strangers' pictures are decoded: those that a decoder dies of or hangs in are told and set aside, the rest is done. */
+export function runDecoder<Name extends DecodingTask>(
+  context: RunContext,
+  task: (precautions: Precautions) => TaskOf<Name>,
+  of: Of & {
+    readonly decoding: Decoding;
+    /** The lines that are left to do, anew for each attempt. */
+    readonly lines: () => Iterable<object> | AsyncIterable<object>;
+    readonly onCulprit: (culprit: Culprit) => void;
+  },
+): Promise<TaskResult<Name>> {
+  return runPastCulprits({
+    attempt: attemptFolder(context, of),
+    run: precautions => runWorker<Name>(context, task(precautions), {...of, lines: of.lines()}),
+    decode: (pictures, precautions) => runWorker<'decode'>(context, {protocol: PROTOCOL, task: 'decode', decoding: of.decoding, precautions}, {...of, lines: pictures}),
+    pictureOf(key) {
+      const {id, file, offset, length, encoding} = context.store.images.byId(key)!;
+      return {id, file, offset, length, encoding};
+    },
+    onCulprit: of.onCulprit,
+  });
+}
+
 const attemptFolder = ({paths}: RunContext, {stage, part}: Of): string => path.join(paths.attempts, part === '' ? stage : `${stage}-${part.replaceAll(' ', '-')}`);
 
 /** A child's event as the run's: the same facts, with the stage they belong to. */

@@ -40,6 +40,8 @@ async function runTask(task: WorkerTask, signal: AbortSignal, emit: Emit): Promi
       return await (await import('./measure.js')).measure(task, signal, emit);
     case 'predict':
       return await (await import('./predict.js')).predict(task, signal, emit);
+    case 'decode':
+      return await (await import('./decode-alone.js')).decodeAlone(task, signal);
     case 'thumbnails':
       return await (await import('./thumbnails.js')).drawThumbnails(task, signal);
     case 'draw':
@@ -58,6 +60,8 @@ async function reportFailure(error: unknown, signal: AbortSignal, emit: Emit): P
   const {reason, message, exitCode} = describeFailure(error);
   console.error(error);
   await emit({type: 'failed', reason, message});
+  // An orderly end would wait for the threads in which decoders hang.
+  if (reason === 'stuck') dieAtOnce();
   return exitCode;
 }
 
