@@ -353,6 +353,9 @@ const trainerProbeTask = z.strictObject({...task, task: z.literal('probe'), devi
 export const trainerTask = z.discriminatedUnion('task', [trainTask, exportTask, evaluateTask, importTask, wrapTask, quantiseTask, speedTask, trainerProbeTask]);
 export type TrainerTask = z.infer<typeof trainerTask>;
 
+/** The tasks in which strangers' pictures are decoded. All others read packs or draw. */
+export type DecodingTask = 'pack' | 'score' | 'trial' | 'predict';
+
 /** The task of this name (`probe` is a task of both children). */
 export type TaskOf<Name extends TaskName> = Extract<WorkerTask | TrainerTask, {task: Name}>;
 

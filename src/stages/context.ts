@@ -2,7 +2,8 @@
 import {availableParallelism, hostname} from 'node:os';
 import path from 'node:path';
 import {runChild, type Stop} from '../children/child.js';
-import {PROTOCOL, type ChildEvent, type Decoding, type TaskName, type TaskOf, type TaskResult} from '../children/protocol.js';
+import {runPastCulprits} from '../children/past-culprits.js';
+import {PROTOCOL, type ChildEvent, type Culprit, type Decoding, type DecodingTask, type Precautions, type TaskName, type TaskOf, type TaskResult} from '../children/protocol.js';
 import {isRecentTorch, OLDEST_TORCH} from '../children/python-env.js';
 import {trainerCommand, type Processes} from '../children/trainer.js';
 import {workerCommand} from '../children/worker.js';

@@ -27,7 +27,7 @@ export interface PrepareSummary {
 
 export const prepare: Stage<RunContext> = {
   name: 'prepare',
-  version: 1,
+  version: 2,
   reads: [],
   async ingredients({config, sources, size, resize}) {
     const {limits} = config;

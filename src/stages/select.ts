@@ -14,7 +14,7 @@ import {shardFile} from './score.js';
 
 export const select: Stage<RunContext> = {
   name: 'select',
-  version: 4,
+  version: 5,
   // The held-out sets for what nothing that is learned from may look like.
   reads: ['score.scores', 'prepare.classes', 'prepare.validation', 'prepare.test'],
   ingredients({config, size, resize}) {
@@ -37,7 +37,7 @@ export const select: Stage<RunContext> = {
         message: `${plural(short.length, 'class', 'classes')} of ${classes.length} ${short.length === 1 ? 'has' : 'have'} fewer than K = ${count(topK)} candidates and kept all: ${short.slice(0, 5).join(', ')}${short.length > 5 ? ', ...' : ''}. Lower select.top_k, or add pictures.`,
       });
     }
-    const packed = await packImages(context, {stage: 'select', part: 'selected', output: paths.pack('selected'), square: 'resize', kept: topP, items: chosen(context, cutoffs), of: selected, heldOut: config.test === null ? ['validation'] : ['validation', 'test']});
+    const packed = await packImages(context, {stage: 'select', part: 'selected', output: paths.pack('selected'), square: 'resize', kept: topP, items: () => chosen(context, cutoffs), of: selected, heldOut: config.test === null ? ['validation'] : ['validation', 'test']});
     const leaks = store.quarantine.countOf('select', 'LEAK');
     if (packed.images === 0 && leaks > 0) throw dataError(`POOL_EMPTY: all ${plural(leaks, 'chosen image')} look like ones of the validation or the test set. Give other pictures to learn from.`);
     const learned = selected - store.atomically(() => store.rankings.excludeSetAside('select', 'LEAK'));

@@ -4,7 +4,7 @@ import type {Decoding, Precautions, Problem} from '../children/protocol.js';
 import {SPARE_THREADS} from '../children/worker-pool.js';
 import {decodeImage, type DecodedImage} from '../images/decode.js';
 import {WorkerFailure} from './failure.js';
-import {openHandFile} from './in-hand.js';
+import {openHandFile, type InHand} from './in-hand.js';
 import type {Place} from './read-ahead.js';
 import {timeLimit, tooLate} from './time-limit.js';
 import {turns, type Turns} from './turns.js';
@@ -30,6 +30,13 @@ export interface Decoder {
 }
 
 type Tell = (decoded: DecodedImage) => void;
+
+interface Attempt {
+  readonly inHand: InHand;
+  /** Goes on where `decoded` is too late. */
+  readonly work: Promise<DecodedImage>;
+  readonly decoded: DecodedImage | typeof tooLate;
+}
 
 /** Opens the decoder of a task, of which there is one in a process. Adds the seconds of all threads to `spent`. The caller closes it. */
 export function openDecoder({decoding, threads, precautions, signal}: DecoderOptions, spent: {decoding: number}): Decoder {
@@ -60,9 +67,9 @@ export function openDecoder({decoding, threads, precautions, signal}: DecoderOpt
     for (const fail of unanswered) fail(stuck);
   }
 
-  /** Decodes a picture within its time and tells the outcome, unless `isFinal` denies it; returns what is left to tell. */
+  /** Decodes a picture within its time, and returns the outcome; null where the time was up, which is told at once. */
   async function attempt({id, file, encoding}: ImagePlace, bytes: Buffer, turn: Turns['beside'], tell: Tell): Promise<DecodedImage | null> {
-    const {inHand, work, decoded} = await turn(async () => {
+    const {inHand, work, decoded} = await turn(async (): Promise<Attempt> => {
       const inHand = hands.take(id ?? file);
       const work = timedDecode(bytes, encoding).finally(() => hands.putDown(inHand));
       return {inHand, work, decoded: await time.within(work)};
