@@ -18,23 +18,26 @@ export interface HandFile {
   close: () => void;
 }
 
-/** Starts the file anew. Calls block: what they wrote is with the system when they return, and a few microseconds are little beside a picture. */
-export function openHandFile(path: string): HandFile {
-  const pictures = new Set<InHand>();
-  // The first line counts; behind it may be the end of an earlier, longer one.
-  let isOpen = true;
-  const file = openSync(path, 'w');
-  const write = (room = 0) => {
-    // A decoder that hung may end after all, when the number of the file is another's.
-    if (isOpen) writeSync(file, `${JSON.stringify([...pictures])}\n`.padEnd(room), 0);
-  };
+function openWithRoom(path: string): number {
   try {
-    write(ROOM);
+    const file = openSync(path, 'w');
+    writeSync(file, '[]\n'.padEnd(ROOM));
+    return file;
   } catch (error) {
-    closeSync(file);
     if (systemCode(error) === null) throw error;
     throw new WorkerFailure('disk-full', `${path} cannot be written (${systemCode(error)}).`, {cause: error});
   }
+}
+
+/** Starts the file anew. Calls block: what they wrote is with the system when they return, and ten microseconds are little beside a picture. */
+export function openHandFile(path: string): HandFile {
+  const pictures = new Set<InHand>();
+  const file = openWithRoom(path);
+  let isOpen = true;
+  const write = () => {
+    // A decoder that hung may end after all, when the number of the file is another's. The first line counts; behind it may be the end of a longer one.
+    if (isOpen) writeSync(file, `${JSON.stringify([...pictures])}\n`, 0);
+  };
   return {
     take(key) {
       const picture: InHand = {key, problem: null};

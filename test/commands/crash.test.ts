@@ -15,7 +15,7 @@ it.each([1, 2])('sets aside the pictures of every set that a decoder dies of or 
   const folder = await temporaryFolder();
   const data = await writeData(path.join(folder, 'data'), POOL);
   const at = (picture: string) => path.join(data.folder, picture);
-  const [labelled, tested] = [at('labelled/red/0.png'), at('test/blue/0.png')];
+  const [labelled, tested] = [at('train/red/0.png'), at('test/blue/0.png')];
   const inPool = [5, 17].map(number => at(`pool/${number}.png`));
   const hung = [2, 3, 19].map(number => at(`pool/${number}.png`));
   for (const culprit of [labelled, tested, ...inPool]) dies(culprit);
