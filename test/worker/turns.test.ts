@@ -20,11 +20,11 @@ const settle = () => new Promise(resolve => setImmediate(resolve));
 it('what must be alone waits for all that runs, and all else for it', async () => {
   const log: string[] = [];
   const {beside, alone} = turns();
-  const [a, b, c, d, e] = ['a', 'b', 'c', 'd', 'e'].map(name => work(name, log)) as [ReturnType<typeof work>, ...ReturnType<typeof work>[]] & {length: 5};
-  const results = [beside(a.start), beside(b!.start)];
+  const [a, b, c, d, e] = [work('a', log), work('b', log), work('c', log), work('d', log), work('e', log)] as const;
+  const results = [beside(a.start), beside(b.start)];
   await settle();
-  results.push(alone(c!.start), alone(d!.start), beside(e!.start));
-  for (const {end} of [b!, e!, a, c!, d!]) {
+  results.push(alone(c.start), alone(d.start), beside(e.start));
+  for (const {end} of [b, e, a, c, d]) {
     end();
     await settle();
   }
