@@ -27,6 +27,7 @@ function pool() {
 
 const config = configSchema.parse({labelled: '.', unlabelled: '.'});
 const never = new AbortController().signal;
+const precautions = {inHand: path.join(job.folder, 'in-hand.json'), culprits: []};
 const run = async (task, onEvent, lines) => runChild(command, task, {attempt: job.folder, stop: {requested: never, forced: never}, onEvent, lines});
 
 /** The `trial` task as src/stages/scoring-layout.ts gives it for a pool of any length. */
@@ -34,7 +35,7 @@ async function layout() {
   const {model, device, images, threads, size, resize} = job;
   const context = {config, device, threads, scorers: [device]};
   const decoding = decodingOf({config, size, resize});
-  const task = {protocol: PROTOCOL, task: 'trial', model, device, decoding, layout: defaultLayout(context), searched: searchedParts(context), images: 1e12};
+  const task = {protocol: PROTOCOL, task: 'trial', model, device, decoding, precautions, layout: defaultLayout(context), searched: searchedParts(context), images: 1e12};
   const found = await run(task, () => {}, [{shard: 0, output: '-', images}]);
   console.log(toWire(found.layout));
 }
@@ -54,7 +55,7 @@ function* shards(images) {
 async function pupil() {
   const {model, device, kept, classes, layout, size, resize} = job;
   const decoding = decodingOf({config, size, resize});
-  const task = {protocol: PROTOCOL, task: 'score', model, device, images: 0, layout, kept, classes, decoding, fingerprint: 'bench', careful: false};
+  const task = {protocol: PROTOCOL, task: 'score', model, device, images: 0, layout, kept, classes, decoding, precautions, fingerprint: 'bench'};
   let images = 0;
   const onEvent = event => {
     if (event.type !== 'shard') return;

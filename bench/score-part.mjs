@@ -1,5 +1,6 @@
 // One part of scoring alone, in an image worker's environment: decoding, or the network. Started by score-ours.mjs.
 import {readFile} from 'node:fs/promises';
+import path from 'node:path';
 import process from 'node:process';
 import {fromWire} from '../dist/children/protocol.js';
 import {configSchema} from '../dist/config.js';
@@ -18,7 +19,8 @@ async function* decode() {
   }
   const {size, resize, layout} = job;
   const decoding = decodingOf({config: configSchema.parse({labelled: '.', unlabelled: '.'}), size, resize});
-  for await (const lot of decodeAhead(images(), {decoding, threads: layout.decodeThreads, signal: new AbortController().signal})) {
+  const precautions = {inHand: path.join(job.folder, 'in-hand.json'), culprits: []};
+  for await (const lot of decodeAhead(images(), {decoding, threads: layout.decodeThreads, precautions, signal: new AbortController().signal})) {
     const bad = lot.find(({problem}) => problem !== null);
     if (bad !== undefined) throw new Error(`${bad.item.file}: ${bad.problem.detail}`);
     yield lot.length;

@@ -61,12 +61,15 @@ export class ChildError extends Error {
     message: string,
     readonly exitCode: ExitCode,
     readonly logTail: readonly string[],
-    options?: ErrorOptions & {killedBy?: NodeJS.Signals},
+    options?: ErrorOptions & {killedBy?: NodeJS.Signals; reason?: string},
   ) {
     super(message, options);
     this.killedBy = options?.killedBy;
+    this.reason = options?.reason;
   }
   readonly killedBy: NodeJS.Signals | undefined;
+  /** Its own, where it gave one: a FailureReason of the protocol. */
+  readonly reason: string | undefined;
 }
 
 /** The exit code for anything that was thrown. */

@@ -55,6 +55,7 @@ const exitCodeOf: Record<FailureReason, ExitCode> = {
   device: exitCodes.environment,
   'disk-full': exitCodes.environment,
   'process-lost': exitCodes.environment,
+  stuck: exitCodes.data,
   diverged: exitCodes.gate,
   gate: exitCodes.gate,
   bug: exitCodes.bug,
@@ -151,7 +152,7 @@ export async function runChild<Name extends TaskName>(
     await Promise.all([...streams, events]);
     await feeding;
     if (refusals.length > 0) throw refusals[0];
-    if (last?.type === 'failed') throw new ChildError(last.message, exitCodeOf[last.reason], last.reason === 'bug' ? logTail : []);
+    if (last?.type === 'failed') throw new ChildError(last.message, exitCodeOf[last.reason], last.reason === 'bug' ? logTail : [], {reason: last.reason});
     throwIfStopped(stop.requested);
     // Not by us: whoever stops a whole group of processes sends the signal to the child, too.
     if (last?.type === 'interrupted' || (last === undefined && ended.exitCode === INTERRUPTED)) throw new Interrupted('SIGTERM');

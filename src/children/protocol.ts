@@ -16,6 +16,24 @@ const path = z.string().min(1);
 /** Lowercase hex of the first 12 bytes (24 digits) of a SHA-256: of the file's bytes, or of the pixels of a CIFAR record. */
 const imageId = z.string().regex(/^[0-9a-f]{24}$/);
 
+// ---------------------------------------------------------------- what both speak of
+
+/** Why an image was set aside. */
+export const quarantineCodes = [
+  'EMPTY_FILE', 'NOT_AN_IMAGE', 'TRUNCATED', 'CORRUPT', 'FORMAT_BLOCKED', 'TOO_MANY_PIXELS', 'FILE_TOO_LARGE', 'DECODE_TIMEOUT', 'DEGENERATE_SIZE',
+  'UNREADABLE', 'NOT_A_FILE', 'OUTSIDE_ROOT', 'CHANGED', 'BAD_SCORE', 'DECODER_CRASH', 'BAD_RECORD', 'NO_LABEL', 'LABEL_CONFLICT', 'LEAK',
+] as const;
+const problem = z.strictObject({code: z.enum(quarantineCodes), detail: z.string()});
+export type Problem = z.infer<typeof problem>;
+export type QuarantineCode = Problem['code'];
+
+/** A picture that stopped a worker. Its key is its id, or its file where nobody knows the id yet. */
+const culprit = z.strictObject({key: z.string(), problem});
+export type Culprit = z.infer<typeof culprit>;
+/** What a decoder has in hand; `problem` where it is past its time with a picture. */
+export const picturesInHand = z.array(z.strictObject({key: z.string(), problem: problem.nullable()}));
+export type PicturesInHand = z.infer<typeof picturesInHand>;
+
 // ---------------------------------------------------------------- what a task is told
 
 /** Where an image's bytes lie. `file` is an absolute printable path (see images/printable-path.ts); `offset` and `length` are null for a whole file. */
@@ -39,6 +57,15 @@ const decoding = z.strictObject({
   timeoutSeconds: positive,
 });
 export type Decoding = z.infer<typeof decoding>;
+
+/** What lets a task in which strangers' pictures are decoded get past those that a decoder dies of or hangs in (see past-culprits.ts). */
+const precautions = z.strictObject({
+  /** The file in which the worker keeps what is in its decoder's hands, for whoever finds it dead. */
+  inHand: path,
+  /** What stopped earlier attempts: none of it is decoded again. */
+  culprits: z.array(culprit),
+});
+export type Precautions = z.infer<typeof precautions>;
 
 const sourceKind = z.enum(['folder', 'cifar10', 'cifar100', 'webdataset', 'manifest']);
 export type SourceKind = z.infer<typeof sourceKind>;
@@ -72,6 +99,7 @@ const packTask = z.strictObject({
   task: z.literal('pack'),
   output: path,
   decoding,
+  precautions,
   threads: positive,
   classes: z.array(z.string()),
   kept: count,
@@ -103,9 +131,8 @@ const scoreTask = z.strictObject({
   kept: positive,
   classes: z.array(z.string()).min(2),
   decoding,
+  precautions,
   fingerprint: z.string(),
-  /** Decode one image at a time and announce each before it is opened: the mode that finds the picture a decoder dies on. */
-  careful: z.boolean(),
 });
 /** Scores a few images over and over, to find the layout that is fastest here. The images come as one shard on stdin, which is not written. */
 const trialTask = z.strictObject({
@@ -114,6 +141,7 @@ const trialTask = z.strictObject({
   model: path,
   device,
   decoding,
+  precautions,
   /** Where the search starts. */
   layout,
   /** The parts of it that are searched. */
@@ -132,12 +160,14 @@ const measureTask = z.strictObject({
   /** A file that the trainer's export wrote: the same network's answers in PyTorch. Null: only accuracies. */
   reference: path.nullable(),
 });
-const predictTask = z.strictObject({...task, task: z.literal('predict'), model: path, device, decoding, threads: positive, top: positive});
+const predictTask = z.strictObject({...task, task: z.literal('predict'), model: path, device, decoding, precautions, threads: positive, top: positive});
+/** Decodes pictures one by one and keeps nothing: what it dies of, it dies of alone. */
+const decodeTask = z.strictObject({...task, task: z.literal('decode'), decoding, precautions});
 const thumbnailsTask = z.strictObject({...task, task: z.literal('thumbnails'), pack: path, ids: z.array(imageId), size: positive, output: path});
 const drawTask = z.strictObject({...task, task: z.literal('draw'), output: path, seed: z.int(), size: positive, labelledPerClass: positive, unlabelled: positive, testPerClass: positive});
 const workerProbeTask = z.strictObject({...task, task: z.literal('probe'), device});
 
-export const workerTask = z.discriminatedUnion('task', [indexTask, packTask, scoreTask, trialTask, measureTask, predictTask, thumbnailsTask, drawTask, workerProbeTask]);
+export const workerTask = z.discriminatedUnion('task', [indexTask, packTask, scoreTask, trialTask, measureTask, predictTask, decodeTask, thumbnailsTask, drawTask, workerProbeTask]);
 export type WorkerTask = z.infer<typeof workerTask>;
 
 /**
@@ -163,6 +193,9 @@ export type ImageReference = ScoreShard['images'][number];
 /** One line on the worker's stdin in `predict`: a file as the user named it. */
 export const predictItem = z.strictObject({image: z.string(), file: path});
 export type PredictItem = z.infer<typeof predictItem>;
+/** One line on the worker's stdin in `decode`. */
+export const decodeItem = z.strictObject({id: imageId.nullable(), ...location});
+export type DecodeItem = z.infer<typeof decodeItem>;
 
 /** The same list as ModelName in trainer/config.py. */
 export const modelNames = [
@@ -322,19 +355,13 @@ const trainerProbeTask = z.strictObject({...task, task: z.literal('probe'), devi
 export const trainerTask = z.discriminatedUnion('task', [trainTask, exportTask, evaluateTask, importTask, wrapTask, quantiseTask, speedTask, trainerProbeTask]);
 export type TrainerTask = z.infer<typeof trainerTask>;
 
+/** The tasks in which strangers' pictures are decoded. All others read packs or draw. */
+export type DecodingTask = 'pack' | 'score' | 'trial' | 'predict';
+
 /** The task of this name (`probe` is a task of both children). */
 export type TaskOf<Name extends TaskName> = Extract<WorkerTask | TrainerTask, {task: Name}>;
 
 // ---------------------------------------------------------------- what a task answers
-
-/** Why an image was set aside. */
-export const quarantineCodes = [
-  'EMPTY_FILE', 'NOT_AN_IMAGE', 'TRUNCATED', 'CORRUPT', 'FORMAT_BLOCKED', 'TOO_MANY_PIXELS', 'FILE_TOO_LARGE', 'DECODE_TIMEOUT', 'DEGENERATE_SIZE',
-  'UNREADABLE', 'NOT_A_FILE', 'OUTSIDE_ROOT', 'CHANGED', 'BAD_SCORE', 'DECODER_CRASH', 'BAD_RECORD', 'NO_LABEL', 'LABEL_CONFLICT', 'LEAK',
-] as const;
-const problem = z.strictObject({code: z.enum(quarantineCodes), detail: z.string()});
-export type Problem = z.infer<typeof problem>;
-export type QuarantineCode = Problem['code'];
 
 /** An image as a source lists it. `file` is relative to the source's root; the place shown to people is root/file#member. Exactly one of id and problem is null. */
 const indexEntry = z.strictObject({
@@ -368,7 +395,6 @@ const events = [
   z.object({type: z.literal('checkpoint'), epoch: count, path}),
   z.object({type: z.literal('indexed'), source: count, entries: z.array(indexEntry)}),
   z.object({type: z.literal('quarantined'), images: z.array(quarantined)}),
-  z.object({type: z.literal('opening'), id: imageId.nullable()}),
   /** A score file was published; `sha256` is of its bytes, in hex. */
   z.object({type: z.literal('shard'), shard: count, path, sha256: z.string(), rows: count, quarantined: z.array(quarantined)}),
   z.object({
@@ -379,7 +405,7 @@ const events = [
   }),
   z.object({type: z.literal('finished'), result: z.json()}),
   z.object({type: z.literal('interrupted'), message: z.string()}),
-  z.object({type: z.literal('failed'), reason: z.enum(['config', 'data', 'model', 'out-of-memory', 'diverged', 'device', 'disk-full', 'process-lost', 'gate', 'bug']), message: z.string()}),
+  z.object({type: z.literal('failed'), reason: z.enum(['config', 'data', 'model', 'out-of-memory', 'diverged', 'device', 'disk-full', 'process-lost', 'stuck', 'gate', 'bug']), message: z.string()}),
 ] as const;
 export const childEvent = z.discriminatedUnion('type', events);
 export type ChildEvent = z.infer<typeof childEvent>;
@@ -400,6 +426,7 @@ export const taskResults = {
   /** `fittedTemperature`: what would have to divide the logits for the answers to be worth what they say. */
   measure: z.strictObject({images: count, top1: fraction, top5: fraction, fittedTemperature: z.number().positive(), largestDifference: finite.nullable(), top1Agreement: fraction.nullable()}),
   predict: z.strictObject({images: count}),
+  decode: z.strictObject({images: count}),
   thumbnails: z.strictObject({images: count}),
   draw: z.strictObject({images: count}),
   train: z.strictObject({epochs: count, bestEpoch: count, steps: count, batchSize: positive, top1: fraction, top5: fraction, seconds: finite}),

@@ -2,6 +2,7 @@
 import path from 'node:path';
 import {existsSync, statSync} from 'node:fs';
 import {runChild, type Stop} from '../children/child.js';
+import {runPastCulprits} from '../children/past-culprits.js';
 import {PROTOCOL, type PredictItem} from '../children/protocol.js';
 import {workerCommand} from '../children/worker.js';
 import {imageSizes} from '../config.js';
@@ -29,33 +30,37 @@ export async function predict(flags: PredictFlags, stop: Stop): Promise<void> {
   const folder = flags.images.find(image => statSync(image, {throwIfNoEntry: false})?.isDirectory());
   if (folder !== undefined) throw usageError(`${folder} is a folder. Give picture files, such as ${path.join(folder, '*.jpg')}.`);
 
-  let failed = 0;
+  let [answered, failed] = [0, 0];
   const items = flags.images.map((image): PredictItem => ({image, file: toPrintable(Buffer.from(path.resolve(image)))}));
-  await runChild<'predict'>(
-    workerCommand({threads: threadsOf(config), device: 'cpu', python: null}),
-    {
-      protocol: PROTOCOL,
-      task: 'predict',
-      model,
-      device: 'cpu',
-      decoding: decodingOf({config, ...imageSizes(config, cifar)}),
-      threads: threadsOf(config),
-      top: Math.min(flags.top, classes),
-    },
-    {
-      attempt: path.join(paths.attempts, 'predict'),
-      stop,
-      lines: items,
-      onEvent(event) {
-        if (event.type !== 'predicted') return;
-        const {image, classes, error} = event;
-        if (error !== null) failed++;
-        if (flags.json) process.stdout.write(`${JSON.stringify(error === null ? {image, classes} : {image, error})}\n`);
-        else if (error !== null) process.stdout.write(`${toPrintable(Buffer.from(image))}\n  ${error.code}: ${printable(error.detail)}\n`);
-        else process.stdout.write(`${toPrintable(Buffer.from(image))}\n${indent(table(['', ''], classes.map(row => [percent(row.probability), row.class]), {align: ['right']}))}\n`);
-      },
-    },
-  );
+  const [threads, decoding] = [threadsOf(config), decodingOf({config, ...imageSizes(config, cifar)})];
+  const worker = workerCommand({threads, device: 'cpu', python: null});
+  const attempt = path.join(paths.attempts, 'predict');
+  await runPastCulprits({
+    attempt,
+    run: precautions =>
+      runChild<'predict'>(
+        worker,
+        {protocol: PROTOCOL, task: 'predict', model, device: 'cpu', decoding, precautions, threads, top: Math.min(flags.top, classes)},
+        {
+          attempt,
+          stop,
+          lines: items.slice(answered),
+          onEvent(event) {
+            if (event.type !== 'predicted') return;
+            const {image, classes, error} = event;
+            answered++;
+            if (error !== null) failed++;
+            if (flags.json) process.stdout.write(`${JSON.stringify(error === null ? {image, classes} : {image, error})}\n`);
+            else if (error !== null) process.stdout.write(`${toPrintable(Buffer.from(image))}\n  ${error.code}: ${printable(error.detail)}\n`);
+            else process.stdout.write(`${toPrintable(Buffer.from(image))}\n${indent(table(['', ''], classes.map(row => [percent(row.probability), row.class]), {align: ['right']}))}\n`);
+          },
+        },
+      ),
+    decode: (pictures, precautions) => runChild<'decode'>(worker, {protocol: PROTOCOL, task: 'decode', decoding, precautions}, {attempt, stop, lines: pictures, onEvent: () => {}}),
+    pictureOf: file => ({id: null, file, offset: null, length: null, encoding: 'encoded'}),
+    // Each is answered with its problem.
+    onCulprit: () => {},
+  });
   if (failed === flags.images.length) throw dataError(failed === 1 ? 'The picture could not be read.' : `None of the ${failed} pictures could be read.`);
 }
 

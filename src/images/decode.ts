@@ -3,12 +3,15 @@
  *
  * The recipe is that of torchvision's Resize(resize, antialias) and CenterCrop(size) on a Pillow image, so that networks trained elsewhere
  * see what they were trained on; it stays within a few 1/255 of it. Upright by EXIF, alpha on white, first frame, 8-bit sRGB without
- * ICC conversion (Pillow converts none either).
+ * ICC conversion (Pillow converts none either), CMYK by Pillow's formula.
+ *
+ * An orientation that stands in XMP alone turns nothing: browsers and viewers ignore it, so nobody who labelled such a picture saw it turned.
+ * EXIF that is damaged turns nothing either, and keeps no picture out: its pixels are taken as they lie.
  */
 import sharp, {type Sharp} from 'sharp';
 import type {Decoding, Problem, QuarantineCode} from '../children/protocol.js';
 import {CIFAR_PIXEL_BYTES} from './cifar.js';
-import {headerSize} from './header-size.js';
+import {headerSize, type Size} from './header-size.js';
 
 type Format = Decoding['formats'][number];
 
@@ -24,7 +27,11 @@ sharp.cache(false);
 sharp.block({operation: ['VipsForeignLoad']});
 sharp.unblock({operation: ['Jpeg', 'Png', 'Webp', 'Nsgif', 'Tiff', 'Heif'].map(loader => `VipsForeignLoad${loader}`)});
 
-export type DecodedImage = {pixels: Buffer; problem: null} | {pixels: null; problem: Problem};
+/**
+ * `isHearsay`: the reason is in libvips' words. It keeps them in one buffer for the whole process, so where other images were decoded at
+ * the same time they may be another's; alone, they are the image's own.
+ */
+export type DecodedImage = {pixels: Buffer; problem: null} | {pixels: null; problem: Problem; isHearsay?: true};
 
 const refused = (code: QuarantineCode, detail: string): DecodedImage => ({pixels: null, problem: {code, detail}});
 
@@ -70,8 +77,9 @@ function problemOf(error: unknown, bytes: Buffer, format: Format): DecodedImage 
   if (!(error instanceof Error)) throw error;
   const [message = ''] = error.message.replace(/^Input buffer has corrupt header: ?/, '').split('\n');
   const detail = `${format}: ${message.replace('Unknown error', '').trim() || 'cannot be decoded'}`;
-  if (message.includes('exceeds pixel limit')) return refused('TOO_MANY_PIXELS', detail);
-  return refused(endsEarly(bytes, format) || /premature end/i.test(message) ? 'TRUNCATED' : 'CORRUPT', detail);
+  const isCut = endsEarly(bytes, format) || /premature end/i.test(message);
+  const code = message.includes('exceeds pixel limit') ? 'TOO_MANY_PIXELS' : isCut ? 'TRUNCATED' : 'CORRUPT';
+  return {pixels: null, problem: {code, detail}, isHearsay: true};
 }
 
 /** Python's round(): halves go to the even neighbour. CenterCrop's offsets depend on it. */
@@ -87,6 +95,15 @@ function resizeAndCrop(image: Sharp, width: number, height: number, {size, resiz
   return image;
 }
 
+/**
+ * CMYK as Pillow makes red, green and blue of it, with or without a profile: each is what its ink and black let through,
+ * (255 - C)(255 - K) / 255. The four inverted are a picture with an alpha channel, for on black alpha does to a colour what black ink does.
+ */
+async function lightOfInks(image: Sharp, {width, height}: Size): Promise<Sharp> {
+  const light = await image.pipelineColourspace('cmyk').toColourspace('cmyk').negate().raw({depth: 'uchar'}).toBuffer();
+  return sharp(light, {raw: {width, height, channels: 4}});
+}
+
 async function decodeEncoded(bytes: Buffer, decoding: Decoding): Promise<DecodedImage> {
   const {formats, maxFileBytes, maxPixels} = decoding;
   if (bytes.length === 0) return refused('EMPTY_FILE', '0 bytes');
@@ -99,19 +116,22 @@ async function decodeEncoded(bytes: Buffer, decoding: Decoding): Promise<Decoded
   try {
     let size = headerSize(bytes, format);
     // `truncated`, the mildest level that is not blind: cut-off images are refused, harmless oddities (bytes before a marker) are not.
-    const image = sharp(bytes, {failOn: 'truncated', ignoreIcc: true, autoOrient: size === null, limitInputPixels: maxPixels, pages: 1});
+    let image = sharp(bytes, {failOn: 'truncated', ignoreIcc: true, autoOrient: size === null, limitInputPixels: maxPixels, pages: 1});
+    let isCmyk = false;
     if (size === null) {
-      const {format: found, autoOrient} = await image.metadata();
+      const {format: found, autoOrient, space} = await image.metadata();
       if (found !== (format === 'avif' ? 'heif' : format)) return refused('FORMAT_BLOCKED', `begins like ${format}, but reads as ${found}`);
       size = autoOrient;
+      isCmyk = space === 'cmyk';
     }
     const {width, height} = size;
     if (width * height > maxPixels) return refused('TOO_MANY_PIXELS', `${width} x ${height}; at most ${maxPixels} pixels`);
     const [short, long] = [Math.min(width, height), Math.max(width, height)];
     if (short < 2 || long > MAX_ASPECT * short) return refused('DEGENERATE_SIZE', `${width} x ${height}`);
 
+    if (isCmyk) image = await lightOfInks(image, size);
     const pixels = await resizeAndCrop(image, width, height, decoding)
-      .flatten({background: '#ffffff'})
+      .flatten({background: isCmyk ? '#000000' : '#ffffff'})
       .toColourspace('srgb')
       .raw({depth: 'uchar'})
       .toBuffer();

@@ -2,7 +2,8 @@
 import {availableParallelism, hostname} from 'node:os';
 import path from 'node:path';
 import {runChild, type Stop} from '../children/child.js';
-import {PROTOCOL, type ChildEvent, type Decoding, type TaskName, type TaskOf, type TaskResult} from '../children/protocol.js';
+import {runPastCulprits} from '../children/past-culprits.js';
+import {PROTOCOL, type ChildEvent, type Culprit, type Decoding, type DecodingTask, type Precautions, type TaskName, type TaskOf, type TaskResult} from '../children/protocol.js';
 import {isRecentTorch, OLDEST_TORCH, setupCommand} from '../children/python-env.js';
 import {trainerCommand, type Processes} from '../children/trainer.js';
 import {workerCommand} from '../children/worker.js';
@@ -91,6 +92,29 @@ export function runWorker<Name extends TaskName>(
     stop: context.stop,
     onEvent: translate(context, of),
     ...(of.lines && {lines: of.lines}),
+  });
+}
+
+/** Gives an image worker a task in which strangers' pictures are decoded: those that a decoder dies of or hangs in are told and set aside, the rest is done. */
+export function runDecoder<Name extends DecodingTask>(
+  context: RunContext,
+  task: (precautions: Precautions) => TaskOf<Name>,
+  of: Of & {
+    readonly decoding: Decoding;
+    /** The lines that are left to do, anew for each attempt. */
+    readonly lines: () => Iterable<object> | AsyncIterable<object>;
+    readonly onCulprit: (culprit: Culprit) => void;
+  },
+): Promise<TaskResult<Name>> {
+  return runPastCulprits({
+    attempt: attemptFolder(context, of),
+    run: precautions => runWorker<Name>(context, task(precautions), {...of, lines: of.lines()}),
+    decode: (pictures, precautions) => runWorker<'decode'>(context, {protocol: PROTOCOL, task: 'decode', decoding: of.decoding, precautions}, {...of, lines: pictures}),
+    pictureOf(key) {
+      const {id, file, offset, length, encoding} = context.store.images.byId(key)!;
+      return {id, file, offset, length, encoding};
+    },
+    onCulprit: of.onCulprit,
   });
 }
 

@@ -1,5 +1,7 @@
-/** The limit on images that may be set aside before a run stops. */
+/** The limits on images that may be set aside before a run stops. */
+import type {Culprit} from '../children/protocol.js';
 import {gateError} from '../errors.js';
+import type {StageName} from '../events.js';
 import {count} from '../words.js';
 import type {RunContext} from './context.js';
 
@@ -12,4 +14,18 @@ export function gateFailures({store, config}: RunContext, {stage, part, of}: {st
     `${count(failures)} of ${count(of)} images could not be used (${((100 * failures) / of).toFixed(1)} %), more than --max-failures ${config.limits.max_failures} allows.\n` +
       `The last one: ${place}: ${detail}\nSee them all with pupil status. Raise --max-failures to go on from here without them; or mend or remove them, and run the same command, with --accept-change once pupil asks for it.`,
   );
+}
+
+/** Tells of pictures that stop a decoder. Throws (exit 5) once there are so many among `of` that it can hardly be the pictures. */
+export function gateCulprits({store, config, emit}: RunContext, {stage, of}: {stage: StageName; of: number}): (culprit: Culprit) => void {
+  let culprits = 0;
+  return ({key, problem}) => {
+    const place = store.images.byId(key)?.place ?? key;
+    emit({type: 'warning', stage, message: `${place} ${problem.detail}; it is set aside.`});
+    if (++culprits === 1 || culprits <= config.limits.max_failures * of) return;
+    throw gateError(
+      `${count(culprits)} of ${count(of)} pictures stopped the image worker, more than --max-failures ${config.limits.max_failures} allows; the last one was ${place}: it ${problem.detail}. ` +
+        'If they open elsewhere, it is not the pictures: see pupil doctor. Else remove them, or raise --max-failures.',
+    );
+  };
 }

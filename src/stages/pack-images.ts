@@ -4,8 +4,8 @@ import path from 'node:path';
 import {PROTOCOL, type Decoding, type PackItem, type TaskResult} from '../children/protocol.js';
 import type {Answers} from '../images/pack.js';
 import type {LocatedImage, Split} from '../store/images.js';
-import {decodingOf, runWorker, type RunContext} from './context.js';
-import {gateFailures} from './failures.js';
+import {decodingOf, runDecoder, type RunContext} from './context.js';
+import {gateCulprits, gateFailures} from './failures.js';
 
 export const packItem = ({id, place, file, offset, length, encoding}: LocatedImage, labels: readonly number[], answers: Answers | null): PackItem => ({
   id,
@@ -26,7 +26,8 @@ interface Packing {
   readonly square: 'resize' | 'size';
   /** Of the teacher's answers to each image. */
   readonly kept: number;
-  readonly items: Iterable<PackItem> | AsyncIterable<PackItem>;
+  /** Anew for each attempt. */
+  readonly items: () => Iterable<PackItem> | AsyncIterable<PackItem>;
   /** How many images the limit on failures counts against. */
   readonly of: number;
   readonly decoding?: Decoding;
@@ -44,25 +45,33 @@ export async function packImages(
   {stage, part, output, square, kept, items, of, decoding = decodingOf(context), heldOut = []}: Packing,
 ): Promise<TaskResult<'pack'>> {
   const {store, paths} = context;
-  return await runWorker(
+  const packed = {...decoding, size: square === 'resize' ? decoding.resize : decoding.size};
+  // Told again by each attempt.
+  const setAside = new Set<string>();
+  return await runDecoder<'pack'>(
     context,
-    {
+    precautions => ({
       protocol: PROTOCOL,
       task: 'pack',
       output,
-      decoding: {...decoding, size: square === 'resize' ? decoding.resize : decoding.size},
+      decoding: packed,
+      precautions,
       threads: context.threads,
       classes: store.images.classes(),
       kept,
       heldOut: heldOut.map(name => ({name, pack: paths.pack(name)})),
-    },
+    }),
     {
       stage,
       part: `packing ${part}`,
+      decoding: packed,
       lines: items,
+      onCulprit: gateCulprits(context, {stage, of}),
       onEvent(event) {
         if (event.type !== 'quarantined') return;
         for (const {id, problem} of event.images) {
+          if (setAside.has(id)) continue;
+          setAside.add(id);
           const place = store.images.byId(id)?.place ?? id;
           store.quarantine.add(stage, part, {image: id, place, ...problem});
         }
@@ -83,7 +92,7 @@ export async function packSplit(
     for (const image of store.images.ofSplit(split)) yield packItem(image, [image.label!], null);
   };
   const of = store.images.splitCounts(split, store.images.classes().length).reduce((total, images) => total + images, 0);
-  return await packImages(context, {...how, part: name, output: paths.pack(name), square: split === 'train' ? 'resize' : 'size', kept: 0, items: items(), of});
+  return await packImages(context, {...how, part: name, output: paths.pack(name), square: split === 'train' ? 'resize' : 'size', kept: 0, items, of});
 }
 
 /** Every file of a pack, in order of name. */

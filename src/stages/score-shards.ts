@@ -1,11 +1,12 @@
-/** Scores shards of images in the image worker, and gets past pictures that a decoder dies of. */
-import {PROTOCOL, type ChildEvent, type Decoding, type Layout, type Quarantined, type ScoreShard, type TaskResult} from '../children/protocol.js';
+/** Scores shards of images in one image worker or in several side by side. */
+import {PROTOCOL, type ChildEvent, type Culprit, type Decoding, type Layout, type ScoreShard, type TaskResult} from '../children/protocol.js';
 import {classesKept} from '../config.js';
-import {ChildError, gateError, Interrupted} from '../errors.js';
+import {Interrupted} from '../errors.js';
 import {eachPart, type Emit, type Event, type StageName} from '../events.js';
 import type {LocatedImage} from '../store/images.js';
 import type {Shard} from '../store/shards.js';
-import {runWorker, type RunContext} from './context.js';
+import {runDecoder, type RunContext} from './context.js';
+import {gateCulprits} from './failures.js';
 
 export type Scored = TaskResult<'score'>;
 export type ShardEvent = Extract<ChildEvent, {type: 'shard'}>;
@@ -23,7 +24,7 @@ export interface Scoring {
   readonly shards: readonly Pick<Shard, 'number' | 'images'>[];
   /** Makes a shard's descriptor, just before it is handed over. */
   readonly describe: (shard: number) => ScoreShard;
-  /** A shard's file was published. `event.quarantined` holds the pictures that a decoder died of as well. */
+  /** A shard's file was published. */
   readonly onShard: (event: ShardEvent) => void;
 }
 
@@ -38,7 +39,9 @@ export async function scoreShards(context: RunContext, scoring: Scoring): Promis
   // No more workers than shards: the sample that a form is measured on is one.
   const scorers = context.scorers.slice(0, Math.max(1, scoring.shards.length));
   const queue = scoring.shards.values();
-  if (scorers.length === 1) return await scoreFrom(queue, {...context, device: scorers[0]!}, scoring);
+  const images = scoring.shards.reduce((sum, shard) => sum + shard.images, 0);
+  const onCulprit = gateCulprits(context, {stage: scoring.stage, of: images});
+  if (scorers.length === 1) return await scoreFrom(queue, {...context, device: scorers[0]!}, {...scoring, images, onCulprit});
   const failed = new AbortController();
   const stop = {...context.stop, requested: AbortSignal.any([context.stop.requested, failed.signal])};
   const emitOf = togetherProgress(context.emit);
@@ -46,7 +49,7 @@ export async function scoreShards(context: RunContext, scoring: Scoring): Promis
     scorers.map(async (device, number) => {
       try {
         const part = `${scoring.part} worker ${number + 1}`.trim();
-        return await scoreFrom(queue, {...context, device, stop, emit: emitOf(number, scoring.part)}, {...scoring, part});
+        return await scoreFrom(queue, {...context, device, stop, emit: emitOf(number, scoring.part)}, {...scoring, part, images, onCulprit});
       } catch (error) {
         failed.abort();
         throw error;
@@ -62,51 +65,46 @@ export async function scoreShards(context: RunContext, scoring: Scoring): Promis
   return {...total, seconds: Math.max(...results.map(({seconds}) => seconds)), busy: mean};
 }
 
-/**
- * Scores what is left in the queue in one worker after the other. Where a worker dies of a picture (a decoder that
- * crashes takes its process with it), its shards are done again, the first of them with each picture announced before it is opened and
- * after; the one that was open is set aside. What dies with no picture open died of something else, and comes out.
- */
-async function scoreFrom(queue: Iterator<Pick<Shard, 'number' | 'images'>>, context: RunContext, scoring: Scoring): Promise<Scored> {
-  const attempts: Scored[] = [];
+/** What one worker after the other does of a scoring. */
+interface Share extends Scoring {
+  /** Of all shards together. */
+  readonly images: number;
+  readonly onCulprit: (culprit: Culprit) => void;
+}
+
+/** Scores what is left in the queue in one worker, and where a picture stops that in another, which takes its unfinished shards over. */
+async function scoreFrom(queue: Iterator<Pick<Shard, 'number' | 'images'>>, context: RunContext, share: Share): Promise<Scored> {
+  const {stage, part, model, decoding, layout, fingerprint, images, describe, onShard, onCulprit} = share;
+  const {config, store, device} = context;
+  const classes = store.images.classes();
   const taken = new Set<number>();
-  const crashed: Crashed = new Map();
   // Of the shards that came, whatever became of the worker that they came from.
   const total = {shards: 0, images: 0};
-  let seen = 0;
-  let careful = false;
-  for (;;) {
-    const again = [...taken];
-    const before = seen;
-    // A new worker counts from 0.
-    const emit: Emit = event => context.emit(event.type === 'progress' ? {...event, done: before + event.done} : event);
-    const shards = function* (): Generator<number> {
-      // Only the shard that killed the worker needs the slow way.
-      if (careful) return yield* again.slice(0, 1);
-      yield* again;
-      for (let next = queue.next(); !next.done; next = queue.next()) {
-        taken.add(next.value.number);
-        yield next.value.number;
-      }
-    };
-    let opened: string | null = null;
-    try {
-      const onDone = ({shard, rows, quarantined}: ShardEvent) => {
-        taken.delete(shard);
-        total.shards++;
-        total.images += rows;
-        seen += rows + quarantined.length;
-      };
-      attempts.push(await scoreOnce({...context, emit}, scoring, {shards: shards(), careful, crashed, onOpening: id => (opened = id), onDone}));
-      if (!careful) return {...sumOf(attempts), ...total};
-      careful = false;
-    } catch (error) {
-      const died = error instanceof ChildError && error.killedBy !== undefined && error.killedBy !== 'SIGKILL';
-      if (!died || (careful && opened === null)) throw error;
-      if (opened !== null) setAside(context, scoring, again[0]!, opened, error, crashed);
-      careful = true;
+  let [seen, seenBefore] = [0, 0];
+  // A new worker counts from 0.
+  const emit: Emit = event => context.emit(event.type === 'progress' ? {...event, done: seenBefore + event.done} : event);
+  const lines = function* (): Generator<ScoreShard> {
+    seenBefore = seen;
+    for (const number of [...taken]) yield describe(number);
+    for (let next = queue.next(); !next.done; next = queue.next()) {
+      taken.add(next.value.number);
+      yield describe(next.value.number);
     }
-  }
+  };
+  const onEvent = (event: ChildEvent) => {
+    if (event.type !== 'shard') return;
+    taken.delete(event.shard);
+    total.shards++;
+    total.images += event.rows;
+    seen += event.rows + event.quarantined.length;
+    onShard(event);
+  };
+  const scored = await runDecoder<'score'>(
+    {...context, emit},
+    precautions => ({protocol: PROTOCOL, task: 'score', model, device, images, layout, kept: classesKept(config, classes.length), classes, decoding, precautions, fingerprint}),
+    {stage, part, decoding, lines, onEvent, onCulprit},
+  );
+  return {...scored, ...total};
 }
 
 function sumOf(attempts: readonly Scored[]): Scored {
@@ -127,67 +125,4 @@ function togetherProgress(emit: Emit): (worker: number, part: string) => Emit {
     const sum = (figure: (progress: Event & {type: 'progress'}) => number) => all.reduce((total, progress) => total + figure(progress), 0);
     emit({...event, part, done: sum(({done}) => done), imagesPerSecond: sum(({imagesPerSecond}) => imagesPerSecond), busy: eachPart(part => sum(({busy}) => busy?.[part] ?? 0) / all.length)});
   };
-}
-
-/** Images that a decoder died of, by id, with the shard that they are in. */
-type Crashed = Map<string, Quarantined & {readonly shard: number}>;
-
-/** Throws (exit 5) once so many died that it can hardly be the pictures. */
-function setAside({config, store, emit}: RunContext, {stage, shards}: Scoring, shard: number, id: string, {killedBy}: ChildError, crashed: Crashed): void {
-  crashed.set(id, {id, shard, problem: {code: 'DECODER_CRASH', detail: `the decoder died of ${killedBy}`}});
-  const place = store.images.byId(id)?.place ?? id;
-  emit({type: 'warning', stage, message: `${place} crashed the decoder (${killedBy}); it is set aside.`});
-  const images = shards.reduce((sum, {images}) => sum + images, 0);
-  if (crashed.size > 1 && crashed.size > config.limits.max_failures * images) {
-    throw gateError(
-      `The image worker died of ${crashed.size} of ${images} pictures, more than --max-failures ${config.limits.max_failures} allows; the last one was ${place} (${killedBy}). ` +
-        'If they open elsewhere, it is not the pictures: see pupil doctor. Else remove them, or raise --max-failures.',
-    );
-  }
-}
-
-interface Attempt {
-  /** Each is taken when the worker is ready for it. */
-  readonly shards: Iterable<number>;
-  readonly careful: boolean;
-  readonly crashed: Crashed;
-  /** Null once it is closed again. */
-  readonly onOpening: (id: string | null) => void;
-  readonly onDone: (event: ShardEvent) => void;
-}
-
-async function scoreOnce(context: RunContext, {stage, part, model, decoding, layout, fingerprint, shards: all, describe, onShard}: Scoring, {shards, careful, crashed, onOpening, onDone}: Attempt): Promise<Scored> {
-  const {config, store, device} = context;
-  const classes = store.images.classes();
-  const descriptors = function* (): Generator<ScoreShard> {
-    for (const number of shards) {
-      const described = describe(number);
-      yield {...described, images: described.images.filter(image => !crashed.has(image.id))};
-    }
-  };
-  const onEvent = (event: ChildEvent) => {
-    if (event.type === 'opening') onOpening(event.id);
-    if (event.type !== 'shard') return;
-    const ofCrashes = [...crashed.values()].filter(({shard}) => shard === event.shard).map(({id, problem}) => ({id, problem}));
-    const whole = {...event, quarantined: [...event.quarantined, ...ofCrashes]};
-    onDone(whole);
-    onShard(whole);
-  };
-  return await runWorker<'score'>(
-    context,
-    {
-      protocol: PROTOCOL,
-      task: 'score',
-      model,
-      device,
-      images: all.reduce((sum, {images}) => sum + images, 0),
-      layout,
-      kept: classesKept(config, classes.length),
-      classes,
-      decoding,
-      fingerprint,
-      careful,
-    },
-    {stage, part, lines: descriptors(), onEvent},
-  );
 }

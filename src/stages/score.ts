@@ -41,7 +41,7 @@ export interface ScoreSummary {
 
 export const score: Stage<RunContext> = {
   name: 'score',
-  version: 1,
+  version: 2,
   reads: ['prepare.pool', 'prepare.classes', 'export.onnx'],
   rows: {
     shards: ({shards}) => shards.digest(),

@@ -2,7 +2,8 @@
 import {PROTOCOL, type Decoding, type Layout, type TaskOf} from '../children/protocol.js';
 import type {LocatedImage} from '../store/images.js';
 import {plural, rate} from '../words.js';
-import {runWorker, type RunContext} from './context.js';
+import {runDecoder, type RunContext} from './context.js';
+import {gateCulprits} from './failures.js';
 import {scoreShardOf} from './score-shards.js';
 
 /** A GPU has the threads of such a batch to fill; a CPU's caches hold little more than the other. */
@@ -44,10 +45,10 @@ export async function findLayout(
   const layout = defaultLayout(context);
   const searched = searchedParts(context);
   if (searched.length === 0 || images < FEWEST_IMAGES) return layout;
-  const found = await runWorker<'trial'>(
+  const found = await runDecoder<'trial'>(
     context,
-    {protocol: PROTOCOL, task: 'trial', model, device, decoding, layout, searched, images},
-    {stage: 'score', part: 'trial', lines: [scoreShardOf(0, '-', sample)]},
+    precautions => ({protocol: PROTOCOL, task: 'trial', model, device, decoding, precautions, layout, searched, images}),
+    {stage: 'score', part: 'trial', decoding, lines: () => [scoreShardOf(0, '-', sample)], onCulprit: gateCulprits(context, {stage: 'score', of: images})},
   );
   if (found.tried > 1) {
     const gain = found.imagesPerSecond / found.firstImagesPerSecond;

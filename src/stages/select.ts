@@ -46,7 +46,11 @@ export const select: Stage<RunContext> = {
       });
     }
     const expectation = {right: 0};
-    const packed = await packImages(context, {stage: 'select', part: 'selected', output: paths.pack('selected'), square: 'resize', kept: classesKept(config, classes.length), items: chosen(context, cutoffs, expectation), of: selected, heldOut: config.test === null ? ['validation'] : ['validation', 'test']});
+    const items = () => {
+      expectation.right = 0;
+      return chosen(context, cutoffs, expectation);
+    };
+    const packed = await packImages(context, {stage: 'select', part: 'selected', output: paths.pack('selected'), square: 'resize', kept: classesKept(config, classes.length), items, of: selected, heldOut: config.test === null ? ['validation'] : ['validation', 'test']});
     const leaks = store.quarantine.countOf('select', 'LEAK');
     if (packed.images === 0 && leaks > 0) throw dataError(`POOL_EMPTY: all ${plural(leaks, 'chosen image')} look like ones of the validation or the test set. Give other pictures to learn from.`);
     const learned = selected - store.atomically(() => store.rankings.excludeSetAside('select', 'LEAK'));

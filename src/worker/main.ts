@@ -41,6 +41,8 @@ async function runTask(task: WorkerTask, signal: AbortSignal, emit: Emit): Promi
       return await (await import('./measure.js')).measure(task, signal, emit);
     case 'predict':
       return await (await import('./predict.js')).predict(task, signal, emit);
+    case 'decode':
+      return await (await import('./decode-alone.js')).decodeAlone(task, signal);
     case 'thumbnails':
       return await (await import('./thumbnails.js')).drawThumbnails(task, signal);
     case 'draw':
@@ -59,8 +61,8 @@ async function reportFailure(error: unknown, signal: AbortSignal, emit: Emit): P
   const {reason, message, exitCode} = describeFailure(error);
   console.error(error);
   await emit({type: 'failed', reason, message});
-  // An orderly end would wait for the thread that never ends.
-  if (error instanceof NetworkOverLimit) dieAtOnce();
+  // An orderly end would wait for the threads in which a network or a decoder hangs.
+  if (error instanceof NetworkOverLimit || reason === 'stuck') dieAtOnce();
   return exitCode;
 }
 

@@ -66,7 +66,7 @@ export async function packImages(task: TaskOf<'pack'>, signal: AbortSignal, emit
     }
   }
   async function* rows(): AsyncGenerator<PackRow> {
-    for await (const lot of decodeAhead(items(), {decoding: task.decoding, threads: task.threads, signal})) {
+    for await (const lot of decodeAhead(items(), {decoding: task.decoding, threads: task.threads, precautions: task.precautions, signal})) {
       for (const {item, pixels, problem} of lot) {
         const alike = problem === null ? lookalikeOf(pixels) : null;
         if (problem !== null) quarantined.push({id: item.id, problem});

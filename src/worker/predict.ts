@@ -1,6 +1,7 @@
 /** The `predict` task: the best classes of each file named on stdin, as soon as they are known. */
 import {predictItem, type PredictItem, type TaskOf, type TaskResult} from '../children/protocol.js';
-import {decodeAhead, type Decoded, type ImagePlace} from './decode-ahead.js';
+import {decodeAhead, type Decoded} from './decode-ahead.js';
+import type {ImagePlace} from './decoder.js';
 import {readDescriptors} from './descriptors.js';
 import type {Emit} from './events.js';
 import {WorkerFailure} from './failure.js';
@@ -40,7 +41,7 @@ export async function predict(task: TaskOf<'predict'>, signal: AbortSignal, emit
     }
 
     let predicted = 0;
-    for await (const lot of decodeAhead(images(), {decoding: task.decoding, threads: task.threads, signal})) {
+    for await (const lot of decodeAhead(images(), {decoding: task.decoding, threads: task.threads, precautions: task.precautions, signal})) {
       for (const decoded of lot) await answer(decoded);
       predicted += lot.length;
     }

@@ -127,8 +127,7 @@ export async function scoreShards(task: TaskOf<'score'>, signal: AbortSignal, em
     }
 
     let hand: ShardInHand | null = null;
-    const announce = task.careful ? {announce: (id: string | null) => emit({type: 'opening', id})} : {};
-    for await (const lot of decodeAhead(lots(), {decoding: task.decoding, threads: layout.decodeThreads, signal, ...announce}, spent)) {
+    for await (const lot of decodeAhead(lots(), {decoding: task.decoding, threads: layout.decodeThreads, precautions: task.precautions, signal}, spent)) {
       for (const {item, pixels, problem} of lot) {
         hand ??= begin(taken.shift()!, task.kept);
         if (problem === null) {

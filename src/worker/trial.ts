@@ -67,7 +67,7 @@ export async function trial(task: TaskOf<'trial'>, signal: AbortSignal): Promise
 }
 
 /** Measures a layout from bytes to answers, the images over and over; the rate is 0 where none of them can be decoded. Adds to `unusable`. */
-async function measure({model, device, decoding}: TaskOf<'trial'>, layout: Layout, {images, unusable}: Sample, signal: AbortSignal): Promise<Measured> {
+async function measure({model, device, decoding, precautions}: TaskOf<'trial'>, layout: Layout, {images, unusable}: Sample, signal: AbortSignal): Promise<Measured> {
   const session = await openSession(model, device, layout);
   try {
     checkDecoding(session.model, decoding);
@@ -85,7 +85,7 @@ async function measure({model, device, decoding}: TaskOf<'trial'>, layout: Layou
       while (!isEnough() && decodable) yield await Promise.resolve(images.filter(image => !unusable.has(image)));
     }
     let [seen, decoded] = [0, 0];
-    for await (const lot of decodeAhead(again(), {decoding, threads: layout.decodeThreads, signal})) {
+    for await (const lot of decodeAhead(again(), {decoding, threads: layout.decodeThreads, precautions, signal})) {
       for (const {item, pixels} of lot) {
         if (pixels === null) unusable.add(item);
         else decoded++;

@@ -239,7 +239,7 @@ describe('lines for a child', () => {
   const predict = async (script: Step[], options: Pick<ChildOptions, 'lines'> & Partial<ChildOptions>) =>
     await runChild<'predict'>(
       scripted(script),
-      {protocol: PROTOCOL, task: 'predict', model: '/m', device: 'cpu', threads: 1, top: 1, decoding: {size: 8, resize: 8, shrinkOnLoad: false, formats: ['png'], maxFileBytes: 1, maxPixels: 1, timeoutSeconds: 1}},
+      {protocol: PROTOCOL, task: 'predict', model: '/m', device: 'cpu', threads: 1, top: 1, decoding: {size: 8, resize: 8, shrinkOnLoad: false, formats: ['png'], maxFileBytes: 1, maxPixels: 1, timeoutSeconds: 1}, precautions: {inHand: '/h', culprits: []}},
       {attempt: await temporaryFolder(), stop: stopSwitch().stop, onEvent: () => {}, ...options},
     );
 

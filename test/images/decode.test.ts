@@ -1,5 +1,5 @@
 import {readdir, readFile} from 'node:fs/promises';
-import {crc32} from 'node:zlib';
+import {crc32, deflateSync} from 'node:zlib';
 import sharp from 'sharp';
 import {describe, expect, it} from 'vitest';
 import type {Decoding} from '../../src/children/protocol.js';
@@ -27,7 +27,7 @@ describe('the decoder', () => {
 
   it('agrees with Pillow and torchvision to within 2 of 255', async () => {
     const names = (await readdir(fixtures)).filter(name => /\.(jpg|png|webp|gif)$/.test(name) && name !== 'enlarged.png');
-    expect(names).toHaveLength(8);
+    expect(names).toHaveLength(10);
     for (const name of names) {
       const expected = await readFile(new URL(`${name}.rgb`, fixtures));
       const {pixels} = await decode(await readFile(new URL(name, fixtures)), {resize: 40, formats: ['jpeg', 'png', 'webp', 'gif']});
@@ -104,6 +104,40 @@ describe('the decoder', () => {
     expect(difference).toBeLessThan(6);
   });
 
+  it('turns nothing for an orientation that stands in XMP alone, as browsers do not', async () => {
+    const plain = await raw(pixelsOf(3, 48, 80), 48, 80).jpeg({quality: 100}).toBuffer();
+    const xmp = Buffer.from(
+      'http://ns.adobe.com/xap/1.0/\0<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">' +
+        '<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>',
+      'latin1',
+    );
+    const segment = Buffer.concat([Buffer.from([0xff, 0xe1, (xmp.length + 2) >> 8, (xmp.length + 2) & 0xff]), xmp]);
+    const marked = Buffer.concat([plain.subarray(0, 2), segment, plain.subarray(2)]);
+    expect((await sharp(marked).metadata()).xmp?.includes('tiff:Orientation="6"')).toBe(true);
+    expect((await decode(marked)).pixels).toEqual((await decode(plain)).pixels);
+  });
+
+  it('takes the pixels of a PNG whose EXIF is damaged, wherever that lies', async () => {
+    const plain = await png(5);
+    const exif = Buffer.from('MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0', 'latin1');
+    const cut = exif.subarray(0, 12);
+    const inText = (content: Buffer) => Buffer.concat([Buffer.from('Raw profile type exif\0\0', 'latin1'), content]);
+    for (const damaged of [
+      pngChunk('eXIf', Buffer.from('garbage, garbage, garbage')),
+      pngChunk('eXIf', Buffer.alloc(0)),
+      pngChunk('eXIf', cut),
+      pngChunk('zTXt', inText(Buffer.from('no deflate'))),
+      pngChunk('zTXt', inText(deflateSync('\nexif\n  99999999\nzz'))),
+    ]) {
+      for (const at of [33, plain.length - 12]) {
+        const {pixels} = await decode(Buffer.concat([plain.subarray(0, at), damaged, plain.subarray(at)]));
+        expect(pixels?.equals(pixelsOf(5)), `${damaged.toString('latin1')} at ${at}`).toBe(true);
+      }
+    }
+    const sound = pngChunk('eXIf', exif);
+    expect((await decode(Buffer.concat([plain.subarray(0, 33), sound, plain.subarray(33)]))).pixels?.equals(pixelsOf(5))).toBe(false);
+  });
+
   it('takes the first frame of an animation', async () => {
     const frames = [flat(255, 0, 0), flat(0, 0, 255)].map(pixels => ({input: pixels, raw: {width: 32, height: 32, channels: 3 as const}}));
     const webp = await sharp(await Promise.all(frames.map(({input, raw}) => sharp(input, {raw}).png().toBuffer())), {join: {animated: true}})
@@ -134,25 +168,26 @@ describe('the decoder', () => {
   });
 });
 
+function pngChunk(type: string, content: Buffer): Buffer {
+  const body = Buffer.concat([Buffer.from(type), content]);
+  const framed = Buffer.alloc(body.length + 8);
+  framed.writeUInt32BE(content.length, 0);
+  body.copy(framed, 4);
+  framed.writeUInt32BE(crc32(body), body.length + 4);
+  return framed;
+}
+
 /** A PNG of any size that its header states, with almost no bytes in it. */
 function pngHeader(width: number, height: number): Buffer {
-  const chunk = (type: string, content: Buffer) => {
-    const body = Buffer.concat([Buffer.from(type), content]);
-    const framed = Buffer.alloc(body.length + 8);
-    framed.writeUInt32BE(content.length, 0);
-    body.copy(framed, 4);
-    framed.writeUInt32BE(crc32(body), body.length + 4);
-    return framed;
-  };
   const header = Buffer.alloc(13);
   header.writeUInt32BE(width, 0);
   header.writeUInt32BE(height, 4);
   header.set([8, 2, 0, 0, 0], 8);
   return Buffer.concat([
     Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'),
-    chunk('IHDR', header),
-    chunk('IDAT', Buffer.from('x')),
-    chunk('IEND', Buffer.alloc(0)),
+    pngChunk('IHDR', header),
+    pngChunk('IDAT', Buffer.from('x')),
+    pngChunk('IEND', Buffer.alloc(0)),
   ]);
 }
 

@@ -15,7 +15,8 @@ if (!isThere) console.warn('SKIPPED: PUPIL_TEST_DATA names no folder with the co
 const base: Decoding = {size: 32, resize: 36, shrinkOnLoad: false, formats: ['jpeg', 'png', 'webp'], maxFileBytes: 20_000_000, maxPixels: 50_000_000, timeoutSeconds: 5};
 
 /**
- * Files that Pillow reads, by guessing what is damaged, and that are set aside here: PNGs with broken data (libpng refuses them),
+ * Files that Pillow reads, by guessing what is damaged, and that are set aside here: PNGs with broken data (they inflate to too few or too
+ * many bytes, or to a wrong checksum; Pillow 13 takes them only with LOAD_TRUNCATED_IMAGES, and not all of them; no EXIF is to blame),
  * one 12-bit TIFF and GIFs without a frame that libvips does not know, and shapes that are no picture.
  */
 const refusedThoughPillowReads = new Map([

@@ -23,7 +23,6 @@ const score = {
   classes: ['ant', 'bee', 'cat', 'dog', 'elk', 'fox'],
   decoding,
   fingerprint: 'f',
-  careful: false,
 };
 const namespace = ['--map-root-user', '--mount'];
 const canMount = spawnSync('unshare', [...namespace, 'sh', '-c', 'mount -t tmpfs tmpfs /mnt']).status === 0;

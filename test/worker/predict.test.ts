@@ -40,7 +40,7 @@ describe('predicting', () => {
     await put(`${root}/a.png`, await png(4));
     const sources = [{kind: 'folder', path: root, split: null, labelled: false}];
     const index = eventsOf(await resultOf('index', {sources, cache: root, maxFileBytes: 100_000, readThreads: 1}), 'indexed')[0]!.entries[0]!;
-    await resultOf('score', {...task, threads: undefined, top: undefined, images: 1, layout: {batchSize: 8, decodeThreads: 2, networks: 1, networkThreads: 2}, kept: 4, classes, fingerprint: 'f', careful: false}, [
+    await resultOf('score', {...task, threads: undefined, top: undefined, images: 1, layout: {batchSize: 8, decodeThreads: 2, networks: 1, networkThreads: 2}, kept: 4, classes, fingerprint: 'f'}, [
       {
         shard: 0,
         output: `${root}/0.parquet`,

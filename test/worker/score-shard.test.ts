@@ -22,7 +22,6 @@ const base = {
   classes,
   decoding,
   fingerprint: 'f00d',
-  careful: false,
 };
 
 /** Shards of `size` images each. */
@@ -76,7 +75,6 @@ describe('scoring', () => {
       one: {layout: {batchSize: 7, decodeThreads: 1, networks: 1, networkThreads: 1}},
       two: {layout},
       eight: {layout: {...layout, decodeThreads: 8}},
-      careful: {layout, careful: true},
       wide: {layout: {...layout, batchSize: 64}},
       single: {layout: {...layout, batchSize: 1}},
       several: {layout: {...layout, networks: 3, networkThreads: 1}},
@@ -183,15 +181,6 @@ describe('scoring', () => {
     const ended = await resultOf('score', base, [{shard: 4, output: `${root}/4.parquet`, images: []}]);
     expect(eventsOf(ended, 'shard')).toMatchObject([{shard: 4, rows: 0}]);
     expect(unpackIds((await readScores(`${root}/4.parquet`, 4)).ids)).toEqual([]);
-  });
-
-  it('announces every image before it opens it and when it is done with it, in the careful mode alone', async () => {
-    const root = await temporaryFolder();
-    await mixedPool(root, 3);
-    const images = await indexed(root);
-    const careful = await resultOf('score', {...base, careful: true}, shardsOf(images, 20, root));
-    expect(eventsOf(careful, 'opening').map(({id}) => id)).toEqual(images.flatMap(({id}) => [id, null]));
-    expect(eventsOf(await resultOf('score', base, shardsOf(images, 20, root)), 'opening')).toEqual([]);
   });
 
   it('publishes nothing of a shard that it was killed in, and the next attempt gives the same bytes', async () => {

@@ -44,10 +44,14 @@ export interface Running {
   ended: Promise<Ended>;
 }
 
+const decodingTasks: readonly unknown[] = ['pack', 'score', 'trial', 'predict', 'decode'];
+
 /** Starts a task; `lines` are its stdin, which is left open where they are null. */
 export async function startWorker(task: object, lines: readonly object[] | null = []): Promise<Running> {
-  const config = `${await temporaryFolder()}/config.json`;
-  await writeFile(config, toWire({protocol: 1, ...task}));
+  const folder = await temporaryFolder();
+  const config = `${folder}/config.json`;
+  const precautions = {inHand: `${folder}/in-hand.json`, culprits: []};
+  await writeFile(config, toWire({protocol: 1, ...('task' in task && decodingTasks.includes(task.task) && {precautions}), ...task}));
   const child = spawn(process.execPath, [program, config], {
     stdio: ['pipe', 'ignore', 'pipe', 'pipe'],
     env: {...process.env, UV_THREADPOOL_SIZE: '12'},
