@@ -4,6 +4,7 @@ import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import Database from 'better-sqlite3';
 import {environmentError} from '../errors.js';
+import {atomically} from './atomically.js';
 import type {Connection} from './connection.js';
 import {eventTable} from './events.js';
 import {imageTables} from './images.js';
@@ -32,9 +33,7 @@ function tables(connection: Connection) {
     stages: stageTables(connection),
     events: eventTable(connection),
     /** Everything inside happens or nothing does. `work` must not await. */
-    atomically<Result>(work: () => Result): Result {
-      return connection.transaction(work).immediate();
-    },
+    atomically: <Result>(work: () => Result): Result => atomically(connection, work),
     /** Writes all of it, as it is now, into a new database file. */
     async backup(file: string): Promise<void> {
       await connection.backup(file);
@@ -61,12 +60,10 @@ function migrate(connection: Connection): void {
   const names = migrations();
   for (let next = versionOf(connection); next < names.length; next++) {
     const sql = readFileSync(path.join(migrationsFolder, names[next]!), 'utf8');
-    connection
-      .transaction(() => {
-        connection.exec(sql);
-        connection.pragma(`user_version = ${next + 1}`);
-      })
-      .immediate();
+    atomically(connection, () => {
+      connection.exec(sql);
+      connection.pragma(`user_version = ${next + 1}`);
+    });
   }
 }
 

@@ -1,4 +1,5 @@
 /** What is recorded of each stage: its status, what its result depended on, and the outputs it vouches for. */
+import {atomically} from './atomically.js';
 import type {Connection} from './connection.js';
 
 export type RecordedStatus = 'running' | 'interrupted' | 'failed' | 'done' | 'skipped';
@@ -61,25 +62,21 @@ export function stageTables(connection: Connection) {
     },
     /** Takes back what the stage vouched for and marks it running. Seconds of an unfinished earlier attempt are kept, since it goes on from there. */
     begin(name: string): void {
-      connection
-        .transaction(() => {
-          const row = read.get(name);
-          const spent = row && row.status !== 'done' && row.status !== 'skipped' ? row.seconds : 0;
-          remove.run(name);
-          insert.run(name, 'running', null, null, new Date().toISOString(), spent, 'null');
-        })
-        .immediate();
+      atomically(connection, () => {
+        const row = read.get(name);
+        const spent = row && row.status !== 'done' && row.status !== 'skipped' ? row.seconds : 0;
+        remove.run(name);
+        insert.run(name, 'running', null, null, new Date().toISOString(), spent, 'null');
+      });
     },
     /** Records a whole stage: what it depended on and what it vouches for, in one commit. `seconds` is added to those of earlier attempts. */
     finish(record: Omit<StageRecord, 'message'> & {readonly status: 'done' | 'skipped'}): void {
-      connection
-        .transaction(() => {
-          const spent = read.get(record.name)?.seconds ?? 0;
-          remove.run(record.name);
-          insert.run(record.name, record.status, JSON.stringify(record.ingredients), null, new Date().toISOString(), spent + record.seconds, JSON.stringify(record.summary));
-          for (const output of record.outputs) insertOutput.run(record.name, output.name, output.path, output.sha256, output.stamp);
-        })
-        .immediate();
+      atomically(connection, () => {
+        const spent = read.get(record.name)?.seconds ?? 0;
+        remove.run(record.name);
+        insert.run(record.name, record.status, JSON.stringify(record.ingredients), null, new Date().toISOString(), spent + record.seconds, JSON.stringify(record.summary));
+        for (const output of record.outputs) insertOutput.run(record.name, output.name, output.path, output.sha256, output.stamp);
+      });
     },
     /** Records why a stage ended early. */
     stop(name: string, status: 'interrupted' | 'failed', message: string, seconds: number): void {
