@@ -28,6 +28,7 @@ from .schedule import evaluation_epochs, learning_rate
 REFERENCE_BATCH = 256
 # Guessing among a million classes costs 14; a loss beyond this has exploded.
 LARGEST_LOSS = 1e4
+SECONDS_BETWEEN_READINGS = 1.0
 
 
 def train(task: TrainTask) -> dict[str, Any]:
@@ -174,7 +175,7 @@ def train(task: TrainTask) -> dict[str, Any]:
                 losses.append(loss.detach())
                 images_seen += whole
                 elapsed = time.monotonic() - reported
-                if elapsed >= 1:
+                if elapsed >= SECONDS_BETWEEN_READINGS:
                     recent = read_losses()
                     reading = {
                         'loss': sum(recent) / len(recent),

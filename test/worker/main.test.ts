@@ -114,7 +114,7 @@ describe('the worker', () => {
     };
     expect(isAlive()).toBe(true);
     parent.kill('SIGKILL');
-    await vi.waitUntil(() => !isAlive(), {timeout: 60_000});
+    await vi.waitUntil(() => !isAlive(), {timeout: 600_000});
   });
 
   it('reports progress at most once a second', async () => {
