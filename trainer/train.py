@@ -116,6 +116,9 @@ def train(task: TrainTask) -> dict[str, Any]:
         events.note(f'Going on after step {epoch * plan.steps + batch} of {total_steps}.')
     # What an earlier attempt told of later steps no longer holds.
     events.emit('begun', step=epoch * plan.steps + batch, epoch=epoch)
+    # What validation said so far: whoever listened may have been killed between the checkpoint and writing it down.
+    for reading in history:
+        events.emit('evaluated', **reading)
 
     losses: list[torch.Tensor] = []
 

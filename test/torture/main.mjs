@@ -111,7 +111,7 @@ const happenings = {
     const stage = random.pick(['prepare', 'teacher', 'score', 'pretrain', 'evaluate']);
     forget(home, stage);
     const before = Number(execFileSync('du', ['-s', '-B1', home], {encoding: 'utf8'}).split('\t')[0]);
-    const room = random.below(1_500_000);
+    const room = random.below(before);
     const what = `${stage}: a disk with ${Math.round(room / 1000)} kB left`;
     const end = await onSmallDisk(args, home, before + room);
     await told(what, end, [0, 4]);

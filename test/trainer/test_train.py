@@ -134,7 +134,7 @@ def test_a_training_that_was_complete_ends_at_once_and_puts_its_model_back(train
     steps = len(emitted())
     again = train(parse_task(train_task))
     assert digest(train_task['output']) == before
-    assert [event['type'] for event in emitted()[steps:]] == ['note', 'begun']
+    assert [event['type'] for event in emitted()[steps:]] == ['note', 'begun', *['evaluated'] * 3]
     assert again['seconds'] >= first['seconds']
     assert {**again, 'seconds': 0} == {**first, 'seconds': 0}
 
