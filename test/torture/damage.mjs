@@ -3,9 +3,18 @@ import {appendFileSync, existsSync, lstatSync, readFileSync, rmSync, truncateSyn
 import path from 'node:path';
 import Database from 'better-sqlite3';
 import {RUN} from './orchestration.mjs';
-import {filesOf} from './portrait.mjs';
 
 const databaseOf = home => path.join(home, 'db', `${RUN}.sqlite`);
+
+/** The files that stages vouch for. What else lies there is of use only to the stage at work, which makes it anew. */
+function vouchedFor(home) {
+  const connection = new Database(databaseOf(home), {readonly: true});
+  try {
+    return connection.prepare('SELECT path FROM outputs WHERE path IS NOT NULL ORDER BY path').pluck().all();
+  } finally {
+    connection.close();
+  }
+}
 
 /** As whoever copies files about does: the time of the last change stays. */
 function keepingTime(file, change) {
@@ -48,7 +57,7 @@ export const damages = [
   ...Object.entries(ofFiles).map(([name, damage]) => ({
     name,
     do(home, random) {
-      const file = random.pick(filesOf(home));
+      const file = random.pick(vouchedFor(home));
       damage(path.join(home, file));
       return `${file}: ${name}`;
     },

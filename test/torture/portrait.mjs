@@ -45,7 +45,7 @@ export function portraitOf(home) {
 }
 
 /** Every file of a home but its databases, what is told of attempts, and what a killed process was writing where nobody wrote since. */
-export const filesOf = home =>
+const filesOf = home =>
   ['models', 'data']
     .filter(folder => existsSync(path.join(home, folder)))
     .flatMap(folder => readdirSync(path.join(home, folder), {recursive: true}).map(name => path.join(folder, name)))
