@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from trainer import train as training
 from trainer.config import parse_task
 from trainer.train import train
