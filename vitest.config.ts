@@ -8,7 +8,7 @@ export default defineConfig({
     // Tests that start the worker themselves send nothing to onnxruntime's makers either.
     env: {ORT_DISABLE_TELEMETRY: '1'},
     // How fast the machine is today is no matter of a test; this is for what hangs.
-    testTimeout: 400_000,
-    hookTimeout: 400_000,
+    testTimeout: 1_800_000,
+    hookTimeout: 1_800_000,
   },
 });

@@ -2,6 +2,7 @@
 import {mkdir, open, readdir, rename, rm} from 'node:fs/promises';
 import {dirname, join} from 'node:path';
 import pLimit from 'p-limit';
+import {passFailPoint} from './fail-point.js';
 import {explainFault} from './machine-fault.js';
 
 /** Disks commit several files in one go: of a hundred thousand files, eight at a time took a sixth of the time of one by one. */
@@ -33,10 +34,15 @@ async function publish<T>(
     await prepare(temporary);
     const result = await write(temporary);
     const limit = pLimit(SYNCS_AT_A_TIME);
+    passFailPoint('publish.before-fsync');
     await Promise.all((await contents(temporary)).map(written => limit(sync, written)));
+    passFailPoint('publish.after-fsync');
     await rm(path, {recursive: true, force: true});
+    passFailPoint('publish.before-rename');
     await rename(temporary, path);
+    passFailPoint('publish.after-rename');
     await sync(dirname(path));
+    passFailPoint('publish.after-folder-fsync');
     return result;
   } catch (error) {
     const explained = explainFault(error, {path}); // Before the space is given back.

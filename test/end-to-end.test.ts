@@ -1,10 +1,10 @@
 import {execFileSync} from 'node:child_process';
-import {existsSync, readdirSync} from 'node:fs';
+import {existsSync} from 'node:fs';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import Database from 'better-sqlite3';
 import {afterAll, beforeAll, describe, expect, it} from 'vitest';
-import {doneOf, lastingFolder, outputOf, pupil, startPupil, statusOf} from './commands/pupil.js';
+import {doneOf, lastingFolder, outputOf, pupil, statusOf} from './commands/pupil.js';
 import {drawDemo} from '../src/worker/draw-demo.js';
 
 /** The interpreter with torch and pyarrow; the test runner names it. */
@@ -71,11 +71,7 @@ describe.skipIf(!existsSync(python))('a small run with the real trainer', () => 
   it('ranks the same on another number of threads, with other shards, and after a kill -9 in the middle of scoring', async () => {
     const other = path.join(folder, 'other');
     const sameTeacher = ['--teacher', path.join(home, 'models/real/teacher/model.onnx'), '--set', 'limits.threads=1', '--set', 'score.shard_size=64', '--until', 'select'];
-    const started = startPupil(command(other, ...sameTeacher), {env});
-    const scored = () => (existsSync(path.join(other, SCORES)) ? readdirSync(path.join(other, SCORES)).filter(name => name.endsWith('.parquet')).length : 0);
-    while (scored() < 2) await new Promise(resolve => setTimeout(resolve, 5));
-    started.child.kill('SIGKILL');
-    await started.ended;
+    expect(await pupil(command(other, ...sameTeacher), {env: {...env, PUPIL_FAIL_POINT: 'shard.after-record:2'}})).toMatchObject({signal: 'SIGKILL'});
     const {code, stderr} = await pupil(command(other, ...sameTeacher), {env});
     expect(code, stderr).toBe(0);
     expect(rankings(other)).toEqual(rankings(home));

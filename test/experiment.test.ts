@@ -8,7 +8,7 @@ import {temporaryFolder} from './images/temporary-folder.js';
 
 const folder = fileURLToPath(new URL('../experiments/', import.meta.url));
 
-describe.each(readdirSync(folder))('experiments/%s', file => {
+describe.each(readdirSync(folder).filter(name => name.endsWith('.yaml')))('experiments/%s', file => {
   const {name, about, arms, reference, runs} = readExperiment({file: path.join(folder, file)}, '/home');
 
   it('says what it is about, and begins with its reference', () => {

@@ -12,7 +12,7 @@ const pictures = path.join(folder, 'pictures');
 const home = path.join(folder, 'home');
 const command = (...settings: string[]) => [
   'orchestrate', '--home', home, '--run', 'several', '--labelled', path.join(pictures, 'labelled'), '--unlabelled', path.join(pictures, 'unlabelled'), '--until', 'teacher', '--device', 'cpu', '--json',
-  ...['image.size=32', 'teacher.model=cifarnet', 'teacher.epochs=12', 'teacher.evaluations=1', 'train.batch_size=8', ...settings].flatMap(setting => ['--set', setting]),
+  ...['image.size=32', 'teacher.model=cifarnet', 'teacher.epochs=3', 'teacher.evaluations=1', 'train.checkpoint_minutes=0.0001', 'train.batch_size=8', ...settings].flatMap(setting => ['--set', setting]),
 ];
 
 /** Processes of this run's trainer, by their number: RANK=1. */
@@ -29,6 +29,18 @@ function workers(): Map<string, number> {
   }
   return found;
 }
+
+const state = (id: number) => /\) (\S)/.exec(readFileSync(`/proc/${id}/stat`, 'utf8'))?.[1];
+/** The first process holds still once it has saved its first checkpoint, so that the training is not over before the blow; until it is let go. */
+const HELD = {...env, PUPIL_FAIL_POINT: 'trainer.checkpoint.after:1:SIGSTOP'};
+const heldProcesses = async () =>
+  await vi.waitUntil(
+    () => {
+      const found = workers();
+      return found.has('0') && found.has('1') && state(found.get('0')!) === 'T' && found;
+    },
+    {timeout: 600_000},
+  );
 
 beforeAll(async () => {
   await drawDemo({protocol: 1, task: 'draw', output: pictures, seed: 3, size: 32, labelledPerClass: 12, unlabelled: 20, testPerClass: 1}, new AbortController().signal, async () => {});
@@ -53,21 +65,23 @@ it.each([
 
 describe.skipIf(!existsSync(python))('a teacher trained by two processes', () => {
   it('stops by Ctrl-C, survives a killed process with exit 4, and is finished by one process from the same checkpoint', async () => {
-    const stopped = startPupil(command('train.processes=2'), {env});
-    await stopped.said('"type":"checkpoint"');
+    const stopped = startPupil(command('train.processes=2'), {env: HELD});
+    const all = await heldProcesses();
     stopped.child.kill('SIGINT');
+    await stopped.said('Stopping after this step');
+    process.kill(all.get('0')!, 'SIGCONT');
     const interrupted = await stopped.ended;
     expect(interrupted.code, interrupted.stdout + interrupted.stderr).toBe(130);
     expect(workers().size).toBe(0);
 
-    const struck = startPupil(command('train.processes=2'), {env});
-    await struck.said('Going on after step');
-    await struck.said('"type":"checkpoint"');
-    const victim = workers().get('1');
-    expect(victim).toBeDefined();
-    process.kill(victim!, 'SIGKILL');
+    const struck = startPupil(command('train.processes=2'), {env: HELD});
+    const running = await heldProcesses();
+    const victim = running.get('1')!;
+    process.kill(victim, 'SIGKILL');
+    process.kill(running.get('0')!, 'SIGCONT');
     const {code, stdout} = await struck.ended;
     expect(code, stdout).toBe(4);
+    expect(stdout).toContain('Going on after step');
     expect(stdout).toContain(`Process 1 of this training (counted from 0, process id ${victim}) was killed by SIGKILL, probably because memory ran out`);
     expect(workers().size).toBe(0);
 
@@ -81,6 +95,6 @@ describe.skipIf(!existsSync(python))('a teacher trained by two processes', () =>
     await started.said('"type":"checkpoint"');
     expect([...workers().keys()].sort()).toEqual(['0', '1']);
     started.child.kill('SIGKILL');
-    await vi.waitUntil(() => workers().size === 0, {timeout: 60_000});
+    await vi.waitUntil(() => workers().size === 0, {timeout: 600_000});
   });
 });

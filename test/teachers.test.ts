@@ -31,6 +31,9 @@ describe.skipIf(!existsSync(python))('a teacher from elsewhere', () => {
     '--teacher', path.join(made, teacher), ...['image.size=32', `teacher.classes=${names}`, ...settings].flatMap(setting => ['--set', setting]),
   ];
   const scores = () => readScores(path.join(home, 'data/foreign/scores/shard-00000.parquet'), KEPT);
+  /** Of every image in turn, the log-probability of every class in the order of classes. */
+  const logProbsByClass = ({classes, logProbs}: Awaited<ReturnType<typeof scores>>): number[] =>
+    Array.from({length: POOL}, (_, row) => classes.map((column, place) => [column[row]!, logProbs[place]![row]!] as const).sort(([a], [b]) => a - b).map(([, logProb]) => logProb)).flat();
   /** What a run says, exit code first. */
   const refusal = async (...args: Parameters<typeof command>) => {
     const {code, stderr} = await pupil(command(...args), {env});
@@ -61,9 +64,11 @@ describe.skipIf(!existsSync(python))('a teacher from elsewhere', () => {
     expect(doneOf(said).stages).toMatchObject({teacher: {status: 'skipped'}, export: {status: 'skipped'}, score: {status: 'ran'}});
     const onnx = await scores();
     expect(onnx.ids).toEqual(checkpoint.ids);
-    expect(onnx.classes[0]).toEqual(checkpoint.classes[0]);
     expect(new Set(Array.from({length: POOL}, (_, row) => onnx.classes.map(column => column[row]).join(' '))).size).toBeGreaterThan(1);
-    onnx.logProbs.forEach((column, position) => column.forEach((logProb, row) => expect(Math.abs(logProb - (checkpoint.logProbs[position]?.[row] ?? NaN))).toBeLessThan(1e-3)));
+    // Class by class, whichever place it has: two that are as close as rounding may change places. Twenty layers in float32 (of 6e-8) add
+    // up some hundred products each, and a difference in one is carried through all that follow.
+    const [ours, theirs] = [onnx, checkpoint].map(logProbsByClass);
+    ours!.forEach((logProb, at) => expect(Math.abs(logProb - theirs![at]!)).toBeLessThan(1e-3));
   });
 
   it('is trusted only as far as it goes: one that guesses is warned of', async () => {

@@ -7,13 +7,15 @@ from typing import Any
 
 import torch
 
-from . import events
+from . import events, fail_point
 from .publish import publish
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Replaces the checkpoint at `path` by `state` (tensors and plain values); a kill or a full disk leaves the older one whole."""
+    fail_point.passed('trainer.checkpoint.before')
     publish(path, lambda file: torch.save(state, file))
+    fail_point.passed('trainer.checkpoint.after')
 
 
 def load(path: Path, fingerprint: str) -> dict[str, Any] | None:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from . import fail_point
+
 
 def publish(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """
@@ -18,8 +20,11 @@ def publish(path: Path, write: Callable[[BinaryIO], object]) -> None:
         with temporary.open('wb') as file:
             write(file)
             file.flush()
+            fail_point.passed('trainer.publish.before-fsync')
             os.fsync(file.fileno())
+        fail_point.passed('trainer.publish.before-rename')
         temporary.replace(path)
+        fail_point.passed('trainer.publish.after-rename')
     except (OSError, RuntimeError) as error:
         # torch.save answers a failed write with an error of its own, raised while the OSError is handled.
         cause = error.__context__ if isinstance(error.__context__, OSError) else error
@@ -33,3 +38,4 @@ def publish(path: Path, write: Callable[[BinaryIO], object]) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+    fail_point.passed('trainer.publish.after-folder-fsync')

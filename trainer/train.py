@@ -29,6 +29,7 @@ from .schedule import evaluation_epochs, learning_rate
 REFERENCE_BATCH = 256
 # Guessing among a million classes costs 14; a loss beyond this has exploded.
 LARGEST_LOSS = 1e4
+SECONDS_BETWEEN_READINGS = 1.0
 
 
 def train(task: TrainTask) -> dict[str, Any]:
@@ -116,6 +117,9 @@ def train(task: TrainTask) -> dict[str, Any]:
         events.note(f'Going on after step {epoch * plan.steps + batch} of {total_steps}.')
     # What an earlier attempt told of later steps no longer holds.
     events.emit('begun', step=epoch * plan.steps + batch, epoch=epoch)
+    # What validation said so far: whoever listened may have been killed between the checkpoint and writing it down.
+    for reading in history:
+        events.emit('evaluated', **reading)
 
     losses: list[torch.Tensor] = []
 
@@ -198,7 +202,7 @@ def train(task: TrainTask) -> dict[str, Any]:
                 if crowding is not None:
                     crowding.step_done(whole)
                 elapsed = time.monotonic() - reported
-                if elapsed >= 1:
+                if elapsed >= SECONDS_BETWEEN_READINGS:
                     recent = read_losses()
                     reading = {
                         'loss': sum(recent) / len(recent),

@@ -20,7 +20,8 @@ export function standing(events: readonly TrainingEvent[]): Readings {
   let evaluations: Readings['evaluations'][number][] = [];
   for (const event of events) {
     if (event.type === 'step') steps.push(event);
-    else if (event.type === 'evaluated') evaluations.push(event);
+    // Told again by each attempt that goes on.
+    else if (event.type === 'evaluated') evaluations = [...evaluations.filter(({epoch}) => epoch !== event.epoch), event];
     else {
       steps = steps.filter(({step}) => step <= event.step);
       evaluations = evaluations.filter(({epoch}) => epoch <= event.epoch);

@@ -8,6 +8,7 @@ import {packageFolder} from '../children/python-env.js';
 import {classesKept} from '../config.js';
 import {dataError, environmentError, gateError} from '../errors.js';
 import {eachPart, type ScoringParts} from '../events.js';
+import {passFailPoint} from '../fail-point.js';
 import {hashFile, stampOf} from '../pipeline/stamp.js';
 import type {Ingredients, Stage, StageResult} from '../pipeline/stage.js';
 import type {Shard} from '../store/shards.js';
@@ -166,6 +167,7 @@ async function scorePool(context: RunContext, {todo, fingerprint, checkFailures}
     onShard(event) {
       const {shard, sha256, rows, quarantined} = event;
       checkShard(context, event);
+      passFailPoint('shard.before-record');
       store.atomically(() => {
         for (const {id, problem} of quarantined) {
           const place = store.images.byId(id)?.place ?? id;
@@ -173,6 +175,7 @@ async function scorePool(context: RunContext, {todo, fingerprint, checkFailures}
         }
         store.shards.setScored(shard, fingerprint, sha256, rows);
       });
+      passFailPoint('shard.after-record');
       checkFailures();
     },
   });

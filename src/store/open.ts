@@ -7,6 +7,7 @@ import {fileURLToPath} from 'node:url';
 import {loadSqlite} from '../compiled-packages.js';
 import {environmentError} from '../errors.js';
 import {damaged, explainFault} from '../machine-fault.js';
+import {atomically} from './atomically.js';
 import type {Connection} from './connection.js';
 import {eventTable} from './events.js';
 import {imageTables} from './images.js';
@@ -37,9 +38,7 @@ function tables(connection: Connection, onClose: () => void = () => {}) {
     stages: stageTables(connection),
     events: eventTable(connection),
     /** Everything inside happens or nothing does. `work` must not await. */
-    atomically<Result>(work: () => Result): Result {
-      return connection.transaction(work).immediate();
-    },
+    atomically: <Result>(work: () => Result): Result => atomically(connection, work),
     /** Writes all of it, as it is now, into a new database file. */
     async backup(file: string): Promise<void> {
       await connection.backup(file);
@@ -99,13 +98,11 @@ function migrate(connection: Connection): void {
   const found = versionOf(connection);
   for (let next = found; next < names.length; next++) {
     const sql = readFileSync(path.join(migrationsFolder, names[next]!), 'utf8');
-    connection
-      .transaction(() => {
-        connection.exec(sql);
-        if (next + 1 === SEALED) sealFinished(connection);
-        connection.pragma(`user_version = ${next + 1}`);
-      })
-      .immediate();
+    atomically(connection, () => {
+      connection.exec(sql);
+      if (next + 1 === SEALED) sealFinished(connection);
+      connection.pragma(`user_version = ${next + 1}`);
+    });
   }
 }
 

@@ -1,4 +1,5 @@
 /** What is recorded of each stage: its status, what its result depended on, and the outputs it vouches for. */
+import {atomically} from './atomically.js';
 import {parseCell} from './cell.js';
 import type {Connection} from './connection.js';
 
@@ -85,43 +86,37 @@ export function stageTables(connection: Connection) {
     },
     /** Takes back what the stage vouched for and marks it running. The start and the seconds of an unfinished earlier attempt are kept, since it goes on from there. */
     begin(name: string): void {
-      connection
-        .transaction(() => {
-          const row = startOf.get(name);
-          const unfinished = row && row.status !== 'done' && row.status !== 'skipped' ? row : null;
-          remove.run(name);
-          removeOutputs.run(name);
-          insert.run(name, 'running', null, null, unfinished?.startedAt ?? new Date().toISOString(), unfinished?.seconds ?? 0, 'null');
-        })
-        .immediate();
+      atomically(connection, () => {
+        const row = startOf.get(name);
+        const unfinished = row && row.status !== 'done' && row.status !== 'skipped' ? row : null;
+        remove.run(name);
+        removeOutputs.run(name);
+        insert.run(name, 'running', null, null, unfinished?.startedAt ?? new Date().toISOString(), unfinished?.seconds ?? 0, 'null');
+      });
     },
     /**
      * Records a whole stage: what it depended on and what it vouches for, sealed, in one commit. It started when
      * it was begun; `seconds` is added to those of earlier attempts.
      */
     finish(record: FinishedStage): void {
-      connection
-        .transaction(() => {
-          const begun = startOf.get(record.name);
-          remove.run(record.name);
-          removeOutputs.run(record.name);
-          insert.run(record.name, record.status, JSON.stringify(record.ingredients), null, begun?.startedAt ?? new Date().toISOString(), (begun?.seconds ?? 0) + record.seconds, JSON.stringify(record.summary));
-          for (const output of record.outputs) insertOutput.run(record.name, output.name, output.path, output.sha256, output.stamp);
-          setSeal.run(record.name);
-        })
-        .immediate();
+      atomically(connection, () => {
+        const begun = startOf.get(record.name);
+        remove.run(record.name);
+        removeOutputs.run(record.name);
+        insert.run(record.name, record.status, JSON.stringify(record.ingredients), null, begun?.startedAt ?? new Date().toISOString(), (begun?.seconds ?? 0) + record.seconds, JSON.stringify(record.summary));
+        for (const output of record.outputs) insertOutput.run(record.name, output.name, output.path, output.sha256, output.stamp);
+        setSeal.run(record.name);
+      });
     },
     /** Records why a stage ended early. */
     stop(name: string, status: 'interrupted' | 'failed', message: string, seconds: number): void {
       stop.run(status, message, seconds, name);
     },
     setIngredients(name: string, ingredients: Readonly<Record<string, string>>): void {
-      connection
-        .transaction(() => {
-          setIngredients.run(JSON.stringify(ingredients), name);
-          setSeal.run(name);
-        })
-        .immediate();
+      atomically(connection, () => {
+        setIngredients.run(JSON.stringify(ingredients), name);
+        setSeal.run(name);
+      });
     },
     /** Trusts a file by its new stamp, after its hash was found unchanged. */
     restamp(stage: string, path: string, stamp: string): void {

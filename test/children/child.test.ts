@@ -201,15 +201,19 @@ describe('a stop', () => {
 
   it('kills at once where it is forced, also a child that ignores SIGTERM', async () => {
     const {stop, requested, forced} = stopSwitch();
+    let begun = 0;
     const error = await failureOf([{ignoreTerminate: true}, hello, {hang: true}], {
       stop,
       onEvent: () => {
         requested.abort(new Interrupted());
+        begun = performance.now();
         setTimeout(() => forced.abort(), 200);
       },
     });
     expect(error).toBeInstanceOf(Interrupted);
-  }, 50_000); // A child that is asked only once has a minute.
+    // A child that is asked only once has a minute.
+    expect(performance.now() - begun).toBeLessThan(60_000);
+  });
 
   it('that came before leaves the child unstarted', async () => {
     const {stop, requested} = stopSwitch();
@@ -251,8 +255,8 @@ describe('lines for a child', () => {
       onEvent: event => event.type === 'note' && (ahead = produced.lines),
     });
     expect(result).toEqual({images: 100_000});
-    expect(ahead).toBeGreaterThan(100);
-    expect(ahead).toBeLessThan(5000);
+    // Pipes hold 64 KB here and a megabyte elsewhere; all lines together are five.
+    expect(ahead).toBeLessThan(50_000);
   });
 
   it('are no longer made once it has ended, and its own reason is told', async () => {

@@ -65,7 +65,7 @@ describe('pupil fetch', () => {
     });
     const command = ['fetch', 'cifar100', '--home', home, '--mirror', address];
     const running = startPupil(command);
-    await vi.waitUntil(() => sizeOf(partOf(home)) === 3_000_000, {timeout: 60_000});
+    await vi.waitUntil(() => sizeOf(partOf(home)) === 3_000_000, {timeout: 600_000});
     running.child.kill(signal);
     const {code, stderr} = await running.ended;
     if (signal === 'SIGINT') {
@@ -82,7 +82,7 @@ describe('pupil fetch', () => {
     const home = await temporaryFolder();
     const {address} = await serve((_, response) => void response.writeHead(200, {'content-length': BYTES}).write('x'));
     const running = startPupil(['fetch', 'cifar100', '--home', home, '--mirror', address]);
-    await vi.waitUntil(() => sizeOf(partOf(home)) > 0, {timeout: 60_000});
+    await vi.waitUntil(() => sizeOf(partOf(home)) > 0, {timeout: 600_000});
     expect(await pupil(['fetch', 'cifar100', '--home', home, '--mirror', address])).toMatchObject({code: 75, stderr: `Another process is fetching data sets into ${home}. Wait for it, and run the same command again.\n`});
     running.child.kill('SIGTERM');
     expect((await running.ended).code).toBe(143);

@@ -337,7 +337,7 @@ describe('a stop', () => {
     const dataset = small(tarGz, `${address}/small.tar.gz`);
     const stop = new AbortController();
     const stopped = fetchFrom(dataset, home, {signal: stop.signal, patience: {...quick, silenceMs: 60_000}});
-    await vi.waitUntil(() => existsSync(part(home)) && statSync(part(home)).size === 9000, {timeout: 60_000});
+    await vi.waitUntil(() => existsSync(part(home)) && statSync(part(home)).size === 9000, {timeout: 600_000});
     stop.abort(new Interrupted());
     expect((await stopped).error).toBeInstanceOf(Interrupted);
     expect(statSync(part(home)).size).toBe(9000);

@@ -36,10 +36,8 @@ describe.skipIf(!isThere)('403 odd files, each decoded or set aside', async () =
     const surprises: string[] = [];
     let decoded = 0;
     for (const {file, tags} of files) {
-      const begun = performance.now();
       const {pixels, problem} = await decodeImage(await readFile(join(collection, 'nasty', file)), 'encoded', decoding);
       const surprise = (what: string) => surprises.push(`${file} (${tags.join(' ')}): ${what}`);
-      if (performance.now() - begun > 20_000) surprise('slow');
       if (pixels !== null) {
         decoded++;
         if (pixels.length !== 32 * 32 * 3) surprise(`${pixels.length} bytes`);

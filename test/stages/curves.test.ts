@@ -29,6 +29,11 @@ describe('the curve of a training', () => {
     expect([stepsOf(...events), epochsOf(...events)]).toEqual([[8, 16], []]);
   });
 
+  it('has what validation said before a kill, also where nobody wrote it down: each attempt tells it again', () => {
+    expect(epochsOf(begun(0), begun(200, 2), evaluated(1), evaluated(2), evaluated(3))).toEqual([1, 2, 3]);
+    expect(epochsOf(begun(0), evaluated(1), begun(100, 1), evaluated(1), evaluated(2))).toEqual([1, 2]);
+  });
+
   it('stays where a stage is run again and finds its training finished', () => expect(epochsOf(begun(0), evaluated(1), evaluated(2), begun(100, 2))).toEqual([1, 2]));
 
   it('never turns back, however often it was killed', () => {

@@ -21,7 +21,7 @@ os.environ['ORT_DISABLE_TELEMETRY'] = '1'
 
 ROOT = Path(__file__).parents[2]
 # How fast the machine is today is no matter of a test; this is for what hangs.
-PATIENCE_SECONDS = 300
+PATIENCE_SECONDS = 1800
 CLASSES = ['red', 'green', 'blue', 'grey']
 AUGMENT: dict[str, Any] = {
     'flip': True,
@@ -168,16 +168,22 @@ def restore_process_state():
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Callable[[dict[str, Any]], subprocess.Popen[str]]:
-    """Starts the trainer as the orchestrator does, its events going to `events.ndjson`. Tests end what they start."""
+def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """
+    Starts the trainer as the orchestrator does, its events going to `events.ndjson`. Tests end what they start. `fail_point` is where it
+    ends itself (see trainer/fail_point.py): however fast the machine is, that is the same place.
+    """
 
-    def start_trainer(message: dict[str, Any]) -> subprocess.Popen[str]:
+    def start_trainer(message: dict[str, Any], fail_point: str = '') -> subprocess.Popen[str]:
         config = tmp_path / 'config.json'
         config.write_text(json.dumps(message))
         # Or a test that waits for an event would see those of the trainer before.
         (tmp_path / 'events.ndjson').unlink(missing_ok=True)
         command = ['bash', '-c', 'exec "$@" 3>"$0"', str(tmp_path / 'events.ndjson'), sys.executable, '-m', 'trainer', str(config)]
-        return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        environment = {**os.environ, 'PUPIL_FAIL_POINT': fail_point}
+        return subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
 
     return start_trainer
 

@@ -45,18 +45,23 @@ def test_the_graph_the_reference_and_the_model_give_the_same_answers(task):
     assert result['ece_before'] == result['ece_after']
     images = np.fromfile(Path(task['validation_pack']) / 'images.u8', np.uint8).reshape(10, 32, 32, 3)
     with torch.inference_mode():
-        log_prob, classes = load_model(task['model'])(torch.from_numpy(images)).log_softmax(1).topk(3)
+        every = load_model(task['model'])(torch.from_numpy(images)).log_softmax(1).numpy()
+    log_prob = np.sort(every)[:, :0:-1]
+
+    def named(classes: np.ndarray) -> np.ndarray:
+        """What the model says of the classes answered: of two as close as rounding in single precision either may stand first."""
+        return np.take_along_axis(every, classes, 1)
 
     reference = Path(task['reference']).read_bytes()
     assert len(reference) == 10 * 3 * 8
-    assert np.allclose(np.frombuffer(reference, '<f4', 30).reshape(10, 3), log_prob, atol=1e-5)
-    assert np.array_equal(np.frombuffer(reference, '<i4', 30, offset=120).reshape(10, 3), classes)
+    assert np.allclose(np.frombuffer(reference, '<f4', 30).reshape(10, 3), log_prob, atol=1e-4)
+    assert np.allclose(named(np.frombuffer(reference, '<i4', 30, offset=120).reshape(10, 3)), log_prob, atol=1e-4)
 
     graph_log_prob, graph_classes = ReferenceEvaluator(task['output']).run(None, {'images': images})
     assert graph_log_prob.dtype == np.float32
     assert graph_classes.dtype == np.int32
     assert np.allclose(graph_log_prob, log_prob, atol=1e-4)
-    assert np.array_equal(graph_classes, classes)
+    assert np.allclose(named(graph_classes), log_prob, atol=1e-4)
 
 
 def test_the_file_describes_itself_and_takes_any_batch(task):

@@ -57,7 +57,8 @@ def test_speed_is_measured_in_images_a_second(train_task, start, finish):
     keys = ('protocol', 'device', 'threads', 'seed', 'architecture', 'batch_size', 'precision')
     run = finish(start({'task': 'speed', **{key: train_task[key] for key in keys}}))
     assert run.code == 0
-    assert 0 < run.events[-1]['result']['train_images_per_second'] < run.events[-1]['result']['score_images_per_second']
+    # Which of them is more depends on what else the machine did meanwhile.
+    assert all(run.events[-1]['result'][rate] > 0 for rate in ('train_images_per_second', 'score_images_per_second'))
 
 
 def test_full_memory_names_the_batch_size():

@@ -104,18 +104,18 @@ def test_the_table_the_config_and_the_orchestrator_name_the_same_networks():
 
 
 def test_a_shortcut_without_weights_is_a_case_of_one_with_them():
-    network = build_network(architecture('resnet20', 'small', 32, 10)).eval()
+    network = build_network(architecture('resnet20', 'small', 32, 10)).eval().double()
     network.load_state_dict(padding_shortcuts(), strict=False)
     for block, channels in ((network.layer2[0], 16), (network.layer3[0], 32)):
-        x = torch.randn(2, channels, 8, 8)
+        x = torch.randn(2, channels, 8, 8, dtype=torch.float64)
         padded = torch.nn.functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, channels // 2, channels // 2))
         assert torch.allclose(block.downsample(x), padded, atol=1e-6)
 
 
 def test_a_wide_block_that_changes_channels_shortcuts_what_is_activated():
-    block = build_network(architecture('wrn-28-2', 'small', 32, 10)).layer2[0].eval()
+    block = build_network(architecture('wrn-28-2', 'small', 32, 10)).layer2[0].eval().double()
     torch.nn.init.zeros_(block.conv2.weight)
-    x = torch.randn(2, 32, 8, 8)
+    x = torch.randn(2, 32, 8, 8, dtype=torch.float64)
     assert torch.allclose(block(x.clone()), block.downsample(torch.relu(block.bn1(x))), atol=1e-5)
 
 

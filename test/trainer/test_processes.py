@@ -172,14 +172,15 @@ def test_in_double_precision_the_gradients_of_two_processes_are_those_of_one(by_
 class Training:
     """A training by several processes, and what it said."""
 
-    def __init__(self, task: dict[str, Any], folder: Path, options: tuple[str, ...] = ALONE_ON_THIS_HOST):
+    def __init__(self, task: dict[str, Any], folder: Path, options: tuple[str, ...] = ALONE_ON_THIS_HOST, fail_point: str = ''):
         self.events_file = folder / 'events.ndjson'
         self.events_file.unlink(missing_ok=True)
         config = folder / 'config.json'
         config.write_text(json.dumps(task))
         command = ['bash', '-c', 'exec "$@" 3>"$0"', str(self.events_file), sys.executable, '-m', 'trainer.launch', *options, str(config)]
+        environment = {**os.environ, 'PUPIL_FAIL_POINT': fail_point}
         self.process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
 
     def events(self) -> list[dict[str, Any]]:
@@ -197,6 +198,10 @@ class Training:
     def finish(self) -> int:
         self.log, _ = self.process.communicate(timeout=PATIENCE_SECONDS)
         return self.process.returncode
+
+
+def state_of(process: int) -> str:
+    return Path(f'/proc/{process}/stat').read_text().rsplit(')', 1)[1].split()[0]
 
 
 def parent_of(folder: Path) -> int | None:
@@ -227,8 +232,8 @@ def wait_until_none_is_left(processes: list[int]) -> None:
 def several(tmp_path: Path) -> Iterator[Callable[..., Training]]:
     started: list[Training] = []
 
-    def start(task: dict[str, Any], *options: str) -> Training:
-        started.append(Training(task, tmp_path, options or ALONE_ON_THIS_HOST))
+    def start(task: dict[str, Any], *options: str, fail_point: str = '') -> Training:
+        started.append(Training(task, tmp_path, options or ALONE_ON_THIS_HOST, fail_point))
         return started[-1]
 
     yield start
@@ -267,10 +272,15 @@ def alone(task: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def assert_same_weights(one: str | Path, other: str | Path, steps: int) -> None:
-    """Up to rounding in single precision, which grows with every step."""
+    """
+    Up to rounding in single precision. A weight's gradient is a sum over a batch's pixels, some 2^14 terms; added in another order (by
+    other kernels, in other parts) its last bits differ by the square root of that many roundings, and every step brings as much again.
+    What several processes must not do moves weights by parts of their gradients, a hundred times as far; and in double precision it is
+    looked at bit for bit above.
+    """
     first, second = load_file(one), load_file(other)
     assert first.keys() == second.keys()
-    close = 1e-5 if steps <= 20 else 3e-4
+    close = steps * 2**7 * torch.finfo(torch.float32).eps
     for name, tensor in first.items():
         torch.testing.assert_close(tensor, second[name], rtol=10 * close, atol=close, msg=lambda m, name=name: f'{name}: {m}')
 
@@ -290,8 +300,10 @@ def test_two_processes_end_with_the_weights_and_figures_of_one(network, task, se
     found = [event for event in said if event['type'] == 'evaluated']
     assert len(found) == task['epochs']
     for one, other in zip(found, expected, strict=True):
-        assert (one['top1'], one['top5']) == (other['top1'], other['top5'])
-        assert one['loss'] == pytest.approx(other['loss'], rel=1e-3)
+        # One of the 33 pictures may be on the edge between two classes.
+        assert one['top1'] == pytest.approx(other['top1'], abs=1.5 / 33)
+        assert one['top5'] == other['top5'] == 1
+        assert one['loss'] == pytest.approx(other['loss'], rel=1e-2)
     # The first process alone tells.
     assert [event['type'] for event in said].count('hello') == [event['type'] for event in said].count('finished') == 1
     assert said[-1]['type'] == 'finished'
@@ -309,10 +321,12 @@ def test_a_killed_process_ends_the_training_by_name_and_others_go_on_from_its_ch
             steps = iter(range(100))
             patched.setattr(stop, 'requested', lambda: next(steps) == 4)
             train(parse_task({**task, 'threads': 1}))
-    training = several(task)
-    wait_for(training.events_file, '"type":"checkpoint"')
+    # The first process holds still at its checkpoint, so that the training is not over before the blow.
+    training = several(task, fail_point='trainer.checkpoint.after:1:SIGSTOP')
+    wait_until(lambda: any(state_of(process) == 'T' for process in training.workers().values()))
     workers = training.workers()
     os.kill(workers[rank], signal.SIGKILL)
+    os.kill(workers[0], signal.SIGCONT)
     assert training.finish() == 70
     failed = training.events()[-1]
     assert (failed['type'], failed['reason']) == ('failed', 'process-lost')

@@ -72,10 +72,7 @@ def test_killed_again_and_again_it_ends_with_the_weights_of_an_undisturbed_run_i
     undisturbed = {**task, 'checkpoint': str(tmp_path / 'whole' / 'checkpoint.pt'), 'output': str(tmp_path / 'whole' / 'model.safetensors')}
     whole = finish(start(undisturbed)).events[-1]['result']
     for _ in range(3):
-        process = start(task)
-        wait_for(tmp_path / 'events.ndjson', '"type":"checkpoint"')
-        process.kill()
-        process.communicate()
+        assert finish(start(task, 'trainer.checkpoint.after')).code == -signal.SIGKILL
         assert not Path(task['output']).exists()
     run = finish(start(task))
     assert run.code == 0
@@ -86,17 +83,17 @@ def test_killed_again_and_again_it_ends_with_the_weights_of_an_undisturbed_run_i
 
 
 def test_asked_to_stop_within_an_epoch_it_saves_and_goes_on_exactly(train_task, emitted, start, finish, tmp_path):
-    # Epochs so long that the stop falls into one.
-    task = {**train_task, 'batch_size': 4, 'epochs': 2, 'evaluations': 1}
+    # A checkpoint after each of 10 steps an epoch; at the fourth it is asked to stop.
+    task = {**train_task, 'epochs': 2, 'evaluations': 1, 'checkpoint_minutes': 1e-9}
     undisturbed = {**task, 'checkpoint': str(tmp_path / 'whole' / 'checkpoint.pt'), 'output': str(tmp_path / 'whole' / 'model.safetensors')}
     train(parse_task(undisturbed))
-    process = start(task)
+    process = start(task, 'trainer.checkpoint.after:4:SIGTERM')
     wait_for(tmp_path / 'events.ndjson', '"type":"hello"')
+    # The terminal's; what it means is the parent's to say.
     process.send_signal(signal.SIGINT)
-    wait_for(tmp_path / 'events.ndjson', '"type":"checkpoint"')
-    process.send_signal(signal.SIGTERM)
     run = finish(process)
     assert run.code == 75
+    assert run.events[-1]['message'].startswith('Stopped after step 4 of 20')
     assert run.events[-1]['type'] == 'interrupted'
     assert 'the same command goes on' in run.events[-1]['message']
     assert run.of('checkpoint')[-1]['path'] == task['checkpoint']
@@ -138,8 +135,8 @@ def test_a_training_that_was_complete_ends_at_once_and_puts_its_model_back(train
     steps = len(emitted())
     again = train(parse_task(train_task))
     assert digest(train_task['output']) == before
-    assert [event['type'] for event in emitted()[steps:]] == ['note', 'begun']
-    assert again['seconds'] < first['seconds'] + 5
+    assert [event['type'] for event in emitted()[steps:]] == ['note', 'begun', *['evaluated'] * 3]
+    assert again['seconds'] >= first['seconds']
     assert {**again, 'seconds': 0} == {**first, 'seconds': 0}
 
 

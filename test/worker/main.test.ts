@@ -113,19 +113,21 @@ describe('the worker', () => {
     };
     expect(isAlive()).toBe(true);
     parent.kill('SIGKILL');
-    await vi.waitUntil(() => !isAlive(), {timeout: 60_000});
+    await vi.waitUntil(() => !isAlive(), {timeout: 600_000});
   });
 
   it('reports progress at most once a second', async () => {
     const root = await temporaryFolder();
     for (let i = 0; i < 400; i++) await put(`${root}/pool/${i}.png`, await png(i));
+    const begun = performance.now();
     const ended = await resultOf('index', {
       sources: [{kind: 'folder', path: `${root}/pool`, split: null, labelled: false}],
       cache: root,
       maxFileBytes: 1_000_000,
       readThreads: 1,
     });
-    expect(eventsOf(ended, 'progress').length).toBeLessThanOrEqual(2);
+    // However long it took here: from its start, and one at its end.
+    expect(eventsOf(ended, 'progress').length).toBeLessThanOrEqual(2 + (performance.now() - begun) / 1000);
   });
 
   it.skipIf(!canMount)('names a full disk, and leaves no half file', async () => {

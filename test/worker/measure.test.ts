@@ -52,7 +52,8 @@ describe('measuring an ONNX model', () => {
     const task = {model, device: 'cpu', threads: 2, batchSize: 4, pack: `${root}/pack`, reference: `${root}/reference`};
     await writeFile(`${root}/reference`, reference(answers));
     const same = (await resultOf('measure', task)).result;
-    expect(same.largestDifference).toBeLessThan(1e-5);
+    // Other kernels take batches of four than of eleven: the last bits of logarithms around 2, after sums of some hundred products.
+    expect(same.largestDifference).toBeLessThan(1e-4);
     expect(same.top1Agreement).toBe(1);
 
     answers.logProbs[7 * KEPT + 1]! -= 0.25;

@@ -25,7 +25,7 @@ const roots = (root: string) => [`${root}/folder`, `${root}/shards`, `${root}/ci
 
 /** Every image of a mixed pool as a score or pack descriptor names it, in the order of its index. */
 export async function indexed(root: string, sources = mixedSources(root)): Promise<ImageReference[]> {
-  const ended = await resultOf('index', {sources, cache: `${root}/cache`, maxFileBytes: 1_000_000, readThreads: 2});
+  const ended = await resultOf('index', {sources, ownFolders: [], cache: `${root}/cache`, maxFileBytes: 1_000_000, readThreads: 2});
   return eventsOf(ended, 'indexed').flatMap(({source, entries}) => entries.flatMap(entry => referenceOf(roots(root)[source] ?? '', entry)));
 }
 

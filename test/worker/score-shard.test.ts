@@ -6,12 +6,13 @@ import {describe, expect, it} from 'vitest';
 import type {ImageReference, ScoreShard} from '../../src/children/protocol.js';
 import {readScores} from '../../src/images/score-file.js';
 import {unpackIds} from '../../src/ranking/image-ids.js';
-import {hugePng, png, put} from '../images/pictures.js';
+import {png, put} from '../images/pictures.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
 import {indexed, mixedPool} from './pools.js';
 import {decoding, eventsOf, resultOf, runWorker, startWorker} from './worker-process.js';
 
 const model = (name: string) => fileURLToPath(new URL(`../fixtures/onnx/${name}.onnx`, import.meta.url));
+const waitOnMarker = new URL('../fixtures/wait-on-marker.mjs', import.meta.url).href;
 const classes = ['ant', 'bee', 'cat', 'dog', 'elk', 'fox'];
 const base = {
   model: model('classifier-32'),
@@ -134,13 +135,12 @@ describe('scoring', () => {
   it('goes on without a picture that takes too long, even with one decoder, and with it where it may take longer', async () => {
     const root = await temporaryFolder();
     await mixedPool(root, 8);
-    // 1.6 gigapixels, which take three seconds.
-    await put(`${root}/folder/0.png`, hugePng(40_000));
+    await put(`${root}/folder/0.png`, Buffer.concat([await png(0), Buffer.from('a decoder waits at this')]));
     const images = await indexed(root);
     const slow = images.findIndex(({place}) => place.endsWith('folder/0.png'));
     const endWith = async (timeoutSeconds: number) => {
       const layout = {batchSize: 4, decodeThreads: 1, networks: 1, networkThreads: 1};
-      const ended = await resultOf('score', {...base, layout, decoding: {...decoding, maxPixels: 2e9, timeoutSeconds}}, shardsOf(images, 50, root));
+      const ended = await resultOf('score', {...base, layout, decoding: {...decoding, timeoutSeconds}}, shardsOf(images, 50, root), {NODE_OPTIONS: `--import=${waitOnMarker}`});
       return eventsOf(ended, 'shard').map(({rows, quarantined}) => ({rows, quarantined}));
     };
     const problem = {code: 'DECODE_TIMEOUT', detail: 'took longer than 1 s (limits.decode_seconds)'};

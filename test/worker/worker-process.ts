@@ -46,15 +46,15 @@ export interface Running {
 
 const decodingTasks: readonly unknown[] = ['pack', 'score', 'trial', 'predict', 'decode'];
 
-/** Starts a task; `lines` are its stdin, which is left open where they are null. */
-export async function startWorker(task: object, lines: readonly object[] | null = []): Promise<Running> {
+/** Starts a task; `lines` are its stdin, which is left open where they are null. `env` is added to this process's own. */
+export async function startWorker(task: object, lines: readonly object[] | null = [], env: Readonly<Record<string, string>> = {}): Promise<Running> {
   const folder = await temporaryFolder();
   const config = `${folder}/config.json`;
   const precautions = {inHand: `${folder}/in-hand.json`, culprits: []};
   await writeFile(config, toWire({protocol: 1, ...('task' in task && decodingTasks.includes(task.task) && {precautions}), ...task}));
   const child = spawn(process.execPath, [program, config], {
     stdio: ['pipe', 'ignore', 'pipe', 'pipe'],
-    env: {...process.env, UV_THREADPOOL_SIZE: '12'},
+    env: {...process.env, UV_THREADPOOL_SIZE: '12', ...env},
   });
   child.stdin?.on('error', () => {}); // A worker that refuses its task reads no more.
   if (lines !== null) child.stdin?.end(lines.map(line => `${toWire(line)}\n`).join(''));
@@ -86,15 +86,16 @@ export async function startWorker(task: object, lines: readonly object[] | null 
 }
 
 /** Runs a task to its end. */
-export const runWorker = async (task: object, lines: readonly object[] = []): Promise<Ended> => await (await startWorker(task, lines)).ended;
+export const runWorker = async (task: object, lines: readonly object[] = [], env: Readonly<Record<string, string>> = {}): Promise<Ended> => await (await startWorker(task, lines, env)).ended;
 
 /** The result of a task that must succeed. */
 export async function resultOf<Name extends TaskName>(
   name: Name,
   task: object,
   lines: readonly object[] = [],
+  env: Readonly<Record<string, string>> = {},
 ): Promise<Ended & {result: TaskResult<Name>}> {
-  const ended = await runWorker({task: name, ...task}, lines);
+  const ended = await runWorker({task: name, ...task}, lines, env);
   const last = ended.events.at(-1);
   if (last?.type !== 'finished' || ended.exitCode !== 0)
     throw new Error(`${name} ended with ${ended.exitCode} ${JSON.stringify(last)}\n${ended.stderr}`);
