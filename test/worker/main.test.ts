@@ -122,6 +122,7 @@ describe('the worker', () => {
     const begun = performance.now();
     const ended = await resultOf('index', {
       sources: [{kind: 'folder', path: `${root}/pool`, split: null, labelled: false}],
+      ownFolders: [],
       cache: root,
       maxFileBytes: 1_000_000,
       readThreads: 1,
@@ -140,6 +141,7 @@ describe('the worker', () => {
         task: 'pack',
         output: `${root}/full/pack`,
         decoding: {...decoding, size: 512, resize: 512},
+        precautions: {inHand: `${root}/in-hand.json`, culprits: []},
         threads: 2,
         classes: ['a'],
         kept: 0,

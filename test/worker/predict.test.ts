@@ -39,7 +39,7 @@ describe('predicting', () => {
     const root = await temporaryFolder();
     await put(`${root}/a.png`, await png(4));
     const sources = [{kind: 'folder', path: root, split: null, labelled: false}];
-    const index = eventsOf(await resultOf('index', {sources, cache: root, maxFileBytes: 100_000, readThreads: 1}), 'indexed')[0]!.entries[0]!;
+    const index = eventsOf(await resultOf('index', {sources, ownFolders: [], cache: root, maxFileBytes: 100_000, readThreads: 1}), 'indexed')[0]!.entries[0]!;
     await resultOf('score', {...task, threads: undefined, top: undefined, images: 1, layout: {batchSize: 8, decodeThreads: 2, networks: 1, networkThreads: 2}, kept: 4, classes, fingerprint: 'f'}, [
       {
         shard: 0,
