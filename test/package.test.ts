@@ -97,7 +97,7 @@ describe('npm pack in a clone where nothing is installed', () => {
   });
 
   it('packs no environment, no cache, no test, no source and nothing that a run left', () => {
-    const expected = /^package\/(dist\/.*\.js|scripts\/setup\/[\w-]+\.mjs|trainer\/(models\/)?\w+\.py|trainer\/requirements\.txt|db\/migrations\/\w+\.sql|presets\/[\w.-]+|experiments\/[\w.-]+\.yaml|docs\/[\w.-]+|[A-Z]+(\.md)?|package\.json)$/;
+    const expected = /^package\/(dist\/.*\.js|scripts\/setup\/[\w-]+\.mjs|trainer\/(models\/)?\w+\.py|trainer\/requirements\.txt|db\/migrations\/\w+\.sql|presets\/[\w.-]+|experiments\/[\w.-]+\.(yaml|mjs)|docs\/[\w.-]+|[A-Z]+(\.md)?|package\.json)$/;
     expect(packed.filter(file => !expected.test(file))).toEqual([]);
   });
 });

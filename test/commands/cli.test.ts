@@ -55,10 +55,10 @@ describe('arguments that make no sense are refused (exit 2)', () => {
   });
 
   it.each([
-    [['status', '--', 'foo'], 'Unknown argument: foo. See pupil --help.'],
+    [['status', '--', 'foo'], 'pupil status takes no argument "foo" here. See pupil status --help.'],
     [['fetch', '--', '-x'], 'There is no data set "-x". Data sets: cifar10, cifar100, tiny-imagenet. Did you mean cifar10?'],
-    [['compare', '--', '-a'], 'Not enough non-option arguments: got 1, need at least 2. See pupil --help.'],
-    [['orchestrate', '--labelled', '/a', '--unlabelled', '/b', '--', '-config.yaml'], /^Cannot read the config file -config\.yaml: /],
+    [['compare', '--', '-a'], 'pupil compare needs <a> <b>. See pupil compare --help.'],
+    [['orchestrate', '--labelled', '/a', '--unlabelled', '/b', '--', '-config.yaml'], /^There is no config file -config\.yaml\./],
   ])('%j: what stands behind -- counts like any other argument', async (args, message) => {
     const refused: unknown = await runCommandLine(args, stop).catch((error: unknown) => error);
     expect(refused).toMatchObject({exitCode: 2, message: typeof message === 'string' ? message : expect.stringMatching(message) as string});

@@ -15,7 +15,7 @@ const linesOf = (stdout: string) => stdout.trimEnd().split('\n').map(line => JSO
 describe('pupil fetch', () => {
   it.each([
     ['a name it does not know', ['fetch', 'cifar'], 'There is no data set "cifar". Data sets: cifar10, cifar100, tiny-imagenet. Did you mean cifar10?\n'],
-    ['no name', ['fetch'], 'Not enough non-option arguments: got 0, need at least 1. See pupil --help.\n'],
+    ['no name', ['fetch'], 'pupil fetch needs <datasets..>. See pupil fetch --help.\n'],
     ['a mirror that is no address', ['fetch', 'cifar10', '--mirror', '/mnt/data'], '--mirror /mnt/data: expected an address under which the archives lie by their own names, such as https://mirror.example.org/data.\n'],
   ])('refuses %s (exit 2)', async (_, args, message) => {
     const home = await temporaryFolder();

@@ -429,7 +429,7 @@ describe('a ready-made teacher', () => {
 });
 
 it('ends a failed run with a line for scripts, too', async () => {
-  const {code, stdout} = await pupil(['orchestrate', data.config, '--home', finished, '--json', '--labelled', path.join(data.folder, 'pool')]);
+  const {code, stdout} = await pupil(['orchestrate', data.config, '--home', finished, '--json', '--labelled', path.join(data.folder, 'test')]);
   expect(code).toBe(3);
   expect(JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '')).toMatchObject({type: 'failed', exit_code: 3, message: expect.stringContaining('Run colours was made from other data') as string});
 });
