@@ -117,7 +117,7 @@ describe('installed by npm into an empty folder', () => {
   it('says before set-up what mends it, and draws nothing', async ctx => {
     if (!reached) return ctx.skip();
     const {status, stderr} = await run('npx', ['pupil', 'demo'], {env: {HOME: home}});
-    expect(stderr).toMatch(/Run npx pupil setup\.\n$/);
+    expect(stderr).toMatch(/Run npx pupil setup\.$/m);
     expect(status).toBe(4);
     expect(readdirSync(app).sort()).toEqual(['node_modules', 'package-lock.json', 'package.json']);
     const doctor = await pupil(['doctor']);
