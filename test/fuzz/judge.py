@@ -1,7 +1,7 @@
 """
 Judges what the trainer reads, in one process for many inputs: a request a line on stdin, an outcome a line on file descriptor 3.
 
-Only a Failure may come out, and no bug by its reason. Nothing outside the case's folder may be written, and no program be started.
+Only a Failure may come out, and no bug by its reason. Nothing outside this process's folder may be written, and no program be started.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ trespasses: list[str] = []
 
 
 def watch(event: str, arguments: tuple[Any, ...]) -> None:
-    """An audit hook: notes what is done outside the folder of the case, or by other programs."""
+    """An audit hook: notes what is written outside the folder around the case (its temporary files lie there, too), and programs started."""
     if event in STARTING:
         trespasses.append(f'{event} {arguments!r}')
         return
@@ -54,7 +54,7 @@ def watch(event: str, arguments: tuple[Any, ...]) -> None:
     target = arguments[0]
     if isinstance(target, (str, bytes)):
         place = Path(os.path.realpath(os.fsdecode(target)))
-        if not place.is_relative_to(folder) and not place.is_relative_to('/dev'):
+        if not place.is_relative_to(folder.parent) and not place.is_relative_to('/dev'):
             trespasses.append(f'{event} {place}')
 
 
