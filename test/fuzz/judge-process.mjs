@@ -1,6 +1,7 @@
 // A process that judges, watched: one request at a time, and an outcome whatever becomes of it.
 import {spawn} from 'node:child_process';
 import {createInterface} from 'node:readline';
+import {clearTimeout, setTimeout} from 'node:timers';
 
 const OUTCOMES = 3;
 /** Generous: on a busy machine a sound case may take seconds. */
