@@ -7,6 +7,8 @@ import {outcomeOf} from './outcome.mjs';
 import {targets} from './targets/index.mjs';
 
 const OUTCOMES = 3;
+// The terminal sends it to both; the parent closes stdin when the case is done.
+process.on('SIGINT', () => {});
 const {signal} = new AbortController();
 
 for await (const line of createInterface({input: process.stdin})) {

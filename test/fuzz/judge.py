@@ -7,6 +7,7 @@ Only a Failure may come out, and no bug by its reason. Nothing outside this proc
 import hashlib
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -146,6 +147,8 @@ def memory() -> int:
 
 def main() -> None:
     global folder
+    # The terminal sends it to both; the parent closes stdin when the case is done.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     events.DESCRIPTOR = os.open(os.devnull, os.O_WRONLY)
     sys.addaudithook(watch)
