@@ -7,8 +7,8 @@ import {outcomeOf} from './outcome.mjs';
 import {targets} from './targets/index.mjs';
 
 const OUTCOMES = 3;
-// The terminal sends it to both; the parent closes stdin when the case is done.
-process.on('SIGINT', () => {});
+// They go to a whole group of processes; the parent closes stdin when the case is done.
+for (const stop of ['SIGINT', 'SIGTERM']) process.on(stop, () => {});
 const {signal} = new AbortController();
 
 for await (const line of createInterface({input: process.stdin})) {

@@ -147,8 +147,9 @@ def memory() -> int:
 
 def main() -> None:
     global folder
-    # The terminal sends it to both; the parent closes stdin when the case is done.
+    # They go to a whole group of processes; the parent closes stdin when the case is done.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     torch.set_num_threads(1)
     events.DESCRIPTOR = os.open(os.devnull, os.O_WRONLY)
     sys.addaudithook(watch)

@@ -22,7 +22,7 @@ const {values: flags} = parseArgs({
 const seed = Number(flags.seed);
 let end = flags.minutes === undefined ? Infinity : Date.now() + 60_000 * Number(flags.minutes);
 // Stopped early, it still counts what was done and removes its files.
-for (const stop of ['SIGINT', 'SIGTERM']) process.once(stop, () => (end = 0));
+for (const stop of ['SIGINT', 'SIGTERM']) process.on(stop, () => (end = 0));
 const cases = flags.minutes === undefined ? Number(flags.cases) : Infinity;
 const wanted = targets.filter(({name}) => flags.only === undefined || name === flags.only);
 if (wanted.length === 0) throw new Error(`There is no target ${flags.only}. Targets: ${targets.map(({name}) => name).join(', ')}.`);
