@@ -79,6 +79,12 @@ export function exitCodeFor(error: unknown): ExitCode {
   return exitCodes.bug;
 }
 
-/** What the system called a failure of the file system, such as `ENOENT`; null for any other error, which is a bug of ours. */
-export const systemCode = (error: unknown): string | null =>
-  error instanceof Error && 'syscall' in error && 'code' in error ? String(error.code) : null;
+/**
+ * What the system called a failure of the file system, such as `ENOENT`; null for any other error, which is a bug of ours. A path with a
+ * NUL in it, from a config or a list, is refused by Node before the system could: EINVAL.
+ */
+export function systemCode(error: unknown): string | null {
+  if (!(error instanceof Error) || !('code' in error)) return null;
+  if (error.code === 'ERR_INVALID_ARG_VALUE' && error.message.includes('without null bytes')) return 'EINVAL';
+  return 'syscall' in error ? String(error.code) : null;
+}

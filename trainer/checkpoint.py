@@ -1,6 +1,5 @@
 """Saves and restores a training run: everything without which the next step would differ."""
 
-import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import torch
 
 from . import events, fail_point
+from .errors import is_out_of_memory
 from .publish import publish
 
 
@@ -31,8 +31,12 @@ def load(path: Path, fingerprint: str) -> dict[str, Any] | None:
         if damaged is not None:
             raise zipfile.BadZipFile(f'{damaged} does not match its checksum')
         state = torch.load(path, map_location='cpu', weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
-        events.note(f'The checkpoint {path} is damaged ({str(error).splitlines()[0]}); training starts again from the first epoch.')
+    except Exception as error:
+        # Damaged files make the readers raise nearly anything.
+        if is_out_of_memory(error):
+            raise
+        reason = (str(error) or repr(error)).splitlines()[0]
+        events.note(f'The checkpoint {path} is damaged ({reason}); training starts again from the first epoch.')
         return None
     if not isinstance(state, dict) or state.get('fingerprint') != fingerprint:
         events.note(f'The checkpoint {path} belongs to other settings or data; training starts again from the first epoch.')

@@ -229,7 +229,7 @@ def read_message(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except OSError as error:
         raise Failure('config', f'The config file {path} cannot be read: {error.strerror}.') from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Failure('config', f'The config file {path} is not JSON: {error}.') from error
 
 

@@ -73,7 +73,7 @@ def open_pack(folder: Path, size: int, classes: Sequence[str], device: torch.dev
         found_bytes = {name: (folder / name).stat().st_size for name in expected_bytes}
     except OSError as error:
         raise Failure('data', f'The pack {folder} cannot be read: {error}. Run the stage that packs it again.') from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Failure('data', f'{folder / "pack.json"} does not describe a pack: {error!r}. Run the stage that packs it again.') from error
     if version != VERSION:
         raise Failure('data', f'The pack {folder} has version {version}; this trainer reads version {VERSION}.')

@@ -110,7 +110,8 @@ def read_onnx(path: Path) -> ModelProto:
     try:
         if not elsewhere:
             onnx.checker.check_model(model)
-    except onnx.checker.ValidationError as error:
+    # The checker words its complaints with names from the file, which need not be text.
+    except (onnx.checker.ValidationError, UnicodeDecodeError) as error:
         raise Failure('model', f'{path} cannot be read as an ONNX file: {_first_line(error)}. Fetch or export it again.') from error
     if elsewhere - {f'{path.name}.data'}:
         raise Failure(

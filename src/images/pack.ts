@@ -146,9 +146,11 @@ export async function openPack(path: string): Promise<Pack> {
   for (const [name, expected] of [
     ['images.u8', stated.images * rowBytes],
     ['samples.i32', stated.samples * SAMPLE_BYTES],
+    ['ids.txt', null],
   ] as const) {
     const found = await stat(`${path}/${name}`).catch(() => null);
-    if (found?.size !== expected) throw dataError(`${path}/${name} ${found === null ? 'is missing' : `has ${found.size} bytes`}; expected ${expected}.`);
+    if (found === null) throw dataError(`${path}/${name} is missing.`);
+    if (expected !== null && found.size !== expected) throw dataError(`${path}/${name} has ${found.size} bytes; expected ${expected}.`);
   }
   const pairs = await readFile(`${path}/samples.i32`);
   const samplePairs = Int32Array.from({length: stated.samples * 2}, (_, i) => pairs.readInt32LE(i * 4));
