@@ -187,6 +187,12 @@ describe('the presets', () => {
     expect(config.about).toMatch(/^\S[^\n]{20,160}$/);
   });
 
+  it('that follow an experiment name its P and K, and leave neither to `auto`', () => {
+    const selectionOf = (preset: string) => readConfig({...sets, preset}, home).select;
+    expect(selectionOf('cifar100')).toMatchObject({top_p: 10, top_k: 1000});
+    expect(selectionOf('imagenet')).toMatchObject({top_p: 10, top_k: 16_000});
+  });
+
   it('are the YAML files of the presets folder', () => {
     const files = readdirSync(new URL('../presets/', import.meta.url)).filter(name => name.endsWith('.yaml'));
     expect(presetNames()).toEqual(files.map(name => name.replace('.yaml', '')).sort());

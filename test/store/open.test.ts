@@ -5,6 +5,7 @@ import {describe, expect, it, vi} from 'vitest';
 import {UserError} from '../../src/errors.js';
 import {openStore, openStoreToRead} from '../../src/store/open.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
+import {entry, query} from './new-store.js';
 
 const aFile = async () => path.join(await temporaryFolder(), 'run.sqlite');
 
@@ -76,6 +77,31 @@ describe('opening the state of a run', () => {
     pragma.mockRestore();
     expect(connections.map(connection => connection.pragma('synchronous', {simple: true}))).toEqual([2, 2, 2]);
     for (const store of [first, second, third]) store?.close();
+  });
+
+  it('whose log was garbled from some place on finds it whole, with the first of its commits', async () => {
+    const file = await aFile();
+    openStore(file).close();
+    const store = openStore(file);
+    const names = Array.from({length: 30}, (_, number) => entry(number, `${number}.png`));
+    const source = store.images.addSource('unlabelled', {kind: 'folder', path: '/pool', split: null}, '/pool');
+    for (const listed of names) store.atomically(() => store.images.addEntry(source, listed));
+    const [pages, log] = [readFileSync(file), readFileSync(`${file}-wal`)];
+    store.close();
+    let state = 20_261_129;
+    const next = (below: number) => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) % below;
+    const lengths = new Set<number>();
+    for (let attempt = 0; attempt < 40; attempt++) {
+      const copy = await aFile();
+      writeFileSync(copy, pages);
+      writeFileSync(`${copy}-wal`, Buffer.from(log).fill(1 + next(255), 32 + next(log.length - 32)));
+      openStore(copy).close();
+      expect(query(copy, 'PRAGMA integrity_check')).toEqual([{integrity_check: 'ok'}]);
+      const left = query(copy, 'SELECT file FROM places ORDER BY rowid').map(row => row['file']);
+      expect(left).toEqual(names.slice(0, left.length).map(listed => listed.file));
+      lengths.add(left.length);
+    }
+    expect(lengths.size).toBeGreaterThan(5);
   });
 
   it('to read one that is not there gives null and creates nothing', async () => {

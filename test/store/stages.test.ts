@@ -1,6 +1,6 @@
-import {describe, expect, it} from 'vitest';
+import {describe, expect, it, onTestFinished, vi} from 'vitest';
 import type {OutputRecord} from '../../src/store/stages.js';
-import {newStore} from './new-store.js';
+import {newStore, query} from './new-store.js';
 
 const outputs: OutputRecord[] = [
   {name: 'scores', path: 'data/run/scores/shard-00000.parquet', sha256: 'aa', stamp: '1 2 3 4'},
@@ -35,6 +35,23 @@ describe('the record of a stage', () => {
     store.stages.begin('score');
     store.stages.finish(finished);
     expect(store.stages.read('score')?.seconds).toBe(2);
+  });
+
+  it('tells when the first of such attempts started', async () => {
+    onTestFinished(() => void vi.useRealTimers());
+    const {store, file} = await newStore();
+    const startedAt = () => query(file, "SELECT started_at FROM stage WHERE name = 'score'")[0]?.['started_at'];
+    const at = (time: string) => vi.useFakeTimers({toFake: ['Date'], now: new Date(time)});
+    at('2026-01-01T10:00:00.000Z');
+    store.stages.begin('score');
+    at('2026-01-01T11:00:00.000Z');
+    store.stages.stop('score', 'interrupted', 'Interrupted', 5);
+    store.stages.begin('score');
+    at('2026-01-01T12:00:00.000Z');
+    store.stages.finish(finished);
+    expect(startedAt()).toBe('2026-01-01T10:00:00.000Z');
+    store.stages.begin('score');
+    expect(startedAt()).toBe('2026-01-01T12:00:00.000Z');
   });
 
   it('trusts a file by a new stamp', async () => {
