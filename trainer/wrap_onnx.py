@@ -105,6 +105,8 @@ def read_onnx(path: Path) -> ModelProto:
         model = onnx.load(path, load_external_data=False)
     except (DecodeError, OSError) as error:
         raise Failure('model', f'{path} cannot be read as an ONNX file: {_first_line(error)}. Fetch or export it again.') from error
+    if not all(isinstance(name, str) for node in _nodes(model) for name in (node.op_type, node.domain, *node.input, *node.output)):
+        raise Failure('model', f'{path} cannot be read as an ONNX file: it has names that are no text. Fetch or export it again.')
     check_what_it_needs(model, path)
     elsewhere = _external(model)
     try:

@@ -18,7 +18,7 @@ export const fittingTopP = (classes: number): number => Math.min(PAPERS_P, class
  * K is the number of pool images that the teacher may be expected to be right about, for the mean class: the sum of the calibrated
  * probabilities of the pool's best classes, shared out among the classes. So it grows with the pool, and is the smaller the less the
  * teacher is sure of that pool, be it weak or the pool of another domain. Each class then keeps about as many as it has right ones,
- * the surest of them first. `experiments/selection-size.yaml` holds this rule against fixed ones.
+ * the surest of them first. `experiments/small-data.yaml` shows what comes of it.
  */
 export const fittingTopK = (expectedRight: number, classes: number): number => Math.min(PAPERS_K, Math.max(1, Math.round(expectedRight / classes)));
 

@@ -13,7 +13,7 @@ const labels = ['ant', 'bee', 'große Eule', '7'];
 const named = (random, extension) => `${random.pick(['labelled', 'pool'])}.${extension}`;
 
 async function listAll(spec, labelled, {folder, cache, signal}) {
-  const source = await openSource(await parseSource(spec, folder), {labelled, cache});
+  const source = await openSource(await parseSource(spec, folder), {labelled, cache, ownFolders: []});
   const entries = [];
   for await (const entry of source.entries(signal)) entries.push(entry);
   const classes = await source.classes();
@@ -135,6 +135,6 @@ export const sources = [
       const shard = tarOf(tarMembers(seeds));
       return [['shards-000.tar', shard], ['shards-001.tar', shard], ['list.csv', Buffer.from(csv)], ...listedPictures(seeds), ['source.txt', isSound ? Buffer.from('shards-{000..001}.tar') : mutateText(random, spec)]];
     },
-    judge: async context => listAll(await readFile(`${context.folder}/source.txt`, 'utf8'), false, context),
+    judge: async context => listAll(await readFile(`${context.folder}/source.txt`, 'utf8'), true, context),
   },
 ];
