@@ -67,7 +67,7 @@ describe.skipIf(!isThere)('CIFAR-100, 20 classes of 50 labels, with the rest, a 
   const tiny = path.join(folder, 'tiny.tar');
   const settings = [
     'image.size=32', `labelled.per_class=${LABELLED}`, `validation.per_class=${VALIDATION}`, 'teacher.model=cifarnet', 'teacher.epochs=60', 'pretrain.epochs=20', 'finetune.epochs=10', 'finetune.learning_rate=0.1',
-    'train.evaluations=5', `select.top_k=${TOP_K}`, 'score.shard_size=4000',
+    'train.evaluations=5', 'select.top_p=10', `select.top_k=${TOP_K}`, 'score.shard_size=4000',
   ];
   const command = [
     'orchestrate', '--run', 'real', '--json', '--labelled', path.join(cifar, 'train'), '--test', path.join(cifar, 'test'),

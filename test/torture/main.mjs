@@ -7,7 +7,7 @@ import {tmpdir} from 'node:os';
 import path from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {parseArgs} from 'node:util';
-import {python, root} from '../../scripts/python.mjs';
+import {python, root} from '../../scripts/setup/places.mjs';
 import {damages, forget} from './damage.mjs';
 import {canMount, command, dist, drawPictures, onSmallDisk, processesOf, start, untilDeserted} from './orchestration.mjs';
 import {differences, portraitOf} from './portrait.mjs';
