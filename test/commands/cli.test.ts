@@ -56,7 +56,7 @@ describe('arguments that make no sense are refused (exit 2)', () => {
 
   it.each([
     [['status', '--', 'foo'], 'pupil status takes no argument "foo" here. See pupil status --help.'],
-    [['fetch', '--', '-x'], 'There is no data set "-x". Data sets: cifar10, cifar100, tiny-imagenet. Did you mean cifar10?'],
+    [['fetch', '--', '-x'], 'There is no data set "-x". Data sets: cifar10, cifar100, tiny-imagenet.'],
     [['compare', '--', '-a'], 'pupil compare needs <a> <b>. See pupil compare --help.'],
     [['orchestrate', '--labelled', '/a', '--unlabelled', '/b', '--', '-config.yaml'], /^There is no config file -config\.yaml\./],
   ])('%j: what stands behind -- counts like any other argument', async (args, message) => {
