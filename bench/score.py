@@ -121,7 +121,8 @@ def read_options() -> tuple[argparse.Namespace, Source]:
 
 
 def versions(device: str) -> str:
-    packages = json.loads((ROOT / 'package.json').read_text())['dependencies']
+    package = json.loads((ROOT / 'package.json').read_text())
+    packages = {**package['dependencies'], **package['devDependencies']}
     node = subprocess.run(['node', '--version'], capture_output=True, text=True, check=True).stdout.strip().removeprefix('v')
     ours = f'Node {node}, onnxruntime-node {packages["onnxruntime-node"]}, sharp {packages["sharp"]}'
     peers = f'Python {platform.python_version()}, PyTorch {torch.__version__}, onnxruntime {onnxruntime.__version__}'
