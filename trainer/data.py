@@ -67,6 +67,8 @@ def open_pack(folder: Path, size: int, classes: Sequence[str], device: torch.dev
         version, images, samples, kept, found_size, found_classes = (
             about[key] for key in ('version', 'images', 'samples', 'kept', 'size', 'classes')
         )
+        if not all(isinstance(name, str) for name in found_classes):
+            raise TypeError('a class is no text')
         expected_bytes = {'images.u8': images * found_size * found_size * 3, 'samples.i32': samples * 8}
         if kept > 0:
             expected_bytes |= {'classes.i32': images * kept * 4, 'log_prob.f32': images * kept * 4}
