@@ -240,7 +240,7 @@ export function checkSizes(config: Config, {size, resize}: {readonly size: numbe
 export const studentModel = (config: Config): ModelName => given(config.student.model, config.teacher.model);
 
 /** The batch that learning rates belong to where the trainer finds the batch size itself. */
-const REFERENCE_BATCH = 256;
+export const REFERENCE_BATCH = 256;
 
 /** A learning rate that belongs to the reference batch, for another: as the trainer scales it to the batch that it finds. */
 export const scaledRate = (learningRate: number, batchSize: number): number => learningRate * (batchSize / REFERENCE_BATCH);

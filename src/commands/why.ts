@@ -5,7 +5,7 @@ import {readScores} from '../images/score-file.js';
 import {toPrintable} from '../images/printable-path.js';
 import {printable} from '../printable.js';
 import {rowOf} from '../ranking/image-ids.js';
-import {fittingTopP} from '../ranking/selection-size.js';
+import {takenTopP} from '../ranking/selection-size.js';
 import {table} from '../report/table.js';
 import {shardFile} from '../stages/score.js';
 import {recordedSelection} from '../stages/select.js';
@@ -73,7 +73,7 @@ async function verdicts({store, config, paths}: OpenRun, id: string): Promise<Cl
   const shard = image?.pool ? store.shards.containing(image.key) : null;
   if (shard === null || shard.rows === null || shard.rows === 0) return [];
   const names = store.images.classes();
-  const topP = recordedSelection(store)?.topP ?? (config.select.top_p === 'auto' ? fittingTopP(names.length) : Math.min(config.select.top_p, names.length));
+  const topP = recordedSelection(store)?.topP ?? takenTopP(config.select.top_p, names.length);
   const scores = await readScores(shardFile({paths}, shard.number), topP);
   const row = rowOf(scores.ids, id);
   if (row < 0) return [];

@@ -14,6 +14,9 @@ const PAPERS_K = 16_000;
 /** P grows with the root of the number of classes, through the paper's point: 1 for up to 22 classes, 3 for 100, 10 from 1,000 on. */
 export const fittingTopP = (classes: number): number => Math.min(PAPERS_P, classes, Math.max(1, Math.round(PAPERS_P * Math.sqrt(classes / PAPERS_CLASSES))));
 
+/** The P that is taken: what was given, never more than there are classes, or the one that fits. */
+export const takenTopP = (given: number | 'auto', classes: number): number => (given === 'auto' ? fittingTopP(classes) : Math.min(given, classes));
+
 /**
  * K is the number of pool images that the teacher may be expected to be right about, for the mean class: the sum of the calibrated
  * probabilities of the pool's best classes, shared out among the classes. So it grows with the pool, and is the smaller the less the

@@ -2,7 +2,7 @@
 import {PROTOCOL, type TaskResult} from '../children/protocol.js';
 import {classesKept, type Config, evaluationBatch, isOnnxFile, trainingSettings} from '../config.js';
 import type {StageName} from '../events.js';
-import {fittingTopK, fittingTopP} from '../ranking/selection-size.js';
+import {fittingTopK, takenTopP} from '../ranking/selection-size.js';
 import {runTrainer, runWorker, type RunContext} from './context.js';
 import {VALIDATION_AT_LEAST} from './prepare.js';
 import {pretrainingEpochs} from './pretrain-length.js';
@@ -160,9 +160,8 @@ async function measureStartUps(context: RunContext): Promise<StartUps> {
 const ASSUMED_RIGHT = 0.5;
 
 function selectedPairs({select: {top_p: givenP, top_k: givenK}}: Config, {classes, pool}: Counts): number {
-  const topP = givenP === 'auto' ? fittingTopP(classes) : Math.min(givenP, classes);
   const topK = givenK === 'auto' ? fittingTopK(ASSUMED_RIGHT * pool, classes) : givenK;
-  return Math.min(classes * topK, pool * topP);
+  return Math.min(classes * topK, pool * takenTopP(givenP, classes));
 }
 
 /**

@@ -1,5 +1,5 @@
 /** How long pre-training goes on where that is left to pupil. */
-import {trainingSettings, type Config} from '../config.js';
+import {REFERENCE_BATCH, trainingSettings, type Config} from '../config.js';
 
 const LEAST_EPOCHS = 30;
 /**
@@ -8,9 +8,6 @@ const LEAST_EPOCHS = 30;
  */
 const TEACHERS_TRAININGS = 2;
 
-/** The batch that steps are counted in where the trainer finds its size. */
-const ASSUMED_BATCH = 256;
-
 /**
  * The epochs of pre-training on `samples` (class, image) pairs: 30, and where those are fewer steps than twice a training on the `labelled`
  * pictures alone, as many as that takes. A teacher that was given counts as one that was trained for teacher.epochs.
@@ -18,9 +15,8 @@ const ASSUMED_BATCH = 256;
 export function pretrainingEpochs(config: Config, {samples, labelled, size}: {readonly samples: number; readonly labelled: number; readonly size: number}): number {
   const {epochs, batchSize} = trainingSettings(config, 'pretrain', size);
   if (epochs !== null) return epochs;
-  const teacher = trainingSettings(config, 'teacher', size);
-  const teacherSteps = (teacher.epochs ?? LEAST_EPOCHS) * Math.ceil(labelled / (teacher.batchSize ?? ASSUMED_BATCH));
-  return Math.max(LEAST_EPOCHS, Math.ceil((TEACHERS_TRAININGS * teacherSteps) / stepsPerEpoch(samples, batchSize ?? ASSUMED_BATCH, config.pretrain.labelled_share)));
+  const teacherSteps = config.teacher.epochs * Math.ceil(labelled / (trainingSettings(config, 'teacher', size).batchSize ?? REFERENCE_BATCH));
+  return Math.max(LEAST_EPOCHS, Math.ceil((TEACHERS_TRAININGS * teacherSteps) / stepsPerEpoch(samples, batchSize ?? REFERENCE_BATCH, config.pretrain.labelled_share)));
 }
 
 /** As the trainer cuts an epoch: labelled pictures take the place of others in a batch, and no batch has a single sample. */

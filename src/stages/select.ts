@@ -5,7 +5,7 @@ import type {Stage, StageResult} from '../pipeline/stage.js';
 import {probability, type KeptAnswers} from '../ranking/calibration.js';
 import {idAt, ID_WORDS} from '../ranking/image-ids.js';
 import {Cutoffs, Selection, type ScoredImages} from '../ranking/select.js';
-import {fittingTopK, fittingTopP, isCrowded} from '../ranking/selection-size.js';
+import {fittingTopK, fittingTopP, isCrowded, takenTopP} from '../ranking/selection-size.js';
 import type {SelectionCounts} from '../events.js';
 import type {PackItem} from '../children/protocol.js';
 import {classesKept} from '../config.js';
@@ -32,7 +32,7 @@ export const select: Stage<RunContext> = {
   async run(context): Promise<StageResult> {
     const {config, store, paths, emit} = context;
     const classes = store.images.classes();
-    const topP = config.select.top_p === 'auto' ? fittingTopP(classes.length) : Math.min(config.select.top_p, classes.length);
+    const topP = takenTopP(config.select.top_p, classes.length);
     const topK = config.select.top_k === 'auto' ? await expectedTopK(context, classes.length) : config.select.top_k;
     if (config.select.top_p !== 'auto' && topP < config.select.top_p) emit({type: 'note', stage: 'select', message: `P is ${topP}: there are only so many classes`});
     store.quarantine.forget('select');
