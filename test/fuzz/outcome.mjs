@@ -1,6 +1,6 @@
 // What became of an input: a kind that is counted, and a detail in which two judgements of the same input must agree.
 import {createHash} from 'node:crypto';
-import {explainFault} from '../../dist/commands/machine-fault.js';
+import {explainFault} from '../../dist/machine-fault.js';
 import {ChildError, exitCodes, UserError} from '../../dist/errors.js';
 
 /** Kinds that are findings: the program would have ended with a stack, or done what it may not. */
