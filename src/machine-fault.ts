@@ -1,5 +1,5 @@
 /** Words for what a machine refuses (a full or read-only disk, too many open files, no memory, a damaged database), of which Node and SQLite give no more than a code. */
-import {statfsSync} from 'node:fs';
+import {readFileSync, statfsSync} from 'node:fs';
 import path from 'node:path';
 import {busyError, environmentError, type UserError} from './errors.js';
 import {bytes} from './words.js';
@@ -59,4 +59,21 @@ function explain(code: string, error: Error, {path: known, home, database}: At):
   if (/^SQLITE_(BUSY|LOCKED)/.test(code)) return busyError(`Another program holds ${place ?? "the run's database"} (${error.message}). Close it, and run the same command again.`, {cause: error});
   const [, word] = faults.find(([codes]) => codes.test(code)) ?? [];
   return word === undefined ? null : environmentError(word(place, error.message), {cause: error});
+}
+
+/** Less, and Node or a library ends the process wherever it next asks for memory, with a dump of its own. It is address space, of which a fraction is used. */
+const LEAST_ADDRESS_SPACE = 2e9;
+
+/** Throws (exit 4) where `ulimit -v`, or a batch system by it, leaves too little to run in. Linux tells; elsewhere the limit is not enforced, or not to be had. */
+export function requireAddressSpace(): void {
+  let limits;
+  try {
+    limits = readFileSync('/proc/self/limits', 'utf8');
+  } catch {
+    return;
+  }
+  const limit = Number(/^Max address space +(\d+)/m.exec(limits)?.[1] ?? Infinity);
+  if (limit < LEAST_ADDRESS_SPACE) {
+    throw environmentError(`The address space is limited to ${bytes(limit)} (ulimit -v), of which Node and its threads reserve most before they do anything. Raise it to 4 GB or more, and limit memory by a cgroup where it must be limited.`);
+  }
 }

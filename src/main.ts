@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The process edge: signals become AbortSignals, anything thrown becomes a message and an exit code. */
-import {explainFault} from './machine-fault.js';
+import {explainFault, requireAddressSpace} from './machine-fault.js';
 import {ChildError, exitCodeFor, exitCodes, Interrupted, UserError} from './errors.js';
 import {printableMessage} from './printable.js';
 
@@ -37,6 +37,7 @@ for (const [name, stream] of Object.entries({stdout: process.stdout, stderr: pro
 }
 
 try {
+  requireAddressSpace();
   // Here, so that what stands in the way of reading the program itself (too many open files, a library that does not fit into memory) gets its words, too.
   const {runCommandLine} = await import('./cli.js');
   await runCommandLine(process.argv.slice(2), {requested: requested.signal, forced: forced.signal});

@@ -1,5 +1,5 @@
 /** Runs one task in a child process: starts it, reads its events from fd 3, feeds its stdin, stops it in two steps, and turns its end into a result or a typed error. */
-import {createWriteStream, type WriteStream} from 'node:fs';
+import {createWriteStream} from 'node:fs';
 import {mkdir, writeFile} from 'node:fs/promises';
 import path from 'node:path';
 import {finished} from 'node:stream/promises';
@@ -80,6 +80,13 @@ export async function runChild<Name extends TaskName>(
   const logFile = path.join(attempt, `${command.name}.log`);
   const log = createWriteStream(logFile, {flags: 'a'});
   const logTail: string[] = [];
+  let ranOutOfMemory = false;
+  const keep = (line: string) => {
+    log.write(`${line}\n`);
+    ranOutOfMemory ||= OUT_OF_MEMORY.test(line);
+    logTail.push(line);
+    if (logTail.length > LOG_LINES_SHOWN) logTail.shift();
+  };
 
   const child = execa(command.file, [...command.args, configFile], {
     cwd: command.cwd,
@@ -145,7 +152,7 @@ export async function runChild<Name extends TaskName>(
   };
 
   try {
-    const streams = [child.stdout, child.stderr].map(stream => keepLog(stream, log, logTail));
+    const streams = [child.stdout, child.stderr].map(stream => readLines(stream, keep));
     const events = readLines(child.stdio[3], take);
     const feeding = feed(child.stdin, lines ?? []).catch(refuse);
     const ended = await child;
@@ -158,6 +165,9 @@ export async function runChild<Name extends TaskName>(
     if (last?.type === 'interrupted' || (last === undefined && ended.exitCode === INTERRUPTED)) throw new Interrupted('SIGTERM');
     const wasOverdue = last !== undefined && ended.signal === 'SIGKILL';
     if (ended.signal !== undefined && ended.signal !== null && !wasOverdue) {
+      if (ranOutOfMemory) {
+        throw new ChildError(`The ${command.name} got no more memory. ${memoryAdvice(task)}, close other programs, or raise the limit where one is set (ulimit -v).`, exitCodes.environment, logTail, {killedBy: ended.signal, reason: 'out-of-memory'});
+      }
       throw new ChildError(
         `The ${command.name} was killed by ${ended.signal}${ended.signal === 'SIGKILL' ? `, probably because memory ran out. ${memoryAdvice(task)}, or close other programs` : ''}.`,
         ended.signal === 'SIGKILL' ? exitCodes.environment : exitCodes.bug,
@@ -188,6 +198,9 @@ export async function runChild<Name extends TaskName>(
   }
 }
 
+/** What Node says before it ends itself for want of memory: no picture is to blame for that. */
+const OUT_OF_MEMORY = /Fatal process OOM|heap out of memory/;
+
 /** The key to lower where memory ran out, and to what where the task has a batch of its own. */
 function memoryAdvice(task: TaskOf<TaskName>): string {
   const key = task.task === 'train' || task.task === 'evaluate' || task.task === 'speed' ? 'train.batch_size' : 'score.batch_size';
@@ -204,14 +217,6 @@ function resultOf<Name extends TaskName>(name: Name, result: Json, child: string
 
 const knownTypes = new Set<unknown>(childEvent.options.map(option => option.shape.type.value));
 const isKnownType = (message: unknown): boolean => typeof message === 'object' && message !== null && 'type' in message && knownTypes.has(message.type);
-
-async function keepLog(stream: Readable, log: WriteStream, tail: string[]): Promise<void> {
-  await readLines(stream, line => {
-    log.write(`${line}\n`);
-    tail.push(line);
-    if (tail.length > LOG_LINES_SHOWN) tail.shift();
-  });
-}
 
 async function readLines(stream: unknown, take: (line: string) => void): Promise<void> {
   if (!(stream instanceof Readable)) throw new Error('A child was started without one of its pipes.');

@@ -78,10 +78,10 @@ export async function runPastCulprits<Result>({attempt, run, decode, pictureOf, 
   }
 }
 
-/** The error of a worker that a decoder may have stopped; null for any other. A SIGKILL comes from outside, mostly for want of memory. */
+/** The error of a worker that a decoder may have stopped; null for any other. A SIGKILL comes from outside, mostly for want of memory, which ends Node otherwise, too. */
 function stopOf(error: unknown): ChildError | null {
   if (!(error instanceof ChildError)) return null;
-  const isCrash = error.killedBy !== undefined && error.killedBy !== 'SIGKILL';
+  const isCrash = error.killedBy !== undefined && error.killedBy !== 'SIGKILL' && error.reason !== 'out-of-memory';
   return isCrash || error.reason === 'stuck' ? error : null;
 }
 

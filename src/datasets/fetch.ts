@@ -23,7 +23,7 @@ export interface Fetching {
 }
 
 /** Where a data set is downloaded from. */
-export const addressOf = (dataset: Dataset, mirror: string | null): string => (mirror === null ? dataset.address : `${mirror.replace(/\/+$/, '')}/${archiveName(dataset)}`);
+const addressOf = (dataset: Dataset, mirror: string | null): string => (mirror === null ? dataset.address : `${mirror.replace(/\/+$/, '')}/${archiveName(dataset)}`);
 
 /** No run is named with a dot in front. */
 export const lockFile = (home: string): string => path.join(home, 'db', '.fetch.lock');

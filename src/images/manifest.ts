@@ -5,7 +5,6 @@ import {basename, dirname, isAbsolute, relative, resolve} from 'node:path';
 import {Readable} from 'node:stream';
 import {CsvError, parse} from 'csv-parse';
 import {asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects} from 'hyparquet';
-import {compressors} from 'hyparquet-compressors';
 import {z} from 'zod';
 import {dataError, systemCode, UserError} from '../errors.js';
 import {decodeLines, decodeStream, NotText} from '../text.js';
@@ -90,6 +89,8 @@ async function* parquetRows(path: string, labelled: boolean): AsyncGenerator<Fou
   const names = metadata.schema.slice(1).map(({name}) => name);
   checkColumns(names, 'row 1', labelled);
   const columns = ['path', 'label'].filter(name => names.includes(name));
+  // Here, since its WebAssembly reserves 10 GB of address space for itself, which a limit on that (ulimit -v, batch systems) would refuse every command.
+  const {compressors} = await import('hyparquet-compressors');
   for (let rowStart = 0; rowStart < Number(metadata.num_rows); rowStart += PARQUET_ROWS) {
     const rows = await parquetReadObjects({file, metadata, columns, compressors, rowStart, rowEnd: rowStart + PARQUET_ROWS});
     for (const [index, value] of rows.entries()) yield {value, at: `row ${rowStart + index + 1}`};

@@ -123,6 +123,12 @@ describe('a child that fails', () => {
     await expect(comparing).rejects.toMatchObject({message: expect.stringContaining('Set score.batch_size to 16, half of what it is') as string});
   });
 
+  it('that Node ended for want of memory is told by that, and no picture is blamed', async () => {
+    const error = await childErrorOf([hello, {complain: '# Fatal process OOM in Failed to reserve virtual memory for CodeRange'}, ...Array.from({length: 30}, (_, frame) => ({complain: ` ${frame}: 0x1d5b578 [node]`})), {kill: 'SIGTRAP'}]);
+    expect(error).toMatchObject({exitCode: 4, killedBy: 'SIGTRAP', reason: 'out-of-memory'});
+    expect(error.message).toBe('The trainer got no more memory. Lower train.batch_size or score.batch_size, close other programs, or raise the limit where one is set (ulimit -v).');
+  });
+
   it('that crashes is told by its signal', async () => {
     const error = await childErrorOf([hello, {complain: 'free(): invalid pointer'}, {kill: 'SIGSEGV'}]);
     expect(error).toMatchObject({message: 'The trainer was killed by SIGSEGV.', exitCode: 1, killedBy: 'SIGSEGV', logTail: ['free(): invalid pointer']});

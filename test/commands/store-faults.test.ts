@@ -64,6 +64,23 @@ it('few files that may be open at once are told (exit 4), not a stack', () => {
   expect([status, stderr]).toEqual([4, 'Too many files are open at once. Raise the limit, as with ulimit -n 4096, and run the same command again.\n']);
 });
 
+describe.skipIf(process.platform !== 'linux')('address space', () => {
+  const within = (kilobytes: number, ...args: string[]) =>
+    spawnSync('sh', ['-c', `ulimit -v ${kilobytes}; exec ${process.execPath} ${program} ${args.join(' ')}`], {encoding: 'utf8', env: {...process.env, PUPIL_PYTHON: colourTrainer, NO_COLOR: '1'}});
+
+  it('too small for Node is told (exit 4), not left to a dump', () => {
+    const {stderr, status} = within(1_900_000, 'status', '--home', finished);
+    expect([status, stderr]).toEqual([4, expect.stringMatching(/^The address space is limited to 1\.9\d GB \(ulimit -v\), .* Raise it to 4 GB or more, .*\n$/)]);
+  });
+
+  it('of a few GB, as batch systems leave, is enough for a whole run: nothing reserves the tens of GB that WebAssembly would', async () => {
+    const home = path.join(await temporaryFolder(), 'home');
+    const {stderr, status} = within(6_000_000, 'orchestrate', data.config, '--home', home, '--set', 'limits.threads=2');
+    expect([status, stderr]).toEqual([0, expect.any(String)]);
+    expect(within(6_000_000, 'report', '--home', home).status).toBe(0);
+  });
+});
+
 it('a pool of which no file can be read is refused (exit 4), with the first', async () => {
   const home = path.join(await temporaryFolder(), 'home');
   const pool = path.join(home, '../gone');
