@@ -43,6 +43,9 @@ HARMLESS: list[Any] = [
     *((np.float64(0).__reduce__()[0], f'{module}.multiarray.scalar') for module in ('numpy.core', 'numpy._core')),
 ]
 
+# Integers, float8 and the like stand for weights only together with scales; complex numbers would lose half of themselves.
+PLAIN_FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+
 DIFFERENCES_SHOWN = 5
 # Names of a second network of a training, of another kind than the one that was asked for.
 OTHER_NETWORKS = {'teacher', 'student'}
@@ -94,6 +97,18 @@ def import_within_limits(task: ImportTask) -> dict[str, Any]:
         more = len(differences) - DIFFERENCES_SHOWN
         shown = '; '.join(differences[:DIFFERENCES_SHOWN]) + (f', and {more} more differences' if more > 0 else '')
         raise Failure('model', f'{task.file} does not fit a {named(task.architecture)}: {shown}. {advice(given, task.architecture)}')
+    strange = [
+        (name, weights[name].dtype)
+        for name, tensor in network.state_dict().items()
+        if tensor.is_floating_point() and weights[name].dtype not in PLAIN_FLOATS
+    ]
+    if strange:
+        name, dtype = strange[0]
+        raise Failure(
+            'model',
+            f'{task.file} holds {name} as {str(dtype).removeprefix("torch.")}, which means nothing without its scale. '
+            'Save the weights as float32, float16 or bfloat16.',
+        )
     order = output_order(task.file, len(weights['fc.weight']), file_classes, task.architecture.classes)
     for name in ('fc.weight', 'fc.bias'):
         if name in weights:

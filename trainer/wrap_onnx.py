@@ -205,7 +205,9 @@ def take_own(task: WrapTask, described: str) -> None:
     try:
         about = json.loads(described)
         size, resize, kept, classes = about['size'], about['resize'], about['kept'], about['classes']
-    except (ValueError, KeyError, TypeError) as error:
+        if not all(isinstance(number, int) for number in (size, resize, kept)) or not all(isinstance(name, str) for name in classes):
+            raise TypeError('numbers or names of another kind')
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Failure('model', f'The "pupil" metadata of {task.file} is not understood: {error!r}. Export it again.') from error
     told = {
         'classes': task.file_classes is not None,

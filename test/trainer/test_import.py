@@ -165,6 +165,20 @@ def test_refuses_weights_that_are_not_finite(task, weights):
     assert 'NaN or infinity in conv1.weight' in refusal(task)
 
 
+@pytest.mark.parametrize('dtype', [torch.float8_e4m3fn, torch.int8, torch.complex64])
+def test_refuses_weights_that_are_no_plain_numbers(task, weights, dtype):
+    for name in ('conv1.weight', 'fc.weight'):
+        torch.save({**weights, name: weights[name].to(dtype)}, task['file'])
+        assert f'holds {name} as {str(dtype).removeprefix("torch.")}, which means nothing without its scale' in refusal(task)
+
+
+def test_takes_weights_in_half_precision(task, weights):
+    torch.save({name: tensor.bfloat16() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}, task['file'])
+    import_weights(parse_task(task))
+    taken = load_model(task['output']).net.state_dict()
+    assert torch.equal(taken['conv1.weight'], weights['conv1.weight'].bfloat16().float())
+
+
 class Malice:
     def __reduce__(self):
         return os.mkdir, ('ran',)

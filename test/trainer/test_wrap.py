@@ -145,6 +145,40 @@ def test_the_wrapped_file_describes_itself_like_our_own(task, net):
     assert shapes == {'images': ['batch', SIZE, SIZE, 3], 'log_prob': ['batch', 3], 'class': ['batch', 3], 'given': ['batch', 4]}
 
 
+def own(size, classes):
+    return f'{{"size": {size}, "resize": 8, "kept": 3, "classes": {classes}}}'
+
+
+def described_as(model, words, path):
+    next(prop for prop in model.metadata_props if prop.key == 'pupil').value = words
+    onnx.save(model, path)
+    return str(path)
+
+
+def test_a_file_that_pupil_made_is_taken_as_it_is_and_told_nothing(task, net, tmp_path):
+    export(net, task['file'])
+    wrap(parse_task(task))
+    silent = {'file_classes': None, 'mean': None, 'std': None}
+    again = {**task, **silent, 'file': task['output'], 'output': str(tmp_path / 'again' / 'model.onnx')}
+    assert wrap(parse_task(again)) == {'input': None, 'answer': None}
+    assert (tmp_path / 'again' / 'model.onnx').read_bytes() == (tmp_path / 'wrapped' / 'model.onnx').read_bytes()
+    assert 'Leave out teacher.temperature' in refusal({**again, 'temperature': 2})
+    assert 'Set image.size=8 and image.resize=8' in refusal({**again, 'size': 16})
+    assert 'gives the 3 best classes' in refusal({**again, 'kept': 4})
+
+
+@pytest.mark.parametrize(
+    'words',
+    ['no JSON', '[' * 100_000, '[]', '{"size": 8}', own('"8"', '[]'), own('8', '4')],
+)
+def test_a_file_of_pupils_that_describes_itself_wrongly_is_refused(task, net, tmp_path, words):
+    export(net, task['file'])
+    wrap(parse_task(task))
+    silent = {'file_classes': None, 'mean': None, 'std': None}
+    file = described_as(onnx.load(task['output']), words, tmp_path / 'described.onnx')
+    assert 'metadata of' in refusal({**task, **silent, 'file': file})
+
+
 def test_what_is_told_goes_before_what_is_recognised_and_must_not_contradict_the_graph(task, net, images):
     export(net, task['file'], 'float_nhwc', 'probabilities')
     told = {**task, 'input': 'float_nhwc', 'answer': 'probabilities', 'temperature': 2}
