@@ -5,6 +5,7 @@
  * worker also reads one descriptor a line on stdin. On the wire every key is snake_case; here and inside TypeScript camelCase.
  */
 import {z} from 'zod';
+import {printableJson} from '../printable.js';
 
 export const PROTOCOL = 1;
 
@@ -490,7 +491,7 @@ const toSnakeCase = keyMapper(key => key.replace(/[A-Z]/g, letter => `_${letter.
 const toCamelCase = keyMapper(key => key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()));
 
 /** One message as a line of JSON with snake_case keys, without its newline. */
-export const toWire = (message: object): string => JSON.stringify(toSnakeCase(message));
+export const toWire = (message: object): string => printableJson(toSnakeCase(message));
 
 /** A line of JSON with camelCase keys, not yet validated. Throws SyntaxError where it is no JSON. */
 export const fromWire = (line: string): unknown => toCamelCase(JSON.parse(line));

@@ -10,6 +10,7 @@ import {trainerCommand} from '../children/trainer.js';
 import {workerCommand} from '../children/worker.js';
 import {loadSqlite} from '../compiled-packages.js';
 import {UserError, environmentError} from '../errors.js';
+import {printableJson} from '../printable.js';
 import {painter} from '../report/terminal.js';
 import {bytes} from '../words.js';
 
@@ -33,7 +34,7 @@ export async function doctor(flags: {readonly home: string; readonly python?: st
     if (trainer.cuda !== null) checks.push(await workerCheck(trainer.cuda, attempt, stop, trainer.python));
     checks.push(await diskCheck(flags.home), memoryCheck());
     const ok = checks.every(check => check.ok);
-    if (flags.json) process.stdout.write(`${JSON.stringify({ok, checks})}\n`);
+    if (flags.json) process.stdout.write(`${printableJson({ok, checks})}\n`);
     else {
       const paint = painter(process.stdout);
       for (const check of checks) {

@@ -9,6 +9,7 @@ import type {Config} from '../config.js';
 import type {StageName} from '../events.js';
 import {runPaths} from '../home.js';
 import {inspect, type Wanted} from '../pipeline/run.js';
+import {printableJson} from '../printable.js';
 import {table} from '../report/table.js';
 import {painter} from '../report/terminal.js';
 import {contextFor, withDevice} from '../stages/context.js';
@@ -42,7 +43,7 @@ interface Looked {
 export async function dryRun(config: Config, flags: DryRunFlags, stop: Stop): Promise<void> {
   if (lacksDemoPictures(config, flags.home)) {
     const pictures = demoPicturesFolder(flags.home);
-    if (flags.json) process.stdout.write(`${JSON.stringify({run: config.run, demo_pictures: pictures, stages: []})}\n`);
+    if (flags.json) process.stdout.write(`${printableJson({run: config.run, demo_pictures: pictures, stages: []})}\n`);
     else process.stdout.write(`The demo would draw its pictures into ${pictures} first, and then run every stage: ${stages.map(stage => stage.name).join(', ')}.\n`);
     return;
   }
@@ -50,7 +51,7 @@ export async function dryRun(config: Config, flags: DryRunFlags, stop: Stop): Pr
   if (missing.length > 0) {
     // What the stages would do with them is known once they are there.
     const names = stages.map(stage => stage.name).join(', ');
-    if (flags.json) process.stdout.write(`${JSON.stringify({run: config.run, datasets: fetchPlanWire(missing, flags.home), stages: []})}\n`);
+    if (flags.json) process.stdout.write(`${printableJson({run: config.run, datasets: fetchPlanWire(missing, flags.home), stages: []})}\n`);
     else process.stdout.write(`It would fetch first, into ${path.join(flags.home, 'data')}:\n  ${fetchPlan(missing).join('\n  ')}\nand then run every stage: ${names}. Nothing was written.\n`);
     return;
   }
@@ -66,7 +67,7 @@ export async function dryRun(config: Config, flags: DryRunFlags, stop: Stop): Pr
   }
   if (flags.json) {
     const [{run, device, stages: listed}] = looked as [Looked];
-    process.stdout.write(`${JSON.stringify({run, device, stages: wire(listed), rounds: looked.slice(1).map(round => ({run: round.run, stages: wire(round.stages)})), later})}\n`);
+    process.stdout.write(`${printableJson({run, device, stages: wire(listed), rounds: looked.slice(1).map(round => ({run: round.run, stages: wire(round.stages)})), later})}\n`);
     return;
   }
   process.stdout.write(looked.map(round => words(round, flags.home)).join('\n'));

@@ -8,7 +8,7 @@ import {workerCommand} from '../children/worker.js';
 import {imageSizes} from '../config.js';
 import {dataError, usageError} from '../errors.js';
 import {toPrintable} from '../images/printable-path.js';
-import {printable} from '../printable.js';
+import {printable, printableJson} from '../printable.js';
 import {table} from '../report/table.js';
 import {decodingOf, threadsOf} from '../stages/context.js';
 import {percent} from '../words.js';
@@ -50,7 +50,7 @@ export async function predict(flags: PredictFlags, stop: Stop): Promise<void> {
             const {image, classes, error} = event;
             answered++;
             if (error !== null) failed++;
-            if (flags.json) process.stdout.write(`${JSON.stringify(error === null ? {image, classes} : {image, error})}\n`);
+            if (flags.json) process.stdout.write(`${printableJson(error === null ? {image, classes} : {image, error})}\n`);
             else if (error !== null) process.stdout.write(`${toPrintable(Buffer.from(image))}\n  ${error.code}: ${printable(error.detail)}\n`);
             else process.stdout.write(`${toPrintable(Buffer.from(image))}\n${indent(table(['', ''], classes.map(row => [percent(row.probability), row.class]), {align: ['right']}))}\n`);
           },

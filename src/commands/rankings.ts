@@ -1,7 +1,7 @@
 /** `pupil rankings`: what each class got, or one class's images in order. */
 import {didYouMean} from '../did-you-mean.js';
 import {dataError, usageError} from '../errors.js';
-import {printable} from '../printable.js';
+import {printable, printableJson} from '../printable.js';
 import {csv} from '../report/csv.js';
 import {table} from '../report/table.js';
 import {recordedSelection} from '../stages/select.js';
@@ -42,7 +42,7 @@ function allClasses({paths, store}: OpenRun, summaries: readonly ClassSummary[],
   // A selection that is being made anew has lost its record; the fullest class tells K then.
   const topK = recordedSelection(store)?.topK ?? Math.max(...summaries.map(({selected}) => selected));
   const classes = summaries.map(summary => ({...summary, short: summary.selected < topK}));
-  if (flags.json) return `${JSON.stringify({run: paths.run, classes})}\n`;
+  if (flags.json) return `${printableJson({run: paths.run, classes})}\n`;
   if (flags.csv) return csv([['class', 'candidates', 'selected', 'cutoff', 'short'], ...classes.map(row => [row.class, row.candidates, row.selected, row.cutoff ?? '', row.short ? 1 : 0])]);
   const rows = classes.map(row => [row.class, count(row.candidates), count(row.selected), score(row.cutoff), row.short ? `short of K = ${count(topK)}` : '']);
   return `${table(['class', 'candidates', 'selected', 'cut-off', ''], rows, {align: ['left', 'right', 'right', 'right']})}\n`;
@@ -68,7 +68,7 @@ function oneClass({store, paths}: OpenRun, summaries: readonly ClassSummary[], g
   if (flags.json) {
     const {candidates, selected, cutoff} = summary;
     const listed = rows.map(({rank, score, image, place, selected, also}) => ({rank, score, image, place, selected, also}));
-    return `${JSON.stringify({run: paths.run, class: name, candidates, selected, cutoff, rows: listed})}\n`;
+    return `${printableJson({run: paths.run, class: name, candidates, selected, cutoff, rows: listed})}\n`;
   }
   const also = (row: FullRow) => row.also.map(other => `${other.class} #${other.rank}`).join(', ');
   if (flags.csv) return csv([['rank', 'score', 'image', 'place', 'selected', 'also'], ...rows.map(row => [row.rank, row.score, row.image, row.place, row.selected ? 1 : 0, also(row)])]);

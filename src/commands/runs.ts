@@ -1,6 +1,7 @@
 /** `pupil runs` and `pupil compare`: the runs of a home, and two of them side by side. */
 import {environmentError} from '../errors.js';
 import type {Calibration, Results, SelectionCounts} from '../events.js';
+import {printableJson} from '../printable.js';
 import {table} from '../report/table.js';
 import {stageNames} from '../events.js';
 import type {EvaluateSummary} from '../stages/evaluate.js';
@@ -65,7 +66,7 @@ export function runs({home, json}: {readonly home: string; readonly json: boolea
   });
   if (json) {
     const listed = found.map(({run, about, stagesDone, seconds, results}) => ({run, about, stages_done: stagesDone, seconds, results: results && wireResults(results)}));
-    process.stdout.write(`${JSON.stringify({home, runs: listed})}\n`);
+    process.stdout.write(`${printableJson({home, runs: listed})}\n`);
     return;
   }
   if (found.length === 0) {
@@ -105,7 +106,7 @@ export function compare({home, a, b, json}: {readonly home: string; readonly a: 
       seconds,
     });
     const differences = keys.map(key => ({key, a: first.settings[key] ?? null, b: second.settings[key] ?? null}));
-    process.stdout.write(`${JSON.stringify({a: side(first), b: side(second), differences})}\n`);
+    process.stdout.write(`${printableJson({a: side(first), b: side(second), differences})}\n`);
     return;
   }
   const settings = keys.map(key => [key, first.settings[key] ?? '', second.settings[key] ?? '']);

@@ -3,7 +3,7 @@ import type {Stop} from '../children/child.js';
 import {UserError} from '../errors.js';
 import {stageNames, type StageName} from '../events.js';
 import {inspect} from '../pipeline/run.js';
-import {printable} from '../printable.js';
+import {printable, printableJson} from '../printable.js';
 import {table} from '../report/table.js';
 import {painter} from '../report/terminal.js';
 import {contextFor} from '../stages/context.js';
@@ -39,7 +39,7 @@ export async function status(flags: RunFlags & {readonly json: boolean}, stop: S
         seconds,
         outputs: outputs.filter(output => output.path !== null).map(({path, sha256}) => ({path, sha256})),
       }));
-      process.stdout.write(`${JSON.stringify({run: run.paths.run, stages: listed})}\n`);
+      process.stdout.write(`${printableJson({run: run.paths.run, stages: listed})}\n`);
       return;
     }
     const paint = painter(process.stdout);

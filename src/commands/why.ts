@@ -3,7 +3,7 @@ import path from 'node:path';
 import {usageError} from '../errors.js';
 import {readScores} from '../images/score-file.js';
 import {toPrintable} from '../images/printable-path.js';
-import {printable} from '../printable.js';
+import {printable, printableJson} from '../printable.js';
 import {rowOf} from '../ranking/image-ids.js';
 import {takenTopP} from '../ranking/selection-size.js';
 import {table} from '../report/table.js';
@@ -34,7 +34,7 @@ export async function why(flags: RunFlags & {readonly image: string; readonly js
     const classes = await verdicts(run, id);
     const standing = classes.length > 0 ? '' : unscoredReason(run, id);
     if (flags.json) {
-      process.stdout.write(`${JSON.stringify({run: paths.run, image: id, places, classes, ...(standing !== '' && {reason: standing})})}\n`);
+      process.stdout.write(`${printableJson({run: paths.run, image: id, places, classes, ...(standing !== '' && {reason: standing})})}\n`);
       return;
     }
     const head = `image ${id}\n${places.map(place => `  ${printable(place)}\n`).join('')}`;
