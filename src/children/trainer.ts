@@ -24,6 +24,6 @@ export const trainerCommand = (python: string, processes: Processes = alone): Ch
 
 /** What is started on host `rank` (from 1), for people to copy. */
 export const joinCommand = (python: string, processes: Processes, rank: number): string =>
-  `cd ${packageFolder} && ${python} -m trainer.launch ${[...launchOptions(processes), `--host=${rank}`].join(' ')}`;
+  `cd ${packageFolder} && ${python} -B -m trainer.launch ${[...launchOptions(processes), `--host=${rank}`].join(' ')}`;
 
 const launchOptions = ({count, hosts, address}: Processes): string[] => [`--processes=${count}`, ...(hosts > 1 ? [`--hosts=${hosts}`, `--address=${address}`] : [])];

@@ -52,6 +52,9 @@ export async function bringRoundsUpToDate(request: RunRequest, stop: Stop, emit:
 export const adviceOnChange = (run: string): string =>
   `Put the data back, use another name (--run NAME), or start a new version with --accept-change (the old one is kept under ${run}@1 or the next free number).`;
 
+/** The same for a run of an experiment, whose name and data are the experiment's. */
+export const ADVICE_IN_EXPERIMENTS = 'Put the data back, or give the experiment another name.';
+
 /** The refusal of a run whose data is no longer what it was made from. */
 export const otherData = (run: string, change: string, advice: string): UserError => dataError(`Run ${run} was made from other data:\n  ${change}\nNothing was touched. ${advice}`);
 

@@ -11,16 +11,18 @@ import type {Experiment, ExperimentRun} from '../experiment.js';
 import {runPaths} from '../home.js';
 import {mostAlike, sharedStages} from '../pipeline/most-alike.js';
 import {inspect} from '../pipeline/run.js';
+import {printableJson} from '../printable.js';
 import {table} from '../report/table.js';
 import {painter} from '../report/terminal.js';
 import {contextFor, withDevice, type RunContext} from '../stages/context.js';
 import {demoPicturesFolder, lacksDemoPictures} from '../stages/demo-pictures.js';
 import {countImages, estimate, measureSpeeds} from '../stages/estimate.js';
 import {stages} from '../stages/index.js';
+import {changedInputs} from '../stages/inputs.js';
 import {fetchPlan, fetchPlanWire, missingDatasets} from '../stages/missing-datasets.js';
 import {blankStore, openStoreToRead} from '../store/open.js';
 import {duration, plural} from '../words.js';
-import {openWhereSound} from './bring-up-to-date.js';
+import {ADVICE_IN_EXPERIMENTS, openWhereSound, otherData} from './bring-up-to-date.js';
 import {runsOfSeed} from './find-run.js';
 
 interface Flags {
@@ -38,13 +40,13 @@ interface PlannedRun {
 export async function dryRunOfExperiment({name, runs}: Experiment, flags: Flags, stop: Stop): Promise<void> {
   if (runs.some(({config}) => lacksDemoPictures(config, flags.home))) {
     const pictures = demoPicturesFolder(flags.home);
-    if (flags.json) process.stdout.write(`${JSON.stringify({experiment: name, demo_pictures: pictures, runs: []})}\n`);
+    if (flags.json) process.stdout.write(`${printableJson({experiment: name, demo_pictures: pictures, runs: []})}\n`);
     else process.stdout.write(`The demo's pictures would be drawn into ${pictures} first, and then every run would run.\n`);
     return;
   }
   const missing = [...new Set(runs.flatMap(({config}) => missingDatasets(config, flags.home)))];
   if (missing.length > 0) {
-    if (flags.json) process.stdout.write(`${JSON.stringify({experiment: name, datasets: fetchPlanWire(missing, flags.home), runs: []})}\n`);
+    if (flags.json) process.stdout.write(`${printableJson({experiment: name, datasets: fetchPlanWire(missing, flags.home), runs: []})}\n`);
     else process.stdout.write(`It would fetch first, into ${path.join(flags.home, 'data')}:\n  ${fetchPlan(missing).join('\n  ')}\nand then every run would run. Nothing was written.\n`);
     return;
   }
@@ -67,7 +69,7 @@ export async function dryRunOfExperiment({name, runs}: Experiment, flags: Flags,
   }
   const seconds = planned.reduce((sum, run) => sum + run.seconds, 0);
   if (flags.json) {
-    process.stdout.write(`${JSON.stringify({experiment: name, seconds, runs: planned})}\n`);
+    process.stdout.write(`${printableJson({experiment: name, seconds, runs: planned})}\n`);
     return;
   }
   const rows = planned.map(({run, stages: stale, seconds}) => [run, seconds === 0 ? '' : duration(seconds), stale.length === 0 ? 'nothing' : stale.length === stages.length ? 'every stage' : stale.join(', ')]);
@@ -104,11 +106,14 @@ async function planRuns(runs: readonly ExperimentRun[], contexts: readonly RunCo
   return planned;
 }
 
-/** What of a run that exists is fresh; null where there is none yet. */
+/** What of a run that exists is fresh; null where there is none yet. Throws what the run itself would be refused with. */
 async function freshNow(context: RunContext, home: string): Promise<ReadonlySet<StageName> | null> {
   const store = openStoreToRead(runPaths(home, context.config.run).database);
   if (store === null) return null;
   try {
+    const {run} = context.config;
+    const change = await changedInputs({...context, store}, {trustAnew: false});
+    if (change !== null) throw otherData(run, change, ADVICE_IN_EXPERIMENTS);
     const plan = await inspect(stages, {...context, store}, {restamp: false});
     return new Set(plan.filter(({verdict}) => verdict.fresh).map(({stage}) => stage.name));
   } finally {

@@ -17,7 +17,7 @@ import {jsonView, viewFor} from '../report/terminal.js';
 import {configsOfRounds} from '../rounds.js';
 import type {EvaluateSummary} from '../stages/evaluate.js';
 import {openStoreToRead, type Store} from '../store/open.js';
-import {bringRoundsUpToDate} from './bring-up-to-date.js';
+import {ADVICE_IN_EXPERIMENTS, bringRoundsUpToDate} from './bring-up-to-date.js';
 import {dryRunOfExperiment} from './dry-run-experiment.js';
 import {runsOfSeed} from './find-run.js';
 
@@ -29,8 +29,6 @@ export interface ExperimentCommandFlags {
   readonly json: boolean;
   readonly dryRun: boolean;
 }
-
-const ADVICE = 'Put the data back, or give the experiment another name.';
 
 export async function experiment(flags: ExperimentCommandFlags, stop: Stop): Promise<void> {
   const {home} = flags;
@@ -50,7 +48,7 @@ export async function experiment(flags: ExperimentCommandFlags, stop: Stop): Pro
     for (const [index, run] of plan.runs.entries()) {
       emit({type: 'run_started', run: run.config.run, position: index + 1, total: plan.runs.length, secondsLeft: secondsLeft(plan.runs, index, home)});
       try {
-        const outcomes = await bringRoundsUpToDate({config: run.config, home, python: flags.python, wanted: {}, origins: runsOfSeed(home, run.seed), onChange: {advice: ADVICE}}, stop, emit);
+        const outcomes = await bringRoundsUpToDate({config: run.config, home, python: flags.python, wanted: {}, origins: runsOfSeed(home, run.seed), onChange: {advice: ADVICE_IN_EXPERIMENTS}}, stop, emit);
         finished.push(whatCameOf(run, home));
         if (outcomes.some(({stages}) => Object.values(stages).some(stage => stage.status === 'ran'))) await writeResults(home, results());
       } catch (error) {

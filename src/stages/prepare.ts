@@ -13,6 +13,8 @@ import {placeOf, REST} from './sources.js';
 
 /** A validation set of fewer images a class would make every choice a matter of luck. */
 export const VALIDATION_AT_LEAST = 5;
+/** Below, a teacher that starts from nothing knows so little that its student is as often behind it as ahead. */
+const FEW_A_CLASS = 20;
 /** Names shown in a message before the rest is counted. */
 const NAMES_SHOWN = 10;
 
@@ -219,6 +221,17 @@ function checkSplits({config, store, emit, sources}: RunContext): void {
   }
   if (unvalidated.length > 0) {
     emit({type: 'warning', stage: 'prepare', message: `${plural(unvalidated.length, 'class has', 'classes have')} no validation picture, and so no say in what is chosen: ${list(unvalidated)}. ${advice}`});
+  }
+  if (config.teacher.file === null) {
+    const trained = store.images.splitCounts('train', classes.length).reduce((sum, images) => sum + images, 0);
+    if (trained < FEW_A_CLASS * classes.length) {
+      const validated = store.images.splitCounts('validation', classes.length).reduce((sum, images) => sum + images, 0);
+      emit({
+        type: 'warning',
+        stage: 'prepare',
+        message: `${plural(trained, 'picture')} to train on, ${Math.round(trained / classes.length)} a class, and ${validated} to choose by are few: a teacher that starts from nothing learns little from them, and its student may come out no better than it. Label ${FEW_A_CLASS} or more a class, or bring a teacher that knows such pictures (--teacher FILE).`,
+      });
+    }
   }
   const {per_class: wanted} = config.labelled;
   if (wanted !== null) {

@@ -15,5 +15,5 @@ it('starts the first of several hosts, and says what the others start: the same 
   const processes = {count: 1, hosts: 2, address: 'node-a:29400'};
   const options = ['-m', 'trainer.launch', '--processes=1', '--hosts=2', '--address=node-a:29400'];
   expect(trainerCommand('/a/python', processes).args).toEqual(options);
-  expect(joinCommand('/a/python', processes, 1)).toBe(`cd ${packageFolder} && /a/python ${options.join(' ')} --host=1`);
+  expect(joinCommand('/a/python', processes, 1)).toBe(`cd ${packageFolder} && /a/python -B ${options.join(' ')} --host=1`);
 });

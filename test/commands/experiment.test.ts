@@ -285,7 +285,7 @@ describe('a wrong file is refused with all its mistakes at once (exit 2)', () =>
   });
 });
 
-it('is refused where its data changed, with what to do', async () => {
+it('is refused where its data changed, with what to do, and so is a dry run', async () => {
   const home = await aCopy();
   const picture = path.join(folder, 'data/pool/0.png');
   const before = readFileSync(picture);
@@ -294,6 +294,8 @@ it('is refused where its data changed, with what to do', async () => {
     const {code, stderr} = await pupil(['experiment', file, '--home', home]);
     expect(code).toBe(3);
     expect(stderr).toMatch(/colours-by-k\.k5\.seed0 failed: Run colours-by-k\.k5\.seed0 was made from other data:\n {2}.*0\.png has other contents\nNothing was touched\. Put the data back, or give the experiment another name\./);
+    const dry = await pupil(['experiment', file, '--home', home, '--dry-run']);
+    expect([dry.code, dry.stderr]).toEqual([3, expect.stringMatching(/^Run colours-by-k\.k5\.seed0 was made from other data:\n {2}.*0\.png has other contents\n.*give the experiment another name\.\n$/)]);
   } finally {
     writeFileSync(picture, before);
     rmSync(home, {recursive: true});

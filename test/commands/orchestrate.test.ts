@@ -11,7 +11,7 @@ import {unpackIds} from '../../src/ranking/image-ids.js';
 import {inspect} from '../../src/pipeline/run.js';
 import {contextFor} from '../../src/stages/context.js';
 import {stages} from '../../src/stages/index.js';
-import {openStoreToRead} from '../../src/store/open.js';
+import {openStore, openStoreToRead} from '../../src/store/open.js';
 import type {StageRecord} from '../../src/store/stages.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
 import {colours, colourTrainer, copyOf, doneOf, LABELLED, lastingFolder, look, orchestrate, outputOf, pupil, rankingRows, statusOf, TEST, writeData, type Data} from './pupil.js';
@@ -84,6 +84,16 @@ describe('a run from pictures to report', () => {
     expect(events[0]).toEqual({type: 'started', run: 'colours', home: finished, device: 'auto'});
     expect(events.filter(({type}) => type === 'stage_finished')).toHaveLength(9);
     expect(events.find(({type}) => type === 'step')).toMatchObject({stage: 'teacher', total_steps: 2, images_per_second: 1000});
+  });
+
+  it('says before the teacher trains that so few labels may gain nothing, unless a teacher is given', async () => {
+    const warning = /^(\d+) pictures to train on, \d a class, and \d+ to choose by are few: .*its student may come out no better than it\. Label 20 or more a class/;
+    const events = firstRun.trimEnd().split('\n').map(line => JSON.parse(line) as {type: string; stage?: string; message?: string});
+    const warned = events.findIndex(({type, message}) => type === 'warning' && warning.test(message ?? ''));
+    expect(warned).toBeGreaterThan(-1);
+    expect(events.findIndex(({type, stage}) => type === 'stage_started' && stage === 'teacher')).toBeGreaterThan(warned);
+    const given = ['--teacher', path.join(path.dirname(colourTrainer), 'colours/colours-16.onnx'), '--until', 'prepare', '--json'];
+    expect(await outputOf(['orchestrate', data.config, '--home', path.join(await temporaryFolder(), 'home'), ...given])).not.toContain('are few');
   });
 
   it('is fresh in all stages, and vouches for each file by its hash', async () => {
@@ -238,6 +248,17 @@ describe('an output that is lost or altered', () => {
     expect(stderr).toContain('  score     7 of 8 shards are scored already\n');
     expect(stderr.match(/^= .*/gm)).toHaveLength(8);
     expect(rankingRows(home)).toEqual(before);
+  });
+
+  it('is stale where another onnxruntime, sharp or kind of processor had made it, or other settings had', async () => {
+    const home = await aCopy();
+    const today = recordOf(home, 'score')!.ingredients!;
+    for (const [name, earlier] of [['onnxruntime', '1.0.0'], ['sharp', '0.1.0'], ['provider', 'cuda'], ['score.decode', 'fast'], ['classes kept', '1']] as const) {
+      const store = openStore(path.join(home, 'db/colours.sqlite'));
+      store.stages.setIngredients('score', {...today, [name]: earlier});
+      store.close();
+      expect(await reasons(home)).toMatchObject({export: 'nothing changed', score: `${name} changed from ${earlier} to ${today[name]}`, select: 'follows score'});
+    }
   });
 
   it('of prepare costs preparing again, and nothing after it: scores and rankings stay', async () => {
@@ -414,6 +435,14 @@ describe('a ready-made teacher', () => {
     expect(readFileSync(path.join(home, 'data/colours/scores/shard-00000.parquet')).length).toBeGreaterThan(1000);
   });
 
+  it('whose list of classes is no UTF-8 is refused with the line (exit 3)', async () => {
+    const home = path.join(await temporaryFolder(), 'home');
+    const names = path.join(await temporaryFolder(), 'names.txt');
+    writeFileSync(names, Buffer.from('blue\ngr\xfcn\nred\n', 'latin1'));
+    const {code, stderr} = await pupil(['orchestrate', data.config, '--home', home, '--teacher', path.join(path.dirname(colourTrainer), 'colours/colours-16.onnx'), '--set', `teacher.classes=${names}`]);
+    expect([code, stderr.trimEnd().split('\n').at(-1)]).toEqual([3, expect.stringContaining(`teacher.classes ${names}: line 2 `)]);
+  });
+
   it('that is none is refused by its name (exit 3)', async () => {
     const home = await aCopy();
     const garbage = path.join(await temporaryFolder(), 'teacher.onnx');
@@ -426,6 +455,18 @@ describe('a ready-made teacher', () => {
     expect(await run('/nowhere/t.pt')).toEqual([3, expect.stringContaining('Cannot read the teacher /nowhere/t.pt: ENOENT')]);
     expect(await run(data.config)).toEqual([3, `${data.config} is no model that can stand in for the teacher. Expected .safetensors, .pt, .pth or .onnx.`]);
   });
+});
+
+it('warns, before the teacher trains on several hosts, that whoever reaches the port may run code there, and says what to start on the others', async () => {
+  const home = path.join(await temporaryFolder(), 'home');
+  const several = ['train.hosts=2', 'train.address=10.0.0.1:29500'].flatMap(setting => ['--set', setting]);
+  const {code, stdout} = await pupil(['orchestrate', data.config, '--home', home, '--json', '--until', 'teacher', ...several], {env: {PUPIL_COLOUR_TRAINER_BACKENDS: 'gloo'}});
+  expect(code).toBe(0);
+  const said = stdout.trimEnd().split('\n').map(line => JSON.parse(line) as {type: string; message?: string});
+  const warned = said.findIndex(({type, message}) => type === 'warning' && /^whoever reaches 10\.0\.0\.1:29500.* may run code/.test(message ?? ''));
+  expect(warned).toBeGreaterThan(-1);
+  expect(said.findIndex(({type}) => type === 'step' || type === 'evaluated')).toBeGreaterThan(warned);
+  expect(said.flatMap(({type, message}) => (type === 'note' && message?.includes('--host=1') ? message : []))).toEqual([expect.stringMatching(/trainer\.launch .*--address=10\.0\.0\.1:29500 --host=1$/)]);
 });
 
 it('ends a failed run with a line for scripts, too', async () => {
