@@ -24,7 +24,9 @@ function headers() {
 }
 
 export async function installNodePackages(step) {
-  const key = digest(read('package.json'), read('package-lock.json'), process.version, process.arch);
+  // Of package.json what npm installs by: another script or description is no reason to compile SQLite again.
+  const {dependencies, devDependencies, allowScripts} = JSON.parse(read('package.json'));
+  const key = digest(JSON.stringify({dependencies, devDependencies, allowScripts}), read('package-lock.json'), process.version, process.arch);
   await step(path.join(root, 'node_modules', '.pupil-setup'), key, 'Node packages', async ({run}) => {
     await run('npm', ['ci', ...QUIET], {
       env: {...headers(), ...NO_CUDA_12, NODE_ENV: 'development'},
