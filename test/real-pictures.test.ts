@@ -39,11 +39,11 @@ async function writeFirstClasses(to: string): Promise<void> {
   }
 }
 
-/** Every tenth picture of Tiny-ImageNet at 32 px as a tar of PNG files. */
+/** Every fiftieth picture of Tiny-ImageNet at 32 px as a tar of PNG files. */
 async function writeTinyImages(to: string): Promise<void> {
   const members: Member[] = [];
   for await (const {mosaic} of mosaicsOf(path.join(collection, 'tin32-jpeg95-mosaic.tar'), '.jpg')) {
-    for (const content of await picturesOf(mosaic, upTo(500, 10))) members.push({name: `${String(members.length * 10).padStart(9, '0')}.png`, content});
+    for (const content of await picturesOf(mosaic, upTo(500, 50))) members.push({name: `${String(members.length * 50).padStart(9, '0')}.png`, content});
   }
   writeFileSync(to, tarOf(...members));
 }
@@ -66,7 +66,7 @@ describe.skipIf(!isThere)('CIFAR-100, 20 classes of 50 labels, with the rest, a 
   const cifar = path.join(folder, 'cifar-20');
   const tiny = path.join(folder, 'tiny.tar');
   const settings = [
-    'image.size=32', `labelled.per_class=${LABELLED}`, `validation.per_class=${VALIDATION}`, 'teacher.model=cifarnet', 'teacher.epochs=60', 'pretrain.epochs=20', 'finetune.epochs=10', 'finetune.learning_rate=0.1',
+    'image.size=32', `labelled.per_class=${LABELLED}`, `validation.per_class=${VALIDATION}`, 'teacher.model=cifarnet', 'teacher.epochs=12', 'pretrain.epochs=4', 'finetune.epochs=2', 'finetune.learning_rate=0.1',
     'train.evaluations=5', 'select.top_p=10', `select.top_k=${TOP_K}`, 'score.shard_size=4000',
   ];
   const command = [
@@ -89,7 +89,7 @@ describe.skipIf(!isThere)('CIFAR-100, 20 classes of 50 labels, with the rest, a 
     expect(Object.values(done.stages).map(({status}) => status)).toEqual(new Array(9).fill('ran'));
   });
 
-  // Five seeds had 55.9 to 59.7 % for the teacher, and a student ahead by 0.9 to 3.1 points (mean 1.6, deviation 0.9).
+  // Three seeds had 49.6 to 51.4 % for the teacher, and a student ahead by 2 to 4.2 points.
   it('trains networks far above the 5 % of chance, and a student that is not a point below its teacher', () => {
     const {teacher, student} = done.results ?? {};
     expect(teacher?.top1).toBeGreaterThan(0.4);

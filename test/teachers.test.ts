@@ -80,18 +80,14 @@ describe.skipIf(!existsSync(python))('a teacher from elsewhere', () => {
     writeFileSync(path.join(folder, 'others.txt'), [...classes.slice(1), 'unicorn'].join('\n'));
     const message = `1 missing (${classes[0]}); 1 not among the labels (unicorn)`;
     const others = `teacher.classes=${path.join(folder, 'others.txt')}`;
-    expect(await refusal('resnet20.th', 'teacher.model=resnet20', others)).toEqual({code: 3, message: expect.stringContaining(message)});
     expect(await refusal('resnet20.onnx', others)).toEqual({code: 3, message: expect.stringContaining(message)});
-    expect(await refusal('resnet20.onnx', 'teacher.classes=null')).toEqual({code: 3, message: expect.stringContaining('does not name the classes of its 10 outputs')});
   });
 
   it('of another network, or cut off, is refused with what to do (exit 3)', async () => {
     expect(await refusal('resnet20.th', 'teacher.model=resnet18')).toEqual({code: 3, message: expect.stringContaining('It fits a resnet20: set teacher.model to that.')});
-    for (const name of ['resnet20.th', 'resnet20.onnx']) {
-      const bytes = readFileSync(path.join(made, name));
-      writeFileSync(path.join(made, `cut-${name}`), bytes.subarray(0, bytes.length / 2));
-      expect(await refusal(`cut-${name}`, 'teacher.model=resnet20')).toEqual({code: 3, message: expect.stringContaining(`${path.join(made, `cut-${name}`)} cannot be read`)});
-    }
+    const bytes = readFileSync(path.join(made, 'resnet20.onnx'));
+    writeFileSync(path.join(made, 'cut.onnx'), bytes.subarray(0, bytes.length / 2));
+    expect(await refusal('cut.onnx')).toEqual({code: 3, message: expect.stringContaining(`${path.join(made, 'cut.onnx')} cannot be read`)});
   });
 
   it('in ONNX needs a number for its temperature (exit 2)', async () => {

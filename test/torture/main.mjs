@@ -9,11 +9,13 @@ import {parseArgs} from 'node:util';
 const lane = fileURLToPath(new URL('lane.mjs', import.meta.url));
 /** A lane keeps a core busy, and some GB of memory. */
 const MOST_LANES = 8;
+/** Each lane begins with an uninterrupted run, which is to be worth its while. */
+const LEAST_KILLS = 4;
 
 const {values} = parseArgs({options: {minutes: {type: 'string'}, kills: {type: 'string'}, seed: {type: 'string', default: '0'}}});
 const kills = values.kills === undefined ? null : Number(values.kills);
 const minutes = values.minutes === undefined ? (kills === null ? 20 : null) : Number(values.minutes);
-const lanes = Math.min(MOST_LANES, os.availableParallelism(), kills ?? Infinity);
+const lanes = Math.min(MOST_LANES, os.availableParallelism(), Math.ceil((kills ?? Infinity) / LEAST_KILLS));
 
 /** Resolves with what a lane came to. */
 const run = number =>

@@ -74,7 +74,7 @@ def test_tries_that_are_slow_are_rare(emitted):
 
 @on_linux
 def test_where_the_threads_run_changes_no_bit_of_the_weights(train_task, emitted, tmp_path):
-    task = {**train_task, 'threads': 2, 'epochs': 2, 'evaluations': 1}
+    task = {**train_task, 'threads': 2, 'epochs': 1, 'evaluations': 1}
     train(parse_task(task))
     moved = {**task, 'checkpoint': str(tmp_path / 'moved.pt'), 'output': str(tmp_path / 'moved.safetensors')}
     cores, ended = os.sched_getaffinity(0), threading.Event()
