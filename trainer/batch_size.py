@@ -9,6 +9,7 @@ from . import events
 from .classifier import Classifier
 from .config import Architecture
 from .errors import Failure
+from .sgd import Sgd
 
 LARGEST_ON_GPU = 1024
 # Beyond these a CPU gains nothing, and its memory cannot be tried out: Linux kills whoever asks for too much.
@@ -48,13 +49,13 @@ def _fits(architecture: Architecture, size: int, bf16: bool, device: torch.devic
     before = torch.cuda.memory_allocated(device)
     try:
         classifier = Classifier(architecture, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)).to(device)
-        optimizer = torch.optim.SGD(classifier.net.parameters(), lr=0.0, momentum=0.9, fused=True)
+        optimizer = Sgd(classifier.net, momentum=0.9, weight_decay=0.0)
         images = torch.zeros(size, architecture.size, architecture.size, 3, dtype=torch.uint8, device=device)
         labels = torch.zeros(size, dtype=torch.int64, device=device)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             logits = classifier(images)
         F.cross_entropy(logits, labels).backward()
-        optimizer.step()
+        optimizer.step(0.0)
         return torch.cuda.max_memory_allocated(device) - before < SHARE_OF_MEMORY * free
     except torch.OutOfMemoryError:
         return False

@@ -11,7 +11,7 @@ from . import stop
 from .classifier import Classifier
 from .config import SpeedTask
 from .device import open_device, trains_in_bf16
-from .train import sgd
+from .sgd import Sgd
 
 
 def speed(task: SpeedTask) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def speed(task: SpeedTask) -> dict[str, Any]:
     images = torch.randint(0, 256, (batch_size, size, size, 3), dtype=torch.uint8, device=device)
     labels = torch.randint(0, len(task.architecture.classes), (batch_size,), device=device)
     classifier = Classifier(task.architecture, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)).to(device)
-    optimizer = sgd(classifier.net, momentum=0.9, weight_decay=0.0)
+    optimizer = Sgd(classifier.net, momentum=0.9, weight_decay=0.0)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=trains_in_bf16(task.precision, device))
 
     def train_step() -> None:
@@ -33,7 +33,7 @@ def speed(task: SpeedTask) -> dict[str, Any]:
         loss = F.cross_entropy(logits, labels)
         optimizer.zero_grad()
         loss.backward()
-        optimizer.step()
+        optimizer.step(0.0)
         # Reading the value waits for the GPU.
         loss.item()
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
@@ -24,6 +23,7 @@ from .model_file import load_model, save_model
 from .models.cifarnet import CifarNet, whitening_filters
 from .processes import join_processes
 from .schedule import evaluation_epochs, learning_rate
+from .sgd import Sgd
 
 # Learning rates belong to a batch of this size where the batch size is found here.
 REFERENCE_BATCH = 256
@@ -72,7 +72,7 @@ def train(task: TrainTask) -> dict[str, Any]:
         assert isinstance(averaged.module, Classifier)
         measured = averaged.module
 
-    optimizer = sgd(network, task.momentum, task.weight_decay)
+    optimizer = Sgd(network, task.momentum, task.weight_decay)
     bf16 = trains_in_bf16(task.precision, device)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=bf16)
     forward: Callable[[torch.Tensor], torch.Tensor] = processes.averaging_gradients(classifier)
@@ -184,14 +184,12 @@ def train(task: TrainTask) -> dict[str, Any]:
                 if processes.any(stop.requested()):
                     raise Interrupted
                 step = epoch * plan.steps + batch
-                for group in optimizer.param_groups:
-                    group['lr'] = rate_at(step)
                 with autocast:
                     logits = forward(images)
                 loss = F.cross_entropy(logits, targets)
                 optimizer.zero_grad()
                 (loss * processes.weight(len(images), whole)).backward()
-                optimizer.step()
+                optimizer.step(rate_at(step))
                 if averaged is not None:
                     averaged.update_parameters(classifier)
                 batch += 1
@@ -285,17 +283,6 @@ def moving_average(decay: float) -> Callable[[Tensors, Tensors, torch.Tensor | i
             torch._foreach_copy_(averages, weights)
 
     return update
-
-
-def sgd(network: nn.Module, momentum: float, weight_decay: float) -> torch.optim.SGD:
-    """
-    SGD with Nesterov momentum. Norms and biases are not decayed: they are few, and shrinking them only shifts activations
-    (He et al., arXiv 1812.01187, section 3.1). The learning rate is set before each step.
-    """
-    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    decayed = {'params': [parameter for parameter in trainable if parameter.ndim > 1], 'weight_decay': weight_decay}
-    others = {'params': [parameter for parameter in trainable if parameter.ndim <= 1], 'weight_decay': 0.0}
-    return torch.optim.SGD([decayed, others], lr=0.0, momentum=momentum, nesterov=momentum > 0, fused=True)
 
 
 def best_of(history: list[dict[str, Any]], validation_images: int) -> dict[str, Any]:
