@@ -7,13 +7,16 @@ For each case, in turn and several times over, each in a process of its own:
     + trivial   the same with TrivialAugment and Cutout
     limit       the same network and optimiser on one batch that lies normalised on the device (peers/synthetic.py)
     usual       DataLoader, Pillow, one picture at a time (peers/usual_loop.py); neither validation nor checkpoints
-The figures are medians in images/s. Other work on the machine hits all contenders alike, since they take turns.
+The figures are medians in images/s. Other work on the machine hits all contenders alike, since they take turns;
+`--busy N` adds some: N processes that only keep a core busy. The limit's threads stay where the system puts them, so the ratio to it tells
+what trainer/crowding.py is worth.
 """
 
 import argparse
 import json
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, replace
@@ -46,17 +49,22 @@ def main() -> None:
     os.environ.setdefault('GOMP_SPINCOUNT', '5000')
     device = open_device('cuda:0' if options.device == 'cuda' else 'cpu', options.threads)
     machine = f'{device_name(device)}, {os.cpu_count()} CPU cores'
-    load = f'load {os.getloadavg()[0]:.1f} at the start'
+    load = f'load {os.getloadavg()[0]:.1f} at the start, {options.busy} processes beside'
     versions = f'Python {platform.python_version()}, PyTorch {torch.__version__}, Pillow {PIL.__version__}'
     print(f'{machine}, {options.threads} threads, {load}\n{versions}\n', file=sys.stderr)
     results = []
-    for name in options.cases:
-        model, size, on_cpu, on_gpu = CASES[name]
-        batch_size = on_cpu if device.type == 'cpu' else on_gpu
-        with tempfile.TemporaryDirectory(prefix='pupil-bench-') as pictures:
-            bf16 = trains_in_bf16('auto', device)
-            case = Case(model, size, batch_size, str(device), options.threads, bf16, pictures, options.seconds, options.compile)
-            results.append(run(case, options.turns))
+    others = [subprocess.Popen([sys.executable, '-c', 'while True: pass'], start_new_session=True) for _ in range(options.busy)]
+    try:
+        for name in options.cases:
+            model, size, on_cpu, on_gpu = CASES[name]
+            batch_size = on_cpu if device.type == 'cpu' else on_gpu
+            with tempfile.TemporaryDirectory(prefix='pupil-bench-') as pictures:
+                bf16 = trains_in_bf16('auto', device)
+                case = Case(model, size, batch_size, str(device), options.threads, bf16, pictures, options.seconds, options.compile)
+                results.append(run(case, options.turns))
+    finally:
+        for other in others:
+            other.kill()
     if options.json:
         print(json.dumps({'machine': machine, 'cases': [as_json(result) for result in results]}))
     else:
@@ -72,6 +80,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument('--turns', type=int, default=3, help='measurements of each contender')
     parser.add_argument('--threads', type=int, default=os.cpu_count(), help='CPU threads, and workers of the usual loop')
     parser.add_argument('--device', choices=('cpu', 'cuda'), default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--busy', type=int, default=0, help='processes that keep as many cores busy meanwhile')
     options = parser.parse_args()
     unknown = [name for name in options.cases if name not in CASES]
     if unknown:
