@@ -67,7 +67,7 @@ describe.skipIf(!isThere)('CIFAR-100, 20 classes of 50 labels, with the rest, a 
   const tiny = path.join(folder, 'tiny.tar');
   const settings = [
     'image.size=32', `labelled.per_class=${LABELLED}`, `validation.per_class=${VALIDATION}`, 'teacher.model=cifarnet', 'teacher.epochs=12', 'pretrain.epochs=4', 'finetune.epochs=2', 'finetune.learning_rate=0.1',
-    'train.evaluations=5', 'select.top_p=10', `select.top_k=${TOP_K}`, 'score.shard_size=4000',
+    'train.evaluations=5', 'select.top_p=10', `select.top_k=${TOP_K}`, 'score.shard_size=2500',
   ];
   const command = [
     'orchestrate', '--run', 'real', '--json', '--labelled', path.join(cifar, 'train'), '--test', path.join(cifar, 'test'),
@@ -111,7 +111,7 @@ describe.skipIf(!isThere)('CIFAR-100, 20 classes of 50 labels, with the rest, a 
   });
 
   it('scores and selects exactly what is left', () => {
-    const scored = 18_566;
+    const scored = 10_566;
     const selected = CLASSES * TOP_K - numberOf(home, 'SELECT count(*) FROM rankings WHERE selected = 0');
     expect(done.selection).toEqual({classes: CLASSES, top_p: 10, top_k: TOP_K, scored, candidates: 10 * scored, selected, short_classes: 0, images: expect.any(Number), expected_precision: expect.any(Number)});
   });
