@@ -49,7 +49,7 @@ export const damaged = (database: string, what: string): string =>
 /** The error as something that the user can mend (exit 4; 75 where another program holds the database), or as it is. */
 export function explainFault(error: unknown, at: At = {}): unknown {
   if (!(error instanceof Error)) return error;
-  if (error instanceof RangeError && error.message.startsWith('Array buffer allocation failed')) return explain('ENOMEM', error, at) ?? error;
+  if (error instanceof RangeError && /^(Array buffer allocation failed|WebAssembly.*Out of memory)/.test(error.message)) return explain('ENOMEM', error, at) ?? error;
   return 'code' in error && typeof error.code === 'string' ? (explain(error.code, error, at) ?? error) : error;
 }
 

@@ -36,12 +36,22 @@ for (const [name, stream] of Object.entries({stdout: process.stdout, stderr: pro
   });
 }
 
+// Of a library's that nobody waits for: undici's, where its WebAssembly gets no room.
+process.on('uncaughtException', thrown => {
+  fail(thrown);
+  process.exit();
+});
+
 try {
   requireAddressSpace();
   // Here, so that what stands in the way of reading the program itself (too many open files, a library that does not fit into memory) gets its words, too.
   const {runCommandLine} = await import('./cli.js');
   await runCommandLine(process.argv.slice(2), {requested: requested.signal, forced: forced.signal});
 } catch (thrown) {
+  fail(thrown);
+}
+
+function fail(thrown: unknown): void {
   const error = explainFault(thrown);
   process.exitCode = exitCodeFor(error);
   process.stderr.write(describe(error));

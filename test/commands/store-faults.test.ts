@@ -79,6 +79,12 @@ describe.skipIf(process.platform !== 'linux')('address space', () => {
     expect([status, stderr]).toEqual([0, expect.any(String)]);
     expect(within(6_000_000, 'report', '--home', home).status).toBe(0);
   });
+
+  it('that is too small for what a command needs besides is told, too (exit 4)', async () => {
+    const {stderr, status} = within(6_000_000, 'fetch', 'cifar10', '--home', path.join(await temporaryFolder(), 'home'), '--mirror', 'http://127.0.0.1:1');
+    expect([status, stderr]).toEqual([4, expect.stringMatching(/\(ulimit -v\)|127\.0\.0\.1/)]);
+    expect(stderr).not.toMatch(/^ {4}at /m);
+  });
 });
 
 it('a pool of which no file can be read is refused (exit 4), with the first', async () => {
