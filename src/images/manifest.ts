@@ -4,12 +4,12 @@ import {realpath, stat} from 'node:fs/promises';
 import {basename, dirname, isAbsolute, relative, resolve} from 'node:path';
 import {Readable} from 'node:stream';
 import {CsvError, parse} from 'csv-parse';
-import {asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects} from 'hyparquet';
 import {z} from 'zod';
 import {dataError, systemCode, UserError} from '../errors.js';
 import {decodeLines, decodeStream, NotText} from '../text.js';
 import type {Entry, Source, SourceOptions} from './listing.js';
 import {fileEntry, refusedFile, statFiles} from './listing.js';
+import {parquetRows} from './parquet-rows.js';
 import {fromPrintable, toPrintable} from './printable-path.js';
 import {isServicePath, LeftOut} from './service-files.js';
 
@@ -19,9 +19,6 @@ export const isManifest = (path: string) => formats.some(format => path.endsWith
 
 const row = z.object({path: z.string().min(1), label: z.union([z.string(), z.number(), z.bigint()]).nullish()});
 type Row = z.infer<typeof row>;
-
-/** Rows of a Parquet file that are read at a time. */
-const PARQUET_ROWS = 10_000;
 
 /** A row as it was found, and where: `line 7`, `row 7`. */
 interface Found {
@@ -82,19 +79,13 @@ async function* jsonRows(file: string, signal: AbortSignal): AsyncGenerator<Foun
   }
 }
 
-async function* parquetRows(path: string, labelled: boolean): AsyncGenerator<Found> {
-  const file = await asyncBufferFromFile(path);
-  const metadata = await parquetMetadataAsync(file);
-  // The first element of a schema is the table itself.
-  const names = metadata.schema.slice(1).map(({name}) => name);
-  checkColumns(names, 'row 1', labelled);
-  const columns = ['path', 'label'].filter(name => names.includes(name));
-  // Here, since its WebAssembly reserves 10 GB of address space for itself, which a limit on that (ulimit -v, batch systems) would refuse every command.
-  const {compressors} = await import('hyparquet-compressors');
-  for (let rowStart = 0; rowStart < Number(metadata.num_rows); rowStart += PARQUET_ROWS) {
-    const rows = await parquetReadObjects({file, metadata, columns, compressors, rowStart, rowEnd: rowStart + PARQUET_ROWS});
-    for (const [index, value] of rows.entries()) yield {value, at: `row ${rowStart + index + 1}`};
-  }
+async function* tableRows(file: string, labelled: boolean): AsyncGenerator<Found> {
+  let number = 0;
+  const columns = (names: readonly string[]) => {
+    checkColumns(names, 'row 1', labelled);
+    return ['path', 'label'].filter(name => names.includes(name));
+  };
+  for await (const value of parquetRows(file, columns)) yield {value, at: `row ${++number}`};
 }
 
 /** Opens a table of images. Rows that are not as expected end `entries` with a data error that names the row. */
@@ -105,7 +96,7 @@ export function openManifest(path: string, {labelled}: Pick<SourceOptions, 'labe
   async function* rows(signal: AbortSignal): AsyncGenerator<Row> {
     let last = path.endsWith('.parquet') ? 'row 1' : 'line 1';
     try {
-      const found = path.endsWith('.csv') ? csvRows(path, labelled, signal) : path.endsWith('.jsonl') ? jsonRows(path, signal) : parquetRows(path, labelled);
+      const found = path.endsWith('.csv') ? csvRows(path, labelled, signal) : path.endsWith('.jsonl') ? jsonRows(path, signal) : tableRows(path, labelled);
       for await (const {value, at} of found) {
         last = at;
         signal.throwIfAborted();
