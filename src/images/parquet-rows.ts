@@ -1,24 +1,26 @@
 /** Rows of Parquet files, read in a thread that can be ended: some damage keeps the library busy for ever. */
 import {once} from 'node:events';
+import {stat} from 'node:fs/promises';
 import {Worker} from 'node:worker_threads';
 import type {ParquetReply, ParquetRequest} from './parquet-thread.js';
 
 const ROWS_AT_ONCE = 10_000;
-/** So many rows take a fraction of a second, on a slow network too; the footer of a large file a few. */
-const PATIENCE_MS = 30_000;
+/** What a request may take of the thread's time: for a part of a large group of rows all before it are taken apart again. */
+const mostBusyMs = (fileBytes: number): number => 5000 + fileBytes / 1000;
+const LOOK_MS = 200;
 
 /**
  * The rows of a file in order, of each those columns that `choose` takes out of all. Throws an Error that says what is wrong with the file, with
  * the system's code where it cannot be read, or what `choose` throws.
  */
 export async function* parquetRows(file: string, choose: (names: readonly string[]) => readonly string[]): AsyncGenerator<Record<string, unknown>> {
-  // Started for such files alone: its WebAssembly reserves 10 GB of address space, which a limit on that (ulimit -v, batch systems) would refuse.
+  const {size} = await stat(file);
   const thread = new Worker(new URL('../../dist/images/parquet-thread.js', import.meta.url));
   const died = new Promise<never>((_, reject) => thread.once('error', reject));
   died.catch(() => {}); // Whoever asks next is told.
   const ask = async (request: ParquetRequest) => {
     thread.postMessage(request);
-    return taken(await Promise.race([replyOf(thread), died]));
+    return taken(await Promise.race([replyOf(thread, mostBusyMs(size)), died]));
   };
   try {
     const table = await ask({file});
@@ -26,20 +28,26 @@ export async function* parquetRows(file: string, choose: (names: readonly string
     const columns = choose(table.names);
     for (let rowStart = 0; rowStart < table.rows; rowStart += ROWS_AT_ONCE) {
       const part = await ask({columns, rowStart, rowEnd: rowStart + ROWS_AT_ONCE});
-      if ('values' in part) yield* part.values;
+      if (!('values' in part) || part.values.length === 0) throw new Error(`it says that it has ${table.rows} rows, and has ${rowStart}`);
+      yield* part.values;
     }
   } finally {
     await thread.terminate();
   }
 }
 
-async function replyOf(thread: Worker): Promise<ParquetReply> {
-  const patience = AbortSignal.timeout(PATIENCE_MS);
+async function replyOf(thread: Worker, mostBusyMs: number): Promise<ParquetReply> {
+  const impatience = new AbortController();
+  const before = thread.performance.eventLoopUtilization();
+  // A thread that waits for its disk is not busy, so a slow one is no damage.
+  const watch = setInterval(() => thread.performance.eventLoopUtilization(before).active > mostBusyMs && impatience.abort(), LOOK_MS);
   try {
-    const [reply] = (await once(thread, 'message', {signal: patience})) as [ParquetReply];
+    const [reply] = (await once(thread, 'message', {signal: impatience.signal})) as [ParquetReply];
     return reply;
   } catch (error) {
-    throw patience.aborted ? new Error(`reading it came to no end within ${PATIENCE_MS / 1000} s, as some damage has it`, {cause: error}) : error;
+    throw impatience.signal.aborted ? new Error('reading it comes to no end, as some damage has it', {cause: error}) : error;
+  } finally {
+    clearInterval(watch);
   }
 }
 

@@ -1,7 +1,6 @@
 /** The thread in which a Parquet file is taken apart, for whoever may have to end it in the middle. */
 import {parentPort} from 'node:worker_threads';
-import {asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects, type AsyncBuffer, type FileMetaData} from 'hyparquet';
-import {compressors} from 'hyparquet-compressors';
+import {asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects, type AsyncBuffer, type Compressors, type FileMetaData} from 'hyparquet';
 import {systemCode} from '../errors.js';
 
 /** The names of its columns and the number of its rows, or some of its rows. */
@@ -12,17 +11,24 @@ export type ParquetReply = {readonly names: string[]; readonly rows: number} | {
 const port = parentPort;
 if (port === null) throw new Error('The thread that reads Parquet files was started as a program of its own.');
 
-let open: {readonly file: AsyncBuffer; readonly metadata: FileMetaData} | null = null;
+let open: {readonly file: AsyncBuffer; readonly metadata: FileMetaData; readonly compressors: Compressors} | null = null;
+
+/** Most files need none but those of hyparquet itself. The others' WebAssembly reserves 10 GB of address space, which a limit on that (ulimit -v) may refuse. */
+async function compressorsFor({row_groups: groups}: FileMetaData): Promise<Compressors> {
+  const isBuiltIn = groups.every(({columns}) => columns.every(({meta_data: about}) => about === undefined || ['UNCOMPRESSED', 'SNAPPY'].includes(about.codec)));
+  return isBuiltIn ? {} : (await import('hyparquet-compressors')).compressors;
+}
 
 async function answer(request: ParquetRequest): Promise<ParquetReply> {
   if ('file' in request) {
     const file = await asyncBufferFromFile(request.file);
-    open = {file, metadata: await parquetMetadataAsync(file)};
+    const metadata = await parquetMetadataAsync(file);
+    open = {file, metadata, compressors: await compressorsFor(metadata)};
     // The first element of a schema is the table itself.
     return {names: open.metadata.schema.slice(1).map(({name}) => name), rows: Number(open.metadata.num_rows)};
   }
   if (open === null) throw new Error('Rows were asked for before a file was opened.');
-  return {values: await parquetReadObjects({...open, ...request, columns: [...request.columns], compressors})};
+  return {values: await parquetReadObjects({...open, ...request, columns: [...request.columns]})};
 }
 
 port.on('message', (request: ParquetRequest) => {
