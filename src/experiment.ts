@@ -100,12 +100,13 @@ export function readExperiment(flags: ExperimentFlags, home: string): Experiment
     }
   }
   for (const [arm, {seeds: own, about}] of arms) {
-    for (const seed of own ?? experiment.seeds) {
-      const naming: Layer = {values: {run: runName(experiment.experiment, arm, seed), seed}, locate: () => null};
-      const {value: config, mistakes} = check(configSchema, [...shared, inFile('arms', arm, 'set'), ...flagged, naming], configKeys());
-      if (config !== null) runs.push({arm, seed, config: {...config, about: [about, experiment.about, config.about].find(text => text)}});
-      for (const mistake of mistakes) found.add(mistake);
-    }
+    const seeds = own ?? experiment.seeds;
+    const named = (seed: number) => ({run: runName(experiment.experiment, arm, seed), seed});
+    // Once an arm: of its runs' keys only these two differ, and what the largest seed may be called, all may.
+    const naming: Layer = {values: named(seeds.reduce((largest, seed) => Math.max(largest, seed))), locate: () => null};
+    const {value: config, mistakes} = check(configSchema, [...shared, inFile('arms', arm, 'set'), ...flagged, naming], configKeys());
+    if (config !== null) for (const seed of seeds) runs.push({arm, seed, config: {...config, ...named(seed), about: [about, experiment.about, config.about].find(text => text)}});
+    for (const mistake of mistakes) found.add(mistake);
   }
   if (found.size > 0) throw usageError(wordMistakes([...found]));
   return {
@@ -118,6 +119,6 @@ export function readExperiment(flags: ExperimentFlags, home: string): Experiment
 }
 
 function seedBySeed(runs: readonly ExperimentRun[]): ExperimentRun[] {
-  const order = [...new Set(runs.map(({seed}) => seed))];
-  return order.flatMap(seed => runs.filter(run => run.seed === seed));
+  const place = new Map([...new Set(runs.map(({seed}) => seed))].map((seed, at) => [seed, at]));
+  return runs.toSorted((a, b) => place.get(a.seed)! - place.get(b.seed)!);
 }

@@ -75,7 +75,10 @@ export const settings = [
     lane: 'readers',
     share: 4,
     make: (random, {experiments}, isSound) => [['experiment.yaml', isSound ? Buffer.from(experiments[0]) : mutateYaml(random, random.pick(experiments))]],
-    judge: async ({folder}) => ({kind: 'taken', detail: readExperiment({file: `${folder}/experiment.yaml`}, folder)}),
+    async judge({folder}) {
+      const {runs, ...experiment} = readExperiment({file: `${folder}/experiment.yaml`}, folder);
+      return {kind: 'taken', detail: {...experiment, runs: runs.length, first: runs.slice(0, 100)}};
+    },
   },
   {
     name: 'classes',
