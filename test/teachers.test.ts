@@ -28,7 +28,7 @@ describe.skipIf(!existsSync(python))('a teacher from elsewhere', () => {
 
   const command = (teacher: string, ...settings: string[]) => [
     'orchestrate', '--home', home, '--run', 'foreign', '--labelled', path.join(pictures, 'labelled'), '--unlabelled', path.join(pictures, 'unlabelled'), '--until', 'score',
-    '--teacher', path.join(made, teacher), ...['image.size=32', `teacher.classes=${names}`, ...settings].flatMap(setting => ['--set', setting]),
+    '--teacher', path.join(made, teacher), ...['image.size=32', 'limits.threads=1', `teacher.classes=${names}`, ...settings].flatMap(setting => ['--set', setting]),
   ];
   const scores = () => readScores(path.join(home, 'data/foreign/scores/shard-00000.parquet'), KEPT);
   /** Of every image in turn, the log-probability of every class in the order of classes. */
