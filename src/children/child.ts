@@ -126,8 +126,8 @@ export async function runChild<Name extends TaskName>(
     let message: unknown;
     try {
       message = fromWire(line);
-    } catch {
-      protocolErrors.push(`sent a line that is no JSON: ${line.slice(0, 200)}`);
+    } catch (error) {
+      protocolErrors.push(`sent a line that is ${error instanceof SyntaxError ? 'no JSON' : 'nested too deeply'}: ${line.slice(0, 200)}`);
       return;
     }
     const event = childEvent.safeParse(message);

@@ -2,6 +2,7 @@
 import {existsSync} from 'node:fs';
 import {readFile} from 'node:fs/promises';
 import {fromWire} from '../children/protocol.js';
+import {environmentError} from '../errors.js';
 import type {SelectionCounts} from '../events.js';
 import {experimentOf} from '../experiment.js';
 import {experimentFile, runPaths, type RunPaths} from '../home.js';
@@ -28,12 +29,18 @@ export function earlierRounds({home, run}: RunPaths): RoundData[] {
   });
 }
 
-/** The results of the experiment that the run is a part of, as they were last written; null where there are none. */
+/** The results of the experiment that the run is a part of, as they were last written; null where there are none. Throws (exit 4) where that file is damaged. */
 export async function experimentAround({home, run}: RunPaths): Promise<ExperimentResults | null> {
   const belonging = experimentOf(run);
   if (belonging === null) return null;
   const file = experimentFile(home, belonging.experiment, 'table.json');
   if (!existsSync(file)) return null;
-  const parsed = experimentResults.safeParse(fromWire(await readFile(file, 'utf8')));
+  let found: unknown;
+  try {
+    found = fromWire(await readFile(file, 'utf8'));
+  } catch (error) {
+    throw environmentError(`${file} is not as pupil wrote it (${error instanceof Error ? error.message : String(error)}). Delete it: pupil experiment writes it anew.`, {cause: error});
+  }
+  const parsed = experimentResults.safeParse(found);
   return parsed.success && parsed.data.runs.some(other => other.run === roundOf(run).first) ? parsed.data : null;
 }

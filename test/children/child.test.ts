@@ -171,6 +171,7 @@ describe('a child that fails', () => {
 
   it.each([
     ['text among its events', {raw: 'Loading weights: 100%\n'}, 'The trainer sent a line that is no JSON: Loading weights: 100%.'],
+    ['a message nested without end', {raw: `{"type":"finished","result":${'['.repeat(5000)}${']'.repeat(5000)}}\n`}, `The trainer sent a line that is nested too deeply: {"type":"finished","result":${'['.repeat(172)}.`],
     ['a known event of the wrong shape', {emit: {type: 'step', step: 1}}, 'The trainer sent a malformed event: {"type":"step","step":1}.'],
   ])('with %s has a bug', async (_, step, message) => {
     const error = await childErrorOf([hello, step, finished]);

@@ -68,5 +68,7 @@ describe('the wire', () => {
     expect(scoreShard.safeParse({...shard, images: [{...image, id: 'no id'}]}).success).toBe(false);
   });
 
+  it('refuses what is nested without end', () => expect(() => fromWire('['.repeat(100_000) + ']'.repeat(100_000))).toThrow('nested too deeply: more than 100 levels'));
+
   it('refuses what is no JSON', () => expect(() => fromWire('Traceback (most recent call last):')).toThrow(SyntaxError));
 });

@@ -187,6 +187,11 @@ describe('the table', () => {
     const ofRound = await report('colours-by-k.twice.seed1.round2');
     expect(ofRound).toContain('<section id="rounds">');
     expect(ofRound).toContain('<h2>Experiment colours-by-k</h2>');
+
+    const table = path.join(home, 'models/colours-by-k/table.json');
+    writeFileSync(table, readFileSync(table).subarray(0, 100));
+    const {code, stderr} = await pupil(['report', '--home', home, '--run', 'colours-by-k.k4.seed0']);
+    expect([code, stderr]).toEqual([4, expect.stringContaining(`${table} is not as pupil wrote it`)]);
   });
 });
 
