@@ -67,7 +67,7 @@ describe.skipIf(!isThere)('CIFAR-100, 20 classes of 50 labels, with the rest, a 
   const cifar = path.join(folder, 'cifar-20');
   const tiny = path.join(folder, 'tiny.tar');
   const settings = [
-    'image.size=16', `labelled.per_class=${LABELLED}`, `validation.per_class=${VALIDATION}`, 'teacher.model=cifarnet', 'teacher.epochs=12', 'pretrain.epochs=4', 'finetune.epochs=2', 'finetune.learning_rate=0.1',
+    'image.size=16', `labelled.per_class=${LABELLED}`, `validation.per_class=${VALIDATION}`, 'teacher.model=cifarnet', 'teacher.epochs=12', 'pretrain.epochs=10', 'finetune.epochs=2', 'finetune.learning_rate=0.1',
     'train.evaluations=5', 'limits.threads=1', 'score.shard_size=1200',
   ];
   const command = [
