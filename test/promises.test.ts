@@ -4,7 +4,7 @@ import path from 'node:path';
 import {describe, expect, it} from 'vitest';
 
 /** Promises without a test: lowered with each that gets one, never raised. */
-const NONE_YET = 6;
+const NONE_YET = 5;
 
 const root = path.join(import.meta.dirname, '..');
 const isRow = (line: string) => line.startsWith('|') && !/^\|[-|]+\|$/.test(line);
