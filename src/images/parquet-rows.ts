@@ -1,13 +1,13 @@
-/** Rows of Parquet files, read in a thread that can be ended: some damage keeps the library busy for ever. */
+/** Rows of Parquet files, read in a process of its own: some damage keeps the library busy for ever, or fills all memory. */
+import {fork, type ChildProcess} from 'node:child_process';
 import {once} from 'node:events';
 import {stat} from 'node:fs/promises';
-import {Worker} from 'node:worker_threads';
-import type {ParquetReply, ParquetRequest} from './parquet-thread.js';
+import {fileURLToPath} from 'node:url';
+import type {ParquetMessage, ParquetReply, ParquetRequest} from './parquet-reader.js';
 
 const ROWS_AT_ONCE = 10_000;
-/** What a request may take of the thread's time: for a part of a large group of rows all before it are taken apart again. */
+/** What a request may take of the processor's time: for a part of a large group of rows all before it are taken apart again. */
 const mostBusyMs = (fileBytes: number): number => 5000 + fileBytes / 1000;
-const LOOK_MS = 200;
 
 /**
  * The rows of a file in order, of each those columns that `choose` takes out of all. Throws an Error that says what is wrong with the file, with
@@ -15,13 +15,11 @@ const LOOK_MS = 200;
  */
 export async function* parquetRows(file: string, choose: (names: readonly string[]) => readonly string[]): AsyncGenerator<Record<string, unknown>> {
   const {size} = await stat(file);
-  const thread = new Worker(new URL('../../dist/images/parquet-thread.js', import.meta.url));
-  const died = new Promise<never>((_, reject) => thread.once('error', reject));
-  died.catch(() => {}); // Whoever asks next is told.
-  const ask = async (request: ParquetRequest) => {
-    thread.postMessage(request);
-    return taken(await Promise.race([replyOf(thread, mostBusyMs(size)), died]));
-  };
+  // What Node says of its own death is for those who make it.
+  const reader = fork(fileURLToPath(new URL('../../dist/images/parquet-reader.js', import.meta.url)), {serialization: 'advanced', stdio: ['ignore', 'ignore', 'ignore', 'ipc']});
+  const ended = once(reader, 'exit');
+  ended.catch(() => {}); // Told by whatever asks.
+  const ask = async (request: ParquetRequest) => taken(await replyOf(reader, {request, mostBusyMs: mostBusyMs(size)}));
   try {
     const table = await ask({file});
     if (!('names' in table)) throw new Error('The reader of Parquet files told no columns.');
@@ -32,26 +30,26 @@ export async function* parquetRows(file: string, choose: (names: readonly string
       yield* part.values;
     }
   } finally {
-    await thread.terminate();
+    if (reader.kill('SIGKILL')) await ended;
   }
 }
 
-async function replyOf(thread: Worker, mostBusyMs: number): Promise<ParquetReply> {
-  const impatience = new AbortController();
-  const before = thread.performance.eventLoopUtilization();
-  // A thread that waits for its disk is not busy, so a slow one is no damage.
-  const watch = setInterval(() => thread.performance.eventLoopUtilization(before).active > mostBusyMs && impatience.abort(), LOOK_MS);
+async function replyOf(reader: ChildProcess, message: ParquetMessage): Promise<ParquetReply> {
+  const settled = new AbortController();
+  const dead = once(reader, 'exit', settled).then(() => {
+    throw new Error('reading it comes to no end or fills the memory, as some damage has it');
+  });
   try {
-    const [reply] = (await once(thread, 'message', {signal: impatience.signal})) as [ParquetReply];
+    // Where it cannot be sent, the process tells an error.
+    reader.send(message);
+    const [reply] = (await Promise.race([once(reader, 'message', settled), dead])) as [ParquetReply];
     return reply;
-  } catch (error) {
-    throw impatience.signal.aborted ? new Error('reading it comes to no end, as some damage has it', {cause: error}) : error;
   } finally {
-    clearInterval(watch);
+    settled.abort();
   }
 }
 
-/** A reply that is no failure; an error of a class of its own would have come from the thread as a plain one. */
+/** A reply that is no failure; an error of a class of its own would have come from the process as a plain one. */
 function taken(reply: ParquetReply): Exclude<ParquetReply, {failure: unknown}> {
   if ('failure' in reply) throw Object.assign(new Error(reply.failure), reply.system);
   return reply;

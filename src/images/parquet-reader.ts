@@ -1,15 +1,19 @@
-/** The thread in which a Parquet file is taken apart, for whoever may have to end it in the middle. */
-import {parentPort} from 'node:worker_threads';
+/** The process in which a Parquet file is taken apart: some damage keeps the library busy for ever, or has it fill more memory than Node lives through. */
+import {Worker} from 'node:worker_threads';
 import {asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects, type AsyncBuffer, type Compressors, type FileMetaData} from 'hyparquet';
 import {systemCode} from '../errors.js';
+import type {ParquetWatchMessage} from './parquet-watch.js';
 
 /** The names of its columns and the number of its rows, or some of its rows. */
 export type ParquetRequest = {readonly file: string} | {readonly columns: readonly string[]; readonly rowStart: number; readonly rowEnd: number};
 
-export type ParquetReply = {readonly names: string[]; readonly rows: number} | {readonly values: Record<string, unknown>[]} | {readonly failure: string; readonly system: {readonly code: string; readonly syscall: string} | null};
+/** A request, and what it may take of the processor's time. */
+export interface ParquetMessage {
+  readonly request: ParquetRequest;
+  readonly mostBusyMs: number;
+}
 
-const port = parentPort;
-if (port === null) throw new Error('The thread that reads Parquet files was started as a program of its own.');
+export type ParquetReply = {readonly names: string[]; readonly rows: number} | {readonly values: Record<string, unknown>[]} | {readonly failure: string; readonly system: {readonly code: string; readonly syscall: string} | null};
 
 let open: {readonly file: AsyncBuffer; readonly metadata: FileMetaData; readonly compressors: Compressors} | null = null;
 
@@ -31,11 +35,20 @@ async function answer(request: ParquetRequest): Promise<ParquetReply> {
   return {values: await parquetReadObjects({...open, ...request, columns: [...request.columns]})};
 }
 
-port.on('message', (request: ParquetRequest) => {
+const watch = new Worker(new URL('parquet-watch.js', import.meta.url));
+const tell = (message: ParquetWatchMessage) => watch.postMessage(message);
+
+process.on('message', ({request, mostBusyMs}: ParquetMessage) => {
+  tell({mostBusyMs});
   void answer(request)
     .catch((error: unknown) => {
       const code = systemCode(error);
       return {failure: error instanceof Error ? error.message : String(error), system: code === null ? null : {code, syscall: 'read'}};
     })
-    .then(reply => port.postMessage(reply));
+    .then(reply => {
+      tell({mostBusyMs: null});
+      process.send?.(reply);
+    });
 });
+// Whoever asked is gone.
+process.on('disconnect', () => process.exit());
