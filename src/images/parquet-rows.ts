@@ -1,5 +1,5 @@
 /** Rows of Parquet files, read in a process of its own: some damage keeps the library busy for ever, or fills all memory. */
-import {fork, type ChildProcess} from 'node:child_process';
+import {fork} from 'node:child_process';
 import {once} from 'node:events';
 import {stat} from 'node:fs/promises';
 import {fileURLToPath} from 'node:url';
@@ -17,9 +17,17 @@ export async function* parquetRows(file: string, choose: (names: readonly string
   const {size} = await stat(file);
   // What Node says of its own death is for those who make it.
   const reader = fork(fileURLToPath(new URL('../../dist/images/parquet-reader.js', import.meta.url)), {serialization: 'advanced', stdio: ['ignore', 'ignore', 'ignore', 'ipc']});
-  const ended = once(reader, 'exit');
-  ended.catch(() => {}); // Told by whatever asks.
-  const ask = async (request: ParquetRequest) => taken(await replyOf(reader, {request, mostBusyMs: mostBusyMs(size)}));
+  const died = once(reader, 'exit').then(() => {
+    throw new Error('reading it comes to no end or fills the memory, as some damage has it');
+  });
+  died.catch(() => {}); // Whoever asks next is told.
+  const ask = async (request: ParquetRequest) => {
+    const message: ParquetMessage = {request, mostBusyMs: mostBusyMs(size)};
+    // Where it cannot be sent, the process tells an error.
+    reader.send(message);
+    const [reply] = (await Promise.race([once(reader, 'message'), died])) as [ParquetReply];
+    return taken(reply);
+  };
   try {
     const table = await ask({file});
     if (!('names' in table)) throw new Error('The reader of Parquet files told no columns.');
@@ -30,22 +38,7 @@ export async function* parquetRows(file: string, choose: (names: readonly string
       yield* part.values;
     }
   } finally {
-    if (reader.kill('SIGKILL')) await ended;
-  }
-}
-
-async function replyOf(reader: ChildProcess, message: ParquetMessage): Promise<ParquetReply> {
-  const settled = new AbortController();
-  const dead = once(reader, 'exit', settled).then(() => {
-    throw new Error('reading it comes to no end or fills the memory, as some damage has it');
-  });
-  try {
-    // Where it cannot be sent, the process tells an error.
-    reader.send(message);
-    const [reply] = (await Promise.race([once(reader, 'message', settled), dead])) as [ParquetReply];
-    return reply;
-  } finally {
-    settled.abort();
+    if (reader.kill('SIGKILL')) await died.catch(() => {});
   }
 }
 

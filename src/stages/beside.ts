@@ -35,9 +35,10 @@ export async function experimentAround({home, run}: RunPaths): Promise<Experimen
   if (belonging === null) return null;
   const file = experimentFile(home, belonging.experiment, 'table.json');
   if (!existsSync(file)) return null;
+  const text = await readFile(file, 'utf8');
   let found: unknown;
   try {
-    found = fromWire(await readFile(file, 'utf8'));
+    found = fromWire(text);
   } catch (error) {
     throw environmentError(`${file} is not as pupil wrote it (${error instanceof Error ? error.message : String(error)}). Delete it: pupil experiment writes it anew.`, {cause: error});
   }
