@@ -90,10 +90,10 @@ describe.skipIf(!isThere)('CIFAR-100, 20 classes of 50 labels, with the rest, a 
     expect(Object.values(done.stages).map(({status}) => status)).toEqual(new Array(9).fill('ran'));
   });
 
-  // Three seeds had 49.6 to 51.4 % for the teacher, and a student ahead by 2 to 4.2 points.
+  // Seed 0 had 39.2 % for the teacher and 40.8 % for the student.
   it('trains networks far above the 5 % of chance, and a student that is not a point below its teacher', () => {
     const {teacher, student} = done.results ?? {};
-    expect(teacher?.top1).toBeGreaterThan(0.25);
+    expect(teacher?.top1).toBeGreaterThan(0.3);
     expect(student?.top1).toBeGreaterThan((teacher?.top1 ?? 1) - 0.01);
   });
 
@@ -113,8 +113,10 @@ describe.skipIf(!isThere)('CIFAR-100, 20 classes of 50 labels, with the rest, a 
 
   it('scores and selects exactly what is left', () => {
     const scored = 4572;
-    expect(done.selection).toMatchObject({classes: CLASSES, top_p: 1, scored, candidates: scored});
-    expect(done.selection?.selected).toBe(numberOf(home, 'SELECT count(*) FROM rankings WHERE selected = 1'));
+    // With P = 1 no picture is chosen twice.
+    const selected = numberOf(home, 'SELECT count(*) FROM rankings WHERE selected = 1');
+    expect(done.selection).toEqual({classes: CLASSES, top_p: 1, top_k: expect.any(Number), scored, candidates: scored, selected, short_classes: expect.any(Number), images: selected, expected_precision: expect.any(Number)});
+    expect(selected).toBeLessThanOrEqual(CLASSES * (done.selection?.top_k ?? 0));
   });
 
   it.each(['fp32', 'int8'])('scores in %s to the same bytes whatever the batch, the networks, their threads and the workers', async precision => {
