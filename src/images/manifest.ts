@@ -79,13 +79,13 @@ async function* jsonRows(file: string, signal: AbortSignal): AsyncGenerator<Foun
   }
 }
 
-async function* tableRows(file: string, labelled: boolean): AsyncGenerator<Found> {
+async function* tableRows(file: string, labelled: boolean, signal: AbortSignal): AsyncGenerator<Found> {
   let number = 0;
   const columns = (names: readonly string[]) => {
     checkColumns(names, 'row 1', labelled);
     return ['path', 'label'].filter(name => names.includes(name));
   };
-  for await (const value of parquetRows(file, columns)) yield {value, at: `row ${++number}`};
+  for await (const value of parquetRows(file, columns, signal)) yield {value, at: `row ${++number}`};
 }
 
 /** Opens a table of images. Rows that are not as expected end `entries` with a data error that names the row. */
@@ -96,7 +96,7 @@ export function openManifest(path: string, {labelled}: Pick<SourceOptions, 'labe
   async function* rows(signal: AbortSignal): AsyncGenerator<Row> {
     let last = path.endsWith('.parquet') ? 'row 1' : 'line 1';
     try {
-      const found = path.endsWith('.csv') ? csvRows(path, labelled, signal) : path.endsWith('.jsonl') ? jsonRows(path, signal) : tableRows(path, labelled);
+      const found = path.endsWith('.csv') ? csvRows(path, labelled, signal) : path.endsWith('.jsonl') ? jsonRows(path, signal) : tableRows(path, labelled, signal);
       for await (const {value, at} of found) {
         last = at;
         signal.throwIfAborted();

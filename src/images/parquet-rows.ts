@@ -3,6 +3,7 @@ import {fork} from 'node:child_process';
 import {once} from 'node:events';
 import {stat} from 'node:fs/promises';
 import {fileURLToPath} from 'node:url';
+import {allowedEnvironment} from '../children/environment.js';
 import type {ParquetMessage, ParquetReply, ParquetRequest} from './parquet-reader.js';
 
 const ROWS_AT_ONCE = 10_000;
@@ -11,12 +12,20 @@ const mostBusyMs = (fileBytes: number): number => 5000 + fileBytes / 1000;
 
 /**
  * The rows of a file in order, of each those columns that `choose` takes out of all. Throws an Error that says what is wrong with the file, with
- * the system's code where it cannot be read, or what `choose` throws.
+ * the system's code where it cannot be read, or what `choose` throws; an AbortError as soon as the signal aborts.
  */
-export async function* parquetRows(file: string, choose: (names: readonly string[]) => readonly string[]): AsyncGenerator<Record<string, unknown>> {
+export async function* parquetRows(file: string, choose: (names: readonly string[]) => readonly string[], signal: AbortSignal): AsyncGenerator<Record<string, unknown>> {
   const {size} = await stat(file);
-  // What Node says of its own death is for those who make it.
-  const reader = fork(fileURLToPath(new URL('../../dist/images/parquet-reader.js', import.meta.url)), {serialization: 'advanced', stdio: ['ignore', 'ignore', 'ignore', 'ipc']});
+  const reader = fork(fileURLToPath(new URL('../../dist/images/parquet-reader.js', import.meta.url)), {
+    serialization: 'advanced',
+    // What Node says of its own death is for those who make it.
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    env: allowedEnvironment(process.env),
+    // In a group of its own, as the terminal sends Ctrl-C to a whole group: when this process stops is decided here.
+    detached: true,
+    signal,
+    killSignal: 'SIGKILL',
+  });
   const died = once(reader, 'exit').then(() => {
     throw new Error('reading it comes to no end or fills the memory, as some damage has it');
   });

@@ -1,7 +1,10 @@
+import {spawn, spawnSync} from 'node:child_process';
+import {existsSync} from 'node:fs';
 import {mkdir, symlink} from 'node:fs/promises';
-import {basename} from 'node:path';
+import {basename, dirname} from 'node:path';
+import {text} from 'node:stream/consumers';
 import {parquetWriteFile} from 'hyparquet-writer';
-import {describe, expect, it} from 'vitest';
+import {describe, expect, it, vi} from 'vitest';
 import {openManifest} from '../../src/images/manifest.js';
 import {entriesOf, filesOf} from './listed.js';
 import {put} from './pictures.js';
@@ -45,6 +48,54 @@ describe('a manifest', () => {
       ],
     });
     expect((await entriesOf(openManifest(`${root}/list.parquet`, {labelled: true}))).map(({file, label}) => [file, label])).toEqual(expected);
+  });
+
+  describe('of Parquet, read in a process of its own,', () => {
+    /** A list of so many rows, the same picture each time. */
+    async function list(rows: number): Promise<string> {
+      const root = await images();
+      const column = (name: string, value: string) => ({name, data: Array.from({length: rows}, () => value), type: 'STRING' as const});
+      parquetWriteFile({filename: `${root}/list.parquet`, columnData: [column('path', 'a/1.png'), column('label', 'cat')]});
+      return `${root}/list.parquet`;
+    }
+
+    it('is left at once when it is to stop, whatever that process does', async () => {
+      const stop = new AbortController();
+      const entries = openManifest(await list(1), {labelled: true}).entries(stop.signal)[Symbol.asyncIterator]();
+      const first = entries.next();
+      const readers = () => spawnSync('pgrep', ['-P', String(process.pid), '-f', 'parquet-reader'], {encoding: 'utf8'}).stdout.split('\n').filter(Boolean).map(Number);
+      await expect.poll(readers).toHaveLength(1);
+      for (const reader of readers()) process.kill(reader, 'SIGSTOP');
+      stop.abort(new Error('enough'));
+      await expect(first).rejects.toThrow('enough');
+      expect(readers()).toEqual([]);
+    });
+
+    it('gets no more of the environment than other children', async () => {
+      const file = await list(1);
+      const [told, script] = [`${dirname(file)}/told`, `${dirname(file)}/tell.cjs`];
+      await put(script, `require('fs').writeFileSync(${JSON.stringify(told)}, '')`);
+      vi.stubEnv('NODE_OPTIONS', `--require=${script}`);
+      expect(await entriesOf(openManifest(file, {labelled: true}))).toHaveLength(1);
+      vi.unstubAllEnvs();
+      expect(existsSync(told)).toBe(false);
+    });
+
+    it('is read on where the terminal sends Ctrl-C to all, and the reader of the list is not to stop', async () => {
+      const file = await list(10_001);
+      const script = `${dirname(file)}/read.mjs`;
+      // Ctrl-C as a terminal sends it: to the group of the one who reads, after the first row.
+      await put(
+        script,
+        `import {openManifest} from ${JSON.stringify(new URL('../../dist/images/manifest.js', import.meta.url).href)};
+        let rows = 0;
+        process.on('SIGINT', () => {});
+        for await (const entry of openManifest(${JSON.stringify(file)}, {labelled: true}).entries(new AbortController().signal)) if (rows++ === 0) process.kill(-process.pid, 'SIGINT');
+        console.log(rows);`,
+      );
+      const reader = spawn(process.execPath, [script], {detached: true, stdio: ['ignore', 'pipe', 'pipe']});
+      expect([await text(reader.stdout), await text(reader.stderr)]).toEqual(['10001\n', '']);
+    });
   });
 
   it.each(['plain', 'link'])('finds what its paths name in roundabout ways, listed in a folder that is %s', async kind => {
