@@ -4,7 +4,7 @@ import {explainFault} from '../../dist/machine-fault.js';
 import {ChildError, exitCodes, UserError} from '../../dist/errors.js';
 
 /** Kinds that are findings: the program would have ended with a stack, or done what it may not. */
-export const findings = ['crash', 'wrote outside', 'died', 'hung', 'another verdict'];
+export const findings = ['crash', 'wrote outside', 'died', 'hung', 'fills the memory', 'another verdict'];
 
 const plain = (_, value) => (typeof value === 'bigint' ? `${value}n` : value instanceof Error ? value.message : value);
 
