@@ -42,6 +42,12 @@ export function refuseRepeated(given: Readonly<Record<string, unknown>>, repeata
   if (repeated !== undefined) throw usageError(`${dashed(repeated)} was given more than once.`);
 }
 
+/** Refuses a value without a letter, as a variable of the shell that was never set leaves it: as a path it would be the current folder. */
+export function refuseEmpty(given: Readonly<Record<string, unknown>>): void {
+  const empty = Object.keys(given).find(name => name !== '_' && [given[name]].flat().some(value => value === ''));
+  if (empty !== undefined) throw usageError(`${dashed(empty)} is given as nothing (""). Expected a value, or leave it out.`);
+}
+
 /** A complaint of yargs in words of ours: the only ones that are left to it are of values and arguments that are missing. */
 export function wordComplaint(parser: Argv, complaint: string): UserError {
   const {command, full} = known(parser);

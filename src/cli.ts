@@ -2,7 +2,7 @@
 import yargs, {type Argv} from 'yargs';
 import {version} from '../scripts/setup/places.mjs';
 import type {Stop} from './children/child.js';
-import {refuseContradiction, refuseRepeated, refuseUnknown, shareOfOne, stageCalled, wholeNumber, wordComplaint} from './arguments.js';
+import {refuseContradiction, refuseEmpty, refuseRepeated, refuseUnknown, shareOfOne, stageCalled, wholeNumber, wordComplaint} from './arguments.js';
 import {stageNames} from './events.js';
 import {existingHome, homeToBe} from './home.js';
 import {presetNames} from './config-layers.js';
@@ -22,21 +22,21 @@ const homeOption = <T>(command: Argv<T>, checked = homeToBe) =>
   command.option('home', {
     ...text('Folder that holds models/, data/ and db/'),
     default: '.',
-    // A list comes of a repeated --home, which the check below refuses.
-    coerce: (folder: string) => (Array.isArray(folder) ? folder : checked(folder)),
+    // A list comes of a repeated --home, which the check below refuses, as it does nothing at all.
+    coerce: (folder: string) => (Array.isArray(folder) || folder === '' ? folder : checked(folder)),
   });
 /** For commands that only look at what is there. */
 const lookedHomeOption = <T>(command: Argv<T>) => homeOption(command, existingHome);
 const runOption = <T>(command: Argv<T>) => lookedHomeOption(command).option('run', {...text('Name of the run (default: the one written last)'), group: LOOKING});
 const jsonOption = <T>(command: Argv<T>) => command.option('json', {type: 'boolean', default: false, describe: 'JSON on stdout'});
 
-/** In front of arguments behind `--`, so that yargs takes none of them for an option; no argument can hold a NUL of its own. */
+/** In front of arguments that yargs would take for an option, or lose; no argument can hold a NUL of its own. */
 const BEHIND = '\0';
 
-/** What stands behind `--` counts like any other argument, also where it begins with a dash: yargs would give it to no command. */
-function markBehindDashes(args: readonly string[]): string[] {
-  const at = args.indexOf('--');
-  return at === -1 ? [...args] : [...args.slice(0, at), ...args.slice(at + 1).map(arg => (arg.startsWith('-') ? BEHIND + arg : arg))];
+/** What stands behind `--` counts like any other argument, also where it begins with a dash: yargs would give it to no command. A dash alone is a name like any other. */
+function markDashes(args: readonly string[]): string[] {
+  const at = args.includes('--') ? args.indexOf('--') : args.length;
+  return [...args.slice(0, at).map(arg => (arg === '-' ? BEHIND + arg : arg)), ...args.slice(at + 1).map(arg => (arg.startsWith('-') ? BEHIND + arg : arg))];
 }
 
 const unmarked = (value: unknown): unknown =>
@@ -44,7 +44,7 @@ const unmarked = (value: unknown): unknown =>
 
 /** Parses the arguments and runs the command. Throws usage errors instead of printing and exiting. */
 export async function runCommandLine(args: readonly string[], stop: Stop): Promise<void> {
-  const parser = yargs(markBehindDashes(args));
+  const parser = yargs(markDashes(args));
   await parser
     // Half of what is said would else be in the language of the machine.
     .locale('en')
@@ -182,6 +182,7 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
     .check(flags => {
       refuseUnknown(parser, flags);
       refuseRepeated(flags, REPEATABLE);
+      refuseEmpty(flags);
       return true;
     })
     .wrap(Math.min(100, process.stdout.columns || 80))

@@ -117,9 +117,10 @@ export function innerLayer(layer: Layer, keys: readonly string[]): Layer {
 /** Later over earlier, key by key. */
 function merge(base: unknown, over: unknown): unknown {
   if (!isPlain(base) || !isPlain(over)) return over;
-  const merged: Plain = {...base};
-  for (const [key, value] of Object.entries(over)) merged[key] = key in merged ? merge(merged[key], value) : value;
-  return merged;
+  const merged = new Map(Object.entries(base));
+  for (const [key, value] of Object.entries(over)) merged.set(key, merged.has(key) ? merge(merged.get(key), value) : value);
+  // Not by assignment, which would take the key __proto__ for the object's prototype.
+  return Object.fromEntries(merged);
 }
 
 /** What the command line says about the config. Paths in it are relative to the current folder, those in a file to the file's. */
@@ -140,7 +141,8 @@ export interface ConfigFlags {
 /** `kind:path?split=...` with its path made absolute; `rest` is no path. */
 export function absoluteSource(spec: string, base: string): string {
   const [, prefix = '', rest = spec] = /^((?:folder|cifar10|cifar100|webdataset|manifest):)?(.*)$/s.exec(spec) ?? [];
-  return spec === 'rest' ? spec : prefix + path.resolve(base, rest);
+  // Nothing at all is no path, which whoever opens it says; resolved it would be the folder itself.
+  return spec === 'rest' || rest === '' ? spec : prefix + path.resolve(base, rest);
 }
 
 function absolutePaths(values: Plain, base: string): Plain {
@@ -150,7 +152,7 @@ function absolutePaths(values: Plain, base: string): Plain {
     const long = typeof value === 'string' ? {source: value} : value;
     return isPlain(long) && 'source' in long ? {...long, source: source(long['source'])} : long;
   };
-  const file = (value: unknown): unknown => (typeof value === 'string' ? path.resolve(base, value) : value);
+  const file = (value: unknown): unknown => (typeof value === 'string' && value !== '' ? path.resolve(base, value) : value);
   const made: Plain = {...values};
   for (const key of ['labelled', 'validation']) if (key in made) made[key] = set(made[key]);
   for (const key of ['unlabelled', 'test']) if (key in made) made[key] = source(made[key]);

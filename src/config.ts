@@ -5,6 +5,10 @@ import {usageError} from './errors.js';
 
 /** Keys read exactly as people write them, so they are snake_case here too. */
 const positive = z.int().positive();
+/** Of what each takes a thread, a process or a network: more is a slip. */
+const workers = positive.max(1024);
+/** Of a file, a folder or another source: nothing at all would be the current folder. */
+const path = z.string().regex(/\S/, 'a path');
 const share = z.number().min(0).max(1);
 const rate = z.number().positive();
 const auto = z.literal('auto');
@@ -55,33 +59,33 @@ export const configSchema = z.strictObject({
   run: runName.default('run').describe('Name of the run, "run" unless a preset or this names it: db/NAME.sqlite, data/NAME/, models/NAME/'),
   about: z.string().optional().describe('One line on what this configuration is'),
   seed: z.int().nonnegative().default(0).describe('Settles every random draw'),
-  rounds: positive.default(1).describe('In round 2 and later the student of the round before is the teacher; they are the runs NAME.round2, NAME.round3, ...'),
+  rounds: positive.max(100).default(1).describe('In round 2 and later the student of the round before is the teacher; they are the runs NAME.round2, NAME.round3, ...'),
   device: deviceName.default('auto').describe('auto, cpu, cuda or cuda:N; auto takes a GPU where both children can use one'),
 
   labelled: z
     .preprocess(
       value => (typeof value === 'string' ? {source: value} : value),
       z.strictObject({
-        source: z.string().describe('Where the labelled pictures come from'),
+        source: path.describe('Where the labelled pictures come from'),
         per_class: positive.nullable().default(null).describe('Draw only so many labelled pictures a class (seeded, stratified); null takes all'),
       }),
     )
     .describe('The labelled set'),
   unlabelled: z
-    .preprocess(value => (typeof value === 'string' ? [value] : value), z.array(z.string()).min(1))
+    .preprocess(value => (typeof value === 'string' ? [value] : value), z.array(path).min(1))
     .describe('Sources of unlabelled pictures; `rest` is what labelled.per_class left over, its labels hidden'),
   validation: z
     .preprocess(
       value => (typeof value === 'string' ? {source: value} : value),
       z.strictObject({
-        source: z.string().nullable().default(null).describe('A validation set of your own; null splits one off the labelled set'),
+        source: path.nullable().default(null).describe('A validation set of your own; null splits one off the labelled set'),
         share: share.default(0.1).describe('Share of the labelled set to split off, at least 5 a class'),
         per_class: positive.nullable().default(null).describe('Instead of a share: so many a class, drawn beside the labelled ones'),
       }),
     )
     .prefault({})
     .describe('What every choice is made on'),
-  test: z.string().nullable().default(null).describe('Read once, by evaluate; null reports validation accuracies'),
+  test: path.nullable().default(null).describe('Read once, by evaluate; null reports validation accuracies'),
 
   image: z
     .strictObject({
@@ -92,8 +96,8 @@ export const configSchema = z.strictObject({
 
   teacher: z
     .strictObject({
-      file: z.string().nullable().default(null).describe('A ready-made teacher: .safetensors, .pt, .pth or .onnx'),
-      classes: z.union([z.string(), z.array(z.union([z.string(), z.int().transform(String)]))]).nullable().default(null).describe("The file's class names in its own order (a list, or a text file with one a line)"),
+      file: path.nullable().default(null).describe('A ready-made teacher: .safetensors, .pt, .pth or .onnx'),
+      classes: z.union([path, z.array(z.union([z.string(), z.int().transform(String)]))]).nullable().default(null).describe("The file's class names in its own order (a list, or a text file with one a line)"),
       mean: z.tuple([share, share, share]).nullable().default(null).describe("What the file's net subtracts from red, green and blue in 0..1; null: what the file says, else ImageNet's"),
       std: z.tuple([deviation, deviation, deviation]).nullable().default(null).describe('What it divides them by then'),
       input: z.enum([auto.value, ...inputLayouts]).default('auto').describe('What an ONNX file takes: type and order of its pixels; auto: what its graph tells'),
@@ -154,8 +158,8 @@ export const configSchema = z.strictObject({
       checkpoint_minutes: rate.default(10).describe('Save in the middle of an epoch after so long'),
       compile: z.boolean().default(false).describe('torch.compile, with CUDA graphs on a GPU: a minute or two of start for faster steps'),
       tensorboard: z.boolean().default(false).describe('Also log to data/RUN/tensorboard; needs the Python package tensorboard'),
-      processes: z.union([positive, auto]).default(1).describe('Processes of each host that train together, one a GPU; auto: as many as there are GPUs'),
-      hosts: positive.default(1).describe('Computers that train together; they see the same files under the same paths. What to start on the others is said'),
+      processes: z.union([workers, auto]).default(1).describe('Processes of each host that train together, one a GPU; auto: as many as there are GPUs'),
+      hosts: workers.default(1).describe('Computers that train together; they see the same files under the same paths. What to start on the others is said'),
       address: z
         .union([z.string().regex(/^[^\s:]+:\d+$/, 'HOST:PORT'), auto])
         .default('auto')
@@ -165,10 +169,10 @@ export const configSchema = z.strictObject({
   score: z
     .strictObject({
       batch_size: z.union([positive, auto]).default('auto').describe('Images in the network at once. auto: what a short trial finds fastest on a CPU, 256 on a GPU. No score depends on it'),
-      decode_threads: z.union([positive, auto]).default('auto').describe('Pictures decoded at once; auto: what the trial finds, at most limits.threads'),
-      networks: z.union([positive, auto]).default('auto').describe('Networks that score batches side by side, each with its own memory; auto: what the trial finds on a CPU, else 1'),
-      network_threads: z.union([positive, auto]).default('auto').describe('CPU threads of each network; auto: what the trial finds, at most limits.threads'),
-      workers: z.union([positive, auto]).default('auto').describe('Image workers that score side by side; auto: one a GPU, or one on the CPU'),
+      decode_threads: z.union([workers, auto]).default('auto').describe('Pictures decoded at once; auto: what the trial finds, at most limits.threads'),
+      networks: z.union([workers, auto]).default('auto').describe('Networks that score batches side by side, each with its own memory; auto: what the trial finds on a CPU, else 1'),
+      network_threads: z.union([workers, auto]).default('auto').describe('CPU threads of each network; auto: what the trial finds, at most limits.threads'),
+      workers: z.union([workers, auto]).default('auto').describe('Image workers that score side by side; auto: one a GPU, or one on the CPU'),
       shard_size: positive.default(4096).describe('Pool images in one score file'),
       precision: z
         .enum(['fp32', 'int8', 'fp16', 'auto'])
@@ -197,7 +201,7 @@ export const configSchema = z.strictObject({
       max_megapixels: positive.default(50).describe('A picture of more is set aside'),
       decode_seconds: positive.default(5).describe('A picture whose decoding takes longer is set aside'),
       formats: z.array(z.enum(['jpeg', 'png', 'webp', 'gif', 'tiff', 'avif'])).min(1).default(['jpeg', 'png', 'webp']).describe('Formats that are opened; of animations the first frame'),
-      threads: z.union([positive, auto]).default('auto').describe('CPU threads for training and for decoding; auto: all cores'),
+      threads: z.union([workers, auto]).default('auto').describe('CPU threads for training and for decoding; auto: all cores'),
     })
     .prefault({}),
 });

@@ -67,6 +67,8 @@ export interface Outcome {
   /** On the set that the results come from. */
   readonly calibration: Readonly<Partial<Record<keyof Results, Calibration>>> | null;
   readonly selection: SelectionCounts | null;
+  /** The accuracies in one sentence, which claims no more than so many images can tell; null without results. */
+  readonly verdict: string | null;
 }
 
 /** A stage's events carry its name and, where it has several parts (pack train, pack test), the part's. */

@@ -40,10 +40,7 @@ const experimentSchema = z.strictObject({
         }),
       ),
     )
-    .refine(arms => Object.keys(arms).length > 0, 'at least one arm')
-    .superRefine((arms, mistakes) => {
-      for (const name of Object.keys(arms)) if (!armName.test(name)) mistakes.addIssue({code: 'custom', path: [name], message: 'a name of letters, digits, dashes and underscores'});
-    }),
+    .refine(arms => Object.keys(arms).length > 0, 'at least one arm'),
   reference: z.string().nullable().default(null).describe('The arm that the others are compared with, and whose teacher and baseline are shown (default: the first)'),
 });
 
@@ -81,11 +78,15 @@ export function readExperiment(flags: ExperimentFlags, home: string): Experiment
   const file = path.resolve(process.cwd(), flags.file);
   const given = yamlLayer(file, flags.file);
   const named: Layer = {...given, values: {experiment: path.basename(file).replace(/\.ya?ml$/, ''), ...given.values}};
+  if (!('arms' in given.values)) throw usageError(`${flags.file} has no arms, so it is no experiment. Expected arms: with a name and its settings (set:) each. A configuration of one run is run by  pupil orchestrate ${flags.file}`);
   const {value: experiment, mistakes} = check(experimentSchema, [named], experimentKeys);
-  if (experiment === null) throw usageError(wordMistakes(mistakes));
-
-  // In the file's order: an object puts names that are numbers first.
-  const arms = given.keysUnder(['arms']).map(name => [name, experiment.arms[name]!] as const);
+  // In the file's order: an object puts names that are numbers first, and may lack one (__proto__).
+  const armNames = given.keysUnder(['arms']);
+  for (const name of armNames) {
+    if (!armName.test(name)) mistakes.push(`${given.locate(['arms', name]) ?? flags.file} arms has ${JSON.stringify(name)}; expected a name of letters, digits, dashes and underscores, a letter or digit first.`);
+  }
+  if (experiment === null || mistakes.length > 0) throw usageError(wordMistakes(mistakes));
+  const arms = armNames.map(name => [name, experiment.arms[name]!] as const);
   const reference = experiment.reference ?? arms[0]![0];
   const found = new Set<string>();
   const names = arms.map(([name]) => name);

@@ -43,6 +43,10 @@ export function homeToBe(given: string): string {
   throw usageError(`There is no folder ${path.dirname(home)} in which --home ${given} could be made. If that is where you want it, make it first (mkdir -p ${home}).`);
 }
 
+/** The command that tells where a run stands, as whoever reads it must type it here. */
+export const statusCommand = ({run, home}: Pick<RunPaths, 'run' | 'home'>): string =>
+  `pupil status --run ${run}${home === process.cwd() ? '' : ` --home ${/^[\w./@+-]+$/.test(home) ? home : `'${home}'`}`}`;
+
 export const databaseFolder = (home: string): string => path.join(home, 'db');
 
 /**

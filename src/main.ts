@@ -4,6 +4,9 @@ import {explainFault, requireAddressSpace} from './machine-fault.js';
 import {ChildError, exitCodeFor, exitCodes, Interrupted, UserError} from './errors.js';
 import {printableMessage} from './printable.js';
 
+/** Whether the command makes something that it can go on from; the others only look. */
+const leavesWork = ['orchestrate', 'demo', 'experiment', 'fetch', 'setup'].includes(process.argv[2] ?? '') && !process.argv.includes('--dry-run');
+
 const requested = new AbortController();
 const forced = new AbortController();
 
@@ -23,7 +26,7 @@ function stopOn(signal: 'SIGINT' | 'SIGTERM'): void {
   // Whoever draws on the terminal makes room for the message first.
   requestedAt = performance.now();
   requested.abort(new Interrupted(signal));
-  process.stderr.write('\nStopping after this step; press Ctrl-C again to stop at once.\n');
+  process.stderr.write(`\n${leavesWork ? 'Stopping after this step' : 'Stopping'}; press Ctrl-C again to stop at once.\n`);
 }
 process.on('SIGINT', () => stopOn('SIGINT'));
 process.on('SIGTERM', () => stopOn('SIGTERM'));
@@ -63,7 +66,7 @@ function describe(error: unknown): string {
 }
 
 function words(error: unknown): string {
-  if (error instanceof Interrupted) return 'Stopped. What was done is saved; the same command goes on from here.';
+  if (error instanceof Interrupted) return leavesWork ? 'Stopped. What was done is saved; the same command goes on from here.' : 'Stopped.';
   if (error instanceof UserError) return error.message;
   if (error instanceof ChildError) return [error.message, ...error.logTail.map(line => `  | ${line}`)].join('\n');
   return `This is a bug in pupil; please report it with what you did.\n${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;

@@ -7,7 +7,7 @@ import type {Stop} from '../children/child.js';
 import {findPython} from '../children/python-env.js';
 import type {Config} from '../config.js';
 import {dataError, UserError} from '../errors.js';
-import {stageNames, type Emit, type Event, type Outcome, type SelectionCounts} from '../events.js';
+import {stageNames, type StageName, type Emit, type Event, type Outcome, type SelectionCounts} from '../events.js';
 import {runPaths, type RunPaths} from '../home.js';
 import {archiveRun} from '../pipeline/archive-run.js';
 import {copyRun} from '../pipeline/copy-run.js';
@@ -23,6 +23,7 @@ import {fetchMissing, missingDatasets} from '../stages/missing-datasets.js';
 import {isLocked, takeLock} from '../store/lock.js';
 import {blankStore, openStore, openStoreToRead, type Store} from '../store/open.js';
 import {explainFault} from '../machine-fault.js';
+import {verdict} from '../report/verdict.js';
 import {heldError} from './held-run.js';
 
 export interface RunRequest {
@@ -175,32 +176,27 @@ async function runWhatIsStale(context: RunContext, {wanted, python}: RunRequest)
   // Python and the device are proved before any work, and not at all where there is none.
   const ready = plan.every(({wanted, verdict}) => !wanted || verdict.fresh) ? context : await withDevice(context, findPython(python));
   const outcome = await runStages(stages, ready, wanted);
-  const evaluated = store.stages.read('evaluate');
-  const selected = store.stages.read('select');
+  // Where a part was asked for, what lies behind it may be of earlier settings, and is no outcome of these.
+  const standing = new Set('report' in outcome ? stageNames : (await inspect(stages, ready, {restamp: true})).filter(({stands}) => stands).map(({stage}) => stage.name));
+  const summaryOf = (name: StageName): unknown => (standing.has(name) && store.stages.read(name)?.status === 'done' ? store.stages.read(name)?.summary : null);
   return {
     run: paths.run,
     stages: outcome,
     // Written by those stages in these shapes; null while they are not done.
-    ...measured(evaluated?.status === 'done' ? (evaluated.summary as EvaluateSummary) : null),
-    selection: selected?.status === 'done' ? selectionCounts(selected.summary as SelectionCounts) : null,
+    ...measured(summaryOf('evaluate') as EvaluateSummary | null),
+    selection: selectionCounts(summaryOf('select') as SelectionCounts | null),
   };
 }
 
 /** Less the bins of the reliability diagrams, which are for the report. */
-function measured(summary: EvaluateSummary | null): Pick<Outcome, 'results' | 'flipped' | 'calibration'> {
-  if (summary === null) return {results: null, flipped: null, calibration: null};
-  const {results, flipped, calibration} = summary;
-  return {results, flipped, calibration: Object.fromEntries(Object.entries(calibration).map(([model, {temperature, eceBefore, eceAfter}]) => [model, {temperature, eceBefore, eceAfter}]))};
+function measured(summary: EvaluateSummary | null): Pick<Outcome, 'results' | 'flipped' | 'calibration' | 'verdict'> {
+  if (summary === null) return {results: null, flipped: null, calibration: null, verdict: null};
+  const {results, flipped, calibration, set, images} = summary;
+  return {verdict: verdict({results, set, evaluatedImages: images}).sentence, results, flipped, calibration: Object.fromEntries(Object.entries(calibration).map(([model, {temperature, eceBefore, eceAfter}]) => [model, {temperature, eceBefore, eceAfter}]))};
 }
 
-const selectionCounts = ({classes, topP, topK, scored, candidates, selected, shortClasses, images, expectedPrecision}: SelectionCounts): SelectionCounts => ({
-  classes,
-  topP,
-  topK,
-  scored,
-  candidates,
-  selected,
-  shortClasses,
-  images,
-  expectedPrecision,
-});
+function selectionCounts(summary: SelectionCounts | null): SelectionCounts | null {
+  if (summary === null) return null;
+  const {classes, topP, topK, scored, candidates, selected, shortClasses, images, expectedPrecision} = summary;
+  return {classes, topP, topK, scored, candidates, selected, shortClasses, images, expectedPrecision};
+}

@@ -1,7 +1,7 @@
 /** `pupil doctor`: proves what a run needs of this machine, and names the command that mends each fault. */
 import {existsSync} from 'node:fs';
-import {mkdtemp, rm, statfs, access, constants} from 'node:fs/promises';
-import {tmpdir, totalmem, freemem, availableParallelism} from 'node:os';
+import {rm, statfs, access, constants} from 'node:fs/promises';
+import {totalmem, freemem, availableParallelism} from 'node:os';
 import path from 'node:path';
 import {runChild, type Stop} from '../children/child.js';
 import {PROTOCOL, type TaskResult} from '../children/protocol.js';
@@ -12,6 +12,7 @@ import {loadSqlite} from '../compiled-packages.js';
 import {UserError, environmentError} from '../errors.js';
 import {printableJson} from '../printable.js';
 import {painter} from '../report/terminal.js';
+import {temporaryFolder} from '../temporary.js';
 import {bytes} from '../words.js';
 
 interface Check {
@@ -27,7 +28,7 @@ const SETUP = isClone ? `cd ${packageFolder} && ${setupCommand}` : setupCommand;
 const LEAST_FREE_BYTES = 2e9;
 
 export async function doctor(flags: {readonly home: string; readonly python?: string | undefined; readonly json: boolean}, stop: Stop): Promise<void> {
-  const attempt = await mkdtemp(path.join(tmpdir(), 'pupil-doctor-'));
+  const attempt = temporaryFolder('doctor');
   try {
     const trainer = await pythonChecks(flags.python, attempt, stop);
     const checks = [nodeCheck(), sqliteCheck(), await workerCheck('cpu', attempt, stop), ...trainer.checks];

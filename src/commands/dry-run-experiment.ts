@@ -1,7 +1,6 @@
 /** `pupil experiment --dry-run`: which stages of each run would run, and how long all of it would take; nothing is written. */
 import {existsSync} from 'node:fs';
-import {mkdtemp, rm} from 'node:fs/promises';
-import {tmpdir} from 'node:os';
+import {rm} from 'node:fs/promises';
 import path from 'node:path';
 import type {Stop} from '../children/child.js';
 import {findPython} from '../children/python-env.js';
@@ -21,6 +20,7 @@ import {stages} from '../stages/index.js';
 import {changedInputs} from '../stages/inputs.js';
 import {fetchPlan, fetchPlanWire, missingDatasets} from '../stages/missing-datasets.js';
 import {blankStore, openStoreToRead} from '../store/open.js';
+import {temporaryFolder} from '../temporary.js';
 import {duration, plural} from '../words.js';
 import {ADVICE_IN_EXPERIMENTS, openWhereSound, otherData} from './bring-up-to-date.js';
 import {runsOfSeed} from './find-run.js';
@@ -51,7 +51,7 @@ export async function dryRunOfExperiment({name, runs}: Experiment, flags: Flags,
     return;
   }
   // The children's configs and logs go where nothing of a run lies.
-  const attempts = await mkdtemp(path.join(tmpdir(), 'pupil-dry-run-'));
+  const attempts = temporaryFolder('dry-run');
   const blank = blankStore();
   let planned;
   try {

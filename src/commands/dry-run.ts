@@ -1,7 +1,6 @@
 /** `pupil orchestrate --dry-run`: what would run and why, and how much that is; nothing is written. */
 import {existsSync} from 'node:fs';
-import {mkdtemp, rm} from 'node:fs/promises';
-import {tmpdir} from 'node:os';
+import {rm} from 'node:fs/promises';
 import path from 'node:path';
 import type {Stop} from '../children/child.js';
 import {findPython} from '../children/python-env.js';
@@ -20,6 +19,7 @@ import {stages} from '../stages/index.js';
 import {fetchPlan, fetchPlanWire, missingDatasets} from '../stages/missing-datasets.js';
 import {changedInputs} from '../stages/inputs.js';
 import {blankStore, openStoreToRead} from '../store/open.js';
+import {temporaryFolder} from '../temporary.js';
 import {bytes, count, duration} from '../words.js';
 import {adviceOnChange, otherData} from './bring-up-to-date.js';
 
@@ -80,17 +80,20 @@ async function look(config: Config, {home, python, acceptChange}: DryRunFlags, w
   const paths = runPaths(home, config.run);
   const [blank, store] = [blankStore(), openStoreToRead(paths.database)];
   // The children's configs and logs go where nothing of the run lies.
-  const attempts = await mkdtemp(path.join(tmpdir(), 'pupil-dry-run-'));
+  const attempts = temporaryFolder('dry-run');
   try {
     const found = await contextFor(config, {paths: {...paths, attempts}, store: store ?? blank, stop, emit: () => {}});
     const change = await changedInputs(found, {trustAnew: false});
     if (change !== null && !acceptChange) throw otherData(paths.run, change, adviceOnChange(paths.run));
     const context = change === null ? found : {...found, store: blank};
     const plan = await inspect(stages, context, {restamp: false, wanted});
+    // Before anything is measured: it may be what the run is refused for.
+    const counts = await countImages(context);
     const nothingToDo = plan.every(({wanted, verdict}) => !wanted || verdict.fresh);
+    if (!nothingToDo) tellMeasuring();
     const measured = nothingToDo ? null : await withDevice(context, findPython(python));
     const speeds = measured && (await measureSpeeds(measured));
-    const amounts = estimate(context, await countImages(context), speeds);
+    const amounts = estimate(context, counts, speeds);
     return {
       run: paths.run,
       device: measured?.device ?? config.device,
@@ -104,6 +107,9 @@ async function look(config: Config, {home, python, acceptChange}: DryRunFlags, w
     await rm(attempts, {recursive: true, force: true});
   }
 }
+
+/** For people who wait. */
+export const tellMeasuring = (): boolean => process.stderr.write('Measuring how fast this machine is; it takes half a minute or so ...\n');
 
 const wire = (listed: Looked['stages']): object[] => listed.map(({name, wanted, fresh, reason, amount}) => ({name, status: fresh ? 'fresh' : 'stale', wanted, reason, ...amount}));
 

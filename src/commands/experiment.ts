@@ -41,7 +41,7 @@ export async function experiment(flags: ExperimentCommandFlags, stop: Stop): Pro
     const known = event.type === 'stage_fresh' || (event.type === 'started' && plan.runs.some(({config}) => config.run === event.run));
     if (flags.json || !known) view.emit(event);
   };
-  const finished: Finished[] = [];
+  const finished: RunFigures[] = [];
   const failures: {run: string; error: UserError | ChildError}[] = [];
   const results = () => resultsOf(plan, flags.file, finished, failures);
   try {
@@ -115,41 +115,35 @@ function secondsLeft(runs: readonly ExperimentRun[], index: number, home: string
   return spent.slice(index).filter(({seconds}) => seconds === null).reduce((sum, {run}) => sum + (mean(spent.filter(other => other.run.arm === run.arm)) ?? all), 0);
 }
 
-interface Finished {
-  readonly figures: RunFigures;
-  readonly set: EvaluateSummary['set'];
-  readonly images: number;
-}
-
 /** Of a finished run its last round's accuracies, and the training of all its rounds. */
-function whatCameOf(run: ExperimentRun, home: string): Finished {
+function whatCameOf(run: ExperimentRun, home: string): RunFigures {
   const found = withRounds(run, home, stores => {
     const rounds = stores.map(store => {
       // Written by those stages in these shapes; a teacher that was given has no training.
       const training = (stage: 'teacher' | 'pretrain' | 'finetune') => store.stages.read(stage)?.summary as {steps?: number; seconds?: number};
-      return {evaluated: store.stages.read('evaluate')?.summary as EvaluateSummary, teacher: training('teacher'), pretrain: training('pretrain'), finetune: training('finetune')};
+      return {store, evaluated: store.stages.read('evaluate')?.summary as EvaluateSummary, teacher: training('teacher'), pretrain: training('pretrain'), finetune: training('finetune')};
     });
-    const {evaluated, ...last} = rounds.at(-1)!;
+    const {store, evaluated, ...last} = rounds.at(-1)!;
+    const {set, images, results} = evaluated;
+    const pictures = store.stages.read('prepare')?.outputs.find(({name, path: file}) => name === set && file !== null && path.basename(file) === 'ids.txt')?.sha256 ?? '';
     const before = rounds.slice(0, -1);
     const budget = (unit: 'steps' | 'seconds', supervised: number | null) => {
       const students = before.reduce((sum, {pretrain, finetune}) => sum + (pretrain[unit] ?? 0) + (finetune[unit] ?? 0), 0);
       const pretrained = students + (last.pretrain[unit] ?? 0);
       return {teacher: before.length > 0 ? students : (last.teacher[unit] ?? null), supervised, studentPretrained: pretrained, student: pretrained + (last.finetune[unit] ?? 0)};
     };
-    const figures = {run: run.config.run, arm: run.arm, seed: run.seed, results: evaluated.results, steps: budget('steps', evaluated.steps?.supervised ?? null), seconds: budget('seconds', evaluated.baselineSeconds)};
-    return {figures, set: evaluated.set, images: evaluated.images};
+    return {run: run.config.run, arm: run.arm, seed: run.seed, measuredOn: {set, images, pictures}, results, steps: budget('steps', evaluated.steps?.supervised ?? null), seconds: budget('seconds', evaluated.baselineSeconds)};
   });
   if (found === null) throw new Error(`Run ${run.config.run} went away while its experiment ran.`);
   return found;
 }
 
-function resultsOf({name, about, arms, reference, runs}: Experiment, file: string, finished: readonly Finished[], failures: readonly {run: string; error: Error}[]): ExperimentResults {
+function resultsOf({name, about, arms, reference, runs}: Experiment, file: string, finished: readonly RunFigures[], failures: readonly {run: string; error: Error}[]): ExperimentResults {
   const missing = runs
     .map(({config: {run}}) => run)
-    .filter(run => !finished.some(({figures}) => figures.run === run))
+    .filter(run => !finished.some(figures => figures.run === run))
     .map(run => ({run, reason: failures.find(failure => failure.run === run)?.error.message ?? 'not run yet'}));
-  const {set = 'test', images = 0} = finished[0] ?? {};
-  return {experiment: name, about, command: `pupil experiment ${file}`, finishedAt: new Date().toISOString(), set, images, reference, arms: [...arms], runs: finished.map(({figures}) => figures), missing};
+  return {experiment: name, about, command: `pupil experiment ${file}`, finishedAt: new Date().toISOString(), reference, arms: [...arms], runs: [...finished], missing};
 }
 
 /** models/EXPERIMENT/: table.json, table.md, table.csv, table.html and plot.svg. */

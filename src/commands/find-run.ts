@@ -57,7 +57,8 @@ export function openRun({home, run}: RunFlags): OpenRun {
   if (latest === undefined) throw usageError(`There is no run in ${home}. Start one with pupil orchestrate, or name its home with --home DIR.`);
   const chosen = run ?? latest;
   const paths = runPaths(home, chosen);
-  const store = openStoreToRead(paths.database);
+  // Of those that lie there: a name is no path.
+  const store = runs.includes(chosen) ? openStoreToRead(paths.database) : null;
   if (store === null) throw usageError(`There is no run ${JSON.stringify(chosen)} in ${home}.${runs.length <= RUNS_NAMED ? ` Runs there: ${runs.join(', ')}.` : ` See its ${runs.length} with pupil runs.`}${didYouMean(chosen, runs)}`);
   try {
     return {paths, store, config: configOf(store, chosen)};

@@ -7,7 +7,7 @@ import {runPaths} from '../home.js';
 import type {Wanted} from '../pipeline/run.js';
 import {table} from '../report/table.js';
 import {jsonView, viewFor} from '../report/terminal.js';
-import {duration, percent} from '../words.js';
+import {duration, percent, wrapped} from '../words.js';
 import {refuseHeld} from './held-run.js';
 
 export interface OrchestrateFlags extends ConfigFlags, Wanted {
@@ -20,13 +20,12 @@ export interface OrchestrateFlags extends ConfigFlags, Wanted {
 
 export async function orchestrate(flags: OrchestrateFlags, stop: Stop): Promise<void> {
   const started = performance.now();
-  const config = readConfig(flags, flags.home);
-  if (flags.dryRun) return await (await import('./dry-run.js')).dryRun(config, flags, stop);
-  // Before all that a run needs is loaded; the lock itself is taken with the first thing that is done.
-  refuseHeld(runPaths(flags.home, config.run));
-
+  if (flags.dryRun) return await (await import('./dry-run.js')).dryRun(readConfig(flags, flags.home), flags, stop);
   const view = flags.json ? jsonView(process.stdout) : viewFor(process.stderr, stop.requested);
   try {
+    const config = readConfig(flags, flags.home);
+    // Before all that a run needs is loaded; the lock itself is taken with the first thing that is done.
+    refuseHeld(runPaths(flags.home, config.run));
     const {adviceOnChange, bringRoundsUpToDate} = await import('./bring-up-to-date.js');
     const outcomes = await bringRoundsUpToDate(
       {config, home: flags.home, python: flags.python, wanted: flags, origins: [], onChange: flags.acceptChange ? 'archive' : {advice: adviceOnChange(config.run)}},
@@ -61,7 +60,7 @@ function verdict(outcomes: readonly Outcome[], seconds: number, home: string): s
   const did = ran.map(({run, stages}) => `${outcomes.length === 1 ? '' : `${run}: `}${stages.join(', ')}`).join('; ');
   const head = `${first.run}: ${did === '' ? 'nothing to do' : `${did} ran`} in ${duration(seconds)}\n`;
   if (last.results === null) return head;
-  return `${head}\n${outcomes.length === 1 ? oneRound(last.results, last) : severalRounds(outcomes)}\n\nReport: ${runPaths(home, last.run).report}\n`;
+  return `${head}\n${outcomes.length === 1 ? oneRound(last.results, last) : severalRounds(outcomes)}\n\n${wrapped(last.verdict ?? '')}\n\nReport: ${runPaths(home, last.run).report}\n`;
 }
 
 /** Accuracies, and beside them what was asked for besides: mirror images, temperatures. */

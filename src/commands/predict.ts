@@ -1,16 +1,21 @@
 /** `pupil predict`: the student's answer for pictures of one's own, through the same decoder as in training. */
 import path from 'node:path';
-import {existsSync, statSync} from 'node:fs';
+import {statSync} from 'node:fs';
+import {rm} from 'node:fs/promises';
 import {runChild, type Stop} from '../children/child.js';
 import {runPastCulprits} from '../children/past-culprits.js';
 import {PROTOCOL, type PredictItem} from '../children/protocol.js';
 import {workerCommand} from '../children/worker.js';
-import {imageSizes} from '../config.js';
-import {dataError, usageError} from '../errors.js';
+import {imageSizes, type Config} from '../config.js';
+import {dataError, environmentError, usageError} from '../errors.js';
+import type {RunPaths} from '../home.js';
 import {toPrintable} from '../images/printable-path.js';
+import {damageOf} from '../pipeline/damage.js';
 import {printable, printableJson} from '../printable.js';
 import {table} from '../report/table.js';
 import {decodingOf, threadsOf} from '../stages/context.js';
+import {finetune} from '../stages/finetune.js';
+import {temporaryFolder} from '../temporary.js';
 import {percent} from '../words.js';
 import {openRun, type RunFlags} from './find-run.js';
 
@@ -21,12 +26,8 @@ export interface PredictFlags extends RunFlags {
 }
 
 export async function predict(flags: PredictFlags, stop: Stop): Promise<void> {
-  const {store, paths, config} = openRun(flags);
-  const classes = store.images.classes().length;
-  const cifar = store.images.sources().some(source => source.role === 'labelled' && source.spec.kind.startsWith('cifar'));
-  store.close();
+  const {paths, config, classes, cifar} = await intactStudent(flags);
   const model = paths.model('student', 'model.onnx');
-  if (!existsSync(model)) throw dataError(`Run ${paths.run} has no student yet (${model}). Finish it with pupil orchestrate.`);
   const folder = flags.images.find(image => statSync(image, {throwIfNoEntry: false})?.isDirectory());
   if (folder !== undefined) throw usageError(`${folder} is a folder. Give picture files, such as ${path.join(folder, '*.jpg')}.`);
 
@@ -34,34 +35,54 @@ export async function predict(flags: PredictFlags, stop: Stop): Promise<void> {
   const items = flags.images.map((image): PredictItem => ({image, file: toPrintable(Buffer.from(path.resolve(image)))}));
   const [threads, decoding] = [threadsOf(config), decodingOf({config, ...imageSizes(config, cifar)})];
   const worker = workerCommand({threads, device: 'cpu', python: null});
-  const attempt = path.join(paths.attempts, 'predict');
-  await runPastCulprits({
-    attempt,
-    run: precautions =>
-      runChild<'predict'>(
-        worker,
-        {protocol: PROTOCOL, task: 'predict', model, device: 'cpu', decoding, precautions, threads, top: Math.min(flags.top, classes)},
-        {
-          attempt,
-          stop,
-          lines: items.slice(answered),
-          onEvent(event) {
-            if (event.type !== 'predicted') return;
-            const {image, classes, error} = event;
-            answered++;
-            if (error !== null) failed++;
-            if (flags.json) process.stdout.write(`${printableJson(error === null ? {image, classes} : {image, error})}\n`);
-            else if (error !== null) process.stdout.write(`${toPrintable(Buffer.from(image))}\n  ${error.code}: ${printable(error.detail)}\n`);
-            else process.stdout.write(`${toPrintable(Buffer.from(image))}\n${indent(table(['', ''], classes.map(row => [percent(row.probability), row.class]), {align: ['right']}))}\n`);
+  // Not the run's own: two that predict at once would read each other's task, and a home may be read-only.
+  const attempt = temporaryFolder('predict');
+  try {
+    await runPastCulprits({
+      attempt,
+      run: precautions =>
+        runChild<'predict'>(
+          worker,
+          {protocol: PROTOCOL, task: 'predict', model, device: 'cpu', decoding, precautions, threads, top: Math.min(flags.top, classes)},
+          {
+            attempt,
+            stop,
+            lines: items.slice(answered),
+            onEvent(event) {
+              if (event.type !== 'predicted') return;
+              const {image, classes, error} = event;
+              answered++;
+              if (error !== null) failed++;
+              if (flags.json) process.stdout.write(`${printableJson(error === null ? {image, classes} : {image, error})}\n`);
+              else if (error !== null) process.stdout.write(`${toPrintable(Buffer.from(image))}\n  ${error.code}: ${printable(error.detail)}\n`);
+              else process.stdout.write(`${toPrintable(Buffer.from(image))}\n${indent(table(['', ''], classes.map(row => [percent(row.probability), row.class]), {align: ['right']}))}\n`);
+            },
           },
-        },
-      ),
-    decode: (pictures, precautions) => runChild<'decode'>(worker, {protocol: PROTOCOL, task: 'decode', decoding, precautions}, {attempt, stop, lines: pictures, onEvent: () => {}}),
-    pictureOf: file => ({id: null, file, offset: null, length: null, encoding: 'encoded'}),
-    // Each is answered with its problem.
-    onCulprit: () => {},
-  });
+        ),
+      decode: (pictures, precautions) => runChild<'decode'>(worker, {protocol: PROTOCOL, task: 'decode', decoding, precautions}, {attempt, stop, lines: pictures, onEvent: () => {}}),
+      pictureOf: file => ({id: null, file, offset: null, length: null, encoding: 'encoded'}),
+      // Each is answered with its problem.
+      onCulprit: () => {},
+    });
+  } finally {
+    await rm(attempt, {recursive: true, force: true});
+  }
   if (failed === flags.images.length) throw dataError(failed === 1 ? 'The picture could not be read.' : `None of the ${failed} pictures could be read.`);
+}
+
+/** What is needed of the run. Throws (exit 3) where it has no student yet, and (exit 4) where that is not the one which fine-tuning left. */
+async function intactStudent(flags: PredictFlags): Promise<{paths: RunPaths; config: Config; classes: number; cifar: boolean}> {
+  const {store, paths, config} = openRun(flags);
+  try {
+    const recorded = store.stages.read('finetune');
+    if (recorded?.status !== 'done') throw dataError(`Run ${paths.run} has no student yet: its finetune stage has not finished. Finish it with pupil orchestrate.`);
+    const [damage] = await damageOf(finetune, recorded, {store, home: paths.home}, () => {});
+    if (damage) throw environmentError(`Run ${paths.run}: ${damage.path} is ${damage.kind === 'missing' ? 'missing' : 'not what was written'}. Run pupil orchestrate, which makes it anew.`);
+    const cifar = store.images.sources().some(source => source.role === 'labelled' && source.spec.kind.startsWith('cifar'));
+    return {paths, config, classes: store.images.classes().length, cifar};
+  } finally {
+    store.close();
+  }
 }
 
 /** Drops the empty header and sets the rows in. */

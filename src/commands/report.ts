@@ -2,7 +2,7 @@
 import type {Stop} from '../children/child.js';
 import {busyError, dataError} from '../errors.js';
 import {stageNames} from '../events.js';
-import {runStages} from '../pipeline/run.js';
+import {inspect, runStages} from '../pipeline/run.js';
 import {viewFor} from '../report/terminal.js';
 import {contextFor} from '../stages/context.js';
 import {stages} from '../stages/index.js';
@@ -26,6 +26,8 @@ export async function report(flags: RunFlags, stop: Stop): Promise<void> {
   const store = openStore(paths.database);
   try {
     const context = await contextFor(config, {paths, store, stop, emit: view.emit});
+    // It prints the settings as they are now: of others there is nothing to report.
+    await inspect(stages, context, {restamp: true, wanted: {only: 'report'}});
     await runStages(stages, context, {only: 'report'});
   } finally {
     view.close();

@@ -40,7 +40,8 @@ function summarise(home: string, run: string): RunSummary {
       flipped: evaluated?.flipped ?? null,
       calibration: evaluated?.calibration.student ?? null,
       selection: (summary('select') as SelectionCounts | undefined) ?? null,
-      settings: flatten(config),
+      // Those of its results, where it has any: the run may have others by now.
+      settings: flatten(evaluated?.config ?? config),
     };
   } finally {
     store.close();

@@ -21,6 +21,12 @@ export function className(label: string, place: string): string {
   return label.normalize('NFC').trim();
 }
 
+/** Whether a number that stands for a class is the one that was written: two that were larger than numbers are exact may have become one. */
+export const isExact = (label: number): boolean => Number.isFinite(label) && (!Number.isInteger(label) || Number.isSafeInteger(label));
+
+/** What to do about one that is not. */
+export const NOT_EXACT = 'a number with more digits than numbers keep, so that two of them may become one class: write it in quotes';
+
 /** A name in which what cannot be seen or told apart is spelt out. */
 export const quoted = (name: string): string =>
   `"${printable(name).replace(/[\p{M}\p{Default_Ignorable_Code_Point}]|(?! )\s/gu, character => `\\u{${character.codePointAt(0)!.toString(16)}}`)}"`;

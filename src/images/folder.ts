@@ -8,7 +8,7 @@ import {fromPrintable, toPrintable} from './printable-path.js';
 import {isServiceName, LeftOut} from './service-files.js';
 
 /** Files that data sets carry beside their images. Anything else that is no image is listed, and quarantined by the decoder. */
-const sideFile = /^(readme|license|licence)|\.(txt|md|csv|tsv|json|jsonl|xml|ya?ml|npy|mat|sha256|md5)$/i;
+const sideFile = /^(readme|licen[cs]e)[^.]*$|\.(txt|md|rst|csv|tsv|json|jsonl|xml|ya?ml|npy|mat|sha256|md5)$/i;
 
 type Kind = 'file' | 'folder' | 'link' | 'other';
 interface Child {

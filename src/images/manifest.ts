@@ -7,6 +7,7 @@ import {CsvError, parse} from 'csv-parse';
 import {z} from 'zod';
 import {dataError, systemCode, UserError} from '../errors.js';
 import {decodeLines, decodeStream, NotText} from '../text.js';
+import {isExact, NOT_EXACT} from './class-name.js';
 import type {Entry, Source, SourceOptions} from './listing.js';
 import {fileEntry, refusedFile, statFiles} from './listing.js';
 import {parquetRows} from './parquet-rows.js';
@@ -17,7 +18,7 @@ const formats = ['.csv', '.jsonl', '.parquet'] as const;
 
 export const isManifest = (path: string) => formats.some(format => path.endsWith(format));
 
-const row = z.object({path: z.string().min(1), label: z.union([z.string(), z.number(), z.bigint()]).nullish()});
+const row = z.object({path: z.string().min(1), label: z.union([z.string(), z.number().refine(isExact, NOT_EXACT), z.bigint()]).nullish()});
 type Row = z.infer<typeof row>;
 
 /** A row as it was found, and where: `line 7`, `row 7`. */

@@ -12,7 +12,7 @@ import {statOrNull} from './listing.js';
 import {isManifest, openManifest} from './manifest.js';
 import {fromPrintable, toPrintable} from './printable-path.js';
 import {isServiceName} from './service-files.js';
-import {isShardPattern, openWebDataset} from './webdataset.js';
+import {imageExtensions, isShardPattern, openWebDataset} from './webdataset.js';
 
 export type {Entry, Source, SourceFile, SourceOptions} from './listing.js';
 
@@ -24,6 +24,8 @@ const expected =
   'Expected a folder of images, a folder or archive of the binary version of CIFAR, WebDataset .tar files, or a .csv, .jsonl or .parquet list';
 
 const isCifar = (kind: SourceKind): kind is CifarKind => kind === 'cifar10' || kind === 'cifar100';
+/** By its name alone. */
+const isPicture = (name: string) => imageExtensions.has(name.slice(name.lastIndexOf('.') + 1).toLowerCase());
 const exists = async (path: string) => (await statOrNull(path)) !== null;
 
 /** Splits `kind:path?split=train` into its parts; all but the path may be missing. */
@@ -75,7 +77,8 @@ async function recogniseFile(path: string): Promise<SourceKind> {
 }
 
 async function recogniseFolder(path: string): Promise<SourceKind> {
-  const names = new Set((await readdir(fromPrintable(path), {encoding: 'buffer'})).map(toPrintable));
+  const children = (await readdir(fromPrintable(path), {encoding: 'buffer', withFileTypes: true})).map(child => ({name: toPrintable(child.name), isFolder: child.isDirectory()}));
+  const names = new Set(children.map(({name}) => name));
   if (names.has('train.bin') || names.has('test.bin') || names.has(cifarFolders.cifar100)) return 'cifar100';
   if (names.has('data_batch_1.bin') || names.has('test_batch.bin') || names.has(cifarFolders.cifar10)) return 'cifar10';
   if (names.has('cifar-100-python') || names.has('cifar-10-batches-py') || names.has('data_batch_1')) {
@@ -83,7 +86,13 @@ async function recogniseFolder(path: string): Promise<SourceKind> {
       `${path} holds the Python version of CIFAR. Expected the binary version, which unpacks to ${cifarFolders.cifar10} or ${cifarFolders.cifar100}.`,
     );
   }
-  return [...names].some(name => name.endsWith('.tar') && !isServiceName(name)) ? 'webdataset' : 'folder';
+  const seen = children.filter(({name}) => !isServiceName(name));
+  const tar = seen.find(({name, isFolder}) => !isFolder && name.endsWith('.tar'));
+  if (tar === undefined) return 'folder';
+  // An archive beside the folders that came out of it is no reason to leave those out, nor they to leave it out.
+  const other = seen.find(({name, isFolder}) => isFolder || isPicture(name));
+  if (other === undefined) return 'webdataset';
+  throw usageError(`${path} holds archives (${tar.name}) and ${other.isFolder ? 'folders' : 'pictures'} (${other.name}) beside them. Say which are meant: webdataset:${path} for the archives alone, folder:${path} for the others.`);
 }
 
 /** Where the record files lie: in `path` itself, or in the folder that the archive unpacked to, one below. */

@@ -6,6 +6,7 @@ import {dataError, systemCode, usageError} from '../errors.js';
 import {decodeText, NotText} from '../text.js';
 import {plural} from '../words.js';
 import type {QuarantineCode} from '../children/protocol.js';
+import {isExact, NOT_EXACT} from './class-name.js';
 import type {Entry, Source, SourceOptions} from './listing.js';
 import {refusedFile, statFiles, statOrNull} from './listing.js';
 import {fromPrintable, toPrintable} from './printable-path.js';
@@ -14,7 +15,7 @@ import type {TarMember} from './tar.js';
 import {readTar, TarDamage} from './tar.js';
 
 /** Also of formats that are never opened: those pictures are set aside with that reason. */
-const imageExtensions = new Set(['jpg', 'jpeg', 'jpe', 'jfif', 'png', 'webp', 'gif', 'tif', 'tiff', 'avif', 'heic', 'heif', 'bmp', 'jp2', 'jxl', 'svg']);
+export const imageExtensions: ReadonlySet<string> = new Set(['jpg', 'jpeg', 'jpe', 'jfif', 'png', 'webp', 'gif', 'tif', 'tiff', 'avif', 'heic', 'heif', 'bmp', 'jp2', 'jxl', 'svg']);
 /** Longest label file that is read. */
 const MAX_LABEL_BYTES = 1024 * 1024;
 
@@ -118,18 +119,20 @@ function refusal({name, kind}: TarMember): {code: QuarantineCode; detail: string
 
 const mayLabel = ({kind}: TarMember, extension: string): boolean => kind === 'file' && (extension === 'cls' || extension === 'json');
 
-/** The label in a .cls file (a number or a name) or under `label`, `class` or `cls` in a .json file. Null where there is none. */
-function parseLabel(extension: string, text: string): string | null {
+/** The label in a .cls file (a number or a name) or under `label`, `class` or `cls` in a .json file. Null where there is none; throws a data error for a number that may not be the one that was written. */
+function parseLabel(extension: string, text: string, place: string): string | null {
   if (extension === 'cls') return text.trim() || null;
+  let fields: unknown;
   try {
-    const fields: unknown = JSON.parse(text);
-    if (typeof fields !== 'object' || fields === null) return null;
-    for (const key of ['label', 'class', 'cls']) {
-      const value: unknown = Reflect.get(fields, key);
-      if (typeof value === 'string' || typeof value === 'number') return String(value).trim() || null;
-    }
+    fields = JSON.parse(text);
   } catch {
-    // Damaged JSON labels nothing; the image says so.
+    return null; // Damaged JSON labels nothing; the image says so.
+  }
+  if (typeof fields !== 'object' || fields === null) return null;
+  for (const key of ['label', 'class', 'cls']) {
+    const value: unknown = Reflect.get(fields, key);
+    if (typeof value === 'number' && !isExact(value)) throw dataError(`The ${key} in ${place} is ${NOT_EXACT}.`);
+    if (typeof value === 'string' || typeof value === 'number') return String(value).trim() || null;
   }
   return null;
 }
@@ -209,7 +212,7 @@ export async function openWebDataset(path: string, {labelled}: Pick<SourceOption
               sample = new Sample(name);
             }
             if (imageExtensions.has(extension)) sample.images.push({member, stem});
-            else sample.addLabel(stem, parseLabel(extension, await readText(tar, member, `${root}/${file}`)));
+            else sample.addLabel(stem, parseLabel(extension, await readText(tar, member, `${root}/${file}`), `${root}/${file}#${member.name}`));
           }
         }
       } catch (error) {

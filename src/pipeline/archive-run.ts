@@ -32,7 +32,10 @@ function archiveOf({home, run}: RunPaths, store: Store): RunPaths {
   const begun = store.run.name();
   if (begun?.startsWith(`${run}@`)) return runPaths(home, begun);
   let version = 1;
-  while (existsSync(runPaths(home, `${run}@${version}`).database)) version++;
+  const own = runPaths(home, run);
+  // A folder of that name is somebody else's while the run's own is still there: nothing is moved upon it.
+  const isTaken = ({database, data, models}: RunPaths) => existsSync(database) || [[own.data, data], [own.models, models]].some(pair => pair.every(folder => existsSync(folder)));
+  while (isTaken(runPaths(home, `${run}@${version}`))) version++;
   const archive = runPaths(home, `${run}@${version}`);
   store.run.rename(archive.run);
   return archive;

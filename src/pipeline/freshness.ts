@@ -10,15 +10,19 @@ export interface Damage {
 export interface Recorded {
   readonly status: 'running' | 'interrupted' | 'failed' | 'done' | 'skipped';
   readonly ingredients: Ingredients | null;
+  /** What an unfinished attempt began with. */
+  readonly begun: Ingredients | null;
   readonly message: string | null;
 }
 
 export interface Verdict {
   readonly fresh: boolean;
   readonly reason: string;
+  /** Whether there is no result of what it depends on as that is today. What is only missing or damaged was one. */
+  readonly outdated: boolean;
 }
 
-const stale = (reason: string): Verdict => ({fresh: false, reason});
+const stale = (reason: string, outdated = true): Verdict => ({fresh: false, reason, outdated});
 
 /** Values longer than this are hashes or lists: that they changed says more than what they are. */
 const SHOWN_LENGTH = 40;
@@ -40,13 +44,16 @@ function difference(before: Ingredients, now: Ingredients): string | null {
  */
 export function verdict(recorded: Recorded | null, now: Ingredients, damage: readonly Damage[], pending: readonly string[]): Verdict {
   if (recorded === null) return stale('never ran');
-  if (recorded.status === 'running') return stale('was cut short: goes on where it stopped');
-  if (recorded.status === 'interrupted') return stale('was interrupted: goes on where it stopped');
+  const known = (before: Ingredients | null) => ({...now, ...Object.fromEntries(pending.map(name => [name, before?.[name] ?? '']))});
+  const otherwise = recorded.begun === null ? null : difference(recorded.begun, known(recorded.begun));
+  const goesOn = otherwise === null ? 'goes on where it stopped' : `starts anew, since ${otherwise}`;
+  if (recorded.status === 'running') return stale(`was cut short: ${goesOn}`);
+  if (recorded.status === 'interrupted') return stale(`was interrupted: ${goesOn}`);
   if (recorded.status === 'failed') return stale(`failed: ${recorded.message?.split('\n')[0] ?? 'unknown reason'}`);
+  const changed = difference(recorded.ingredients ?? {}, known(recorded.ingredients));
   const [first] = damage;
-  if (first) return stale(`${first.path} is ${first.kind === 'missing' ? 'missing' : 'not what was written'}${damage.length > 1 ? `, and ${damage.length - 1} more` : ''}`);
-  const changed = difference(recorded.ingredients ?? {}, {...now, ...Object.fromEntries(pending.map(name => [name, recorded.ingredients?.[name] ?? '']))});
+  if (first) return stale(`${first.path} is ${first.kind === 'missing' ? 'missing' : 'not what was written'}${damage.length > 1 ? `, and ${damage.length - 1} more` : ''}`, changed !== null || pending.length > 0);
   if (changed !== null) return stale(changed);
   if (pending.length > 0) return stale(`follows ${[...new Set(pending.map(name => name.split('.')[0]))].join(' and ')}`);
-  return {fresh: true, reason: recorded.status === 'skipped' ? 'skipped as asked, nothing changed' : 'nothing changed'};
+  return {fresh: true, reason: recorded.status === 'skipped' ? 'skipped as asked, nothing changed' : 'nothing changed', outdated: false};
 }

@@ -3,7 +3,7 @@ import {createHash} from 'node:crypto';
 import path from 'node:path';
 import {stageNames, type Emit, type StageName, type StageStatus} from '../events.js';
 import {Interrupted, interruptionOf, throwIfStopped, usageError} from '../errors.js';
-import type {OutputRecord} from '../store/stages.js';
+import type {OutputRecord, RecordedStatus} from '../store/stages.js';
 import type {Store} from '../store/open.js';
 import {damageOf, type Rows} from './damage.js';
 import {verdict, type Verdict} from './freshness.js';
@@ -30,6 +30,8 @@ export interface Planned<Context> {
   /** Whether this orchestration may run it. */
   readonly wanted: boolean;
   readonly verdict: Verdict;
+  /** Whether its result is that of today's settings and data, all the way down. */
+  readonly stands: boolean;
   readonly ingredients: Ingredients;
 }
 
@@ -44,7 +46,7 @@ function outputDigest(outputs: readonly OutputRecord[], name: string): string | 
 
 /**
  * The verdict on every stage as things stand; what a stage will make anew is not known to those that read it. `restamp` is false where the database may only be read.
- * Throws (exit 2) where what is wanted cannot be run yet.
+ * Throws (exit 2) where what is wanted cannot be run yet, or would rest on a result of other settings that is not wanted anew.
  */
 export async function inspect<Context extends EngineContext>(
   stages: readonly Stage<Context>[],
@@ -53,22 +55,29 @@ export async function inspect<Context extends EngineContext>(
 ): Promise<Planned<Context>[]> {
   const planned: Planned<Context>[] = [];
   const willRun = new Set<string>();
+  /** Of the stages that stay as they are: on what outdated one each rests, or that it is one. */
+  const outdated = new Map<string, string>();
   for (const stage of stages) {
     const plan = await inspectOne(stage, context, {restamp, willRun, wanted});
-    if (plan.wanted && !plan.verdict.fresh) {
+    const {fresh, reason} = plan.verdict;
+    const below = stage.reads.map(reference => outdated.get(producerOf(reference))).find(found => found !== undefined);
+    if (plan.wanted && !fresh) {
       requireFoundation(plan, willRun);
+      if (below !== undefined) throw usageError(`${stage.name} would rest on a result of other settings: ${below}. Run pupil orchestrate without --from and --only first, or put the settings back.`);
       willRun.add(stage.name);
-    }
-    planned.push(plan);
+    } else if (below !== undefined || plan.verdict.outdated) outdated.set(stage.name, below ?? `${stage.name} is out of date (${reason})`);
+    planned.push({...plan, stands: fresh && below === undefined});
   }
   return planned;
 }
+
+const producerOf = (reference: string): string => reference.split('.')[0]!;
 
 async function inspectOne<Context extends EngineContext>(
   stage: Stage<Context>,
   context: Context,
   {restamp, willRun, wanted}: {readonly restamp: boolean; readonly willRun: ReadonlySet<string>; readonly wanted: Wanted},
-): Promise<Planned<Context>> {
+): Promise<Omit<Planned<Context>, 'stands'>> {
   const {store} = context;
   const recorded = store.stages.read(stage.name);
   const pending: string[] = [];
@@ -88,13 +97,13 @@ async function inspectOne<Context extends EngineContext>(
         });
   const found = verdict(recorded, ingredients, damage, pending);
   const asked = forced(stage.name, wanted);
-  return {stage, wanted: isWanted(stage.name, wanted), verdict: found.fresh && asked !== null ? {fresh: false, reason: asked} : found, ingredients};
+  return {stage, wanted: isWanted(stage.name, wanted), verdict: found.fresh && asked !== null ? {fresh: false, reason: asked, outdated: false} : found, ingredients};
 }
 
 /** Refuses (exit 2) a stage that reads what was never made, and is not about to be. */
-function requireFoundation<Context>({stage, ingredients}: Planned<Context>, willRun: ReadonlySet<string>): void {
+function requireFoundation<Context>({stage, ingredients}: Pick<Planned<Context>, 'stage' | 'ingredients'>, willRun: ReadonlySet<string>): void {
   for (const reference of stage.reads) {
-    const [producer = ''] = reference.split('.');
+    const producer = producerOf(reference);
     if (reference in ingredients || willRun.has(producer)) continue;
     throw usageError(`${stage.name} reads what ${producer} makes, and ${producer} has not run yet. Run pupil orchestrate without --from and --only first.`);
   }
@@ -130,14 +139,17 @@ export async function runStages<Context extends EngineContext>(
       outcome[stage.name] = {status: context.store.stages.read(stage.name)?.status === 'skipped' ? 'skipped' : 'fresh', seconds: 0};
     } else {
       requireFoundation(plan, new Set());
-      outcome[stage.name] = await runOne(plan, context, context.store.stages.read(stage.name) === null ? 'starting' : reason);
+      outcome[stage.name] = await runOne(plan, context, startingWords(context.store.stages.read(stage.name)?.status, reason));
     }
   }
   return outcome;
 }
 
+/** Why a stage starts, as is said when it does: what it failed with last time was told then. */
+const startingWords = (recorded: RecordedStatus | undefined, reason: string): string => (recorded === undefined ? 'starting' : recorded === 'failed' ? 'again, after it failed' : reason);
+
 async function runOne<Context extends EngineContext>(
-  {stage, ingredients}: Planned<Context>,
+  {stage, ingredients}: Pick<Planned<Context>, 'stage' | 'ingredients'>,
   context: Context,
   reason: string,
 ): Promise<{status: StageStatus; seconds: number}> {
@@ -145,7 +157,7 @@ async function runOne<Context extends EngineContext>(
   const started = performance.now();
   const elapsed = () => (performance.now() - started) / 1000;
   // Take back what the stage vouched for before anything of it is touched.
-  store.stages.begin(stage.name);
+  store.stages.begin(stage.name, ingredients);
   emit({type: 'stage_started', stage: stage.name, reason});
   try {
     const result = await stage.run(context, ingredients);

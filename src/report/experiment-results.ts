@@ -16,6 +16,8 @@ const runFigures = z.object({
   run: z.string(),
   arm: z.string(),
   seed: z.number(),
+  /** What its accuracies were measured on: a set, of how many images, and a digest of which. */
+  measuredOn: z.object({set: z.enum(['test', 'validation']), images: z.number(), pictures: z.string()}),
   /** Of the last round. */
   results: ofEach(accuracy),
   /** Steps of training, a student's in all its trainings and rounds, its first teacher's apart. */
@@ -32,9 +34,6 @@ export const experimentResults = z.object({
   /** How it was made. */
   command: z.string(),
   finishedAt: z.string(),
-  /** Where the accuracies come from, and how many images that set has. */
-  set: z.enum(['test', 'validation']),
-  images: z.number(),
   reference: z.string(),
   arms: z.array(z.object({name: z.string(), about: z.string()})),
   runs: z.array(runFigures),
@@ -50,7 +49,7 @@ export interface Row {
   readonly top1: Summary;
   /** Top-1 of each run. */
   readonly values: readonly {readonly seed: number; readonly top1: number}[];
-  /** Differences of top-1, each within one run, or to the run of the same seed: to the teacher, to the equal-step baseline, and to the reference arm. Null where there is nothing to compare. */
+  /** Differences of top-1, each within one run, or to the run of the same seed: to the teacher, to the equal-step baseline, and to the reference arm where both were measured on the same pictures. Null where there is nothing to compare. */
   readonly toTeacher: Summary | null;
   readonly toSupervised: Summary | null;
   readonly toReference: Summary | null;
@@ -83,7 +82,7 @@ export function rowsOf({arms, runs, reference}: ExperimentResults): Row[] {
         values: found.map(({run: {seed}, top1}) => ({seed, top1})),
         toTeacher: model === 'teacher' ? null : to(({results}) => results.teacher?.top1),
         toSupervised: isStudent ? to(({results}) => results.supervised?.top1) : null,
-        toReference: arm === null || arm === reference ? null : to(({seed}) => ofReference.find(run => run.seed === seed)?.results[model]?.top1),
+        toReference: arm === null || arm === reference ? null : to(({seed, measuredOn: {pictures}}) => ofReference.find(run => run.seed === seed && run.measuredOn.pictures === pictures)?.results[model]?.top1),
         steps: mean(found.map(({run}) => run.steps[model])),
         seconds: mean(found.map(({run}) => run.seconds[model])),
       },

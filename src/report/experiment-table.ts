@@ -1,6 +1,6 @@
 /** The table of an experiment as Markdown, as CSV, and for a terminal of 80 columns. */
 import {count, duration, percent} from '../words.js';
-import {rowsOf, wireName, type ExperimentResults, type ModelName, type Row} from './experiment-results.js';
+import {rowsOf, wireName, type ExperimentResults, type ModelName, type Row, type RunFigures} from './experiment-results.js';
 import type {Summary} from './intervals.js';
 import {table} from './table.js';
 
@@ -23,9 +23,21 @@ export const difference = (summary: Summary | null, between = ' to '): string =>
 
 const deviation = ({top1}: Row): string => (top1.deviation === null ? '' : points(top1.deviation));
 
+const setWords = ({set, images}: RunFigures['measuredOn']): string =>
+  set === 'test' ? `the test set of ${count(images)} images, read once a run` : `the validation set of ${count(images)} images, on which epochs were chosen, so it flatters`;
+
+/** The sets that arms were measured on, each with the names of its arms where there are several. */
+function setsWords({arms, runs}: ExperimentResults): string {
+  const armsOf = new Map<string, Set<string>>();
+  for (const {arm, measuredOn} of runs) armsOf.set(setWords(measuredOn), (armsOf.get(setWords(measuredOn)) ?? new Set()).add(arm));
+  const [only = 'no set yet'] = armsOf.keys();
+  if (armsOf.size < 2) return only;
+  return `different sets, between which nothing is compared (${[...armsOf].map(([words, of]) => `${arms.map(({name}) => name).filter(name => of.has(name)).join(', ')}: ${words}`).join('; ')})`;
+}
+
 /** What the figures are, in a sentence or two. */
-export const caption = ({set, images}: ExperimentResults): string =>
-  `Top-1 on ${set === 'test' ? `the test set of ${count(images)} images, read once a run` : `the validation set of ${count(images)} images, on which epochs were chosen, so it flatters`}: ` +
+export const caption = (results: ExperimentResults): string =>
+  `Top-1 on ${setsWords(results)}: ` +
   "mean, standard deviation and number n of runs. Differences are in points, each within a run or between runs of one seed, with the 95 % interval by Student's t. " +
   'Steps and time are those of the training.';
 

@@ -24,14 +24,14 @@ export function verdict({results, set, evaluatedImages: images}: Pick<ReportData
     ...(teacher ? [{name: 'its teacher', accuracy: teacher}] : []),
     ...(supervised ? [{name: 'the equal-step supervised baseline', accuracy: supervised}] : []),
   ];
-  const gaps = rivals.map(({name, accuracy}) => ({name, points: gapInPoints(student, accuracy), margin: marginInPoints(student, accuracy, images)}));
+  const gaps = rivals.map(({name, accuracy}) => gapOf(name, student, accuracy, images));
   return {
     sentence: `The student gets ${percent(student.top1)} of the ${set} images right${gaps.length === 0 ? '' : `: ${joined(gaps)}`}.`,
     caveats: [
       ...(set === 'test' ? [] : ['No test set was given. The best epochs were chosen on these same validation images, so every accuracy here flatters.']),
       ...(supervised ? [] : [UNCONTROLLED]),
       ...(teacher ? [] : ['The teacher was not evaluated.']),
-      ...(pretrained && pretrained.top1 >= student.top1 ? [`Fine-tuning did not help: before it the student got ${percent(pretrained.top1)} right. Lower finetune.learning_rate or finetune.epochs.`] : []),
+      ...(pretrained && pretrained.top1 >= student.top1 ? [`Fine-tuning did not help on these images: before it the student got ${percent(pretrained.top1)} right${images === 0 || !isClear(gapOf('itself', student, pretrained, images)) ? ', which so few do not tell apart' : ''}.`] : []),
     ],
   };
 }
@@ -49,6 +49,8 @@ interface Gap {
   readonly points: number;
   readonly margin: number;
 }
+
+const gapOf = (name: string, student: Accuracy, rival: Accuracy, images: number): Gap => ({name, points: gapInPoints(student, rival), margin: marginInPoints(student, rival, images)});
 
 const isClear = ({points, margin}: Gap): boolean => Math.abs(points) >= margin;
 

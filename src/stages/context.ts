@@ -12,6 +12,7 @@ import {ChildError, environmentError} from '../errors.js';
 import type {Emit, Event, StageName} from '../events.js';
 import type {RunPaths} from '../home.js';
 import type {Store} from '../store/open.js';
+import {refuseForeignFolders} from './run-folders.js';
 import {recogniseSources, type RunSource} from './sources.js';
 
 export interface RunContext {
@@ -152,6 +153,7 @@ export async function contextFor(
   {paths, store, stop, emit}: Pick<RunContext, 'paths' | 'store' | 'stop' | 'emit'>,
 ): Promise<RunContext> {
   const sources = await recogniseSources(config, paths, stop.requested);
+  refuseForeignFolders(paths, config, sources);
   const labelled = sources.find(source => source.role === 'labelled');
   const {size, resize} = imageSizes(config, labelled?.spec.kind === 'cifar10' || labelled?.spec.kind === 'cifar100');
   checkSizes(config, {size, resize});

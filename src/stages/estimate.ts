@@ -2,9 +2,12 @@
 import {PROTOCOL, type TaskResult} from '../children/protocol.js';
 import {classesKept, type Config, evaluationBatch, isOnnxFile, trainingSettings} from '../config.js';
 import type {StageName} from '../events.js';
+import {className} from '../images/class-name.js';
 import {fittingTopK, takenTopP} from '../ranking/selection-size.js';
+import type {Role} from '../store/images.js';
+import {agreeOnClasses} from './classes.js';
 import {runTrainer, runWorker, type RunContext} from './context.js';
-import {VALIDATION_AT_LEAST} from './prepare.js';
+import {refuseEmptyPool, VALIDATION_AT_LEAST} from './prepare.js';
 import {pretrainingEpochs} from './pretrain-length.js';
 import {REST, type RunSource} from './sources.js';
 import type {TrainingStep} from './train.js';
@@ -50,9 +53,13 @@ const TRIAL = {fromImages: 2000, seconds: 2, worthSearching: 300, searchSeconds:
 
 type Speed = TaskResult<'speed'>;
 
-/** Counts the images of every source by its listing; the same bytes in two places count twice. */
+/**
+ * Counts the images of every source by its listing; the same bytes in two places count twice. Throws (exit 3), as the run would, where the
+ * sets have other classes, or there is nothing to score.
+ */
 export async function countImages({config, sources, signal}: RunContext): Promise<Counts> {
-  const perClass = new Map<string, number>();
+  const labels = new Map<Role, Map<string, number>>();
+  let declared: readonly string[] | null = null;
   const counts = {labelled: 0, validation: 0, test: 0, unlabelled: 0};
   let bytes = 0;
   for (const {role, spec, open} of sources) {
@@ -60,12 +67,18 @@ export async function countImages({config, sources, signal}: RunContext): Promis
     for await (const entry of source.entries(signal)) {
       if (entry.problem !== null) continue;
       counts[role]++;
-      if (role === 'labelled' && entry.label !== null) perClass.set(entry.label, (perClass.get(entry.label) ?? 0) + 1);
+      if (entry.label === null) continue;
+      const [name, known] = [className(entry.label, entry.file), labels.get(role) ?? new Map<string, number>()];
+      labels.set(role, known.set(name, (known.get(name) ?? 0) + 1));
     }
+    if (role === 'labelled') declared = (await source.classes())?.map(name => className(name, source.root)) ?? null;
     if (!spec.kind.startsWith('cifar')) for await (const {size} of source.files(signal)) bytes += size;
   }
   const images = Object.values(counts).reduce((sum, found) => sum + found, 0);
-  return {...splitCounts(config, [...perClass.values()], counts, sources), bytesAnImage: images === 0 ? 0 : bytes / images};
+  await agreeOnClasses(sources, declared, role => labels.get(role) ?? new Map<string, number>());
+  const split = splitCounts(config, [...(labels.get('labelled')?.values() ?? [])], counts, sources);
+  refuseEmptyPool({config, sources}, split.pool);
+  return {...split, bytesAnImage: images === 0 ? 0 : bytes / images};
 }
 
 function splitCounts(config: Config, perClass: readonly number[], found: {validation: number; test: number; unlabelled: number}, sources: readonly RunSource[]): Omit<Counts, 'bytesAnImage'> {

@@ -2,7 +2,7 @@
 import {existsSync} from 'node:fs';
 import {copyFile, writeFile} from 'node:fs/promises';
 import {PROTOCOL, type TaskResult} from '../children/protocol.js';
-import {evaluationBatch} from '../config.js';
+import {evaluationBatch, type Config} from '../config.js';
 import type {Accuracy, Calibration, Results} from '../events.js';
 import {publishFile} from '../publish.js';
 import type {Stage, StageResult} from '../pipeline/stage.js';
@@ -29,6 +29,8 @@ export interface EvaluateSummary {
   readonly baselineEpoch: number | null;
   /** What its training took, wherever it took place: a copy of a run has its baseline from there. */
   readonly baselineSeconds: number | null;
+  /** The configuration that all of this was made under; not of evaluations before it was kept. */
+  readonly config?: Config;
 }
 
 export const evaluate: Stage<RunContext> = {
@@ -72,7 +74,7 @@ export const evaluate: Stage<RunContext> = {
     };
     const headline = resultsOf(({top1, top5}) => ({top1, top5}));
     const results = {...headline, teacher: headline.teacher ?? (await evaluateGiven(context, set))};
-    const summary: Omit<EvaluateSummary, 'baselineSeconds'> = {
+    const summary: Omit<EvaluateSummary, 'baselineSeconds' | 'config'> = {
       results,
       flipped: config.evaluate.flip ? resultsOf(({flipped}) => flipped) : null,
       calibration: Object.fromEntries(
@@ -95,7 +97,7 @@ export const evaluate: Stage<RunContext> = {
       ...(results.supervised ? [`supervised baseline ${percent(results.supervised.top1)}`] : []),
       `student ${percent(results.student?.top1 ?? 0)}${summary.flipped?.student ? ` (${percent(summary.flipped.student.top1)} with mirror images as well)` : ''}`,
     ];
-    return {outputs: [{name: 'results', files: [file]}], summary: {...summary, baselineSeconds: baseline?.seconds ?? null}, headline: `${set} top-1: ${words.join(', ')}`};
+    return {outputs: [{name: 'results', files: [file]}], summary: {...summary, baselineSeconds: baseline?.seconds ?? null, config}, headline: `${set} top-1: ${words.join(', ')}`};
   },
 };
 

@@ -1,4 +1,5 @@
 /** Step 4 of the paper: the pre-trained student is fine-tuned, gently, on the labelled set alone, and exported. */
+import type {TaskResult} from '../children/protocol.js';
 import type {Stage, StageResult} from '../pipeline/stage.js';
 import {percent} from '../words.js';
 import {classesKept} from '../config.js';
@@ -25,6 +26,11 @@ export const finetune: Stage<RunContext> = {
     });
     if (result.bestEpoch === 0) {
       context.emit({type: 'warning', stage: 'finetune', message: 'Fine-tuning did not help: on validation the pre-trained student was the better one, so it was kept as it was. A lower finetune.learning_rate may do.'});
+    }
+    // One standard error below the best still counts as good, and then a later epoch is taken.
+    const before = (context.store.stages.read('pretrain')?.summary as TaskResult<'train'> | undefined)?.top1 ?? 0;
+    if (result.bestEpoch > 0 && result.top1 < before) {
+      context.emit({type: 'note', stage: 'finetune', message: `Fine-tuning went from ${percent(before)} to ${percent(result.top1)} on validation, which so few pictures do not tell apart`});
     }
     const {calibration, ...parity} = await exportOnnx(context, {stage: 'finetune', folder: 'student', temperature: context.config.student.temperature});
     return {

@@ -1,11 +1,10 @@
 /** Guards a run against other data under its name: tells whether its inputs changed, and how. */
-import {mkdtemp, rm} from 'node:fs/promises';
-import {tmpdir} from 'node:os';
-import path from 'node:path';
+import {rm} from 'node:fs/promises';
 import {runChild} from '../children/child.js';
 import type {IndexEntry} from '../children/protocol.js';
 import {workerCommand} from '../children/worker.js';
 import type {Ingredients} from '../pipeline/stage.js';
+import {temporaryFolder} from '../temporary.js';
 import {count} from '../words.js';
 import type {ListedImage} from '../store/images.js';
 import type {RunContext} from './context.js';
@@ -74,11 +73,12 @@ async function differingFiles(context: RunContext): Promise<string[]> {
     // What could not be read before and cannot be read now is no difference.
     if (entry.id === null) return;
     gone[position]?.delete(place);
-    const difference = known === undefined ? 'is new' : known.id !== entry.id ? 'has other contents' : known.labels.has(entry.label) ? null : `has another label (${entry.label})`;
+    const labels = known?.get(entry.id);
+    const difference = known === undefined ? 'is new' : labels === undefined ? 'has other contents' : labels.has(entry.label) ? null : `has another label (${entry.label})`;
     if (difference !== null) differences.push(`${roots[position]?.root}/${place} ${difference}`);
   };
   // Not in the run's own folders: nothing of it may change before the change is accepted.
-  const attempt = await mkdtemp(path.join(tmpdir(), 'pupil-inputs-'));
+  const attempt = temporaryFolder('inputs');
   try {
     await runChild<'index'>(
       workerCommand({threads, device: 'cpu', python: null}),
@@ -94,14 +94,13 @@ async function differingFiles(context: RunContext): Promise<string[]> {
   return differences;
 }
 
-/** What lay at each place. A list may name a file twice, even under two labels. */
-function placesOf(listed: Iterable<ListedImage>): Map<string, {readonly id: string; readonly labels: Set<string | null>}> {
-  const places = new Map<string, {id: string; labels: Set<string | null>}>();
+/** The labels of each image that lay at a place. A list may name a file twice, even under two labels, and a tar hold two members of one name. */
+function placesOf(listed: Iterable<ListedImage>): Map<string, Map<string, Set<string | null>>> {
+  const places = new Map<string, Map<string, Set<string | null>>>();
   for (const {id, label, ...lying} of listed) {
     const place = placeOf(lying);
-    const known = places.get(place);
-    if (known) known.labels.add(label);
-    else places.set(place, {id, labels: new Set([label])});
+    const images = places.get(place) ?? new Map<string, Set<string | null>>();
+    places.set(place, images.set(id, (images.get(id) ?? new Set()).add(label)));
   }
   return places;
 }

@@ -1,11 +1,12 @@
 /** Step 0: lists every source, settles what each image is for, and packs the labelled sets. */
 import {PROTOCOL, type ChildEvent, type TaskOf, type TaskResult} from '../children/protocol.js';
 import {dataError, environmentError} from '../errors.js';
-import {ownFolders} from '../home.js';
-import {lookAlikes, quoted} from '../images/class-name.js';
+import {ownFolders, statusCommand} from '../home.js';
+import {openPack} from '../images/pack.js';
 import type {Output, Stage, StageResult} from '../pipeline/stage.js';
 import type {Role, Split} from '../store/images.js';
 import {count, plural} from '../words.js';
+import {agreeOnClasses, list} from './classes.js';
 import {runWorker, type RunContext} from './context.js';
 import {gateFailures} from './failures.js';
 import {packFiles, packSplit} from './pack-images.js';
@@ -15,8 +16,6 @@ import {placeOf, REST} from './sources.js';
 export const VALIDATION_AT_LEAST = 5;
 /** What was measured of small data (experiments/small-data.yaml) begins here; of fewer, nothing says that a student gains. */
 const FEW_A_CLASS = 20;
-/** Names shown in a message before the rest is counted. */
-const NAMES_SHOWN = 10;
 
 export interface PrepareSummary {
   readonly classes: number;
@@ -62,7 +61,7 @@ export const prepare: Stage<RunContext> = {
     store.quarantine.forget('prepare');
     store.images.clear();
     const indexed = await index(context);
-    settleClasses(context, indexed);
+    await settleClasses(context, indexed);
     const {leaks, conflicts} = store.atomically(() =>
       store.images.split({
         seed: config.seed,
@@ -74,7 +73,7 @@ export const prepare: Stage<RunContext> = {
     for (const {id, place, detail} of leaks) store.quarantine.add('prepare', 'split', {image: id, place, code: 'LEAK', detail});
     for (const {id, place, detail} of conflicts) store.quarantine.add('prepare', 'split', {image: id, place, code: 'LABEL_CONFLICT', detail});
     if (leaks.length > 0) {
-      emit({type: 'warning', stage: 'prepare', message: `${plural(leaks.length, 'image')} found in two sets that must not share any; each was kept out of training and the pool (LEAK). See pupil status.`});
+      emit({type: 'warning', stage: 'prepare', message: `${plural(leaks.length, 'image')} found in two sets that must not share any; each was kept out of training and the pool (LEAK). See ${statusCommand(paths)}.`});
     }
     if (conflicts.length > 0) {
       emit({type: 'warning', stage: 'prepare', message: `${plural(conflicts.length, 'image')} labelled with two classes in one set, such as ${conflicts[0]!.place}; left out (LABEL_CONFLICT).`});
@@ -88,6 +87,7 @@ export const prepare: Stage<RunContext> = {
       else {
         packed[split] = (await packSplit(context, split, {stage: 'prepare', name: split})).images;
         outputs.push({name: split, files: await packFiles(paths.pack(split))});
+        await checkDecoded(context, split);
       }
     }
     const pool = store.images.poolSize();
@@ -156,52 +156,32 @@ async function index(context: RunContext): Promise<TaskResult<'index'>> {
   return result;
 }
 
-const list = (names: readonly string[]): string =>
-  names.slice(0, NAMES_SHOWN).join(', ') + (names.length > NAMES_SHOWN ? ` and ${names.length - NAMES_SHOWN} more` : '');
-
-/** The class list is the labelled source's, in its order; every other labelled set must have the same names. */
-function settleClasses({store, sources}: RunContext, indexed: TaskResult<'index'>): void {
-  const given = (role: Role) => sources.find(source => source.role === role)?.given ?? '';
+/** The class list of what was listed. */
+async function settleClasses({store, sources}: RunContext, indexed: TaskResult<'index'>): Promise<void> {
   const declared = indexed.sources[sources.findIndex(source => source.role === 'labelled')]?.classes ?? null;
-  const found = store.images.labels('labelled');
-  const classes = declared ?? sortNames([...found.keys()]);
-  if (found.size === 0) throw dataError(`No labelled pictures in ${given('labelled')}. Expected one folder a class, such as cat/1.jpg and dog/7.jpg.`);
-  const empty = classes.filter(name => !found.has(name));
-  if (empty.length > 0) throw dataError(`No usable pictures in ${plural(empty.length, 'class', 'classes')} of ${given('labelled')}: ${list(empty)}. Add pictures or remove the class.`);
-  if (classes.length === 1) throw dataError(`${given('labelled')} has one class only (${classes[0]}). Expected at least two.`);
-  const twins = lookAlikes(classes);
-  if (twins !== null) {
-    const [first, second] = twins;
-    const difference =
-      first.toLowerCase() === second.toLowerCase() ? `The classes ${first} and ${second} of ${given('labelled')} differ by case only` : `The classes ${quoted(first)} and ${quoted(second)} of ${given('labelled')} read the same but are not`;
-    throw dataError(`${difference}. Rename or merge them.`);
-  }
-  for (const role of ['validation', 'test'] as const) {
-    const position = sources.findIndex(source => source.role === role);
-    if (position < 0) continue;
-    const names = store.images.labels(role);
-    const unknown = [...names.keys()].filter(name => !found.has(name));
-    const missing = classes.filter(name => !names.has(name));
-    if (unknown.length > 0 || missing.length > 0) {
-      throw dataError(
-        `The classes of the ${role} set ${given(role)} are not those of the labelled set ${given('labelled')}.` +
-          (unknown.length > 0 ? `\n  only in ${role}: ${list(unknown)}` : '') +
-          (missing.length > 0 ? `\n  missing from ${role}: ${list(missing)}` : '') +
-          `\nClasses are matched by name; rename the folders so that both sets have the same ${classes.length} names.`,
-      );
-    }
-  }
+  const classes = await agreeOnClasses(sources, declared, role => store.images.labels(role));
   store.atomically(() => store.images.setClasses(classes));
 }
-
-/** Numbers in order of value, all else in order of code points. */
-const sortNames = (names: string[]): string[] =>
-  names.every(name => /^\d+$/.test(name)) ? names.sort((a, b) => Number(a) - Number(b)) : names.sort((a, b) => (a < b ? -1 : 1));
 
 function validationDraw({config}: RunContext) {
   const {source, per_class: perClass, share} = config.validation;
   if (source !== null) return null;
   return perClass === null ? {share, atLeast: VALIDATION_AT_LEAST} : {perClass};
+}
+
+/** What stands in for a class may turn out to be no picture at all: then it is neither trained nor measured. Throws (exit 3). */
+async function checkDecoded({store, paths, emit}: RunContext, split: Split): Promise<void> {
+  const classes = store.images.classes();
+  const pack = await openPack(paths.pack(split));
+  const decoded = new Set(pack.samplePairs.filter((_, index) => index % 2 === 1));
+  await pack.close();
+  // That the split left a class none to validate with has been told.
+  const drawn = store.images.splitCounts(split, classes.length);
+  const lost = classes.filter((_, position) => !decoded.has(position) && (split !== 'validation' || drawn[position]! > 0));
+  if (lost.length === 0) return;
+  const found = `Not one ${split === 'train' ? 'labelled' : split} picture of ${plural(lost.length, 'class', 'classes')} (${list(lost)}) can be used; ${statusCommand(paths)} tells why.`;
+  if (split !== 'validation') throw dataError(`${found} Mend or add pictures, or remove the class.`);
+  emit({type: 'warning', stage: 'prepare', message: `${found} ${lost.length === 1 ? 'It has' : 'They have'} no say in what is chosen.`});
 }
 
 function checkSplits({config, store, emit, sources}: RunContext): void {
@@ -229,7 +209,7 @@ function checkSplits({config, store, emit, sources}: RunContext): void {
       emit({
         type: 'warning',
         stage: 'prepare',
-        message: `${plural(trained, 'picture')} to train on, ${Math.round(trained / classes.length)} a class, and ${validated} to choose by are few: a teacher that starts from nothing learns little from them, and its student may come out no better than it. Label ${FEW_A_CLASS} or more a class, or bring a teacher that knows such pictures (--teacher FILE).`,
+        message: `${plural(trained, 'picture')} to train on, ${Math.round(trained / classes.length)} a class, and ${validated} to choose by are few: a teacher that starts from nothing learns little from them, and its student may come out no better than it. Label ${FEW_A_CLASS + (sources.some(({role}) => role === 'validation') ? 0 : VALIDATION_AT_LEAST)} or more a class${sources.some(({role}) => role === 'validation') ? '' : `, of which ${VALIDATION_AT_LEAST} are to choose by`}, or bring a teacher that knows such pictures (--teacher FILE).`,
       });
     }
   }
@@ -243,8 +223,12 @@ function checkSplits({config, store, emit, sources}: RunContext): void {
       emit({type: 'warning', stage: 'prepare', message: `${plural(short.length, 'class has', 'classes have')} fewer than labelled.per_class = ${wanted} pictures: ${list(short)}.`});
     }
   }
-  if (store.images.poolSize() === 0) {
-    const pools = sources.filter(source => source.role === 'unlabelled').map(source => source.given);
-    throw dataError(`POOL_EMPTY: no unlabelled pictures to score in ${[...pools, ...(config.unlabelled.includes(REST) ? ['what labelled.per_class left over'] : [])].join(', ')}. Give --unlabelled a folder with pictures that are in no other set.`);
-  }
+  refuseEmptyPool({config, sources}, store.images.poolSize());
+}
+
+/** Throws (exit 3) where nothing is left to score. */
+export function refuseEmptyPool({config, sources}: Pick<RunContext, 'config' | 'sources'>, images: number): void {
+  if (images > 0) return;
+  const pools = sources.filter(source => source.role === 'unlabelled').map(source => source.given);
+  throw dataError(`POOL_EMPTY: no unlabelled pictures to score in ${[...pools, ...(config.unlabelled.includes(REST) ? ['what labelled.per_class left over'] : [])].join(', ')}. Give --unlabelled a folder with pictures that are in no other set.`);
 }

@@ -9,6 +9,7 @@ import {classesKept} from '../config.js';
 import {dataError, environmentError, gateError} from '../errors.js';
 import {eachPart, type ScoringParts} from '../events.js';
 import {passFailPoint} from '../fail-point.js';
+import {statusCommand} from '../home.js';
 import {hashFile, stampOf} from '../pipeline/stamp.js';
 import type {Ingredients, Stage, StageResult} from '../pipeline/stage.js';
 import type {Shard} from '../store/shards.js';
@@ -84,7 +85,7 @@ export const score: Stage<RunContext> = {
     const work = todo.length === 0 ? null : await scorePool(context, {todo, fingerprint, checkFailures});
     await removeOthers(context, all);
     const scored = store.shards.all().reduce((sum, shard) => sum + (shard.rows ?? 0), 0);
-    if (scored === 0) throw dataError(`POOL_EMPTY: none of the ${count(pool)} unlabelled images could be decoded. See why with pupil status.`);
+    if (scored === 0) throw dataError(`POOL_EMPTY: none of the ${count(pool)} unlabelled images could be decoded. See why with ${statusCommand(context.paths)}.`);
     const seconds = (performance.now() - started) / 1000;
     const summary: ScoreSummary = {
       images: scored,
@@ -102,6 +103,8 @@ export const score: Stage<RunContext> = {
   },
 };
 
+/** The names that shards have, and what a killed process leaves of one. */
+const SHARD_FILE = /^shard-\d{5,}\.parquet(\.tmp)?$/;
 export const shardFile = ({paths}: Pick<RunContext, 'paths'>, number: number): string => path.join(paths.scores, `shard-${String(number).padStart(5, '0')}.parquet`);
 
 const sharesOf = ({busy, seconds}: Scored): ScoringParts => eachPart(part => Math.min(1, busy[part] / seconds));
@@ -110,7 +113,8 @@ const sharesOf = ({busy, seconds}: Scored): ScoringParts => eachPart(part => Mat
 async function removeOthers(context: RunContext, shards: readonly Shard[]): Promise<void> {
   const {scores} = context.paths;
   const kept = new Set(shards.map(shard => path.basename(shardFile(context, shard.number))));
-  for (const name of existsSync(scores) ? await readdir(scores) : []) if (!kept.has(name)) await rm(path.join(scores, name), {recursive: true});
+  const written = existsSync(scores) ? (await readdir(scores)).filter(name => SHARD_FILE.test(name)) : [];
+  for (const name of written) if (!kept.has(name)) await rm(path.join(scores, name));
 }
 
 /** Shards that were never scored so, whose file is no longer what was written, or of which a picture could not be read: by now it may be there. */

@@ -1,5 +1,6 @@
 /** Step 2b of the paper: each class keeps its K best candidates; the rankings are written, and the chosen images packed for the student, less what looks like a held-out one. */
 import {dataError, gateError} from '../errors.js';
+import {statusCommand} from '../home.js';
 import {readAllScores} from '../images/score-reader.js';
 import type {Stage, StageResult} from '../pipeline/stage.js';
 import {probability, type KeptAnswers} from '../ranking/calibration.js';
@@ -55,7 +56,7 @@ export const select: Stage<RunContext> = {
     if (packed.images === 0 && leaks > 0) throw dataError(`POOL_EMPTY: all ${plural(leaks, 'chosen image')} look like ones of the validation or the test set. Give other pictures to learn from.`);
     const learned = selected - store.atomically(() => store.rankings.excludeSetAside('select', 'LEAK'));
     if (leaks > 0) {
-      emit({type: 'warning', stage: 'select', message: `${plural(leaks, 'chosen image')} ${leaks === 1 ? 'looks' : 'look'} like one of the validation or the test set; ${leaks === 1 ? 'it was' : 'each was'} kept out of training (LEAK). See pupil status.`});
+      emit({type: 'warning', stage: 'select', message: `${plural(leaks, 'chosen image')} ${leaks === 1 ? 'looks' : 'look'} like one of the validation or the test set; ${leaks === 1 ? 'it was' : 'each was'} kept out of training (LEAK). See ${statusCommand(paths)}.`});
     }
     const counts: SelectionCounts = {
       classes: classes.length,
@@ -112,7 +113,7 @@ async function rank(context: RunContext, classes: number, topP: number, topK: nu
     }
   }
   if (selection.images > 1 && lowest === highest) {
-    throw gateError(`All ${count(selection.images)} images have the same best score (${highest}): the teacher tells nothing apart. Look at its validation accuracy with pupil status, and train it longer or give another.`);
+    throw gateError(`All ${count(selection.images)} images have the same best score (${highest}): the teacher tells nothing apart. Look at its validation accuracy with ${statusCommand(context.paths)}, and train it longer or give another.`);
   }
   return selection;
 }

@@ -1,9 +1,10 @@
 /** The sources a run reads: recognised from its config, and a snapshot by which a later run notices that their files changed. */
 import {createHash} from 'node:crypto';
 import path from 'node:path';
+import {isDeepStrictEqual} from 'node:util';
 import type {SourceSpec} from '../children/protocol.js';
 import type {Config} from '../config.js';
-import {dataError} from '../errors.js';
+import {dataError, usageError} from '../errors.js';
 import {ownFolders, type RunPaths} from '../home.js';
 import {openSource, parseSource, type Source} from '../images/source.js';
 import type {Role} from '../store/images.js';
@@ -40,10 +41,17 @@ export async function recogniseSources(config: Config, {home, cache}: Pick<RunPa
     let snapshot: Promise<string> | undefined;
     const open = () => openSource(spec, {labelled: role !== 'unlabelled', cache, ownFolders: ownFolders(home)});
     if (role !== 'unlabelled' && spec.kind === 'folder') await refuseWithoutClasses(role, source, await open(), signal);
+    const twin = sources.find(other => exclusive(role, other.role) && isDeepStrictEqual(other.spec, spec));
+    if (twin) throw usageError(`The ${twin.role} and the ${role} pictures are the same: ${source}. What is learned from must not be measured on: give other pictures for one of the two.`);
     sources.push({role, given: source, spec, open, snapshot: () => (snapshot ??= open().then(opened => snapshotOf(opened, signal)))});
   }
   return sources;
 }
+
+const LINKS_SHOWN = 3;
+
+/** Two sets of which one picture may only be in one; the pool may hold what is labelled, too. */
+const exclusive = (one: Role, other: Role): boolean => one !== other && ![one, other].every(role => role === 'labelled' || role === 'unlabelled');
 
 /** A folder of pictures, in the place of one of class folders, tells no class. Throws (exit 3). */
 async function refuseWithoutClasses(role: Role, given: string, source: Source, signal: AbortSignal): Promise<void> {
@@ -54,7 +62,8 @@ async function refuseWithoutClasses(role: Role, given: string, source: Source, s
     // Folders are listed in no certain order.
     if (files++ === 0 || file < first) first = file;
   }
-  const found = files === 0 ? 'it is empty' : `${files === 1 ? first : `${plural(files, 'file')} (such as ${first})`} ${files === 1 ? 'lies' : 'lie'} in it, and no folder`;
+  const links = source.notes.filter(note => note.includes('is a link'));
+  const found = files === 0 && links.length > 0 ? links.slice(0, LINKS_SHOWN).join('; ') + (links.length > LINKS_SHOWN ? `; and ${links.length - LINKS_SHOWN} more` : '') : files === 0 ? 'it is empty' : `${files === 1 ? first : `${plural(files, 'file')} (such as ${first})`} ${files === 1 ? 'lies' : 'lie'} in it, and no folder`;
   throw dataError(
     `No ${role} pictures in ${given}: ${found}. Expected one folder a class, named for it, with the pictures inside: ${path.join(given, 'cat/1.jpg')}, ${path.join(given, 'dog/7.jpg')}. A list (.csv) with the columns path and label does as well.`,
   );

@@ -7,6 +7,7 @@ import {plainLabels, pseudoLabels, scaledRate, trainingSettings} from '../config
 import type {StageName} from '../events.js';
 import type {Ingredients} from '../pipeline/stage.js';
 import {runTrainer, type RunContext} from './context.js';
+import {tellingOfHours} from './long-training.js';
 
 export type TrainingStep = 'teacher' | 'pretrain' | 'finetune';
 
@@ -102,8 +103,11 @@ export async function train(context: RunContext, training: Training): Promise<Ta
     output: paths.model(folder, 'model.safetensors'),
   };
   tellOtherHosts(context, stage);
-  return await runTrainer<'train'>(context, task, {stage, part, processes: context.processes});
+  const told = device === 'cpu' ? {...context, emit: tellingOfHours(context.emit, {stage, advice: ON_A_CPU})} : context;
+  return await runTrainer<'train'>(told, task, {stage, part, processes: context.processes});
 }
+
+const ON_A_CPU = 'On a CPU small pictures and a small network take minutes instead: --set image.size=64 --set teacher.model=cifarnet. See pupil orchestrate --dry-run.';
 
 /** What is started on the other hosts serves every training from then on, so whoever reads it twice has nothing to do the second time. */
 function tellOtherHosts({processes, python, emit}: RunContext, stage: StageName): void {

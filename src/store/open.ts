@@ -1,12 +1,12 @@
 /** Opens the state database of a run, brings its schema up to date, and hands out its tables. */
 import {createHash} from 'node:crypto';
-import {closeSync, copyFileSync, existsSync, fsyncSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync} from 'node:fs';
-import {tmpdir} from 'node:os';
+import {closeSync, copyFileSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync} from 'node:fs';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {loadSqlite} from '../compiled-packages.js';
 import {environmentError} from '../errors.js';
 import {damaged, explainFault} from '../machine-fault.js';
+import {temporaryFolder} from '../temporary.js';
 import {atomically} from './atomically.js';
 import type {Connection} from './connection.js';
 import {eventTable} from './events.js';
@@ -184,7 +184,7 @@ function openToRead(file: string, named: string, onClose?: () => void): Store {
  * database by; where a writer has made one, it is read, and nothing is copied.
  */
 function openCopyToRead(file: string): Store {
-  const folder = mkdtempSync(path.join(tmpdir(), 'pupil-database-'));
+  const folder = temporaryFolder('database');
   const remove = () => rmSync(folder, {recursive: true, force: true});
   try {
     const copy = path.join(folder, path.basename(file));

@@ -10,6 +10,8 @@ export interface StageRecord {
   readonly name: string;
   readonly status: RecordedStatus;
   readonly ingredients: Readonly<Record<string, string>> | null;
+  /** What the attempt that did not finish began with; null for a finished stage. */
+  readonly begun: Readonly<Record<string, string>> | null;
   readonly message: string | null;
   readonly seconds: number;
   readonly summary: unknown;
@@ -39,6 +41,7 @@ interface StageRow {
   name: string;
   status: RecordedStatus;
   ingredients: string | null;
+  begun: string | null;
   message: string | null;
   seconds: number;
   summary: string;
@@ -46,19 +49,19 @@ interface StageRow {
 }
 
 /** What a finished stage leaves. */
-export type FinishedStage = Omit<StageRecord, 'message' | 'isIntact'> & {readonly status: 'done' | 'skipped'};
+export type FinishedStage = Omit<StageRecord, 'begun' | 'message' | 'isIntact'> & {readonly status: 'done' | 'skipped'};
 
 export function stageTables(connection: Connection) {
   const read = connection.prepare<[string], StageRow>(
-    `SELECT name, status, ingredients, message, seconds, summary, status NOT IN ('done', 'skipped') OR seal IS ${seal} AS isIntact FROM stages WHERE name = ?`,
+    `SELECT name, status, ingredients, begun, message, seconds, summary, status NOT IN ('done', 'skipped') OR seal IS ${seal} AS isIntact FROM stages WHERE name = ?`,
   );
   const outputs = connection.prepare<[string], OutputRecord>('SELECT name, path, sha256, stamp FROM outputs WHERE stage = ? ORDER BY rowid');
   const remove = connection.prepare<[string]>('DELETE FROM stages WHERE name = ?');
   // With the stage, unless its row was lost.
   const removeOutputs = connection.prepare<[string]>('DELETE FROM outputs WHERE stage = ?');
-  const startOf = connection.prepare<[string], {status: RecordedStatus; startedAt: string; seconds: number}>('SELECT status, started_at AS startedAt, seconds FROM stages WHERE name = ?');
-  const insert = connection.prepare<[string, RecordedStatus, string | null, string | null, string, number, string]>(
-    'INSERT INTO stages (name, status, ingredients, message, started_at, seconds, summary) VALUES (?, ?, ?, ?, ?, ?, ?)',
+  const startOf = connection.prepare<[string], {status: RecordedStatus; startedAt: string; seconds: number; begun: string | null}>('SELECT status, started_at AS startedAt, seconds, begun FROM stages WHERE name = ?');
+  const insert = connection.prepare<[string, RecordedStatus, string | null, string | null, string | null, string, number, string]>(
+    'INSERT INTO stages (name, status, ingredients, begun, message, started_at, seconds, summary) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
   );
   const insertOutput = connection.prepare<[string, string, string | null, string, string | null]>(
     'INSERT INTO outputs (stage, name, path, sha256, stamp) VALUES (?, ?, ?, ?, ?)',
@@ -78,20 +81,25 @@ export function stageTables(connection: Connection) {
       if (!row) return null;
       return {
         ...row,
+        begun: row.begun === null ? null : (parseCell(connection, `what ${name} began with`, row.begun) as Record<string, string>),
         ingredients: row.ingredients === null ? null : (parseCell(connection, `the ingredients of ${name}`, row.ingredients) as Record<string, string>),
         summary: parseCell(connection, `the summary of ${name}`, row.summary),
         outputs: outputs.all(name),
         isIntact: row.isIntact === 1,
       };
     },
-    /** Takes back what the stage vouched for and marks it running. The start and the seconds of an unfinished earlier attempt are kept, since it goes on from there. */
-    begin(name: string): void {
+    /**
+     * Takes back what the stage vouched for and marks it running. The start and the seconds of an unfinished earlier attempt at the same are
+     * kept, since it goes on from there.
+     */
+    begin(name: string, ingredients: Readonly<Record<string, string>>): void {
+      const begun = JSON.stringify(ingredients);
       atomically(connection, () => {
         const row = startOf.get(name);
-        const unfinished = row && row.status !== 'done' && row.status !== 'skipped' ? row : null;
+        const unfinished = row && row.status !== 'done' && row.status !== 'skipped' && row.begun === begun ? row : null;
         remove.run(name);
         removeOutputs.run(name);
-        insert.run(name, 'running', null, null, unfinished?.startedAt ?? new Date().toISOString(), unfinished?.seconds ?? 0, 'null');
+        insert.run(name, 'running', null, begun, null, unfinished?.startedAt ?? new Date().toISOString(), unfinished?.seconds ?? 0, 'null');
       });
     },
     /**
@@ -103,7 +111,7 @@ export function stageTables(connection: Connection) {
         const begun = startOf.get(record.name);
         remove.run(record.name);
         removeOutputs.run(record.name);
-        insert.run(record.name, record.status, JSON.stringify(record.ingredients), null, begun?.startedAt ?? new Date().toISOString(), (begun?.seconds ?? 0) + record.seconds, JSON.stringify(record.summary));
+        insert.run(record.name, record.status, JSON.stringify(record.ingredients), null, null, begun?.startedAt ?? new Date().toISOString(), (begun?.seconds ?? 0) + record.seconds, JSON.stringify(record.summary));
         for (const output of record.outputs) insertOutput.run(record.name, output.name, output.path, output.sha256, output.stamp);
         setSeal.run(record.name);
       });

@@ -57,7 +57,7 @@ async function withFile<R>(
   } catch (error) {
     const code = systemCode(error);
     if (code === null) throw error;
-    return refuse('UNREADABLE', code === 'ENOENT' ? 'the file is gone (ENOENT)' : `the file cannot be read (${code})`);
+    return refuse('UNREADABLE', code === 'ENOENT' ? 'there is no such file (ENOENT)' : `the file cannot be read (${code})`);
   }
 }
 

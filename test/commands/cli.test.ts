@@ -45,6 +45,12 @@ describe('arguments that make no sense are refused (exit 2)', () => {
     ['a negative number', ['rankings', '-n', '-5'], '-n is -5; expected a whole number of at least 1.'],
     ['a negative offset', ['rankings', '--offset', '-1'], '--offset is -1; expected a whole number.'],
     ['--csv with --json', ['rankings', '--csv', '--json'], 'Give --csv or --json, not both.'],
+    ['an empty value, as of a variable that was never set', ['orchestrate', '--labelled', '/a', '--unlabelled', ''], '--unlabelled is given as nothing (""). Expected a value, or leave it out.'],
+    ['an empty home', ['status', '--home', ''], '--home is given as nothing (""). Expected a value, or leave it out.'],
+    ['an empty argument', ['why', ''], '--image is given as nothing (""). Expected a value, or leave it out.'],
+    ['an empty key', ['orchestrate', '--labelled', '/a', '--set', 'unlabelled=[""]'], '--set unlabelled=[""] unlabelled.0 is ""; expected a path.'],
+    ['a key that objects have of themselves', ['orchestrate', '--labelled', '/a', '--unlabelled', '/b', '--set', '__proto__.seed=5'], '--set __proto__.seed=5 unknown key __proto__.seed. Did you mean seed?'],
+    ['more threads than anybody has', ['orchestrate', '--labelled', '/a', '--unlabelled', '/b', '--set', 'limits.threads=100000000'], '--set limits.threads=100000000 limits.threads is 100000000; expected at most 1024.'],
     ['a missing argument', ['why'], 'pupil why needs <image>. See pupil why --help.'],
     ['a preset that is not there', ['orchestrate', '--preset', 'cifar'], /^There is no preset "cifar"\. Presets: cifar100, cifar100-cpu, demo, imagenet\. Did you mean cifar100\?$/],
     ['no pictures', ['orchestrate'], /^2 mistakes in the configuration:\n {2}No labelled pictures/],
@@ -57,11 +63,18 @@ describe('arguments that make no sense are refused (exit 2)', () => {
   it.each([
     [['status', '--', 'foo'], 'pupil status takes no argument "foo" here. See pupil status --help.'],
     [['fetch', '--', '-x'], 'There is no data set "-x". Data sets: cifar10, cifar100, tiny-imagenet.'],
+    [['fetch', '-'], 'There is no data set "-". Data sets: cifar10, cifar100, tiny-imagenet.'],
     [['compare', '--', '-a'], 'pupil compare needs <a> <b>. See pupil compare --help.'],
     [['orchestrate', '--labelled', '/a', '--unlabelled', '/b', '--', '-config.yaml'], /^There is no config file -config\.yaml\./],
   ])('%j: what stands behind -- counts like any other argument', async (args, message) => {
     const refused: unknown = await runCommandLine(args, stop).catch((error: unknown) => error);
     expect(refused).toMatchObject({exitCode: 2, message: typeof message === 'string' ? message : expect.stringMatching(message) as string});
+  });
+
+  it('and told on stdout, too, to a script that reads a run there', async () => {
+    const {code, stdout, stderr} = await pupil(['orchestrate', '--json', '--labelled', '/a', '--unlabelled', '/b', '--set', 'sed=1']);
+    const message = '--set sed=1 unknown key sed. Did you mean seed?';
+    expect([code, stderr, JSON.parse(stdout)]).toEqual([2, `${message}\n`, {type: 'failed', exit_code: 2, message}]);
   });
 
   it('with nothing but the message on stderr', async () => {
@@ -76,6 +89,11 @@ describe('a home', () => {
     await expect(runCommandLine(['orchestrate', '--home', `${home}/deeper`], stop)).rejects.toMatchObject({exitCode: 2, message: expect.stringContaining(`mkdir -p ${home}/deeper`) as string});
     await expect(runCommandLine(['orchestrate', '--home', home], stop)).rejects.toMatchObject({exitCode: 2, message: expect.stringContaining('No labelled pictures') as string});
   });
+});
+
+it('a temporary folder that is not there is named (exit 4)', async () => {
+  const {code, stderr} = await pupil(['doctor'], {env: {TMPDIR: '/nowhere/tmp'}});
+  expect([code, stderr]).toEqual([4, expect.stringMatching(/^No temporary folder can be made in \/nowhere\/tmp \(ENOENT.*\)\. Make that folder, or name another in TMPDIR\.\n$/)]);
 });
 
 describe('a home without runs', () => {

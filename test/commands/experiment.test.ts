@@ -267,9 +267,18 @@ describe('a wrong file is refused with all its mistakes at once (exit 2)', () =>
       'wrong.yaml:2 seeds is [1,1]; expected seeds of which none comes twice.',
       'wrong.yaml:4 unknown key arms.a.b.sets. Did you mean arms.NAME.set?',
       'wrong.yaml:5 arms.c.seeds is []; expected at least 1 entry.',
-      expect.stringContaining('wrong.yaml:4 arms.a.b is {"sets":{}}; expected a name of letters, digits, dashes and underscores.'),
       'wrong.yaml:1 unknown key seed. Did you mean seeds?',
+      'wrong.yaml:4 arms has "a.b"; expected a name of letters, digits, dashes and underscores, a letter or digit first.',
     ]);
+  });
+
+  it('a configuration of one run, which has no arms', async () => {
+    expect(await refusal('labelled: train\n')).toEqual([expect.stringMatching(/^\S*wrong\.yaml has no arms, so it is no experiment\. .* A configuration of one run is run by {2}pupil orchestrate \S*wrong\.yaml$/)]);
+  });
+
+  it('an arm or a key that is called as what objects come from', async () => {
+    expect(await refusal(`${CONFIG}arms:\n  one:\n  __proto__: {seeds: [3]}\n`)).toEqual([expect.stringContaining('arms has "__proto__"; expected a name of letters')]);
+    expect(await refusal(`${CONFIG}arms:\n  one: {set: {__proto__: {seed: 3}}}\n`)).toEqual([expect.stringContaining('unknown key __proto__')]);
   });
 
   it('those of every arm’s config, each once', async () => {

@@ -1,7 +1,8 @@
-import {cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, unlinkSync, utimesSync, writeFileSync} from 'node:fs';
+import {cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, unlinkSync, utimesSync, writeFileSync} from 'node:fs';
 import path from 'node:path';
 import {afterAll, beforeAll, beforeEach, describe, expect, it} from 'vitest';
 import {openStoreToRead} from '../../src/store/open.js';
+import {tarOf} from '../images/tar-file.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
 import {colours, copyOf, doneOf, LABELLED, lastingFolder, look, orchestrate, picture, pupil, writeData, type Colour, type Data} from './pupil.js';
 
@@ -82,7 +83,8 @@ describe('inputs that changed since a run was made', () => {
 
   it('by another source are refused with both', async () => {
     const {again} = await aRun();
-    await expect(again('--test', file('train'))).rejects.toMatchObject({exitCode: 3, message: otherData([`test: was folder:${file('test')}, is folder:${file('train')}`])});
+    cpSync(file('test'), file('other'), {recursive: true});
+    await expect(again('--test', file('other'))).rejects.toMatchObject({exitCode: 3, message: otherData([`test: was folder:${file('test')}, is folder:${file('other')}`])});
   });
 
   it('by a set that was left out of the command are refused with what to add, and no word of the pool', async () => {
@@ -91,7 +93,8 @@ describe('inputs that changed since a run was made', () => {
     const refused = {exitCode: 3, message: otherData([`test: was folder:${file('test')}, and is not given now: add --test folder:${file('test')}`])};
     await expect(look(command)).rejects.toMatchObject(refused);
     await expect(look([...command, '--dry-run'])).rejects.toMatchObject(refused);
-    await expect(look([...command, '--dry-run', '--test', file('test'), '--unlabelled', file('test')])).rejects.toMatchObject({message: otherData([`unlabelled: folder:${file('test')} was not given`])});
+    mkdirSync(file('more'));
+    await expect(look([...command, '--dry-run', '--test', file('test'), '--unlabelled', file('more')])).rejects.toMatchObject({message: otherData([`unlabelled: folder:${file('more')} was not given`])});
     expect(await look([...command, '--dry-run', '--accept-change'])).toMatch(/^The data changed, so the run would start over/m);
     expect(statusIn(home)).toBe('done');
   });
@@ -121,6 +124,15 @@ describe('inputs that changed since a run was made', () => {
     expect(ingredients()).toEqual(trusted);
   });
 
+  it('not where an archive holds two members of one name, and was only touched', async () => {
+    writeFileSync(file('pool.tar'), tarOf({name: 'a.png', content: readFileSync(file('pool/0.png'))}, {name: 'a.png', content: readFileSync(file('pool/1.png'))}));
+    const {again} = runOf(await newHome());
+    const pool = ['--unlabelled', file('pool.tar')];
+    expect(outcomeOf(await again(...pool))).toBe('ran');
+    utimesSync(file('pool.tar'), 1, 1);
+    expect(outcomeOf(await again(...pool))).toBe('fresh');
+  });
+
   it('are accepted with --accept-change, which keeps the old run under the next free name', async () => {
     const {again, home} = await aRun();
     const oldPack = readFileSync(path.join(home, 'data/colours/packs/train/ids.txt'), 'utf8');
@@ -146,11 +158,14 @@ describe('inputs that changed since a run was made', () => {
 describe('data that do not fit together are refused (exit 3)', () => {
   it.each<[string, () => void, string[], RegExp]>([
     ['an empty pool', () => mkdirSync(file('empty')), ['--unlabelled', file('empty')], /^POOL_EMPTY: no unlabelled pictures to score in .*\/empty\. Give --unlabelled a folder with pictures/],
-    ['a pool of images that are all in the test set', () => {}, ['--unlabelled', file('test')], /^POOL_EMPTY: /],
+    ['a pool of images that are all in the test set', () => cpSync(file('test'), file('copies'), {recursive: true}), ['--unlabelled', file('copies')], /^POOL_EMPTY: /],
     ['one class only', () => colours.slice(1).forEach(colour => rmSync(file(`train/${colour}`), {recursive: true})), [], /\/train has one class only \(blue\)\. Expected at least two\.$/],
     ['an empty class folder', () => mkdirSync(file('train/yellow')), [], /^No usable pictures in 1 class of .*\/train: yellow\. Add pictures or remove the class\.$/],
     ['no class folders', () => {}, ['--labelled', file('pool')], /^No labelled pictures in \S+\/pool: 20 files \(such as \d+\.png\) lie in it, and no folder\. Expected one folder a class, named for it, with the pictures inside: \S+\/pool\/cat\/1\.jpg, /],
     ['a flat folder as the test set', () => {}, ['--test', file('pool')], /^No test pictures in \S+\/pool: 20 files \(such as \d+\.png\) lie in it, and no folder\./],
+    ['class folders that are links', () => (mkdirSync(file('linked')), symlinkSync(file('train/red'), file('linked/red'))), ['--labelled', file('linked')], /^No labelled pictures in \S+\/linked: red is a link in the place of a class folder and was not followed\. Expected/],
+    ['a class of which no labelled picture can be read', () => breakPictures('train/red'), ['--max-failures', '0.5'], /^Not one labelled picture of 1 class \(red\) can be used; pupil status --run colours --home \S+ tells why\. Mend or add pictures, or remove the class\.$/],
+    ['a class of which no test picture can be read', () => breakPictures('test/blue'), ['--max-failures', '0.5'], /^Not one test picture of 1 class \(blue\) can be used;/],
     ['an empty one', () => mkdirSync(file('empty')), ['--validation', file('empty')], /^No validation pictures in \S+\/empty: it is empty\./],
     [
       'class names that differ',
@@ -164,6 +179,63 @@ describe('data that do not fit together are refused (exit 3)', () => {
     change();
     const {again} = runOf(await newHome());
     await expect(again(...args)).rejects.toMatchObject({name: 'UserError', exitCode: 3, message: expect.stringMatching(message) as string});
+  });
+});
+
+describe('a dry run is refused for what the run is refused for', () => {
+  it.each<[string, () => void, string[], RegExp]>([
+    ['a single class', () => colours.slice(1).forEach(colour => rmSync(file(`train/${colour}`), {recursive: true})), [], /\/train has one class only \(blue\)\. Expected at least two\.$/],
+    [
+      'class folders one level too deep',
+      () => (mkdirSync(file('nested')), renameSync(file('train'), file('nested/all'))),
+      ['--labelled', file('nested')],
+      /\/nested has one class only \(all\)\. Expected at least two: each folder is a class\. \S+\/nested\/all has 3 folders \((blue|green|red), .*\): is that what you mean\.$/,
+    ],
+    ['other classes in the test set', () => renameSync(file('test/red'), file('test/crimson')), [], /^The classes of the test set \S+ are not those of the labelled set/],
+    ['a pool without a picture', () => mkdirSync(file('empty')), ['--unlabelled', file('empty')], /^POOL_EMPTY: no unlabelled pictures to score/],
+  ])('%s', async (_, change, args, message) => {
+    change();
+    const {again} = runOf(await newHome());
+    for (const dry of [['--dry-run'], []]) await expect(again(...args, ...dry)).rejects.toMatchObject({exitCode: 3, message: expect.stringMatching(message) as string});
+  });
+
+  it.each([
+    ['test', 'labelled', 'train'],
+    ['validation', 'labelled', 'train'],
+    ['unlabelled', 'test', 'test'],
+  ])('%s pictures that are those of the %s set (exit 2)', async (role, other, folder) => {
+    const {again} = runOf(await newHome());
+    for (const dry of [['--dry-run'], []]) {
+      await expect(again(`--${role}`, file(folder), ...dry)).rejects.toMatchObject({exitCode: 2, message: `The ${other} and the ${role} pictures are the same: ${file(folder)}. What is learned from must not be measured on: give other pictures for one of the two.`});
+    }
+  });
+});
+
+const breakPictures = (folder: string) => readdirSync(file(folder)).forEach(name => writeFileSync(file(`${folder}/${name}`), readFileSync(file(`${folder}/${name}`)).subarray(0, 300)));
+
+describe('a folder that is not the run’s own', () => {
+  const own = (home: string, ...names: string[]) => path.join(home, 'data', 'birds', ...names);
+
+  it('is not taken for its: a run called as the folder of its pictures is refused (exit 2), and nothing is touched', async () => {
+    const home = await newHome();
+    copyOf(data.folder, own(home));
+    const before = readdirSync(own(home), {recursive: true}).sort();
+    for (const unlabelled of [own(home, 'pool'), file('pool')]) {
+      const {code, stderr} = await pupil(['orchestrate', data.config, '--run', 'birds', '--home', home, '--labelled', own(home, 'train'), '--unlabelled', unlabelled]);
+      expect([code, stderr]).toEqual([2, `${own(home, 'train')} lies in ${own(home)}, where run birds keeps its own files: it replaces them, and moves them aside when the data changed. Choose another name (--run NAME), or move what lies there.\n`]);
+    }
+    const others = await pupil(['orchestrate', data.config, '--run', 'birds', '--home', home]);
+    expect([others.code, others.stderr]).toEqual([2, `${own(home)} holds what is no run's (colours.yaml, pool, test and 1 more), and run birds would keep its own files there. Choose another name (--run NAME), or move what lies there.\n`]);
+    expect(readdirSync(own(home), {recursive: true}).sort()).toEqual(before);
+  });
+
+  it('keeps its files beside the scores of a run', async () => {
+    const home = await newHome();
+    const kept = path.join(home, 'data/colours/scores/mine.png');
+    mkdirSync(path.dirname(kept), {recursive: true});
+    writeFileSync(kept, 'x');
+    expect(await orchestrate(data, home, '--until', 'score')).toMatchObject({score: 'ran'});
+    expect(existsSync(kept)).toBe(true);
   });
 });
 
@@ -208,7 +280,7 @@ describe('pictures that cannot be used', () => {
     const command = ['orchestrate', data.config, '--home', home, '--until', 'score'];
     const refused = await pupil(command);
     expect(refused.code).toBe(5);
-    expect(refused.stderr).toMatch(/\d of \d+ images could not be used \(\d+\.\d %\), more than --max-failures 0\.01 allows\.\nThe last one: \S+: .*\nSee them all with pupil status\. Raise --max-failures to go on from here without them; or mend or remove them, and run the same command, with --accept-change once pupil asks for it\.\n$/);
+    expect(refused.stderr).toMatch(/\d of \d+ images could not be used \(\d+\.\d %\), more than --max-failures 0\.01 allows\.\nThe last one: \S+: .*\nSee them all with pupil status --run colours --home \S+\. Raise --max-failures to go on from here without them; or mend or remove them, and run the same command, with --accept-change once pupil asks for it\.\n$/);
 
     expect(await look([...command, '--json', '--max-failures', '0.2'])).toContain('20 images scored');
     const status = await look(['status', '--home', home]);

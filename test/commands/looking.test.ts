@@ -71,6 +71,10 @@ describe('pupil status', () => {
     await expect(look(['status', '--home', home, '--run', 'nothing'])).rejects.toMatchObject({exitCode: 2, message: `There is no run "nothing" in ${home}. Runs there: colours, greedy.`});
   });
 
+  it('takes a name for no path', async () => {
+    await expect(look(['status', '--home', home, '--run', '../db/colours'])).rejects.toMatchObject({exitCode: 2, message: expect.stringContaining('There is no run "../db/colours" in ') as string});
+  });
+
   it('works where the pictures are gone', async () => {
     renameSync(path.join(data.folder, 'pool'), path.join(data.folder, 'away'));
     try {
@@ -233,6 +237,19 @@ describe('pupil predict', () => {
     ]));
     expect(lines).toHaveLength(2);
     expect(await outputOf(['predict', './--help.png', '--home', home, '--run', 'colours', '--top', '1'], {cwd: path.join(data.folder, 'pool')})).toMatch(/^\.\/--help\.png\n +\d+\.\d % +red\n$/);
+  });
+
+  it('answers each of two that ask at once with what it asked for', async () => {
+    const ask = async (top: number) => (await outputOf(['predict', pool('0.png'), '--home', home, '--run', 'colours', '--json', '--top', String(top)])).trimEnd().split('\n').map(line => (JSON.parse(line) as {classes: unknown[]}).classes.length);
+    expect(await Promise.all([1, 3, 2].map(ask))).toEqual([[1], [3], [2]]);
+  });
+
+  it('refuses a student that is not the one which was trained (exit 4)', async () => {
+    const copy = copyOf(home, path.join(folder, 'with another student'));
+    const student = path.join(copy, 'models/colours/student/model.onnx');
+    writeFileSync(student, Buffer.concat([readFileSync(student), Buffer.from('\0')]));
+    await expect(look(['predict', pool('0.png'), '--home', copy, '--run', 'colours'])).rejects.toMatchObject({exitCode: 4, message: 'Run colours: models/colours/student/model.onnx is not what was written. Run pupil orchestrate, which makes it anew.'});
+    rmSync(copy, {recursive: true});
   });
 
   it('fails where no picture can be read (exit 3), where one is a folder (exit 2), and before there is a student (exit 3)', async () => {

@@ -1,5 +1,5 @@
 import {createHash} from 'node:crypto';
-import {mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync} from 'node:fs';
+import {cpSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync} from 'node:fs';
 import path from 'node:path';
 import Database from 'better-sqlite3';
 import sharp from 'sharp';
@@ -87,7 +87,7 @@ describe('a run from pictures to report', () => {
   });
 
   it('says before the teacher trains that so few labels may gain nothing, unless a teacher is given', async () => {
-    const warning = /^(\d+) pictures to train on, \d a class, and \d+ to choose by are few: .*its student may come out no better than it\. Label 20 or more a class/;
+    const warning = /^(\d+) pictures to train on, \d a class, and \d+ to choose by are few: .*its student may come out no better than it\. Label 25 or more a class, of which 5 are to choose by, or bring a teacher/;
     const events = firstRun.trimEnd().split('\n').map(line => JSON.parse(line) as {type: string; stage?: string; message?: string});
     const warned = events.findIndex(({type, message}) => type === 'warning' && warning.test(message ?? ''));
     expect(warned).toBeGreaterThan(-1);
@@ -281,6 +281,23 @@ describe('a part', () => {
     expect([code, stderr.trimEnd().split('\n').at(-1)]).toEqual([2, 'select reads what score makes, and score has not run yet. Run pupil orchestrate without --from and --only first.']);
   });
 
+  it('of other settings tells no result of those before, and nothing rests on what is out of date', async () => {
+    const home = await aCopy();
+    const changed = ['orchestrate', data.config, '--home', home, '--set', 'labelled.per_class=6'];
+    expect(doneOf(await outputOf([...changed, '--until', 'prepare', '--json']))).toMatchObject({stages: {prepare: {status: 'ran'}}, results: null, selection: null});
+    expect(await outputOf([...changed, '--until', 'prepare'])).toMatch(/^colours: nothing to do in \S+ s\n$/);
+    const refused = 'would rest on a result of other settings: teacher is out of date (prepare.train changed, and prepare.validation too). Run pupil orchestrate without --from and --only first, or put the settings back.';
+    for (const [part, name] of [['--only', 'evaluate'], ['--from', 'select']]) {
+      const {code, stderr} = await pupil([...changed, part!, name!]);
+      expect([code, stderr.trimEnd().split('\n').at(-1)]).toEqual([2, `${name} ${refused}`]);
+    }
+    const report = await pupil(['report', '--home', home]);
+    expect([report.code, report.stderr]).toEqual([2, `report ${refused}\n`]);
+    // What was measured is told with the settings under which it was.
+    await orchestrate(data, home, '--run', 'other', '--set', 'labelled.per_class=6', '--until', 'prepare');
+    expect(JSON.parse(await look(['compare', 'colours', 'other', '--home', home, '--json']))).toMatchObject({a: {results: {student: {top1: 1}}}, differences: [{key: 'labelled.per_class', a: 'null', b: '6'}]});
+  });
+
   it('--only runs that stage though it is fresh', async () => {
     expect(await orchestrate(data, await aCopy(), '--only', 'select')).toEqual({select: 'ran'});
   });
@@ -470,7 +487,8 @@ it('warns, before the teacher trains on several hosts, that whoever reaches the 
 });
 
 it('ends a failed run with a line for scripts, too', async () => {
-  const {code, stdout} = await pupil(['orchestrate', data.config, '--home', finished, '--json', '--labelled', path.join(data.folder, 'test')]);
+  cpSync(path.join(data.folder, 'train'), path.join(data.folder, 'other'), {recursive: true});
+  const {code, stdout} = await pupil(['orchestrate', data.config, '--home', finished, '--json', '--labelled', path.join(data.folder, 'other')]);
   expect(code).toBe(3);
   expect(JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '')).toMatchObject({type: 'failed', exit_code: 3, message: expect.stringContaining('Run colours was made from other data') as string});
 });

@@ -48,15 +48,18 @@ describe('an unlabelled folder', () => {
       '.git/4.png',
       'a/Thumbs.db',
       'README.md',
+      'LICENCE',
       'labels.csv',
+      'license_plate_1.png',
+      'readme.jpg',
     ]) {
       await put(`${root}/${file}`, file);
     }
     const source = await openFolder(root, {labelled: false});
     const entries = await entriesOf(source);
-    expect(entries.map(({file}) => file)).toEqual(['1.png', 'a/2.jpg', 'a/b/c/3.webp', 'html.jpg', 'no-extension']);
+    expect(entries.map(({file}) => file)).toEqual(['1.png', 'a/2.jpg', 'a/b/c/3.webp', 'html.jpg', 'license_plate_1.png', 'no-extension', 'readme.jpg']);
     expect(entries.every(({label, member, offset, problem}) => label === null && member === null && offset === null && problem === null)).toBe(true);
-    expect(source.notes).toEqual(['2 side files (such as .txt, .csv, .json) left out', expect.stringMatching(/^3 hidden or service files and folders \(such as .*\) left out$/)]);
+    expect(source.notes).toEqual(['3 side files (such as .txt, .csv, .json) left out', expect.stringMatching(/^3 hidden or service files and folders \(such as .*\) left out$/)]);
     expect(await source.classes()).toBeNull();
   });
 

@@ -98,6 +98,14 @@ describe('a manifest', () => {
     });
   });
 
+  it('takes no number for a class that numbers do not keep exactly', async () => {
+    const root = await images();
+    await put(`${root}/list.jsonl`, '{"path": "a/1.png", "label": 9007199254740993}\n');
+    await expect(entriesOf(openManifest(`${root}/list.jsonl`, {labelled: true}))).rejects.toMatchObject({exitCode: 3, message: expect.stringMatching(/^Line 1 of .*list\.jsonl cannot be used \(label: a number with more digits than numbers keep, .*write it in quotes\)/) as string});
+    await put(`${root}/list.jsonl`, '{"path": "a/1.png", "label": "9007199254740993"}\n{"path": "a/1.png", "label": 9007199254740991}\n');
+    expect((await entriesOf(openManifest(`${root}/list.jsonl`, {labelled: true}))).map(({label}) => label)).toEqual(['9007199254740993', '9007199254740991']);
+  });
+
   it.each(['plain', 'link'])('finds what its paths name in roundabout ways, listed in a folder that is %s', async kind => {
     const root = await images();
     const folder = kind === 'plain' ? root : `${await temporaryFolder()}/link`;

@@ -56,12 +56,18 @@ describe('what is no source is refused with what was found and what was expected
     ['manifest:pickles', exitCodes.usage, /no \.csv, \.jsonl or \.parquet/],
     ['webdataset:movie.mp4', exitCodes.usage, /no \.tar file/],
     ['cifar10:movie.mp4', exitCodes.usage, /neither a folder nor a \.tar\.gz/],
+    ['with an archive', exitCodes.usage, /holds archives \(backup\.tar\) and pictures \(1\.JPG\) beside them\. Say which are meant: webdataset:\S.* for the archives alone, folder:\S.* for the others\./],
+    ['classes and an archive', exitCodes.usage, /holds archives \(all\.tar\) and folders \(cat\) beside them\./],
     ['pictures?split=train', exitCodes.usage, /kind "folder", which has none/],
     ['pictures?split=all', exitCodes.usage, /Expected \?split=train or \?split=test/],
   ])('%j', async (spec, exitCode, message) => {
     const base = await temporaryFolder();
     await put(`${base}/movie.mp4`, 'x');
     await put(`${base}/pictures/1.png`, 'x');
+    await put(`${base}/with an archive/1.JPG`, 'x');
+    await put(`${base}/with an archive/backup.tar`, tarOf({name: '1.png', content: 'x'}));
+    await put(`${base}/classes and an archive/cat/1.jpg`, 'x');
+    await put(`${base}/classes and an archive/all.tar`, tarOf({name: '1.png', content: 'x'}));
     await put(`${base}/shards.tar.gz`, gzipSync(tarOf({name: '1.png', content: 'x'})));
     await put(`${base}/python.tar.gz`, gzipSync(tarOf({name: 'cifar-100-python/', type: '5'})));
     await put(`${base}/pickles/cifar-100-python/train`, 'x');

@@ -273,3 +273,10 @@ describe('WebDataset shards', () => {
     expect(source.notes).toHaveLength(2);
   });
 });
+
+it('a number that numbers do not keep exactly is no label, since two of them may become one class', async () => {
+  const root = await temporaryFolder();
+  await put(`${root}/a.tar`, tarOf({name: '1.png', content: 'x'}, {name: '1.json', content: '{"label": 9007199254740993}'}));
+  const source = await openWebDataset(`${root}/a.tar`, {labelled: true});
+  await expect(entriesOf(source)).rejects.toMatchObject({exitCode: 3, message: `The label in ${root}/a.tar#1.json is a number with more digits than numbers keep, so that two of them may become one class: write it in quotes.`});
+});

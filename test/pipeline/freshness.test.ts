@@ -2,29 +2,35 @@ import {describe, expect, it} from 'vitest';
 import {verdict, type Recorded} from '../../src/pipeline/freshness.js';
 
 const ingredients = {version: '1', 'select.top_k': '1000', 'score.scores': 'a'.repeat(64)};
-const done: Recorded = {status: 'done', ingredients, message: null};
+const done: Recorded = {status: 'done', ingredients, begun: null, message: null};
 const reasonFor = (recorded: Recorded | null, now = {}, damage: Parameters<typeof verdict>[2] = [], pending: readonly string[] = []) =>
   verdict(recorded, {...ingredients, ...now}, damage, pending);
-const stale = (reason: string) => ({fresh: false, reason});
+const stale = (reason: string, outdated = true) => ({fresh: false, reason, outdated});
 
 describe('a stage is fresh', () => {
   it('while nothing that it depends on has changed', () => {
-    expect(reasonFor(done)).toEqual({fresh: true, reason: 'nothing changed'});
+    expect(reasonFor(done)).toEqual({fresh: true, reason: 'nothing changed', outdated: false});
   });
 
   it('after it was skipped as asked', () => {
-    expect(reasonFor({...done, status: 'skipped'})).toEqual({fresh: true, reason: 'skipped as asked, nothing changed'});
+    expect(reasonFor({...done, status: 'skipped'})).toEqual({fresh: true, reason: 'skipped as asked, nothing changed', outdated: false});
   });
 });
 
 describe('a stage is stale', () => {
   it.each<[string, Recorded | null, string]>([
     ['before it ever ran', null, 'never ran'],
-    ['after its process died in the middle', {status: 'running', ingredients: null, message: null}, 'was cut short: goes on where it stopped'],
-    ['after an interruption', {status: 'interrupted', ingredients: null, message: 'Interrupted'}, 'was interrupted: goes on where it stopped'],
-    ['after a failure, whose first line it tells', {status: 'failed', ingredients: null, message: 'The disk is full.\nmore'}, 'failed: The disk is full.'],
-    ['after a failure without a message', {status: 'failed', ingredients: null, message: null}, 'failed: unknown reason'],
+    ['after its process died in the middle', {status: 'running', ingredients: null, begun: null, message: null}, 'was cut short: goes on where it stopped'],
+    ['after an interruption', {status: 'interrupted', ingredients: null, begun: null, message: 'Interrupted'}, 'was interrupted: goes on where it stopped'],
+    ['after a failure, whose first line it tells', {status: 'failed', ingredients: null, begun: null, message: 'The disk is full.\nmore'}, 'failed: The disk is full.'],
+    ['after a failure without a message', {status: 'failed', ingredients: null, begun: null, message: null}, 'failed: unknown reason'],
   ])('%s', (_, recorded, reason) => expect(reasonFor(recorded)).toEqual(stale(reason)));
+
+  it('after an interruption, and begins anew where what it began with has changed since', () => {
+    const interrupted: Recorded = {status: 'interrupted', ingredients: null, begun: ingredients, message: 'Interrupted'};
+    expect(reasonFor(interrupted)).toEqual(stale('was interrupted: goes on where it stopped'));
+    expect(reasonFor(interrupted, {'select.top_k': '5'})).toEqual(stale('was interrupted: starts anew, since select.top_k changed from 1000 to 5'));
+  });
 
   it('when a setting changed, with both values', () => {
     expect(reasonFor(done, {'select.top_k': '2000'})).toEqual(stale('select.top_k changed from 1000 to 2000'));
@@ -46,7 +52,7 @@ describe('a stage is stale', () => {
 
   it('when an output is missing or was altered, before any other reason', () => {
     expect(reasonFor(done, {version: '2'}, [{path: 'data/run/a', kind: 'missing'}])).toEqual(stale('data/run/a is missing'));
-    expect(reasonFor(done, {}, [{path: 'b', kind: 'changed'}, {path: 'c', kind: 'missing'}])).toEqual(stale('b is not what was written, and 1 more'));
+    expect(reasonFor(done, {}, [{path: 'b', kind: 'changed'}, {path: 'c', kind: 'missing'}])).toEqual(stale('b is not what was written, and 1 more', false));
   });
 
   it('when it follows stages that will run, whose outputs are not known yet', () => {

@@ -189,7 +189,7 @@ describe('a stage that does not come to its end', () => {
     await expect(run()).rejects.toMatchObject({exitCode: 3});
     expect(context.store.stages.read('prepare')).toMatchObject({status: 'failed', message: 'There is no oat.\nBuy some.', outputs: [], ingredients: null});
     recipe.beforeOutput = () => {};
-    expect((await run()).did).toEqual(['prepare ran: failed: There is no oat.', 'teacher ran: prepare.dough changed', 'export ran: teacher.bread changed']);
+    expect((await run()).did).toEqual(['prepare ran: again, after it failed', 'teacher ran: prepare.dough changed', 'export ran: teacher.bread changed']);
   });
 
   it('because it was stopped is interrupted, and goes on', async () => {
@@ -220,7 +220,7 @@ describe('a stage that does not come to its end', () => {
     recipe.flour = 'oat';
     recipe.beforeOutput = () => expect(context.store.stages.read('prepare')).toMatchObject({status: 'running', outputs: []});
     await run();
-    context.store.stages.begin('prepare');
+    context.store.stages.begin('prepare', context.store.stages.read('prepare')!.ingredients!);
     expect((await run()).did).toEqual(['prepare ran: was cut short: goes on where it stopped', ...allFresh.slice(1)]);
   });
 

@@ -13,6 +13,7 @@ function run(arm: string, seed: number, percents: readonly [number | null, numbe
     run: `birds.${arm}.seed${seed}`,
     arm,
     seed,
+    measuredOn: {set: 'test', images: 10_000, pictures: 'those'},
     results: {teacher: teacher!, supervised: supervised!, studentPretrained: studentPretrained!, student: student!},
     steps: {teacher: 1600, supervised: 1600, studentPretrained: 1280, student: 1600},
     seconds: {teacher: 100, supervised: 98, studentPretrained: 75, student: 95},
@@ -25,8 +26,6 @@ const sample = (changes: Partial<ExperimentResults> = {}): ExperimentResults => 
   about: 'K under three seeds',
   command: 'pupil experiment birds.yaml',
   finishedAt: '2026-01-02T03:04:05.000Z',
-  set: 'test',
-  images: 10_000,
   reference: 'paper',
   arms: [
     {name: 'paper', about: 'K = 200'},
@@ -44,6 +43,16 @@ const sample = (changes: Partial<ExperimentResults> = {}): ExperimentResults => 
 });
 
 const find = (rows: readonly Row[], arm: string | null, model: Row['model']) => rows.find(row => row.arm === arm && row.model === model)!;
+
+describe('arms that were measured on different pictures', () => {
+  const validation = {measuredOn: {set: 'validation' as const, images: 30, pictures: 'others'}};
+  const mixed = sample({runs: [run('paper', 0, [40, 39, 38, 42]), run('paper', 1, [40, 39, 38, 42]), run('k100', 0, [50, 49, 47, 51], validation), run('k100', 1, [50, 49, 47, 51], validation)]});
+
+  it('are not compared with each other, and the table says so', () => {
+    expect(find(rowsOf(mixed), 'k100', 'student')).toMatchObject({toReference: null, toTeacher: {mean: expect.closeTo(0.01, 6) as number}});
+    expect(markdownTable(mixed)).toContain('Top-1 on different sets, between which nothing is compared (paper: the test set of 10,000 images, read once a run; k100: the validation set of 30 images, on which epochs were chosen, so it flatters): mean');
+  });
+});
 
 describe('the rows', () => {
   const rows = rowsOf(sample());

@@ -149,8 +149,8 @@ it('tells which run of an experiment begins, how long all are likely to take, an
 
 it('gives scripts one line of JSON an event, keys in snake_case', () => {
   const {stream: pipe, written} = stream(false);
-  show(jsonView(pipe), step(), {type: 'done', run: 'demo', seconds: 1, stages: {score: {status: 'ran', seconds: 1}}, results: null, flipped: null, calibration: null, selection: null, rounds: []});
+  show(jsonView(pipe), step(), {type: 'done', run: 'demo', seconds: 1, stages: {score: {status: 'ran', seconds: 1}}, results: null, flipped: null, calibration: null, selection: null, verdict: null, rounds: []});
   const [first = '', last = ''] = written().trimEnd().split('\n');
   expect(JSON.parse(first)).toMatchObject({type: 'step', total_steps: 9000, images_per_second: 9123});
-  expect(JSON.parse(last)).toEqual({type: 'done', run: 'demo', seconds: 1, stages: {score: {status: 'ran', seconds: 1}}, results: null, flipped: null, calibration: null, selection: null, rounds: []});
+  expect(JSON.parse(last)).toEqual({type: 'done', run: 'demo', seconds: 1, stages: {score: {status: 'ran', seconds: 1}}, results: null, flipped: null, calibration: null, selection: null, verdict: null, rounds: []});
 });

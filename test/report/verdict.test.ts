@@ -59,9 +59,10 @@ describe('the verdict', () => {
   });
 
   it('says so when fine-tuning took something away, or gave nothing', () => {
-    const caveat = 'Fine-tuning did not help: before it the student got 43.0 % right. Lower finetune.learning_rate or finetune.epochs.';
-    expect(judge(0.41, 0.35, 0.35, {pretrained: 0.43}).caveats).toEqual([caveat]);
-    expect(judge(0.43, 0.35, 0.35, {pretrained: 0.43}).caveats).toEqual([caveat]);
+    const caveat = 'Fine-tuning did not help on these images: before it the student got 43.0 % right';
+    expect(judge(0.41, 0.35, 0.35, {pretrained: 0.43}).caveats).toEqual([`${caveat}.`]);
+    expect(judge(0.41, 0.35, 0.35, {pretrained: 0.43, images: 200}).caveats).toEqual([`${caveat}, which so few do not tell apart.`]);
+    expect(judge(0.43, 0.35, 0.35, {pretrained: 0.43}).caveats).toEqual([`${caveat}, which so few do not tell apart.`]);
     expect(judge(0.44, 0.35, 0.35, {pretrained: 0.43}).caveats).toEqual([]);
   });
 

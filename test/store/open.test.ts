@@ -114,7 +114,7 @@ describe('opening the state of a run', () => {
     const file = await aFile();
     const writer = openStore(file);
     const reader = openStoreToRead(file);
-    writer.stages.begin('score');
+    writer.stages.begin('score', {});
     expect(reader?.stages.read('score')?.status).toBe('running');
     writer.close();
     reader?.close();
@@ -207,7 +207,7 @@ describe('a database that this pupil cannot use', () => {
     const file = await aFile();
     const store = openStore(file);
     store.run.take('birds', {pid: 1, host: 'here', since: 'now'});
-    store.stages.begin('score');
+    store.stages.begin('score', {});
     store.events.add({type: 'device', stage: 'score', part: '', device: 'cpu', runtime: 'none'});
     sql(file, alteration);
     const error = refusal(() => [store.run.config(), store.stages.read('score'), store.events.of('score', 'device')]);

@@ -89,7 +89,7 @@ describe('the stable views', () => {
 
   it('stage: name, status, message, started_at, seconds, summary', async () => {
     const {store, file} = await newStore();
-    store.stages.begin('score');
+    store.stages.begin('score', {});
     store.stages.stop('score', 'failed', 'no room', 1.5);
     expect(query(file, 'SELECT * FROM stage')).toEqual([
       {name: 'score', status: 'failed', message: 'no room', started_at: expect.stringMatching(/^\d{4}-\d\d-\d\dT/) as string, seconds: 1.5, summary: 'null'},

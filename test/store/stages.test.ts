@@ -13,7 +13,7 @@ describe('the record of a stage', () => {
 
   it('holds what it vouches for, and what that depended on', async () => {
     const {store} = await newStore();
-    store.stages.begin('score');
+    store.stages.begin('score', {});
     store.stages.finish(finished);
     expect(store.stages.read('score')).toMatchObject({...finished, message: null});
   });
@@ -21,18 +21,18 @@ describe('the record of a stage', () => {
   it('vouches for nothing while the stage runs again', async () => {
     const {store} = await newStore();
     store.stages.finish(finished);
-    store.stages.begin('score');
+    store.stages.begin('score', {});
     expect(store.stages.read('score')).toMatchObject({status: 'running', ingredients: null, outputs: [], summary: null});
   });
 
   it('adds up the seconds of attempts that went on from each other, and begins anew after a whole one', async () => {
     const {store} = await newStore();
-    store.stages.begin('score');
+    store.stages.begin('score', {});
     store.stages.stop('score', 'interrupted', 'Interrupted', 5);
-    store.stages.begin('score');
+    store.stages.begin('score', {});
     store.stages.finish(finished);
     expect(store.stages.read('score')?.seconds).toBe(7);
-    store.stages.begin('score');
+    store.stages.begin('score', {});
     store.stages.finish(finished);
     expect(store.stages.read('score')?.seconds).toBe(2);
   });
@@ -43,14 +43,14 @@ describe('the record of a stage', () => {
     const startedAt = () => query(file, "SELECT started_at FROM stage WHERE name = 'score'")[0]?.['started_at'];
     const at = (time: string) => vi.useFakeTimers({toFake: ['Date'], now: new Date(time)});
     at('2026-01-01T10:00:00.000Z');
-    store.stages.begin('score');
+    store.stages.begin('score', {});
     at('2026-01-01T11:00:00.000Z');
     store.stages.stop('score', 'interrupted', 'Interrupted', 5);
-    store.stages.begin('score');
+    store.stages.begin('score', {});
     at('2026-01-01T12:00:00.000Z');
     store.stages.finish(finished);
     expect(startedAt()).toBe('2026-01-01T10:00:00.000Z');
-    store.stages.begin('score');
+    store.stages.begin('score', {});
     expect(startedAt()).toBe('2026-01-01T12:00:00.000Z');
   });
 
