@@ -235,7 +235,8 @@ describe('a server that breaks off', () => {
   it('again and again, ever a little further, is asked until all is there', async () => {
     const fetched = await fetchServed((request, response) => sendFile(request, response, tarGz, {cutAfter: 8000}));
     expectWhole(fetched);
-    expect(fetched.asked.length).toBe(Math.ceil(tarGz.length / 8000));
+    // What was on its way when the connection broke may be lost, too.
+    expect(fetched.asked.length).toBeGreaterThanOrEqual(Math.ceil(tarGz.length / 8000));
   });
 
   it('always at the same place is given up after a few times; what came is kept, and the same command goes on (exit 4)', async () => {
