@@ -178,7 +178,10 @@ async function runWhatIsStale(context: RunContext, {wanted, python}: RunRequest)
   const outcome = await runStages(stages, ready, wanted);
   // Where a part was asked for, what lies behind it may be of earlier settings, and is no outcome of these.
   const standing = new Set('report' in outcome ? stageNames : (await inspect(stages, ready, {restamp: true})).filter(({stands}) => stands).map(({stage}) => stage.name));
-  const summaryOf = (name: StageName): unknown => (standing.has(name) && store.stages.read(name)?.status === 'done' ? store.stages.read(name)?.summary : null);
+  const summaryOf = (name: StageName): unknown => {
+    const record = standing.has(name) ? store.stages.read(name) : null;
+    return record?.status === 'done' ? record.summary : null;
+  };
   return {
     run: paths.run,
     stages: outcome,

@@ -90,7 +90,7 @@ async function look(config: Config, {home, python, acceptChange}: DryRunFlags, w
     // Before anything is measured: it may be what the run is refused for.
     const counts = await countImages(context);
     const nothingToDo = plan.every(({wanted, verdict}) => !wanted || verdict.fresh);
-    if (!nothingToDo) tellMeasuring();
+    if (!nothingToDo) process.stderr.write('Measuring how fast this machine is; it takes half a minute or so ...\n');
     const measured = nothingToDo ? null : await withDevice(context, findPython(python));
     const speeds = measured && (await measureSpeeds(measured));
     const amounts = estimate(context, counts, speeds);
@@ -107,9 +107,6 @@ async function look(config: Config, {home, python, acceptChange}: DryRunFlags, w
     await rm(attempts, {recursive: true, force: true});
   }
 }
-
-/** For people who wait. */
-export const tellMeasuring = (): boolean => process.stderr.write('Measuring how fast this machine is; it takes half a minute or so ...\n');
 
 const wire = (listed: Looked['stages']): object[] => listed.map(({name, wanted, fresh, reason, amount}) => ({name, status: fresh ? 'fresh' : 'stale', wanted, reason, ...amount}));
 

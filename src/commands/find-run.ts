@@ -3,11 +3,12 @@ import {existsSync, readdirSync, statSync} from 'node:fs';
 import path from 'node:path';
 import {configSchema, type Config} from '../config.js';
 import {didYouMean} from '../did-you-mean.js';
-import {environmentError, usageError} from '../errors.js';
+import {environmentError, usageError, type UserError} from '../errors.js';
 import type {StageName} from '../events.js';
 import {experimentOf} from '../experiment.js';
 import {databaseFolder, runPaths, type RunPaths} from '../home.js';
 import {damagedRows} from '../pipeline/damage.js';
+import type {Damage} from '../pipeline/freshness.js';
 import {roundOf, roundsAmong} from '../rounds.js';
 import {stages} from '../stages/index.js';
 import {openStoreToRead, type Store} from '../store/open.js';
@@ -73,9 +74,13 @@ export function requireIntact({store, paths}: Pick<OpenRun, 'store' | 'paths'>, 
   for (const stage of stages.filter(({name}) => names.includes(name))) {
     const recorded = store.stages.read(stage.name);
     const [damage] = recorded === null ? [] : damagedRows(stage, recorded, store);
-    if (damage) throw environmentError(`Run ${paths.run}: ${damage.path} is ${damage.kind === 'missing' ? 'missing' : 'not what was written'}. Run pupil orchestrate, which makes it anew.`);
+    if (damage) throw damagedError(paths.run, damage);
   }
 }
+
+/** The refusal of a run of which something is no longer what a stage left. */
+export const damagedError = (run: string, {path: damaged, kind}: Damage): UserError =>
+  environmentError(`Run ${run}: ${damaged} is ${kind === 'missing' ? 'missing' : 'not what was written'}. Run pupil orchestrate, which makes it anew.`);
 
 export function configOf(store: Store, run: string): Config {
   const stored = store.run.config();

@@ -7,7 +7,7 @@ import {runPastCulprits} from '../children/past-culprits.js';
 import {PROTOCOL, type PredictItem} from '../children/protocol.js';
 import {workerCommand} from '../children/worker.js';
 import {imageSizes, type Config} from '../config.js';
-import {dataError, environmentError, usageError} from '../errors.js';
+import {dataError, usageError} from '../errors.js';
 import type {RunPaths} from '../home.js';
 import {toPrintable} from '../images/printable-path.js';
 import {damageOf} from '../pipeline/damage.js';
@@ -17,7 +17,7 @@ import {decodingOf, threadsOf} from '../stages/context.js';
 import {finetune} from '../stages/finetune.js';
 import {temporaryFolder} from '../temporary.js';
 import {percent} from '../words.js';
-import {openRun, type RunFlags} from './find-run.js';
+import {damagedError, openRun, type RunFlags} from './find-run.js';
 
 export interface PredictFlags extends RunFlags {
   readonly images: readonly string[];
@@ -77,7 +77,7 @@ async function intactStudent(flags: PredictFlags): Promise<{paths: RunPaths; con
     const recorded = store.stages.read('finetune');
     if (recorded?.status !== 'done') throw dataError(`Run ${paths.run} has no student yet: its finetune stage has not finished. Finish it with pupil orchestrate.`);
     const [damage] = await damageOf(finetune, recorded, {store, home: paths.home}, () => {});
-    if (damage) throw environmentError(`Run ${paths.run}: ${damage.path} is ${damage.kind === 'missing' ? 'missing' : 'not what was written'}. Run pupil orchestrate, which makes it anew.`);
+    if (damage) throw damagedError(paths.run, damage);
     const cifar = store.images.sources().some(source => source.role === 'labelled' && source.spec.kind.startsWith('cifar'));
     return {paths, config, classes: store.images.classes().length, cifar};
   } finally {

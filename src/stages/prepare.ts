@@ -205,11 +205,13 @@ function checkSplits({config, store, emit, sources}: RunContext): void {
   if (config.teacher.file === null) {
     const trained = store.images.splitCounts('train', classes.length).reduce((sum, images) => sum + images, 0);
     if (trained < FEW_A_CLASS * classes.length) {
+      // Those that a class gives up to validation must be labelled, too.
+      const splitOff = config.validation.source === null ? VALIDATION_AT_LEAST : 0;
       const validated = store.images.splitCounts('validation', classes.length).reduce((sum, images) => sum + images, 0);
       emit({
         type: 'warning',
         stage: 'prepare',
-        message: `${plural(trained, 'picture')} to train on, ${Math.round(trained / classes.length)} a class, and ${validated} to choose by are few: a teacher that starts from nothing learns little from them, and its student may come out no better than it. Label ${FEW_A_CLASS + (sources.some(({role}) => role === 'validation') ? 0 : VALIDATION_AT_LEAST)} or more a class${sources.some(({role}) => role === 'validation') ? '' : `, of which ${VALIDATION_AT_LEAST} are to choose by`}, or bring a teacher that knows such pictures (--teacher FILE).`,
+        message: `${plural(trained, 'picture')} to train on, ${Math.round(trained / classes.length)} a class, and ${validated} to choose by are few: a teacher that starts from nothing learns little from them, and its student may come out no better than it. Label ${FEW_A_CLASS + splitOff} or more a class${splitOff === 0 ? '' : `, of which ${splitOff} are to choose by`}, or bring a teacher that knows such pictures (--teacher FILE).`,
       });
     }
   }
