@@ -3,6 +3,7 @@
 import {explainFault, requireAddressSpace} from './machine-fault.js';
 import {ChildError, exitCodeFor, exitCodes, Interrupted, UserError} from './errors.js';
 import {printableMessage} from './printable.js';
+import {wrappedFor} from './report/wrap.js';
 
 /** Whether the command makes something that it can go on from; the others only look. */
 const leavesWork = ['orchestrate', 'demo', 'experiment', 'fetch', 'setup'].includes(process.argv[2] ?? '') && !process.argv.includes('--dry-run');
@@ -57,12 +58,12 @@ try {
 function fail(thrown: unknown): void {
   const error = explainFault(thrown);
   process.exitCode = exitCodeFor(error);
-  process.stderr.write(describe(error));
+  process.stderr.write(`${wrappedFor(process.stderr, describe(error))}\n`);
 }
 
 /** Messages quote what others wrote: names, values, lines of a log. */
 function describe(error: unknown): string {
-  return `${printableMessage(words(error))}\n`;
+  return printableMessage(words(error));
 }
 
 function words(error: unknown): string {

@@ -13,9 +13,6 @@ export const plural = (value: number, one: string, many = `${one}s`): string => 
 /** 0.41234 -> "41.2 %". */
 export const percent = (fraction: number): string => `${(100 * fraction).toFixed(1)} %`;
 
-/** In lines of at most `width` characters where its words allow, which a terminal would break anywhere. */
-export const wrapped = (text: string, width = 80): string => text.replace(new RegExp(`(?![^\\n]{1,${width}}$)([^\\n]{1,${width}})\\s`, 'g'), '$1\n');
-
 /** Images a second, three digits. */
 export const rate = (perSecond: number): string => compact.format(perSecond);
 
@@ -49,6 +46,9 @@ export function bytes(value: number): string {
   }
   return `${compact.format(value)} ${units[unit]}`;
 }
+
+/** Said before the half minute in which nothing else is. */
+export const MEASURING = 'Measuring how fast this machine is; it takes half a minute or so ...\n';
 
 /** Why a crowded selection teaches little, in a sentence of its own. */
 export const crowdedWords = ({classes, topP, topK, selected, images}: Pick<SelectionCounts, 'classes' | 'topP' | 'topK' | 'selected' | 'images'>): string =>

@@ -21,7 +21,7 @@ import {changedInputs} from '../stages/inputs.js';
 import {fetchPlan, fetchPlanWire, missingDatasets} from '../stages/missing-datasets.js';
 import {blankStore, openStoreToRead} from '../store/open.js';
 import {temporaryFolder} from '../temporary.js';
-import {duration, plural} from '../words.js';
+import {duration, MEASURING, plural} from '../words.js';
 import {ADVICE_IN_EXPERIMENTS, openWhereSound, otherData} from './bring-up-to-date.js';
 import {runsOfSeed} from './find-run.js';
 
@@ -82,7 +82,10 @@ export async function dryRunOfExperiment({name, runs}: Experiment, flags: Flags,
 async function planRuns(runs: readonly ExperimentRun[], contexts: readonly RunContext[], flags: Flags): Promise<PlannedRun[]> {
   const planned: PlannedRun[] = [];
   const baselines = new Set<string>();
-  const speedsOf = memo(speedKey, async context => await measureSpeeds(await withDevice(context, findPython(flags.python))));
+  const speedsOf = memo(speedKey, async context => {
+    process.stderr.write(MEASURING);
+    return await measureSpeeds(await withDevice(context, findPython(flags.python)));
+  });
   const countsOf = memo(sourcesKey, countImages);
   for (const [index, context] of contexts.entries()) {
     const sameSeed = contexts.slice(0, index).filter((_, other) => runs[other]!.seed === runs[index]!.seed);

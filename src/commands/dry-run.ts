@@ -20,7 +20,7 @@ import {fetchPlan, fetchPlanWire, missingDatasets} from '../stages/missing-datas
 import {changedInputs} from '../stages/inputs.js';
 import {blankStore, openStoreToRead} from '../store/open.js';
 import {temporaryFolder} from '../temporary.js';
-import {bytes, count, duration} from '../words.js';
+import {bytes, count, duration, MEASURING} from '../words.js';
 import {adviceOnChange, otherData} from './bring-up-to-date.js';
 
 interface DryRunFlags extends Wanted {
@@ -90,7 +90,7 @@ async function look(config: Config, {home, python, acceptChange}: DryRunFlags, w
     // Before anything is measured: it may be what the run is refused for.
     const counts = await countImages(context);
     const nothingToDo = plan.every(({wanted, verdict}) => !wanted || verdict.fresh);
-    if (!nothingToDo) process.stderr.write('Measuring how fast this machine is; it takes half a minute or so ...\n');
+    if (!nothingToDo) process.stderr.write(MEASURING);
     const measured = nothingToDo ? null : await withDevice(context, findPython(python));
     const speeds = measured && (await measureSpeeds(measured));
     const amounts = estimate(context, counts, speeds);

@@ -7,7 +7,8 @@ import {runPaths} from '../home.js';
 import type {Wanted} from '../pipeline/run.js';
 import {table} from '../report/table.js';
 import {jsonView, viewFor} from '../report/terminal.js';
-import {duration, percent, wrapped} from '../words.js';
+import {beside} from '../report/wrap.js';
+import {duration, percent} from '../words.js';
 import {refuseHeld} from './held-run.js';
 
 export interface OrchestrateFlags extends ConfigFlags, Wanted {
@@ -52,6 +53,9 @@ const rowNames: [keyof Results, string][] = [
   ['student', 'student, fine-tuned'],
 ];
 
+/** Also in a pipe: it is a paragraph. */
+const VERDICT_WIDTH = 80;
+
 function verdict(outcomes: readonly Outcome[], seconds: number, home: string): string {
   const [first] = outcomes;
   const last = outcomes.at(-1);
@@ -60,7 +64,7 @@ function verdict(outcomes: readonly Outcome[], seconds: number, home: string): s
   const did = ran.map(({run, stages}) => `${outcomes.length === 1 ? '' : `${run}: `}${stages.join(', ')}`).join('; ');
   const head = `${first.run}: ${did === '' ? 'nothing to do' : `${did} ran`} in ${duration(seconds)}\n`;
   if (last.results === null) return head;
-  return `${head}\n${outcomes.length === 1 ? oneRound(last.results, last) : severalRounds(outcomes)}\n\n${wrapped(last.verdict ?? '')}\n\nReport: ${runPaths(home, last.run).report}\n`;
+  return `${head}\n${outcomes.length === 1 ? oneRound(last.results, last) : severalRounds(outcomes)}\n\n${beside('', last.verdict ?? '', VERDICT_WIDTH)}\n\nReport: ${runPaths(home, last.run).report}\n`;
 }
 
 /** Accuracies, and beside them what was asked for besides: mirror images, temperatures. */

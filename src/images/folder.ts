@@ -105,7 +105,8 @@ export async function openFolder(root: string, {labelled, ownFolders = []}: Pick
     for await (const {name, kind} of pictureChildren('')) {
       if (kind === 'folder') folders.push(name);
       else if (kind === 'link') notes.push(`${name} is a link in the place of a class folder and was not followed`);
-      else if (!sideFile.test(name)) yield refusedFile(name, 'NO_LABEL', 'lies in no class folder');
+      else if (sideFile.test(name)) leftOut.sideFiles++;
+      else yield refusedFile(name, 'NO_LABEL', 'lies in no class folder');
     }
     for (const name of folders.sort()) yield* walk(name, labelOf(name), signal);
   }

@@ -26,13 +26,21 @@ const deviation = ({top1}: Row): string => (top1.deviation === null ? '' : point
 const setWords = ({set, images}: RunFigures['measuredOn']): string =>
   set === 'test' ? `the test set of ${count(images)} images, read once a run` : `the validation set of ${count(images)} images, on which epochs were chosen, so it flatters`;
 
-/** The sets that arms were measured on, each with the names of its arms where there are several. */
+/** The sets that arms were measured on, each with the names of its arms where there are several. Of one set are arms whose runs of each seed saw the same pictures. */
 function setsWords({arms, runs}: ExperimentResults): string {
-  const armsOf = new Map<string, Set<string>>();
-  for (const {arm, measuredOn} of runs) armsOf.set(setWords(measuredOn), (armsOf.get(setWords(measuredOn)) ?? new Set()).add(arm));
-  const [only = 'no set yet'] = armsOf.keys();
-  if (armsOf.size < 2) return only;
-  return `different sets, between which nothing is compared (${[...armsOf].map(([words, of]) => `${arms.map(({name}) => name).filter(name => of.has(name)).join(', ')}: ${words}`).join('; ')})`;
+  const sets: {readonly words: string; readonly names: string[]; readonly runs: RunFigures[]}[] = [];
+  for (const {name} of arms) {
+    const own = runs.filter(({arm}) => arm === name);
+    if (own.length === 0) continue;
+    const words = setWords(own[0]!.measuredOn);
+    const same = sets.find(set => set.words === words && own.every(run => set.runs.every(other => other.seed !== run.seed || other.measuredOn.pictures === run.measuredOn.pictures)));
+    if (same) {
+      same.names.push(name);
+      same.runs.push(...own);
+    } else sets.push({words, names: [name], runs: own});
+  }
+  if (sets.length < 2) return sets[0]?.words ?? 'no set yet';
+  return `different sets, between which nothing is compared (${sets.map(({words, names}) => `${names.join(', ')}: ${words}`).join('; ')})`;
 }
 
 /** What the figures are, in a sentence or two. */

@@ -5,6 +5,7 @@ import {toWire} from '../children/protocol.js';
 import type {Emit, Event} from '../events.js';
 import {printableMessage} from '../printable.js';
 import {busiestPart, bytes, count, duration, percent, rate} from '../words.js';
+import {beside} from './wrap.js';
 
 export interface View {
   readonly emit: Emit;
@@ -29,36 +30,42 @@ const safe = (text: string): string => printableMessage(stripVTControlCharacters
 const name = (stage: string): string => stage.padEnd(9);
 const of = ({stage, part}: {stage: string; part: string}): string => name(stage) + (part === '' ? '' : ` ${part}:`);
 
-/** A line that stays. Null: the event is shown only while it is the latest, or not at all. */
-export function lasting(event: Event, paint: Paint): string | null {
+/** A line that stays: a mark with the stage it is about, and what is said, which goes on below itself where the terminal is narrow. */
+export interface Line {
+  readonly head: string;
+  readonly text: string;
+}
+
+/** Null: the event is shown only while it is the latest, or not at all. */
+export function lasting(event: Event, paint: Paint): Line | null {
+  const line = (head: string, text: string): Line => ({head, text});
+  const dim = (head: string, text: string): Line => ({head: paint('dim', head), text: paint('dim', text)});
+  const about = (stage: string | null): string => (stage === null ? '' : `${name(stage)} `);
   switch (event.type) {
     case 'run_started':
-      return `${paint('bold', `[${event.position} of ${event.total}] ${event.run}`)}${event.secondsLeft === null || event.secondsLeft === 0 ? '' : paint('dim', `, about ${duration(event.secondsLeft)} left`)}`;
+      return line('', `${paint('bold', `[${event.position} of ${event.total}] ${event.run}`)}${event.secondsLeft === null || event.secondsLeft === 0 ? '' : paint('dim', `, about ${duration(event.secondsLeft)} left`)}`);
     case 'run_failed':
-      return `${paint('red', 'x')} ${event.run} failed: ${safe(event.message)}`;
+      return line(`${paint('red', 'x')} `, `${event.run} failed: ${safe(event.message)}`);
     case 'started':
-      return `${paint('bold', `pupil ${event.run}`)} ${paint('dim', `in ${safe(event.home)} on ${event.device}`)}`;
+      return line('', `${paint('bold', `pupil ${event.run}`)} ${paint('dim', `in ${safe(event.home)} on ${event.device}`)}`);
     case 'stage_fresh':
-      return paint('dim', `= ${name(event.stage)} fresh: ${safe(event.reason)}`);
+      return dim(`= ${about(event.stage)}`, `fresh: ${safe(event.reason)}`);
     case 'stage_skipped':
-      return `${paint('green', '-')} ${name(event.stage)} skipped: ${safe(event.reason)}`;
+      return line(`${paint('green', '-')} ${about(event.stage)}`, `skipped: ${safe(event.reason)}`);
     case 'stage_started':
-      return paint('dim', `> ${name(event.stage)} ${safe(event.reason)}`);
+      return dim(`> ${about(event.stage)}`, safe(event.reason));
     case 'stage_finished':
-      return `${paint('green', '+')} ${name(event.stage)} ${safe(event.summary)} ${paint('dim', `(${duration(event.seconds)})`)}`;
+      return line(`${paint('green', '+')} ${about(event.stage)}`, `${safe(event.summary)} ${paint('dim', `(${duration(event.seconds)})`)}`);
     case 'dataset_started':
-      return (
-        `${paint('bold', event.title)}: ${event.contents}\n` +
-        paint('dim', `  from ${event.address} (${bytes(event.bytes)})\n  into ${safe(event.path)}\n  ${event.terms}`)
-      );
+      return line('', [`${paint('bold', event.title)}: ${event.contents}`, ...[`from ${event.address} (${bytes(event.bytes)})`, `into ${safe(event.path)}`, event.terms].map(text => `  ${paint('dim', text)}`)].join('\n'));
     case 'dataset_ready':
-      return event.status === 'fetched' ? `${paint('green', '+')} ${event.dataset}: ${safe(event.path)}` : paint('dim', `= ${event.dataset} is there: ${safe(event.path)}`);
+      return event.status === 'fetched' ? line(`${paint('green', '+')} `, `${event.dataset}: ${safe(event.path)}`) : dim('= ', `${event.dataset} is there: ${safe(event.path)}`);
     case 'note':
-      return paint('dim', `  ${event.stage === null ? '' : `${name(event.stage)} `}${safe(event.message)}`);
+      return dim(`  ${about(event.stage)}`, safe(event.message));
     case 'warning':
-      return `${paint('yellow', '!')} ${event.stage === null ? '' : `${name(event.stage)} `}${safe(event.message)}`;
+      return line(`${paint('yellow', '!')} ${about(event.stage)}`, safe(event.message));
     case 'failed':
-      return `${paint('red', 'x')} ${safe(event.message)}`;
+      return line(`${paint('red', 'x')} `, safe(event.message));
     case 'device':
     case 'progress':
     case 'begun':
@@ -142,6 +149,9 @@ function fit([first = '', ...others]: readonly string[], width: number): string 
   return text;
 }
 
+/** Some terminals tell no width. */
+const widthOf = (stream: NodeJS.WriteStream): number => stream.columns || 80;
+
 /** Live lines: what is done stands, what moves is redrawn below it and fits the terminal's width. */
 export function terminalView(stream: NodeJS.WriteStream, stopping?: AbortSignal): View {
   const paint = painter(stream);
@@ -158,13 +168,13 @@ export function terminalView(stream: NodeJS.WriteStream, stopping?: AbortSignal)
       if (event.type === 'evaluated') accuracy = `validation ${percent(event.top1)}`;
       if (line !== null) {
         live.clear();
-        stream.write(`${line}\n`);
+        stream.write(`${beside(line.head, line.text, widthOf(stream))}\n`);
         return;
       }
       const parts = event.type === 'evaluated' ? null : moving(event, left(event));
       if (parts === null) return;
       const [first = '', ...others] = event.type === 'step' && accuracy !== null ? [...parts.slice(0, -2), accuracy, ...parts.slice(-2)] : parts;
-      live(fit([`~ ${first}`, ...others], (stream.columns || 80) - 1));
+      live(fit([`~ ${first}`, ...others], widthOf(stream) - 1));
     },
     close() {
       stopping?.removeEventListener('abort', makeRoom);
@@ -183,7 +193,7 @@ export function plainView(stream: NodeJS.WriteStream): View {
     emit(event) {
       const line = lasting(event, paint);
       const rest = left(event);
-      if (line !== null) stream.write(`${line}\n`);
+      if (line !== null) stream.write(`${line.head}${line.text}\n`);
       else if (event.type === 'evaluated' || performance.now() - lastShown >= PLAIN_INTERVAL_MS) {
         const parts = moving(event, rest);
         if (parts === null) return;

@@ -48,7 +48,7 @@ export async function recogniseSources(config: Config, {home, cache}: Pick<RunPa
   return sources;
 }
 
-const LINKS_SHOWN = 3;
+const NOTES_SHOWN = 3;
 
 /** Two sets of which one picture may only be in one; the pool may hold what is labelled, too. */
 const exclusive = (one: Role, other: Role): boolean => one !== other && ![one, other].every(role => role === 'labelled' || role === 'unlabelled');
@@ -62,8 +62,9 @@ async function refuseWithoutClasses(role: Role, given: string, source: Source, s
     // Folders are listed in no certain order.
     if (files++ === 0 || file < first) first = file;
   }
-  const links = source.notes.filter(note => note.includes('is a link'));
-  const found = files === 0 && links.length > 0 ? links.slice(0, LINKS_SHOWN).join('; ') + (links.length > LINKS_SHOWN ? `; and ${links.length - LINKS_SHOWN} more` : '') : files === 0 ? 'it is empty' : `${files === 1 ? first : `${plural(files, 'file')} (such as ${first})`} ${files === 1 ? 'lies' : 'lie'} in it, and no folder`;
+  const {notes} = source;
+  const leftOut = notes.length === 0 ? 'it is empty' : notes.slice(0, NOTES_SHOWN).join('; ') + (notes.length > NOTES_SHOWN ? `; and ${notes.length - NOTES_SHOWN} more` : '');
+  const found = files === 0 ? leftOut : `${files === 1 ? first : `${plural(files, 'file')} (such as ${first})`} ${files === 1 ? 'lies' : 'lie'} in it, and no folder`;
   throw dataError(
     `No ${role} pictures in ${given}: ${found}. Expected one folder a class, named for it, with the pictures inside: ${path.join(given, 'cat/1.jpg')}, ${path.join(given, 'dog/7.jpg')}. A list (.csv) with the columns path and label does as well.`,
   );

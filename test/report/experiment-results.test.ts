@@ -52,6 +52,12 @@ describe('arms that were measured on different pictures', () => {
     expect(find(rowsOf(mixed), 'k100', 'student')).toMatchObject({toReference: null, toTeacher: {mean: expect.closeTo(0.01, 6) as number}});
     expect(markdownTable(mixed)).toContain('Top-1 on different sets, between which nothing is compared (paper: the test set of 10,000 images, read once a run; k100: the validation set of 30 images, on which epochs were chosen, so it flatters): mean');
   });
+
+  it('are not taken for one set where they are as many', () => {
+    const others = {measuredOn: {set: 'test' as const, images: 10_000, pictures: 'others'}};
+    const asMany = sample({runs: [run('paper', 0, [40, 39, 38, 42]), run('k100', 0, [50, 49, 47, 51], others), run('k100', 1, [50, 49, 47, 51])]});
+    expect(markdownTable(asMany)).toContain('between which nothing is compared (paper: the test set of 10,000 images, read once a run; k100: the test set of 10,000 images, read once a run): mean');
+  });
 });
 
 describe('the rows', () => {

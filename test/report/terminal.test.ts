@@ -5,6 +5,10 @@ import type {Event} from '../../src/events.js';
 import {jsonView, lasting, moving, painter, plainView, terminalView, viewFor, type View} from '../../src/report/terminal.js';
 
 const plain = (_: string, text: string) => text;
+const inOne = (event: Event): string | null => {
+  const line = lasting(event, plain);
+  return line === null ? null : line.head + line.text;
+};
 const step = (changes: Partial<Extract<Event, {type: 'step'}>> = {}): Event => ({
   type: 'step', stage: 'teacher', part: '', step: 1200, totalSteps: 9000, epoch: 3, loss: 2.10449, lr: 0.1, imagesPerSecond: 9123, memoryBytes: 700_000_000, ...changes,
 });
@@ -40,7 +44,7 @@ describe('words of events that stay', () => {
     [{type: 'failed', exitCode: 3, message: 'POOL_EMPTY'}, 'x POOL_EMPTY'],
     [progress, null],
     [step(), null],
-  ])('%o', (event, words) => expect(lasting(event, plain)).toBe(words));
+  ])('%o', (event, words) => expect(inOne(event)).toBe(words));
 });
 
 describe('words of events that a newer one replaces', () => {
@@ -68,6 +72,18 @@ describe('the view on a terminal', () => {
     expect(shown(80)).toMatch(/^~ evaluate {2}baseline: step 123,457 of 9,000,000 \(1 %\), .* left$|^~ .* left, loss 2\.104$/);
     expect(shown(120)).toMatch(/ left, loss 2\.104, validation 61\.2 %/);
     expect(shown(40)).toMatch(/^~ evaluate {2}baseline: step 123,4.*\.\.\.$/);
+  });
+
+  it('breaks what stands between words, each line below the first, and leaves paths whole', () => {
+    const {stream: terminal, written} = stream(true, 50);
+    const path = '/home/somebody/pictures/of/birds/that-fly-over-the-sea/0001.jpg';
+    show(terminalView(terminal), {type: 'warning', stage: 'select', message: `3 classes of 10 have fewer than K = 1,000 candidates and kept all: ${path}`}, {type: 'failed', exitCode: 3, message: 'No pictures.\nGive some.'});
+    expect(stripVTControlCharacters(written())).toBe(`! select    3 classes of 10 have fewer than K =
+            1,000 candidates and kept all:
+            ${path}
+x No pictures.
+  Give some.
+`);
   });
 
   it('makes room for what is said of a stop: the next line that moves does not wipe it out', () => {
@@ -116,7 +132,7 @@ describe('the view in a pipe', () => {
 
   it('shows what a message holds of others escaped, on a terminal too', () => {
     const name = 'a\u0007b\u009b2Jc\u202ed';
-    expect(lasting({type: 'warning', stage: null, message: `class ${name}\nnext line`}, plain)).toBe('! class a\\x07bc\\u{202e}d\nnext line');
+    expect(inOne({type: 'warning', stage: null, message: `class ${name}\nnext line`})).toBe('! class a\\x07bc\\u{202e}d\nnext line');
   });
 
   it('tells every validation accuracy, but progress only now and then', () => {
