@@ -184,7 +184,7 @@ export const configSchema = z.strictObject({
   select: z
     .strictObject({
       top_p: z.union([positive, auto]).default('auto').describe("P: classes an image is a candidate for; auto: 1 for few classes, 3 for 100, the paper's 10 from 1,000 on"),
-      top_k: z.union([positive, auto]).default('auto').describe('K: images a class keeps; auto: as many as the teacher is expected to be right about, by its calibrated probabilities'),
+      top_k: z.union([positive, auto]).default('auto').describe('K: images a class keeps; auto: as many as the teacher is expected to be right about, by its calibrated probabilities, and the choosier the larger the pool'),
       min_score: z.number().max(0).nullable().default(null).describe('Natural log-probability below which an image is no candidate; null: no limit'),
     })
     .prefault({}),

@@ -10,6 +10,10 @@
 const PAPERS_P = 10;
 const PAPERS_CLASSES = 1000;
 const PAPERS_K = 16_000;
+const PAPERS_IMAGES_A_CLASS = 1_000_000;
+
+/** How K grows with the pool below the paper's point: of four times as many pictures, two and a half times as many are kept. Found by `experiments/selection-size.yaml`. */
+const GROWTH = 5 / 8;
 
 /** P grows with the root of the number of classes, through the paper's point: 1 for up to 22 classes, 3 for 100, 10 from 1,000 on. */
 export const fittingTopP = (classes: number): number => Math.min(PAPERS_P, classes, Math.max(1, Math.round(PAPERS_P * Math.sqrt(classes / PAPERS_CLASSES))));
@@ -18,12 +22,16 @@ export const fittingTopP = (classes: number): number => Math.min(PAPERS_P, class
 export const takenTopP = (given: number | 'auto', classes: number): number => (given === 'auto' ? fittingTopP(classes) : Math.min(given, classes));
 
 /**
- * K is the number of pool images that the teacher may be expected to be right about, for the mean class: the sum of the calibrated
- * probabilities of the pool's best classes, shared out among the classes. So it grows with the pool, and is the smaller the less the
- * teacher is sure of that pool, be it weak or the pool of another domain. Each class then keeps about as many as it has right ones,
- * the surest of them first. `experiments/small-data.yaml` shows what comes of it.
+ * The K that fits a pool of `scored` images, of whose best classes the teacher may be expected to be right about `expectedRight` (the sum
+ * of their calibrated probabilities). Two bounds, both for the mean class, and the lower one holds:
+ * - as many as the teacher is right about. The less it is sure of this pool, be it weak or the pool of another domain, the fewer;
+ * - the larger the pool, the choosier: a power of its images a class that goes through the paper's 16,000 of a million. There are enough
+ *   sure ones then, and the next one teaches less than its wrong neighbours unteach.
  */
-export const fittingTopK = (expectedRight: number, classes: number): number => Math.min(PAPERS_K, Math.max(1, Math.round(expectedRight / classes)));
+export function fittingTopK({expectedRight, scored, classes}: {readonly expectedRight: number; readonly scored: number; readonly classes: number}): number {
+  const choosy = PAPERS_K * (scored / classes / PAPERS_IMAGES_A_CLASS) ** GROWTH;
+  return Math.max(1, Math.round(Math.min(PAPERS_K, choosy, expectedRight / classes)));
+}
 
 /** From here on a selection tells classes apart no more: labels that contradict each other teach little, and unteach what the teacher knew. */
 const MOST_CLASSES_AN_IMAGE = 3;

@@ -173,7 +173,7 @@ async function measureStartUps(context: RunContext): Promise<StartUps> {
 const ASSUMED_RIGHT = 0.5;
 
 function selectedPairs({select: {top_p: givenP, top_k: givenK}}: Config, {classes, pool}: Counts): number {
-  const topK = givenK === 'auto' ? fittingTopK(ASSUMED_RIGHT * pool, classes) : givenK;
+  const topK = givenK === 'auto' ? fittingTopK({expectedRight: ASSUMED_RIGHT * pool, scored: pool, classes}) : givenK;
   return Math.min(classes * topK, pool * takenTopP(givenP, classes));
 }
 

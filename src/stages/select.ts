@@ -18,7 +18,7 @@ import {shardFile} from './score.js';
 
 export const select: Stage<RunContext> = {
   name: 'select',
-  version: 5,
+  version: 6,
   // The held-out sets for what nothing that is learned from may look like; the calibration for what the teacher's answers are worth.
   reads: ['score.scores', 'export.calibration', 'prepare.classes', 'prepare.validation', 'prepare.test'],
   rows: {
@@ -87,12 +87,13 @@ export const recordedSelection = ({stages}: RunContext['store']): SelectionCount
 /** The K that suits these classes, this pool, and what the teacher's answers to it are worth. */
 async function expectedTopK(context: RunContext, classes: number): Promise<number> {
   const temperature = calibrationOf(context);
-  let expectedRight = 0;
+  let [expectedRight, scored] = [0, 0];
   for await (const scores of scoresOf(context, classesKept(context.config, classes))) {
     const answers = answersOf(scores, classes);
     for (let row = 0; row < imagesIn(scores); row++) expectedRight += probability(answers, row, 0, temperature);
+    scored += imagesIn(scores);
   }
-  return fittingTopK(expectedRight, classes);
+  return fittingTopK({expectedRight, scored, classes});
 }
 
 // Written by the export stage in this shape.

@@ -18,12 +18,18 @@ describe('the P that fits', () => {
 
 describe('the K that fits', () => {
   it('is what the teacher is expected to be right about, for the mean class', () => {
-    expect(fittingTopK(16_000, 100)).toBe(160);
+    expect(fittingTopK({expectedRight: 130, scored: 200, classes: 10})).toBe(13);
+    expect(fittingTopK({expectedRight: 5000, scored: 100_000, classes: 100})).toBe(50);
+  });
+
+  it('is the smaller a part of a pool, the larger that is, and of a pool as large as the paper\'s as many as there', () => {
+    const ofSure = (imagesOfAClass: number) => fittingTopK({expectedRight: 1000 * imagesOfAClass, scored: 1000 * imagesOfAClass, classes: 1000});
+    expect([20, 200, 600, 10_000, 1_000_000].map(ofSure)).toEqual([19, 78, 155, 900, 16_000]);
   });
 
   it("is at least 1, and never more than the paper's 16,000", () => {
-    expect(fittingTopK(3, 10)).toBe(1);
-    expect(fittingTopK(5e8, 1000)).toBe(16_000);
+    expect(fittingTopK({expectedRight: 3, scored: 100, classes: 10})).toBe(1);
+    expect(fittingTopK({expectedRight: 5e9, scored: 5e9, classes: 1000})).toBe(16_000);
   });
 });
 
