@@ -5,6 +5,8 @@ import {usageError} from './errors.js';
 
 /** Keys read exactly as people write them, so they are snake_case here too. */
 const positive = z.int().positive();
+/** Of a square picture in pixels: a larger one is a slip, and would be found out only picture by picture. */
+const side = z.int().positive().max(4096);
 /** Of what each takes a thread, a process or a network: more is a slip. */
 const workers = positive.max(1024);
 /** Of a file, a folder or another source: nothing at all would be the current folder. */
@@ -89,8 +91,8 @@ export const configSchema = z.strictObject({
 
   image: z
     .strictObject({
-      size: z.union([positive, auto]).default('auto').describe("Side of the square the network sees; auto: 32 for CIFAR sources, else 224"),
-      resize: z.union([positive, auto]).default('auto').describe('Short side after resizing, before the centre crop; auto: size up to 64 px, else size x 8/7'),
+      size: z.union([side, auto]).default('auto').describe("Side of the square the network sees; auto: 32 for CIFAR sources, else 224"),
+      resize: z.union([side, auto]).default('auto').describe('Short side after resizing, before the centre crop; auto: size up to 64 px, else size x 8/7'),
     })
     .prefault({}),
 

@@ -28,16 +28,30 @@ export const experimentFile = (home: string, experiment: string, name: string): 
 
 const isFolder = (file: string): boolean => statSync(file, {throwIfNoEntry: false})?.isDirectory() ?? false;
 
+/** What stands for bytes that are no UTF-8 in a path that Node decoded: another path than was meant. */
+const NO_CHARACTER = '\ufffd';
+
+/** Leaves room for `db/RUN.sqlite-journal`. */
+const LONGEST_HOME = 400;
+
+/** The home as an absolute path. Throws (exit 2) where its name is none that can be worked with. */
+function absoluteHome(given: string): string {
+  const home = path.resolve(given);
+  if (home.includes(NO_CHARACTER)) throw usageError(`The name of the folder ${home} is no UTF-8, and cannot be a home. Rename it, or work in another (--home DIR).`);
+  if (Buffer.byteLength(home) > LONGEST_HOME) throw usageError(`The home ${home} is too long a path: SQLite opens no file whose path has more than 512 bytes. Choose one of ${LONGEST_HOME} at most (--home DIR).`);
+  return home;
+}
+
 /** The home as an absolute path. Throws (exit 2) where it is no folder: whoever looks would look at nothing. */
 export function existingHome(given: string): string {
-  const home = path.resolve(given);
+  const home = absoluteHome(given);
   if (isFolder(home)) return home;
   throw usageError(`There is no folder ${home}, which --home names. It is the folder in which pupil orchestrate was run, or was told to work by --home.`);
 }
 
 /** The home as an absolute path, which the first run makes. Throws (exit 2) where not even the folder around it is there: that is a slip, most likely. */
 export function homeToBe(given: string): string {
-  const home = path.resolve(given);
+  const home = absoluteHome(given);
   if (isFolder(home) || (statSync(home, {throwIfNoEntry: false}) === undefined && isFolder(path.dirname(home)))) return home;
   if (isFolder(path.dirname(home))) throw usageError(`${home}, which --home names, is a file; expected a folder for models/, data/ and db/.`);
   throw usageError(`There is no folder ${path.dirname(home)} in which --home ${given} could be made. If that is where you want it, make it first (mkdir -p ${home}).`);

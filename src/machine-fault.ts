@@ -30,6 +30,7 @@ function freeSpace(place: string): string {
 /** The first of these whose pattern fits a code words it; `place` is what was read or written. */
 const faults: readonly [RegExp, (place: string | undefined, message: string) => string][] = [
   [/^(ENOSPC|SQLITE_FULL)/, place => `The disk is full${place === undefined ? '' : `: ${place}${freeSpace(place)}`}. Free some space. ${GO_ON}`],
+  [/^EFBIG/, place => `A file may not grow as large as it must${place === undefined ? '' : `: ${place}`}. Raise the limit (ulimit -f), or choose another disk. ${GO_ON}`],
   [/^EDQUOT/, place => `Your quota of the disk is used up${place === undefined ? '' : `: ${place}`}. Free some space. ${GO_ON}`],
   [/^(EROFS|SQLITE_READONLY)/, place => `${place ?? "The run's folder"} cannot be written: the disk is read-only, or the file is. Choose another --home, or make it writable.`],
   [/^(EMFILE|ENFILE)/, () => 'Too many files are open at once. Raise the limit, as with ulimit -n 4096, and run the same command again.'],

@@ -8,6 +8,9 @@ import {wrappedFor} from './report/wrap.js';
 /** Whether the command makes something that it can go on from; the others only look. */
 const leavesWork = ['orchestrate', 'demo', 'experiment', 'fetch', 'setup'].includes(process.argv[2] ?? '') && !process.argv.includes('--dry-run');
 
+/** Whether the command is for more than what it prints: it leaves work, or its exit code tells. */
+const isMoreThanItsOutput = leavesWork || process.argv[2] === 'doctor';
+
 const requested = new AbortController();
 const forced = new AbortController();
 
@@ -31,9 +34,10 @@ function stopOn(signal: 'SIGINT' | 'SIGTERM'): void {
 }
 process.on('SIGINT', () => stopOn('SIGINT'));
 process.on('SIGTERM', () => stopOn('SIGTERM'));
-// A closed pipe (`| head`) ends the output, and with it the work; a full disk behind it is a fault of the machine.
+// A closed pipe (`| head`) ends the output, and what was only to be shown; work goes on, and ends with its own code, whoever reads of it. A full disk behind it is a fault of the machine.
 for (const [name, stream] of Object.entries({stdout: process.stdout, stderr: process.stderr})) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE' && isMoreThanItsOutput) return;
     if (error.code === 'EPIPE') process.exit(exitCodes.done);
     if (name === 'stdout') process.stderr.write(`Cannot write to ${name}: ${error.message}. What was to be shown is incomplete; runs lose nothing by it.\n`);
     process.exit(exitCodes.environment);

@@ -100,13 +100,14 @@ def figures(named: NamedModel, logits: Tensor, mirrored: Tensor | None, labels: 
         hits = hits_of(scores, labels).double()
         return {'top1': hits[:, 0].mean().item(), 'top5': hits.sum(1).mean().item()}
 
+    calibrated = logits / named.temperature
     return {
         'images': len(labels),
         **accuracy(logits),
         'ece_before': calibration_error(logits, labels),
-        'ece_after': calibration_error(logits / named.temperature, labels),
-        'bins': {'before': bins(logits, labels), 'after': bins(logits / named.temperature, labels)},
-        'flipped': None if mirrored is None else accuracy(logits.softmax(1) + mirrored.softmax(1)),
+        'ece_after': calibration_error(calibrated, labels),
+        'bins': {'before': bins(logits, labels), 'after': bins(calibrated, labels)},
+        'flipped': None if mirrored is None else accuracy(calibrated.softmax(1) + (mirrored / named.temperature).softmax(1)),
     }
 
 

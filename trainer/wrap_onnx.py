@@ -28,6 +28,8 @@ GIVEN = 'given/'
 # Since this version TopK takes what we ask of it; what is older is converted.
 OLDEST_OPSET, CONVERTED_OPSET = 11, 18
 # Names of ONNX's own operators' domain, and of those that onnxruntime has besides.
+# Their outputs are another each time.
+RANDOM = {'Bernoulli', 'Multinomial', 'RandomNormal', 'RandomNormalLike', 'RandomUniform', 'RandomUniformLike'}
 STANDARD, RUNTIME = ('', 'ai.onnx'), ('ai.onnx.ml', 'com.microsoft', 'com.microsoft.nchwc')
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 # Probabilities that a float rounds to 0 have a logarithm all the same.
@@ -188,6 +190,12 @@ def check_what_it_needs(model: ModelProto, path: Path) -> None:
     if strange:
         raise Failure(
             'model', f'{path} needs operators that are not ours to run: {", ".join(strange[:5])}. Export it with those of ONNX alone.'
+        )
+    by_chance = sorted({node.op_type for node in _nodes(model) if node.domain in STANDARD and node.op_type in RANDOM})
+    if by_chance:
+        raise Failure(
+            'model',
+            f'{path} answers by chance ({", ".join(by_chance)}): a picture would have other scores each time. Export it in evaluation mode.',
         )
     there = {''}.union(*([value.name for value in (*graph.input, *graph.initializer)] for graph in _graphs(model)))
     there |= {sparse.values.name for graph in _graphs(model) for sparse in graph.sparse_initializer}

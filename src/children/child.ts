@@ -7,6 +7,7 @@ import {Readable, type Writable} from 'node:stream';
 import {execa} from 'execa';
 import {ChildError, dataError, environmentError, exitCodes, Interrupted, throwIfStopped, type ExitCode} from '../errors.js';
 import {linesOf} from '../lines.js';
+import {explainFault} from '../machine-fault.js';
 import {allowedEnvironment} from './environment.js';
 import {setupCommand} from './python-env.js';
 import {childEvent, fromWire, PROTOCOL, taskResults, toWire, type ChildEvent, type FailureReason, type Json, type TaskName, type TaskOf, type TaskResult} from './protocol.js';
@@ -74,9 +75,13 @@ export async function runChild<Name extends TaskName>(
   {attempt, stop, onEvent, lines, limit}: ChildOptions,
 ): Promise<TaskResult<Name>> {
   throwIfStopped(stop.requested);
-  await mkdir(attempt, {recursive: true});
   const configFile = path.join(attempt, `${task.task}.json`);
-  await writeFile(configFile, toWire(task));
+  try {
+    await mkdir(attempt, {recursive: true});
+    await writeFile(configFile, toWire(task));
+  } catch (error) {
+    throw explainFault(error, {path: configFile});
+  }
   const logFile = path.join(attempt, `${command.name}.log`);
   const log = createWriteStream(logFile, {flags: 'a'});
   const logTail: string[] = [];

@@ -418,7 +418,7 @@ export type ReliabilityBin = z.infer<typeof reliabilityBin>;
 
 /** The `result` of each task's `finished` event. */
 export const taskResults = {
-  index: z.strictObject({sources: z.array(z.strictObject({classes: z.array(z.string()).nullable(), images: count, notes: z.array(z.string())}))}),
+  index: z.strictObject({sources: z.array(z.strictObject({classes: z.array(z.string()).nullable(), images: count, notes: z.array(z.string()), warnings: z.array(z.string())}))}),
   pack: z.strictObject({images: count, samples: count, quarantined: count}),
   /** `busy` are seconds. */
   score: z.strictObject({shards: count, images: count, seconds: finite, busy: scoringParts}),

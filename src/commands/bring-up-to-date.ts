@@ -3,10 +3,11 @@ import {existsSync} from 'node:fs';
 import {rm} from 'node:fs/promises';
 import {hostname} from 'node:os';
 import path from 'node:path';
+import {isDeepStrictEqual} from 'node:util';
 import type {Stop} from '../children/child.js';
 import {findPython} from '../children/python-env.js';
 import type {Config} from '../config.js';
-import {dataError, UserError} from '../errors.js';
+import {dataError, environmentError, UserError} from '../errors.js';
 import {stageNames, type StageName, type Emit, type Event, type Outcome, type SelectionCounts} from '../events.js';
 import {runPaths, type RunPaths} from '../home.js';
 import {archiveRun} from '../pipeline/archive-run.js';
@@ -87,7 +88,9 @@ async function bringUpToDate(request: RunRequest, stop: Stop, emit: Emit): Promi
       context.emit({type: 'note', stage: null, message: `the data changed; the earlier run is kept as ${archived}`});
     }
     store.run.setConfig(JSON.stringify(config));
-    return await runWhatIsStale(context, request);
+    const outcome = await runWhatIsStale(context, request);
+    if (!existsSync(paths.database)) throw environmentError(`${paths.database} was removed while the run went on, and with it all that was recorded. Run the same command again; it begins anew.`);
+    return outcome;
   } catch (error) {
     // A run of which no stage began is none: whoever mends the command has nothing to clear away.
     if (isNew && store !== null && stageNames.every(name => store?.stages.read(name) === null)) {
@@ -139,7 +142,7 @@ async function startAsCopy({config, home, origins}: RunRequest, paths: RunPaths,
   const lock = takeLock(origin.lock);
   if (lock === null) return; // Somebody took it just now.
   try {
-    const {linked} = await copyRun(origin, paths, opened.map(run => run.paths));
+    const {linked} = await copyRun(origin, paths, {fresh: found.fresh, relatives: opened.map(run => run.paths)});
     emit({type: 'note', stage: null, message: `${paths.run} starts as a copy of ${origin.run}, which has ${found.fresh.join(', ')} as it needs them${linked ? '' : '; files were copied, because the file system links none'}`});
   } finally {
     lock.release();
@@ -174,7 +177,9 @@ async function runWhatIsStale(context: RunContext, {wanted, python}: RunRequest)
   emit({type: 'started', run: paths.run, home: paths.home, device: config.device});
   const plan = await inspect(stages, context, {restamp: true, wanted});
   // Python and the device are proved before any work, and not at all where there is none.
-  const ready = plan.every(({wanted, verdict}) => !wanted || verdict.fresh) ? context : await withDevice(context, findPython(python));
+  const nothingToDo = plan.every(({wanted, verdict}) => !wanted || verdict.fresh);
+  const ready = nothingToDo ? context : await withDevice(context, findPython(python));
+  if (!nothingToDo) await unpackSources(ready);
   const outcome = await runStages(stages, ready, wanted);
   // Where a part was asked for, what lies behind it may be of earlier settings, and is no outcome of these.
   const standing = new Set('report' in outcome ? stageNames : (await inspect(stages, ready, {restamp: true})).filter(({stands}) => stands).map(({stage}) => stage.name));
@@ -189,6 +194,22 @@ async function runWhatIsStale(context: RunContext, {wanted, python}: RunRequest)
     ...measured(summaryOf('evaluate') as EvaluateSummary | null),
     selection: selectionCounts(summaryOf('select') as SelectionCounts | null),
   };
+}
+
+/** Whatever sources are unpacked to lies in the home: it may have been cleared away, or have moved with it. */
+async function unpackSources({sources, store, signal}: RunContext): Promise<void> {
+  const recorded = store.images.sources();
+  for (const {role, spec, open} of sources) {
+    const source = await open();
+    await source.unpack?.(signal);
+    const {root} = source;
+    const before = recorded.find(source => source.role === role && isDeepStrictEqual(source.spec, spec));
+    if (before === undefined || before.root === root) continue;
+    store.atomically(() => {
+      store.images.moveRoot(before.root, root);
+      store.quarantine.moveRoot(before.root, root);
+    });
+  }
 }
 
 /** Less the bins of the reliability diagrams, which are for the report. */

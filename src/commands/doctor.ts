@@ -89,7 +89,7 @@ async function pythonChecks(flag: string | undefined, attempt: string, stop: Sto
     const result = await runChild<'probe'>(trainerCommand(python), {protocol: PROTOCOL, task: 'probe', device: 'auto'}, {attempt, stop, onEvent: () => {}});
     const recent = isRecentTorch(result.runtime);
     const checks: Check[] = [
-      {name: 'python', ok: recent, found: `${result.runtime} at ${python}${recent ? '' : `; torch ${OLDEST_TORCH} or newer is needed`}`, fix: SETUP},
+      {name: 'python', ok: recent, found: `${result.runtime} at ${python}${flag === undefined && process.env['PUPIL_PYTHON'] ? ' (from PUPIL_PYTHON)' : ''}${recent ? '' : `; torch ${OLDEST_TORCH} or newer is needed`}`, fix: SETUP},
       {name: 'training', ok: true, found: `on ${result.deviceName}${result.bf16 ? ', bf16' : ''}`, fix: ''},
       {name: 'processes', ok: true, found: wordSeveral(result), fix: ''},
     ];

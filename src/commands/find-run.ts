@@ -9,6 +9,7 @@ import {experimentOf} from '../experiment.js';
 import {databaseFolder, runPaths, type RunPaths} from '../home.js';
 import {damagedRows} from '../pipeline/damage.js';
 import type {Damage} from '../pipeline/freshness.js';
+import {productDigest} from '../pipeline/run.js';
 import {roundOf, roundsAmong} from '../rounds.js';
 import {stages} from '../stages/index.js';
 import {openStoreToRead, type Store} from '../store/open.js';
@@ -76,6 +77,14 @@ export function requireIntact({store, paths}: Pick<OpenRun, 'store' | 'paths'>, 
     const [damage] = recorded === null ? [] : damagedRows(stage, recorded, store);
     if (damage) throw damagedError(paths.run, damage);
   }
+}
+
+/** The stage that has made something else, or nothing yet, since this one rested on it; null where its result still rests on what the run holds, or there is none. */
+export function movedOn({store}: Pick<OpenRun, 'store'>, name: StageName): string | null {
+  const recorded = store.stages.read(name);
+  const {reads} = stages.find(stage => stage.name === name)!;
+  const other = recorded?.status === 'done' ? reads.find(reference => productDigest(store, reference) !== recorded.ingredients?.[reference]) : undefined;
+  return other?.split('.')[0] ?? null;
 }
 
 /** The refusal of a run of which something is no longer what a stage left. */

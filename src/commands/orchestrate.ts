@@ -60,7 +60,7 @@ function verdict(outcomes: readonly Outcome[], seconds: number, home: string): s
   const [first] = outcomes;
   const last = outcomes.at(-1);
   if (!first || !last) return '';
-  const ran = outcomes.map(({run, stages}) => ({run, stages: Object.entries(stages).filter(([, {status}]) => status === 'ran').map(([name]) => name)})).filter(({stages}) => stages.length > 0);
+  const ran = outcomes.map(({run, stages}) => ({run, stages: Object.entries(stages).filter(([, {status, seconds}]) => status === 'ran' || (status === 'skipped' && seconds > 0)).map(([name]) => name)})).filter(({stages}) => stages.length > 0);
   const did = ran.map(({run, stages}) => `${outcomes.length === 1 ? '' : `${run}: `}${stages.join(', ')}`).join('; ');
   const head = `${first.run}: ${did === '' ? 'nothing to do' : `${did} ran`} in ${duration(seconds)}\n`;
   if (last.results === null) return head;

@@ -1,13 +1,14 @@
 /** `pupil rankings`: what each class got, or one class's images in order. */
 import {didYouMean} from '../did-you-mean.js';
 import {dataError, usageError} from '../errors.js';
+import type {SelectionCounts} from '../events.js';
 import {printable, printableJson} from '../printable.js';
 import {csv} from '../report/csv.js';
 import {table} from '../report/table.js';
 import {recordedSelection} from '../stages/select.js';
 import type {ClassSummary, RankingRow} from '../store/rankings.js';
 import {count} from '../words.js';
-import {openRun, requireIntact, tellOtherRounds, type OpenRun, type RunFlags} from './find-run.js';
+import {movedOn, openRun, requireIntact, tellOtherRounds, type OpenRun, type RunFlags} from './find-run.js';
 
 export interface RankingsFlags extends RunFlags {
   readonly class?: string | undefined;
@@ -22,6 +23,8 @@ export function rankings(flags: RankingsFlags): void {
   const run = openRun(flags);
   try {
     process.stdout.write(rankingsText(run, flags));
+    const other = movedOn(run, 'select');
+    if (other !== null) process.stderr.write(`This selection is out of date: ${other} has made something else since. Run pupil orchestrate to select anew.\n`);
     if (!flags.csv && !flags.json) tellOtherRounds(run.paths);
   } finally {
     run.store.close();
@@ -31,16 +34,15 @@ export function rankings(flags: RankingsFlags): void {
 /** What the command prints. */
 export function rankingsText(run: OpenRun, flags: RankingsFlags): string {
   requireIntact(run, 'select');
+  const selection = recordedSelection(run.store);
+  if (selection === null) throw dataError(`Run ${run.paths.run} has no rankings yet: its select stage has not finished. Run pupil orchestrate.`);
   const summaries = run.store.rankings.summaries();
-  if (summaries.length === 0) throw dataError(`Run ${run.paths.run} has no rankings yet: its select stage has not finished. Run pupil orchestrate.`);
-  return flags.class === undefined ? allClasses(run, summaries, flags) : oneClass(run, summaries, flags.class, flags);
+  return flags.class === undefined ? allClasses(run, summaries, selection, flags) : oneClass(run, summaries, flags.class, flags);
 }
 
 const score = (value: number | null): string => (value === null ? '' : value.toFixed(5));
 
-function allClasses({paths, store}: OpenRun, summaries: readonly ClassSummary[], flags: RankingsFlags): string {
-  // A selection that is being made anew has lost its record; the fullest class tells K then.
-  const topK = recordedSelection(store)?.topK ?? Math.max(...summaries.map(({selected}) => selected));
+function allClasses({paths}: OpenRun, summaries: readonly ClassSummary[], {topK}: SelectionCounts, flags: RankingsFlags): string {
   const classes = summaries.map(summary => ({...summary, short: summary.selected < topK}));
   if (flags.json) return `${printableJson({run: paths.run, classes})}\n`;
   if (flags.csv) return csv([['class', 'candidates', 'selected', 'cutoff', 'short'], ...classes.map(row => [row.class, row.candidates, row.selected, row.cutoff ?? '', row.short ? 1 : 0])]);

@@ -5,9 +5,11 @@ import {stageNames} from '../events.js';
 import {inspect, runStages} from '../pipeline/run.js';
 import {viewFor} from '../report/terminal.js';
 import {contextFor} from '../stages/context.js';
+import {changedInputs} from '../stages/inputs.js';
 import {stages} from '../stages/index.js';
 import {takeLock} from '../store/lock.js';
 import {openStore} from '../store/open.js';
+import {adviceOnChange, otherData} from './bring-up-to-date.js';
 import {openRun, requireIntact, tellOtherRounds, type RunFlags} from './find-run.js';
 
 export async function report(flags: RunFlags, stop: Stop): Promise<void> {
@@ -26,6 +28,8 @@ export async function report(flags: RunFlags, stop: Stop): Promise<void> {
   const store = openStore(paths.database);
   try {
     const context = await contextFor(config, {paths, store, stop, emit: view.emit});
+    const change = await changedInputs(context, {trustAnew: true});
+    if (change !== null) throw otherData(paths.run, change, adviceOnChange(paths.run));
     // It prints the settings as they are now: of others there is nothing to report.
     await inspect(stages, context, {restamp: true, wanted: {only: 'report'}});
     await runStages(stages, context, {only: 'report'});

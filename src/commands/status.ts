@@ -45,7 +45,7 @@ export async function status(flags: RunFlags & {readonly json: boolean}, stop: S
     const paint = painter(process.stdout);
     const body = rows.map(row => [row.name, row.status, row.seconds === 0 ? '' : duration(row.seconds), row.status === 'fresh' && row.headline !== '' ? row.headline : row.reason]);
     const text = table(['stage', 'status', 'time', ''], body, {align: ['left', 'left', 'right'], ...(process.stdout.isTTY && {width: process.stdout.columns})});
-    process.stdout.write(`${paint('bold', `Run ${run.paths.run} in ${run.paths.home}`)}\n${text}\n${setAside(run)}`);
+    process.stdout.write(`${paint('bold', `Run ${run.paths.run} in ${printable(run.paths.home)}`)}\n${text}\n${setAside(run)}`);
     tellOtherRounds(run.paths);
   } finally {
     run.store.close();

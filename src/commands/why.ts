@@ -1,16 +1,20 @@
 /** `pupil why IMAGE`: what the teacher thought of an image, and why each class selected it or did not. */
+import {existsSync} from 'node:fs';
 import path from 'node:path';
-import {usageError} from '../errors.js';
+import {dataError, usageError} from '../errors.js';
+import type {RunPaths} from '../home.js';
 import {readScores} from '../images/score-file.js';
 import {toPrintable} from '../images/printable-path.js';
+import {hashFile} from '../pipeline/stamp.js';
 import {printable, printableJson} from '../printable.js';
 import {rowOf} from '../ranking/image-ids.js';
 import {takenTopP} from '../ranking/selection-size.js';
 import {table} from '../report/table.js';
 import {shardFile} from '../stages/score.js';
 import {recordedSelection} from '../stages/select.js';
+import type {Shard} from '../store/shards.js';
 import {count} from '../words.js';
-import {openRun, requireIntact, tellOtherRounds, type OpenRun, type RunFlags} from './find-run.js';
+import {damagedError, movedOn, openRun, requireIntact, tellOtherRounds, type OpenRun, type RunFlags} from './find-run.js';
 
 interface ClassVerdict {
   readonly class: string;
@@ -29,6 +33,8 @@ export async function why(flags: RunFlags & {readonly image: string; readonly js
   const {store, paths} = run;
   try {
     requireIntact(run, 'prepare', 'score', 'select');
+    const other = movedOn(run, 'select');
+    if (other !== null) throw dataError(`The selection of run ${paths.run} is out of date: ${other} has made something else since, and no cut-off is of these scores. Run pupil orchestrate to select anew.`);
     const id = findImage(run, flags.image);
     const places = store.images.placesOf(id);
     const classes = await verdicts(run, id);
@@ -73,13 +79,17 @@ async function verdicts({store, config, paths}: OpenRun, id: string): Promise<Cl
   const shard = image?.pool ? store.shards.containing(image.key) : null;
   if (shard === null || shard.rows === null || shard.rows === 0) return [];
   const names = store.images.classes();
-  const topP = recordedSelection(store)?.topP ?? takenTopP(config.select.top_p, names.length);
-  const scores = await readScores(shardFile({paths}, shard.number), topP);
+  const selection = recordedSelection(store);
+  const topP = selection?.topP ?? takenTopP(config.select.top_p, names.length);
+  const file = shardFile({paths}, shard.number);
+  await requireScores(paths, file, shard);
+  const scores = await readScores(file, topP);
   const row = rowOf(scores.ids, id);
   if (row < 0) return [];
-  const cutoffs = new Map(store.rankings.summaries().map(summary => [summary.class, summary]));
+  // Of a selection that is under way there may be some already.
+  const cutoffs = new Map((selection === null ? [] : store.rankings.summaries()).map(summary => [summary.class, summary]));
   const aside = store.quarantine.ofImage(id).map(({code, detail}) => `${code}, ${detail}`).join('; ');
-  const ranks = new Map(store.rankings.ofImage(id).map(ranked => [ranked.class, ranked]));
+  const ranks = new Map((selection === null ? [] : store.rankings.ofImage(id)).map(ranked => [ranked.class, ranked]));
   return Array.from({length: topP}, (_, index) => {
     const name = names[scores.classes[index]![row]!]!;
     const ranked = ranks.get(name);
@@ -95,6 +105,13 @@ async function verdicts({store, config, paths}: OpenRun, id: string): Promise<Cl
             : `not selected: below the cut-off of the ${count(cutoffs.get(name)?.selected ?? 0)} best`;
     return {class: name, position: index + 1, score: scores.logProbs[index]![row]!, rank: ranked?.rank ?? null, cutoff, selected, reason};
   });
+}
+
+/** Throws (exit 4) where a score file is not the one that was written. */
+async function requireScores({run, home}: RunPaths, file: string, {sha256}: Shard): Promise<void> {
+  const isThere = existsSync(file);
+  if (isThere && (await hashFile(file)) === sha256) return;
+  throw damagedError(run, {path: path.relative(home, file), kind: isThere ? 'changed' : 'missing'});
 }
 
 function unscoredReason({store}: OpenRun, id: string): string {

@@ -39,7 +39,10 @@ export async function fetchDatasets(wanted: readonly Dataset[], fetching: Fetchi
     else missing.push(dataset);
   }
   if (missing.length === 0) return;
-  await mkdir(path.join(fetching.home, 'data'), {recursive: true});
+  const data = path.join(fetching.home, 'data');
+  await mkdir(data, {recursive: true}).catch((cause: unknown) => {
+    throw environmentError(`${data} cannot be made (${cause instanceof Error ? cause.message : String(cause)}). See what lies there: it must be a folder, or nothing.`, {cause});
+  });
   const lock = takeLock(lockFile(fetching.home));
   if (lock === null) throw busyError(`Another process is fetching data sets into ${fetching.home}. Wait for it, and run the same command again.`);
   try {
@@ -144,13 +147,23 @@ async function isThere(dataset: Dataset, {home, emit}: Fetching): Promise<boolea
     emit({type: 'note', stage: null, message: `${dataset.name}: ${folder} was brought by other means, and is taken as it is`});
     return true;
   }
-  const expected = receipt.parse(JSON.parse(kept));
+  const expected = receiptOf(kept);
+  if (expected === null) throw dataError(`${path.join(folder, RECEIPT)} is damaged, so that nothing tells whether ${folder} is whole. Remove that file to take the folder as it is, or move the folder away to have it anew.`);
   const found = await measure(folder);
   if (found.files === expected.files && found.bytes === expected.bytes) return true;
   throw dataError(
     `${folder} is no longer as it was unpacked: ${count(found.files)} files with ${count(found.bytes)} bytes, expected ${count(expected.files)} with ${count(expected.bytes)}. ` +
       'It was left as it is. Move it away, and run the same command again to have it anew.',
   );
+}
+
+/** Null where it is none. */
+function receiptOf(text: string): Receipt | null {
+  try {
+    return receipt.parse(JSON.parse(text));
+  } catch {
+    return null;
+  }
 }
 
 const STATS_AT_A_TIME = 64;

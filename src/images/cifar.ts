@@ -13,12 +13,13 @@ import {statFiles, statOrNull} from './listing.js';
 import {fromPrintable} from './printable-path.js';
 import {publishFile} from '../publish.js';
 import {decodeText, NotText} from '../text.js';
+import {count, plural} from '../words.js';
 import {isServicePath} from './service-files.js';
 import {readTar, TarDamage} from './tar.js';
 
 export const CIFAR_PIXEL_BYTES = 32 * 32 * 3;
 
-/** The files of each version; `labelBytes` before the pixels, the last of which is the (fine) label. From www.cs.toronto.edu/~kriz/cifar.html */
+/** The files of each version, with the records that each of them has; `labelBytes` before the pixels, the last of which is the (fine) label. From www.cs.toronto.edu/~kriz/cifar.html */
 const layouts = {
   cifar10: {
     labelBytes: 1,
@@ -26,8 +27,9 @@ const layouts = {
     namesFile: 'batches.meta.txt',
     train: ['data_batch_1.bin', 'data_batch_2.bin', 'data_batch_3.bin', 'data_batch_4.bin', 'data_batch_5.bin'],
     test: ['test_batch.bin'],
+    records: {train: 10_000, test: 10_000},
   },
-  cifar100: {labelBytes: 2, classes: 100, namesFile: 'fine_label_names.txt', train: ['train.bin'], test: ['test.bin']},
+  cifar100: {labelBytes: 2, classes: 100, namesFile: 'fine_label_names.txt', train: ['train.bin'], test: ['test.bin'], records: {train: 50_000, test: 10_000}},
 };
 export type CifarKind = keyof typeof layouts;
 
@@ -176,20 +178,32 @@ export async function openCifar(spec: SourceSpec & {kind: CifarKind}, {labelled,
     }
   }
 
+  const warnings: string[] = [];
+  /** Fewer than its authors put there may be what was wanted, or what a copy that broke off left. */
+  function warnOfFew({name, size}: Extent): void {
+    const [found, whole] = [Math.floor(size / recordBytes), layout.records[layout.test.includes(name) ? 'test' : 'train']];
+    if (found < whole) warnings.push(`${name} holds ${plural(found, 'record')} of the ${count(whole)} that it has as published; if it was not cut on purpose, fetch it again`);
+  }
+
   return {
     root,
     notes: [],
+    warnings,
+    ...(!isFolder && isGzip(spec.path) && {unpack: (signal: AbortSignal) => gunzipOnce(spec.path, cache, signal)}),
     classes: async () => (labelled ? await readNames(await findExtents(new AbortController().signal)) : null),
     async *files(signal): AsyncGenerator<SourceFile> {
       if (isFolder) yield* statFiles(root, [...wanted, layout.namesFile], signal);
       else yield* statFiles(dirname(spec.path), [basename(spec.path)], signal);
     },
     async *entries(signal) {
+      warnings.length = 0;
       const extents = await findExtents(signal);
       const names = labelled ? await readNames(extents) : null;
       for (const name of wanted) {
         const extent = extents.get(name);
-        if (extent !== undefined) yield* records(extent, names, signal);
+        if (extent === undefined) continue;
+        warnOfFew(extent);
+        yield* records(extent, names, signal);
       }
     },
   };

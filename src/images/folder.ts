@@ -128,6 +128,7 @@ export async function openFolder(root: string, {labelled, ownFolders = []}: Pick
   return {
     root,
     notes,
+    warnings: [],
     entries,
     files: signal => statFiles(root, names(signal), signal),
     classes: async () => (labelled ? await classNames() : null),

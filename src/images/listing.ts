@@ -20,12 +20,16 @@ export interface Source {
   root: string;
   /** The files that the images lie in, by their stats alone: enough to notice that something changed. In no fixed order. */
   files(signal: AbortSignal): AsyncIterable<SourceFile>;
+  /** Makes sure that what an archive must be unpacked to is there: it lies in the home, where somebody may clear it away. */
+  unpack?(signal: AbortSignal): Promise<unknown>;
   /** Every image, streamed. Archives in their own order, folders in the file system's. */
   entries(signal: AbortSignal): AsyncIterable<Entry>;
   /** The classes that the source declares, also those without an image; null where only the labels of its images tell. */
   classes(): Promise<string[] | null>;
   /** What `entries` noticed that concerns no single image; complete once it has ended. */
   notes: string[];
+  /** The same of what looks like a loss: archives that are cut short, shards that are missing. */
+  warnings: string[];
 }
 
 export interface SourceOptions {

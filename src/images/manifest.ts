@@ -162,6 +162,7 @@ export function openManifest(path: string, {labelled}: Pick<SourceOptions, 'labe
   return {
     root,
     notes,
+    warnings: [],
     classes: () => Promise.resolve(null),
     files: signal => statFiles(root, names(signal), signal),
     async *entries(signal) {

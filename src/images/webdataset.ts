@@ -47,6 +47,7 @@ interface Shards {
   shards: string[];
   /** What is to be told of them. */
   notes: string[];
+  warnings: string[];
 }
 
 /** The shards of `path` as files below a root. */
@@ -59,9 +60,9 @@ async function findShards(path: string): Promise<Shards> {
     const shards: string[] = [];
     const missing: string[] = [];
     for (const shard of paths) ((await statOrNull(shard))?.isFile() === true ? shards : missing).push(shard.slice(root.length + 1));
-    return {root, shards, notes: missingNote(missing)};
+    return {root, shards, notes: [], warnings: missingWarning(missing)};
   }
-  if (found.isFile()) return {root: dirname(path), shards: [basename(path)], notes: []};
+  if (found.isFile()) return {root: dirname(path), shards: [basename(path)], notes: [], warnings: []};
   const names = (await readdir(fromPrintable(path), {encoding: 'buffer'})).map(toPrintable).sort();
   const service = new LeftOut();
   const others = new LeftOut();
@@ -71,11 +72,11 @@ async function findShards(path: string): Promise<Shards> {
     else if (name.endsWith('.tar')) shards.push(name);
     else others.add(name);
   }
-  const notes = [...missingNote(gaps(shards)), ...service.note('hidden or service file or folder', 'hidden or service files and folders'), ...others.note('file or folder beside the .tar shards', 'files and folders beside the .tar shards')];
-  return {root: path, shards, notes};
+  const notes = [...service.note('hidden or service file or folder', 'hidden or service files and folders'), ...others.note('file or folder beside the .tar shards', 'files and folders beside the .tar shards')];
+  return {root: path, shards, notes, warnings: missingWarning(gaps(shards))};
 }
 
-const missingNote = (missing: string[]): string[] =>
+const missingWarning = (missing: string[]): string[] =>
   missing.length === 0 ? [] : [`missing among the shards: ${missing.slice(0, 20).join(', ')}${missing.length > 20 ? ` and ${missing.length - 20} more` : ''}`];
 
 /** Shards that a folder lacks: between its first and last number, in a row of names that differ only there. */
@@ -180,9 +181,10 @@ class Sample {
 
 /** Opens tar shards: `path` is a pattern with a range, one .tar, or a folder of them. Throws a data error where there is none. */
 export async function openWebDataset(path: string, {labelled}: Pick<SourceOptions, 'labelled'>): Promise<Source> {
-  const {root, shards, notes: found} = await findShards(path);
+  const {root, shards, ...found} = await findShards(path);
   if (shards.length === 0) throw dataError(`No .tar shard found at ${path}.`);
   const notes: string[] = [];
+  const warnings: string[] = [];
 
   function entryOf(file: string, member: TarMember, label: string | null): Entry {
     const unlabelled = {code: 'NO_LABEL', detail: 'no label: neither a .cls nor a .json member with a label beside it'} as const;
@@ -217,7 +219,7 @@ export async function openWebDataset(path: string, {labelled}: Pick<SourceOption
         }
       } catch (error) {
         if (!(error instanceof TarDamage)) throw error;
-        notes.push(`${file} is partial: ${error.message}; its complete members are kept`);
+        warnings.push(`${file} is partial: ${error.message}; its complete members are kept`);
       }
       yield* listed();
     } finally {
@@ -228,11 +230,12 @@ export async function openWebDataset(path: string, {labelled}: Pick<SourceOption
   return {
     root,
     notes,
+    warnings,
     classes: () => Promise.resolve(null),
     files: signal => statFiles(root, shards, signal),
     async *entries(signal) {
-      notes.length = 0;
-      notes.push(...found);
+      notes.splice(0, Infinity, ...found.notes);
+      warnings.splice(0, Infinity, ...found.warnings);
       const leftOut = {service: new LeftOut(), noPictures: new LeftOut(), companions: new LeftOut()};
       for (const shard of shards) {
         try {

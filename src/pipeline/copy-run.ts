@@ -2,29 +2,40 @@
 import {copyFile, link, mkdir, readdir, rename, rm} from 'node:fs/promises';
 import path from 'node:path';
 import {systemCode} from '../errors.js';
+import {stageNames, type StageName} from '../events.js';
 import type {RunPaths} from '../home.js';
 import {publishFile, sync} from '../publish.js';
-import {besideDatabase, openStore, openStoreToRead} from '../store/open.js';
+import {besideDatabase, openStore, openStoreToRead, type Store} from '../store/open.js';
 import {renameRun} from './rename-run.js';
 import {stampOf} from './stamp.js';
 
 /** The file system cannot link: it lies across two, knows no links, or has as many of a file as it can. */
 const CANNOT_LINK = ['EXDEV', 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'];
 
+export interface CopyOptions {
+  /** Stages of `origin` whose results are the new run's as well. */
+  readonly fresh: readonly StageName[];
+  /** Runs that share files with `origin`. */
+  readonly relatives: readonly RunPaths[];
+}
+
 /**
- * Copies `origin`, which nobody may be working on, to `target`, which has no database yet. Files are published by rename and never
+ * Copies `origin`, which nobody may be working on, to `target`, which has no database yet: the results of its `fresh` stages, and what
+ * trainings and scorings can go on from. The results of the others are not the new run's. Files are published by rename and never
  * changed in place, so one that is shared stays what it was. Linking a file renews its change time, and with it the stamp by
  * which `origin` and the runs copied before (`relatives`) trust it: theirs are renewed too. The database comes last: a
  * kill before leaves files that the next copy replaces, and stamps that cost hashing once.
  */
-export async function copyRun(origin: RunPaths, target: RunPaths, relatives: readonly RunPaths[]): Promise<{readonly linked: boolean}> {
+export async function copyRun(origin: RunPaths, target: RunPaths, {fresh, relatives}: CopyOptions): Promise<{readonly linked: boolean}> {
   let linked = true;
+  const others = stageNames.filter(name => !fresh.includes(name));
+  const results = resultsOf(origin, others);
   /** New stamps by old ones: of the shared files, and of the files as the copy has them. */
   const renewed = new Map<string, string>();
   const copied = new Map<string, string>();
   for (const [from, to] of [[origin.data, target.data], [origin.models, target.models]] as const) {
     const folders = new Set<string>();
-    for (const file of await filesIn(from, leftOut(origin))) {
+    for (const file of await filesIn(from, [...leftOut(origin), ...results])) {
       const destination = path.join(to, path.relative(from, file));
       const before = await stampOf(file);
       await mkdir(path.dirname(destination), {recursive: true});
@@ -37,7 +48,7 @@ export async function copyRun(origin: RunPaths, target: RunPaths, relatives: rea
     }
     for (const folder of folders) await sync(folder);
   }
-  await publishFile(target.database, temporary => copyDatabase(origin, target, temporary, copied));
+  await publishFile(target.database, temporary => copyDatabase(origin, target, {file: temporary, others, copied}));
   for (const {database} of [origin, ...relatives]) {
     const store = openStore(database);
     try {
@@ -52,7 +63,18 @@ export async function copyRun(origin: RunPaths, target: RunPaths, relatives: rea
 /** What tells of the other run's work, and is no result of it. */
 const leftOut = ({attempts, data}: RunPaths): readonly string[] => [attempts, path.join(data, 'tensorboard')];
 
-/** Every file below a folder, less the folders left out and what a killed process left half written. */
+/** The files that stages vouch for. */
+function resultsOf({home, database}: RunPaths, names: readonly StageName[]): string[] {
+  const store = openStoreToRead(database);
+  if (store === null) throw new Error(`${database} went away while it was copied.`);
+  try {
+    return names.flatMap(name => store.stages.read(name)?.outputs ?? []).flatMap(output => (output.path === null ? [] : [path.join(home, output.path)]));
+  } finally {
+    store.close();
+  }
+}
+
+/** Every file below a folder, less the files and folders left out and what a killed process left half written. */
 async function filesIn(folder: string, without: readonly string[]): Promise<string[]> {
   const files: string[] = [];
   for (const entry of await readdir(folder, {withFileTypes: true})) {
@@ -79,7 +101,11 @@ async function linkOrCopy(file: string, destination: string): Promise<boolean> {
   }
 }
 
-async function copyDatabase(origin: RunPaths, target: RunPaths, file: string, copied: ReadonlyMap<string, string>): Promise<void> {
+async function copyDatabase(
+  origin: RunPaths,
+  target: RunPaths,
+  {file, others, copied}: {readonly file: string; readonly others: readonly StageName[]; readonly copied: ReadonlyMap<string, string>},
+): Promise<void> {
   const original = openStoreToRead(origin.database);
   if (original === null) throw new Error(`${origin.database} went away while it was copied.`);
   try {
@@ -92,6 +118,7 @@ async function copyDatabase(origin: RunPaths, target: RunPaths, file: string, co
   const copy = openStore(file);
   try {
     copy.atomically(() => {
+      for (const name of others) forget(copy, name);
       renameRun(copy, origin, target, copied);
       copy.run.forgetConfig();
       copy.events.forgetHistory();
@@ -99,4 +126,11 @@ async function copyDatabase(origin: RunPaths, target: RunPaths, file: string, co
   } finally {
     copy.close();
   }
+}
+
+/** Takes back what a stage recorded. What an unfinished one set aside stays, as part of what it goes on from. */
+function forget({stages, quarantine}: Store, name: StageName): void {
+  const status = stages.read(name)?.status;
+  if (status === 'done' || status === 'skipped') quarantine.forget(name);
+  stages.forget(name);
 }

@@ -35,9 +35,10 @@ export interface Planned<Context> {
   readonly ingredients: Ingredients;
 }
 
-/** SHA-256 of all that stands under one output name: the hashes of its files with their names, or the digest of its rows. It knows no folder, so that a copy of a run has the same. */
-function outputDigest(outputs: readonly OutputRecord[], name: string): string | null {
-  const parts = outputs.filter(output => output.name === name);
+/** SHA-256 of a product, `stage.output`, as it is recorded: of the hashes of its files with their names, or of the digest of its rows. It knows no folder, so that a copy of a run has the same. Null where there is none. */
+export function productDigest({stages}: Store, reference: string): string | null {
+  const [producer = '', name = ''] = reference.split('.');
+  const parts = (stages.read(producer)?.outputs ?? []).filter(output => output.name === name);
   if (parts.length === 0) return null;
   const hash = createHash('sha256');
   for (const part of parts) hash.update(`${part.path === null ? '' : path.basename(part.path)} ${part.sha256}\n`);
@@ -83,9 +84,8 @@ async function inspectOne<Context extends EngineContext>(
   const pending: string[] = [];
   const read: Record<string, string> = {};
   for (const reference of stage.reads) {
-    const [producer = '', name = ''] = reference.split('.');
-    const digest = outputDigest(store.stages.read(producer)?.outputs ?? [], name);
-    if (willRun.has(producer) || digest === null) pending.push(reference);
+    const digest = productDigest(store, reference);
+    if (willRun.has(producerOf(reference)) || digest === null) pending.push(reference);
     else read[reference] = digest;
   }
   const ingredients = {version: String(stage.version), ...(await stage.ingredients(context)), ...read};

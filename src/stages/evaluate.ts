@@ -35,7 +35,7 @@ export interface EvaluateSummary {
 
 export const evaluate: Stage<RunContext> = {
   name: 'evaluate',
-  version: 4,
+  version: 5,
   reads: ['prepare.train', 'prepare.validation', 'prepare.test', 'teacher.model', 'export.onnx', 'pretrain.model', 'finetune.model', 'finetune.onnx'],
   ingredients(context) {
     const {config} = context;

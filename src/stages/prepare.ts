@@ -144,7 +144,9 @@ async function index(context: RunContext): Promise<TaskResult<'index'>> {
     {stage: 'prepare', part: 'listing images', onEvent},
   );
   for (const [position, source] of result.sources.entries()) {
-    for (const message of source.notes) emit({type: 'note', stage: 'prepare', message: `${sources[position]!.given}: ${message}`});
+    const {given} = sources[position]!;
+    for (const message of source.notes) emit({type: 'note', stage: 'prepare', message: `${given}: ${message}`});
+    for (const message of source.warnings) emit({type: 'warning', stage: 'prepare', message: `${given}: ${message}`});
   }
   const seen = opened.reduce((sum, source) => sum + source.seen, 0);
   for (const {root, seen: listed, unreadable} of opened) {

@@ -38,6 +38,7 @@ export const select: Stage<RunContext> = {
     if (config.select.top_p !== 'auto' && topP < config.select.top_p) emit({type: 'note', stage: 'select', message: `P is ${topP}: there are only so many classes`});
     store.quarantine.forget('select');
     const {scored, candidates, selected, short, cutoffs} = record(context, classes, topK, await rank(context, classes.length, topP, topK));
+    if (selected === 0) throw dataError(`Not one of ${plural(scored, 'image')} has a score of select.min_score = ${config.select.min_score} or more for a class. Scores are logarithms of probabilities, 0 at most: lower it, or leave it out.`);
     // Where K is as many as the teacher is right about, some classes have fewer: that is what was to be expected.
     if (short.length > 0 && config.select.top_k !== 'auto') {
       emit({
@@ -103,7 +104,8 @@ const imagesIn = ({ids}: ScoredImages): number => ids.length / ID_WORDS;
 const answersOf = ({logProbs}: ScoredImages, classes: number): KeptAnswers => ({kept: logProbs.length, classes, logProb: (image, position) => logProbs[position]![image]!});
 
 async function rank(context: RunContext, classes: number, topP: number, topK: number): Promise<Selection> {
-  const selection = new Selection(classes, topP, topK, context.config.select.min_score ?? -Infinity);
+  // No class has more than the pool: room is made for no more.
+  const selection = new Selection(classes, topP, Math.min(topK, context.store.images.poolSize()), context.config.select.min_score ?? -Infinity);
   let lowest = Infinity;
   let highest = -Infinity;
   for await (const scores of scoresOf(context, topP)) {
@@ -114,7 +116,7 @@ async function rank(context: RunContext, classes: number, topP: number, topK: nu
     }
   }
   if (selection.images > 1 && lowest === highest) {
-    throw gateError(`All ${count(selection.images)} images have the same best score (${highest}): the teacher tells nothing apart. Look at its validation accuracy with ${statusCommand(context.paths)}, and train it longer or give another.`);
+    throw gateError(`All ${count(selection.images)} images have the same best score (${highest}), so that none is surer than another. Look at the teacher's validation accuracy with ${statusCommand(context.paths)}: where it is good, its answers are saturated, and a higher teacher.temperature (--set teacher.temperature=10) tells them apart; else train it longer or give another.`);
   }
   return selection;
 }

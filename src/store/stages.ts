@@ -120,6 +120,13 @@ export function stageTables(connection: Connection) {
     stop(name: string, status: 'interrupted' | 'failed', message: string, seconds: number): void {
       stop.run(status, message, seconds, name);
     },
+    /** As if it had never begun. */
+    forget(name: string): void {
+      atomically(connection, () => {
+        remove.run(name);
+        removeOutputs.run(name);
+      });
+    },
     setIngredients(name: string, ingredients: Readonly<Record<string, string>>): void {
       atomically(connection, () => {
         setIngredients.run(JSON.stringify(ingredients), name);

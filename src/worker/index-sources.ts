@@ -84,7 +84,7 @@ async function indexSource(
   }
   await send();
   const declared = (await source.classes())?.map(name => names.formOf(name, source.root));
-  return {classes: labelled ? (declared === undefined ? inOrder(labels) : [...new Set(declared)]) : null, images, notes: [...source.notes, ...names.notes()]};
+  return {classes: labelled ? (declared === undefined ? inOrder(labels) : [...new Set(declared)]) : null, images, notes: [...source.notes, ...names.notes()], warnings: source.warnings};
 }
 
 /** Lists all sources of the task. Nothing is decoded: an entry with an id may still be no image. */

@@ -47,6 +47,9 @@ describe('arguments that make no sense are refused (exit 2)', () => {
     ['--csv with --json', ['rankings', '--csv', '--json'], 'Give --csv or --json, not both.'],
     ['an empty value, as of a variable that was never set', ['orchestrate', '--labelled', '/a', '--unlabelled', ''], '--unlabelled is given as nothing (""). Expected a value, or leave it out.'],
     ['an empty home', ['status', '--home', ''], '--home is given as nothing (""). Expected a value, or leave it out.'],
+    ['a home whose path SQLite cannot open', ['status', '--home', `/tmp/${'a/'.repeat(200)}a`], /^The home \/tmp\/a.* is too long a path: SQLite opens no file whose path has more than 512 bytes\. Choose one of 400 at most/],
+    ['a home whose name is no UTF-8', ['orchestrate', '--labelled', '/a', '--home', '/tmp/h\ufffd'], /^The name of the folder \/tmp\/h\ufffd is no UTF-8, and cannot be a home\./],
+    ['pictures larger than any network sees', ['orchestrate', '--labelled', '/a', '--unlabelled', '/b', '--set', 'image.size=60000'], /image\.size is 60000; expected/],
     ['an empty argument', ['why', ''], '--image is given as nothing (""). Expected a value, or leave it out.'],
     ['an empty key', ['orchestrate', '--labelled', '/a', '--set', 'unlabelled=[""]'], '--set unlabelled=[""] unlabelled.0 is ""; expected a path.'],
     ['a key that objects have of themselves', ['orchestrate', '--labelled', '/a', '--unlabelled', '/b', '--set', '__proto__.seed=5'], '--set __proto__.seed=5 unknown key __proto__.seed. Did you mean seed?'],
@@ -120,7 +123,7 @@ describe('pupil doctor', () => {
     const {checks} = checked.parse(JSON.parse((await pupil(['doctor', '--home', home, '--json'])).stdout));
     expect(checks.map(({name}) => name)).toEqual(['node', 'sqlite', 'onnxruntime', 'python', 'training', 'processes', 'disk', 'memory']);
     expect(checks.filter(({name}) => name !== 'disk').every(({ok}) => ok)).toBe(true);
-    expect(checks.find(({name}) => name === 'python')?.found).toBe(`torch 2.13.0, no python at ${colourTrainer}`);
+    expect(checks.find(({name}) => name === 'python')?.found).toBe(`torch 2.13.0, no python at ${colourTrainer} (from PUPIL_PYTHON)`);
   });
 
   it('ends with exit 4 where it found a fault, and names the command that mends it', async () => {

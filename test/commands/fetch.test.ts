@@ -1,4 +1,4 @@
-import {existsSync, mkdirSync, readdirSync, statSync, writeFileSync} from 'node:fs';
+import {existsSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync} from 'node:fs';
 import {spawnSync} from 'node:child_process';
 import path from 'node:path';
 import {describe, expect, it, vi} from 'vitest';
@@ -28,6 +28,26 @@ describe('pupil fetch', () => {
     for (const folder of ['cifar-100-binary', 'tiny-imagenet-200']) mkdirSync(path.join(home, 'data', folder), {recursive: true});
     const {code, stdout} = await pupil(['fetch', 'cifar100', 'tiny-imagenet', '--home', home, '--mirror', 'http://127.0.0.1:1']);
     expect([code, stdout]).toEqual([0, `${home}/data/cifar-100-binary\n${home}/data/tiny-imagenet-200\n`]);
+  });
+
+  it.each(['', '{', '[]', '{"md5":1}'])('tells a note of what was unpacked that is damaged: %j (exit 3)', async receipt => {
+    const home = await temporaryFolder();
+    mkdirSync(path.join(home, 'data/cifar-100-binary'), {recursive: true});
+    writeFileSync(path.join(home, 'data/cifar-100-binary/.fetched.json'), receipt);
+    const {code, stderr} = await pupil(['fetch', 'cifar100', '--home', home]);
+    expect([code, stderr]).toEqual([3, `${home}/data/cifar-100-binary/.fetched.json is damaged, so that nothing tells whether ${home}/data/cifar-100-binary is whole. Remove that file to take the folder as it is, or move the folder away to have it anew.\n`]);
+  });
+
+  it.each([
+    ['a file', (place: string) => writeFileSync(place, '')],
+    ['a link to nothing', (place: string) => symlinkSync('/nowhere/at/all', place)],
+  ])('says that %s lies where its folder must be made (exit 4)', async (_, put) => {
+    const home = await temporaryFolder();
+    put(path.join(home, 'data'));
+    const {code, stderr} = await pupil(['fetch', 'cifar100', '--home', home, '--mirror', 'http://127.0.0.1:1']);
+    expect(code).toBe(4);
+    expect(stderr).toMatch(/data/);
+    expect(stderr).not.toMatch(/^ +at |bug in pupil/m);
   });
 
   it('says what comes, how large, from where, into which folder and on whose terms before it asks', async () => {

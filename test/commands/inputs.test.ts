@@ -1,7 +1,9 @@
 import {cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, unlinkSync, utimesSync, writeFileSync} from 'node:fs';
 import path from 'node:path';
+import {gzipSync} from 'node:zlib';
 import {afterAll, beforeAll, beforeEach, describe, expect, it} from 'vitest';
 import {openStoreToRead} from '../../src/store/open.js';
+import {cifarRecord} from '../images/pictures.js';
 import {tarOf} from '../images/tar-file.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
 import {colours, copyOf, doneOf, LABELLED, lastingFolder, look, orchestrate, picture, pupil, writeData, type Colour, type Data} from './pupil.js';
@@ -27,8 +29,8 @@ afterAll(remove);
 const newHome = async () => path.join(await temporaryFolder(), 'home');
 
 /** A run that was prepared from the data as they were, and the command that made it. */
-function runOf(home: string) {
-  const command = ['orchestrate', data.config, '--home', home, '--until', 'prepare'];
+function runOf(home: string, args: readonly string[] = ['--until', 'prepare']) {
+  const command = ['orchestrate', data.config, '--home', home, ...args];
   return {home, command, again: async (...args: string[]) => await look([...command, '--json', ...args])};
 }
 const aRun = async () => runOf(copyOf(prepared, await newHome()));
@@ -286,5 +288,30 @@ describe('pictures that cannot be used', () => {
     expect(await look([...command, '--json', '--max-failures', '0.2'])).toContain('20 images scored');
     const status = await look(['status', '--home', home]);
     for (const line of [/EMPTY_FILE +\S+pool\/empty\.png: /, /NOT_AN_IMAGE +\S+pool\/page\.jpg: /, /OUTSIDE_ROOT +\S+pool\/link\.png: a link to \/etc\/hostname/, /(TRUNCATED|CORRUPT) +\S+train\/red\/cut\.png: /]) expect(status).toMatch(line);
+  });
+});
+
+describe('what an archive was unpacked to', () => {
+  const archive = async () => {
+    const records = Buffer.concat(Array.from({length: 30}, (_, number) => cifarRecord([number % 10], number)));
+    const files = [1, 2, 3, 4, 5].map(batch => ({name: `cifar-10-batches-bin/data_batch_${batch}.bin`, content: batch === 1 ? records : ''}));
+    const names = {name: 'cifar-10-batches-bin/batches.meta.txt', content: Array.from({length: 10}, (_, label) => `class ${label}`).join('\n')};
+    writeFileSync(file('cifar-10-binary.tar.gz'), gzipSync(tarOf(...files, names)));
+    return runOf(await newHome(), ['--unlabelled', `cifar10:${file('cifar-10-binary.tar.gz')}?split=train`, '--until']);
+  };
+
+  it('is unpacked again where it was cleared away', async () => {
+    const {home, command} = await archive();
+    await look([...command, 'export']);
+    rmSync(path.join(home, 'data/colours/cache'), {recursive: true});
+    expect(doneOf(await look([...command, 'score', '--json'])).stages).toMatchObject({prepare: {status: 'fresh'}, score: {status: 'ran'}});
+  });
+
+  it('is found where its home has another place', async () => {
+    const {home, command} = await archive();
+    await look([...command, 'export']);
+    renameSync(home, `${home}-moved`);
+    const moved = command.map(argument => (argument === home ? `${home}-moved` : argument));
+    expect(doneOf(await look([...moved, 'score', '--json'])).stages).toMatchObject({prepare: {status: 'fresh'}, score: {status: 'ran'}});
   });
 });

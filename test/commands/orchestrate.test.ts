@@ -169,6 +169,18 @@ describe('a second orchestrate', () => {
     );
   });
 
+  it('takes a K larger than any pool, and says which classes have fewer', async () => {
+    const home = await aCopy();
+    const {code, stdout} = await pupil(['orchestrate', data.config, '--home', home, '--json', '--set', 'select.top_p=1', '--set', `select.top_k=${Number.MAX_SAFE_INTEGER}`, '--until', 'select']);
+    expect([code, doneOf(stdout).selection]).toEqual([0, expect.objectContaining({selected: POOL, short_classes: 3})]);
+  });
+
+  it('of which no picture has the score that was asked for ends before the student trains, naming it (exit 3)', async () => {
+    const home = await aCopy();
+    const {code, stderr} = await pupil(['orchestrate', data.config, '--home', home, '--set', 'select.min_score=0', '--until', 'pretrain']);
+    expect([code, stderr]).toEqual([3, expect.stringMatching(/Not one of 60 images has a score of select\.min_score = 0 or more for a class\. Scores are logarithms of probabilities, 0 at most: lower it, or leave it out\.\n$/)]);
+  });
+
   it('with another shard size scores anew, comes to the same ranking, and leaves no score file of the old cut', async () => {
     const home = await aCopy();
     const ran = await orchestrate(data, home, '--set', 'score.shard_size=40', '--until', 'pretrain');
@@ -439,7 +451,7 @@ describe('a gate', () => {
     const home = path.join(await temporaryFolder(), 'home');
     const {code, stderr} = await pupil(['orchestrate', data.config, '--home', home, '--unlabelled', path.join(same, 'alike')]);
     expect(code).toBe(5);
-    expect(stderr).toMatch(/\nAll 3 images have the same best score \(-\S+\): the teacher tells nothing apart\./);
+    expect(stderr).toMatch(/\nAll 3 images have the same best score \(-\S+\), so that none is surer than another\./);
   });
 });
 

@@ -52,6 +52,18 @@ describe('while a run is worked on', () => {
   });
 });
 
+describe('a reader that goes away', () => {
+  it.each([['stdout', '--json | head -n 1'], ['stderr', '2>&1 >/dev/null | head -n 1']])('of %s ends no work, and no verdict', async (_, pipe) => {
+    const home = path.join(await temporaryFolder(), 'home');
+    const command = `set -o pipefail; ${process.execPath} ${program} orchestrate ${data.config} --home ${home} --until prepare ${pipe}`;
+    const {status, stderr} = spawnSync('bash', ['-c', command], {encoding: 'utf8', env: {...process.env, PUPIL_PYTHON: colourTrainer, NO_COLOR: '1'}});
+    expect([status, stderr]).toEqual([0, '']);
+    expect((await statusOf(home)).stages[0]).toMatchObject({name: 'prepare', status: 'fresh'});
+    const doctor = spawnSync('bash', ['-c', `set -o pipefail; ${process.execPath} ${program} doctor --home ${home} --python /nowhere/python ${pipe.replace('--json ', '')}`], {encoding: 'utf8'});
+    expect(doctor.status).toBe(4);
+  });
+});
+
 describe('Ctrl-C', () => {
   it('once saves and ends with exit 130, and the same command goes on', async () => {
     const home = await aCopy();

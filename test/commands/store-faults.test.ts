@@ -1,5 +1,5 @@
 import {spawnSync} from 'node:child_process';
-import {mkdirSync, readFileSync, symlinkSync} from 'node:fs';
+import {appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, utimesSync} from 'node:fs';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import Database from 'better-sqlite3';
@@ -47,6 +47,31 @@ describe('an altered database', () => {
   });
 });
 
+describe('scores', () => {
+  const pooled = () => path.join(folder, 'pool/0.png');
+  const shards = (home: string) => readdirSync(path.join(home, 'data/colours/scores')).map(name => path.join(home, 'data/colours/scores', name));
+
+  it('that are not what was written are told by no command (exit 4)', async () => {
+    const home = await aHome();
+    for (const shard of shards(home)) appendFileSync(shard, 'more');
+    await expect(look(['why', pooled(), '--home', home])).rejects.toMatchObject({exitCode: 4, message: expect.stringMatching(/^Run colours: data\/colours\/scores\/shard-0000\d\.parquet is not what was written\. Run pupil orchestrate, which makes it anew\.$/) as string});
+    for (const shard of shards(home)) rmSync(shard);
+    await expect(look(['why', pooled(), '--home', home])).rejects.toMatchObject({exitCode: 4, message: expect.stringContaining('.parquet is missing.') as string});
+  });
+
+  it('that were made anew are not held against the rankings of those before, which are told to be out of date', async () => {
+    const home = await aHome();
+    await orchestrate(data, home, '--until', 'score', '--set', 'score.shard_size=7');
+    await expect(look(['why', pooled(), '--home', home])).rejects.toMatchObject({
+      exitCode: 3,
+      message: 'The selection of run colours is out of date: score has made something else since, and no cut-off is of these scores. Run pupil orchestrate to select anew.',
+    });
+    const {code, stdout, stderr} = await pupil(['rankings', '--home', home]);
+    expect([code, stdout.split('\n')[0]]).toEqual([0, expect.stringMatching(/^class +candidates/)]);
+    expect(stderr).toBe('This selection is out of date: score has made something else since. Run pupil orchestrate to select anew.\n');
+  });
+});
+
 const canMount = spawnSync('unshare', ['--map-root-user', '--mount', 'sh', '-c', 'mount -t tmpfs tmpfs /mnt']).status === 0;
 if (!canMount) console.warn('SKIPPED: a read-only disk needs unshare --map-root-user --mount.');
 
@@ -57,6 +82,12 @@ it.skipIf(!canMount)('on a read-only disk every command that only looks answers,
   const script = [`mount --bind ${home} ${home} && mount -o remount,ro,bind ${home} || exit 99`, ...commands.map(run), `${process.execPath} ${program} orchestrate ${data.config} --home ${home} 2>&1; echo "$?"`].join('\n');
   const {stdout} = spawnSync('unshare', ['--map-root-user', '--mount', 'sh', '-c', script], {encoding: 'utf8', env: {...process.env, PUPIL_PYTHON: colourTrainer, NO_COLOR: '1'}});
   expect(stdout).toMatch(/^(0\n){5}.*Cannot read or write.*\n4\n$/);
+});
+
+it('a report is written anew where pictures were only touched', async () => {
+  const home = await aHome();
+  utimesSync(path.join(folder, 'pool/0.png'), 1, 1);
+  expect(await look(['report', '--home', home])).toBe(`${home}/models/colours/report.html\n`);
 });
 
 it('few files that may be open at once are told (exit 4), not a stack', () => {

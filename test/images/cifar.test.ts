@@ -38,6 +38,11 @@ describe('CIFAR', () => {
     expect(await bytesOf(source, entries[2]!)).toEqual(cifarRecord([], 2));
     expect(await source.classes()).toEqual(names100);
     expect((await filesOf(source)).map(({file}) => file)).toEqual(['fine_label_names.txt', 'test.bin', 'train.bin']);
+    // Cut on purpose here; a copy that broke off looks the same, also where it ends between two records.
+    expect(source.warnings).toEqual([
+      'train.bin holds 2 records of the 50,000 that it has as published; if it was not cut on purpose, fetch it again',
+      'test.bin holds 1 record of the 10,000 that it has as published; if it was not cut on purpose, fetch it again',
+    ]);
   });
 
   it('keeps to a split, and hides labels where none are wanted', async () => {

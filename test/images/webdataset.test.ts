@@ -82,7 +82,7 @@ describe('WebDataset shards', () => {
     await put(`${root}/2.tar`, gzipSync(first));
     const source = await openWebDataset(root, {labelled: false});
     expect((await entriesOf(source)).map(({file, member}) => `${file} ${member}`)).toEqual(['0.tar 1.png', '0.tar 2.png', '1.tar 1.png']);
-    expect(source.notes).toEqual([
+    expect(source.warnings).toEqual([
       `1.tar is partial: what lies behind its end, from byte ${first.length} to ${first.length + 8}, is no tar; its complete members are kept`,
       expect.stringMatching(/^2\.tar is partial: it is compressed with gzip: unpack it with gunzip/),
     ]);
@@ -118,11 +118,11 @@ describe('WebDataset shards', () => {
     const byPattern = await openWebDataset(`${root}/{000000..000005}.tar`, {labelled: false});
     expect((await entriesOf(byPattern)).map(({member}) => member)).toEqual(['000000.png', '000001.png', '000004.png']);
     expect(byPattern.root).toBe(root);
-    expect(byPattern.notes).toEqual([`${missing}, 000005.tar`]);
+    expect(byPattern.warnings).toEqual([`${missing}, 000005.tar`]);
 
     const byFolder = await openWebDataset(root, {labelled: false});
     expect(await entriesOf(byFolder)).toHaveLength(3);
-    expect(byFolder.notes).toEqual([missing]);
+    expect(byFolder.warnings).toEqual([missing]);
     expect((await filesOf(byFolder)).map(({file, size}) => [file, size])).toEqual([
       ['000000.tar', 2048],
       ['000001.tar', 2048],
@@ -153,7 +153,7 @@ describe('WebDataset shards', () => {
       'no-end.tar 1.png',
       'no-end.tar 2.png',
     ]);
-    expect(source.notes.map(note => note.replace(/: .*/, ''))).toEqual([
+    expect(source.warnings.map(warning => warning.replace(/: .*/, ''))).toEqual([
       'cut-header.tar is partial',
       'cut-member.tar is partial',
       'no-end.tar is partial',
@@ -167,7 +167,7 @@ describe('WebDataset shards', () => {
     await put(`${root}/0.tar`, damaged);
     const source = await openWebDataset(root, {labelled: false});
     expect((await entriesOf(source)).map(({member}) => member)).toEqual(['1.png']);
-    expect(source.notes).toEqual(['0.tar is partial: the header at byte 1024 is damaged; its complete members are kept']);
+    expect(source.warnings).toEqual(['0.tar is partial: the header at byte 1024 is damaged; its complete members are kept']);
   });
 
   it('never lead out: names with .., absolute names, links, devices and sparse files are set aside', async () => {
@@ -247,7 +247,7 @@ describe('WebDataset shards', () => {
     await put(`${root}/0.tar`, Buffer.concat([tarMember({name: '1.png', content: 'a'}), huge, END_MARK]));
     const source = await openWebDataset(root, {labelled: false});
     expect(await entriesOf(source)).toHaveLength(1);
-    expect(source.notes[0]).toMatch(/of 12884901888 bytes are there/);
+    expect(source.warnings[0]).toMatch(/of 12884901888 bytes are there/);
   });
 
   it.each(['v7', 'ustar', 'gnu', 'posix'])('made by tar in its %s format are read', async format => {
@@ -260,7 +260,7 @@ describe('WebDataset shards', () => {
     const entries = await entriesOf(source);
     expect(entries.map(({member}) => member)).toEqual([`${folder}/1.png`, `${folder}/2.png`]);
     expect((await bytesOf(source, entries[1]!)).toString()).toBe('two'.repeat(1000));
-    expect(source.notes).toEqual([]);
+    expect([source.notes, source.warnings]).toEqual([[], []]);
   });
 
   it('that are no tar at all are told, and the others are read', async () => {
@@ -270,7 +270,7 @@ describe('WebDataset shards', () => {
     await put(`${root}/2.tar`, '');
     const source = await openWebDataset(root, {labelled: false});
     expect(await entriesOf(source)).toHaveLength(1);
-    expect(source.notes).toHaveLength(2);
+    expect(source.warnings).toHaveLength(2);
   });
 });
 

@@ -73,7 +73,7 @@ it('shares the files of the run it was copied from, and is as fresh as that is',
   writeFileSync(path.join(first.paths.data, 'packs', 'half.tmp'), 'left by a killed process');
   mkdirSync(first.paths.attempts, {recursive: true});
   writeFileSync(path.join(first.paths.attempts, 'trainer.log'), 'of the first run');
-  expect(await copyRun(first.paths, runPaths(home, 'second'), [])).toEqual({linked: true});
+  expect(await copyRun(first.paths, runPaths(home, 'second'), {fresh: ['prepare', 'teacher'], relatives: []})).toEqual({linked: true});
   const second = field('second', 'cold');
   for (const relative of ['packs/husk', 'packs/grain']) expect(statSync(path.join(second.paths.data, relative)).ino).toBe(statSync(path.join(first.paths.data, relative)).ino);
   expect(existsSync(path.join(second.paths.data, 'packs', 'half.tmp'))).toBe(false);
@@ -85,9 +85,9 @@ it('shares the files of the run it was copied from, and is as fresh as that is',
 
 it('is trusted by its stamps in every run that shares it, so that no file is read again', async () => {
   const first = await grown('first', 'cold');
-  await copyRun(first.paths, runPaths(home, 'second'), []);
+  await copyRun(first.paths, runPaths(home, 'second'), {fresh: ['prepare', 'teacher'], relatives: []});
   const second = field('second', 'cold');
-  await copyRun(first.paths, runPaths(home, 'third'), [second.paths]);
+  await copyRun(first.paths, runPaths(home, 'third'), {fresh: ['prepare', 'teacher'], relatives: [second.paths]});
   const third = field('third', 'cold');
   const files = (context: Field) => [context.paths.pack('husk'), context.paths.pack('grain'), context.paths.model('teacher', 'oil')];
   for (const context of [first, second, third]) {
@@ -102,17 +102,32 @@ it('does not vouch for a file that was garbled before it was copied', async () =
   const {atime, mtime} = statSync(grain);
   writeFileSync(grain, 'chaff of rape');
   utimesSync(grain, atime, mtime);
-  await copyRun(first.paths, runPaths(home, 'second'), []);
+  await copyRun(first.paths, runPaths(home, 'second'), {fresh: ['prepare', 'teacher'], relatives: []});
   expect(await reasons(field('second', 'cold'))).toEqual(['data/second/packs/grain is not what was written', 'follows prepare']);
 });
 
 it('goes its own way without a change to the run it was copied from', async () => {
   const first = await grown('first', 'cold');
-  await copyRun(first.paths, runPaths(home, 'second'), []);
+  await copyRun(first.paths, runPaths(home, 'second'), {fresh: ['prepare', 'teacher'], relatives: []});
   const second = field('second', 'hot');
   expect((await runStages(stages, second, {})).prepare?.status).toBe('fresh');
   expect(readFileSync(second.paths.model('teacher', 'oil'), 'utf8')).toBe('grain of rape by hot');
   expect(readFileSync(first.paths.model('teacher', 'oil'), 'utf8')).toBe('grain of rape by cold');
+  expect(await reasons(first)).toEqual(['nothing changed', 'nothing changed']);
+});
+
+it('has no result of its own where the run it was copied from has another: neither a record nor a file', async () => {
+  const first = await grown('first', 'cold');
+  const checkpoint = first.paths.model('teacher', 'checkpoint.pt');
+  writeFileSync(checkpoint, 'half pressed');
+  first.store.quarantine.add('teacher', '', {image: null, place: 'a husk', code: 'CORRUPT', detail: ''});
+  first.store.quarantine.add('prepare', '', {image: null, place: 'a stone', code: 'CORRUPT', detail: ''});
+  await copyRun(first.paths, runPaths(home, 'second'), {fresh: ['prepare'], relatives: []});
+  const second = field('second', 'hot');
+  expect(await reasons(second)).toEqual(['nothing changed', 'never ran']);
+  expect(existsSync(second.paths.model('teacher', 'oil'))).toBe(false);
+  expect(readFileSync(second.paths.model('teacher', 'checkpoint.pt'), 'utf8')).toBe('half pressed');
+  expect(second.store.quarantine.some('%', 9).map(({place}) => place)).toEqual(['a stone']);
   expect(await reasons(first)).toEqual(['nothing changed', 'nothing changed']);
 });
 
@@ -125,7 +140,7 @@ it.skipIf(!otherDisk)('copies bytes where the file system cannot link, and says 
   const elsewhere = mkdtempSync('/dev/shm/pupil-');
   onTestFinished(() => rmSync(elsewhere, {recursive: true}));
   symlinkSync(elsewhere, target.data);
-  expect(await copyRun(first.paths, target, [])).toEqual({linked: false});
+  expect(await copyRun(first.paths, target, {fresh: ['prepare', 'teacher'], relatives: []})).toEqual({linked: false});
   expect(statSync(target.pack('grain')).dev).not.toBe(statSync(first.paths.pack('grain')).dev);
   expect(await reasons(field('second', 'cold'))).toEqual(['nothing changed', 'nothing changed']);
 });
@@ -136,7 +151,7 @@ it('replaces what a copy left behind that was killed before its database', async
   mkdirSync(path.dirname(target.pack('grain')), {recursive: true});
   writeFileSync(target.pack('grain'), 'half');
   writeFileSync(`${target.database}.tmp`, 'half');
-  await copyRun(first.paths, target, []);
+  await copyRun(first.paths, target, {fresh: ['prepare', 'teacher'], relatives: []});
   expect(await reasons(field('second', 'cold'))).toEqual(['nothing changed', 'nothing changed']);
 });
 
@@ -146,7 +161,7 @@ it('tells sources where their unpacked archive lies now', async () => {
   first.store.images.addSource('labelled', spec, first.paths.cache);
   first.store.images.addSource('unlabelled', spec, '/elsewhere');
   first.store.quarantine.add('prepare', 'labelled', {image: null, place: `${first.paths.cache}/a.tar#b/1`, code: 'CORRUPT', detail: ''});
-  await copyRun(first.paths, runPaths(home, 'second'), []);
+  await copyRun(first.paths, runPaths(home, 'second'), {fresh: ['prepare', 'teacher'], relatives: []});
   const second = field('second', 'cold');
   expect(second.store.images.sources().map(({root}) => root)).toEqual([second.paths.cache, '/elsewhere']);
   expect(second.store.quarantine.some('%', 1)[0]!.place).toBe(`${second.paths.cache}/a.tar#b/1`);

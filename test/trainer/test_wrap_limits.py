@@ -46,6 +46,13 @@ def test_operators_opsets_and_weights_that_are_not_to_be_had_are_named(tmp_path)
     assert 'lacks the weights w. Export it again with its weights' in refusal(path)
 
 
+def test_a_graph_that_answers_by_chance_is_refused(tmp_path):
+    path = tmp_path / 'given.onnx'
+    noise = helper.make_node('RandomNormalLike', ['a'], ['noise'], scale=0.02)
+    write(path, [helper.make_node('MatMul', ['mean', 'w'], ['a']), noise, helper.make_node('Add', ['a', 'noise'], ['answer'])])
+    assert 'answers by chance (RandomNormalLike)' in refusal(path)
+
+
 @pytest.mark.parametrize('location', ['/etc/hostname', '../secrets.bin', 'other.bin'])
 def test_weights_of_a_branch_are_looked_for_nowhere_else_either(tmp_path, location):
     path = tmp_path / 'given.onnx'

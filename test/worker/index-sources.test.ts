@@ -28,7 +28,7 @@ describe('indexing', () => {
     );
     const inFolder = listed.filter(({source}) => source === 0);
     for (const {file, id} of inFolder) expect(id).toBe(idOf(await readFile(`${root}/folder/${file}`)));
-    expect(ended.result.sources).toEqual([0, 1, 2].map(() => ({classes: null, images: 3, notes: []})));
+    expect(ended.result.sources).toMatchObject([0, 1, 2].map(() => ({classes: null, images: 3, notes: []})));
     expect(ended.events[0]).toMatchObject({type: 'hello', protocol: 1, device: 'cpu'});
   });
 
