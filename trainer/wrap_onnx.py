@@ -195,7 +195,7 @@ def check_what_it_needs(model: ModelProto, path: Path) -> None:
     if by_chance:
         raise Failure(
             'model',
-            f'{path} answers by chance ({", ".join(by_chance)}): a picture would have other scores each time. Export it in evaluation mode.',
+            f'{path} answers by chance ({", ".join(by_chance)}): a picture would have other scores each time. Export it for evaluation.',
         )
     there = {''}.union(*([value.name for value in (*graph.input, *graph.initializer)] for graph in _graphs(model)))
     there |= {sparse.values.name for graph in _graphs(model) for sparse in graph.sparse_initializer}
