@@ -75,7 +75,7 @@ function look() {
   try {
     const times = Array.from({length: Math.min(LOOKS, classCount)}, (_, turn) => {
       const begun = cpuSeconds();
-      rankingsText(run, {home, class: classes[Math.floor((turn * classCount) / LOOKS)], limit: LISTED, offset: 0, csv: false, json: true});
+      rankingsText(run, {topK}, {home, class: classes[Math.floor((turn * classCount) / LOOKS)], limit: LISTED, offset: 0, csv: false, json: true});
       return (cpuSeconds() - begun) * 1e3;
     });
     return {lookMs: times.sort((a, b) => a - b)[times.length >> 1]};

@@ -22,7 +22,10 @@ export function rankings(flags: RankingsFlags): void {
   if (flags.csv && flags.json) throw usageError('Give --csv or --json, not both.');
   const run = openRun(flags);
   try {
-    process.stdout.write(rankingsText(run, flags));
+    requireIntact(run, 'select');
+    const selection = recordedSelection(run.store);
+    if (selection === null) throw dataError(`Run ${run.paths.run} has no rankings yet: its select stage has not finished. Run pupil orchestrate.`);
+    process.stdout.write(rankingsText(run, selection, flags));
     const other = movedOn(run, 'select');
     if (other !== null) process.stderr.write(`This selection is out of date: ${other} has made something else since. Run pupil orchestrate to select anew.\n`);
     if (!flags.csv && !flags.json) tellOtherRounds(run.paths);
@@ -31,18 +34,15 @@ export function rankings(flags: RankingsFlags): void {
   }
 }
 
-/** What the command prints. */
-export function rankingsText(run: OpenRun, flags: RankingsFlags): string {
-  requireIntact(run, 'select');
-  const selection = recordedSelection(run.store);
-  if (selection === null) throw dataError(`Run ${run.paths.run} has no rankings yet: its select stage has not finished. Run pupil orchestrate.`);
+/** What the command prints of a selection. */
+export function rankingsText(run: OpenRun, selection: Pick<SelectionCounts, 'topK'>, flags: RankingsFlags): string {
   const summaries = run.store.rankings.summaries();
   return flags.class === undefined ? allClasses(run, summaries, selection, flags) : oneClass(run, summaries, flags.class, flags);
 }
 
 const score = (value: number | null): string => (value === null ? '' : value.toFixed(5));
 
-function allClasses({paths}: OpenRun, summaries: readonly ClassSummary[], {topK}: SelectionCounts, flags: RankingsFlags): string {
+function allClasses({paths}: OpenRun, summaries: readonly ClassSummary[], {topK}: Pick<SelectionCounts, 'topK'>, flags: RankingsFlags): string {
   const classes = summaries.map(summary => ({...summary, short: summary.selected < topK}));
   if (flags.json) return `${printableJson({run: paths.run, classes})}\n`;
   if (flags.csv) return csv([['class', 'candidates', 'selected', 'cutoff', 'short'], ...classes.map(row => [row.class, row.candidates, row.selected, row.cutoff ?? '', row.short ? 1 : 0])]);

@@ -78,7 +78,7 @@ describe('arms and seeds', () => {
       ['colours-by-k.k5.seed1', all],
       ['colours-by-k.k4.seed1', ['select', 'pretrain', 'finetune', 'evaluate', 'report']],
       ['colours-by-k.twice.seed1', ['report']],
-      ['colours-by-k.twice.seed1.round2', ['teacher', 'export', 'score', 'select', 'evaluate', 'report']],
+      ['colours-by-k.twice.seed1.round2', ['teacher', 'export', 'score', 'select', 'pretrain', 'finetune', 'evaluate', 'report']],
     ]);
   });
 
@@ -212,7 +212,8 @@ it('a killed experiment goes on where it was, and Ctrl-C once saves and stops it
   const command = ['experiment', slow, '--home', home];
   const env = {PUPIL_COLOUR_TRAINER_EPOCH_MS: '150'};
   const run = startPupil(command, {env});
-  await run.said('> pretrain  select.selected changed');
+  await run.said('slow.k4.seed0 starts as a copy of slow.k5.seed0');
+  await run.said('> pretrain');
   await run.said('epoch 3, validation');
   run.child.kill('SIGKILL');
   expect(await run.ended).toMatchObject({signal: 'SIGKILL'});
