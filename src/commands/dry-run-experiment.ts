@@ -13,6 +13,7 @@ import {inspect} from '../pipeline/run.js';
 import {printableJson} from '../printable.js';
 import {table} from '../report/table.js';
 import {painter} from '../report/terminal.js';
+import {widthOf} from '../report/wrap.js';
 import {contextFor, withDevice, type RunContext} from '../stages/context.js';
 import {demoPicturesFolder, lacksDemoPictures} from '../stages/demo-pictures.js';
 import {countImages, estimate, measureSpeeds} from '../stages/estimate.js';
@@ -73,7 +74,7 @@ export async function dryRunOfExperiment({name, runs}: Experiment, flags: Flags,
     return;
   }
   const rows = planned.map(({run, stages: stale, seconds}) => [run, seconds === 0 ? '' : duration(seconds), stale.length === 0 ? 'nothing' : stale.length === stages.length ? 'every stage' : stale.join(', ')]);
-  const text = table(['run', 'time', 'would run'], rows, {align: ['left', 'right'], ...(process.stdout.isTTY && {width: process.stdout.columns})});
+  const text = table(['run', 'time', 'would run'], rows, {align: ['left', 'right'], width: widthOf(process.stdout)});
   process.stdout.write(`${painter(process.stdout)('bold', `Experiment ${name} in ${flags.home}`)}\n${text}\n`);
   if (seconds > 0) process.stdout.write(`About ${duration(seconds)} in all for ${plural(runs.length, 'run')}, as fast as this machine was just now.\n`);
   process.stdout.write('Nothing was written.\n');

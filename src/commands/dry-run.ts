@@ -11,6 +11,7 @@ import {inspect, type Wanted} from '../pipeline/run.js';
 import {printableJson} from '../printable.js';
 import {table} from '../report/table.js';
 import {painter} from '../report/terminal.js';
+import {widthOf} from '../report/wrap.js';
 import {contextFor, withDevice} from '../stages/context.js';
 import {configsOfRounds} from '../rounds.js';
 import {demoPicturesFolder, lacksDemoPictures} from '../stages/demo-pictures.js';
@@ -119,7 +120,7 @@ function words({run, device, provingSeconds, change, stages: listed}: Looked, ho
   });
   const text = table(['stage', '', 'images', 'steps', 'disk', 'time', 'reason'], rows, {
     align: ['left', 'left', 'right', 'right', 'right', 'right'],
-    ...(process.stdout.isTTY && {width: process.stdout.columns}),
+    width: widthOf(process.stdout),
   });
   const total = listed.reduce((sum, {wanted, fresh, amount}) => sum + (wanted && !fresh ? (amount.seconds ?? 0) : 0), provingSeconds ?? 0);
   const head = painter(process.stdout)('bold', `Run ${run} in ${home}`) + (provingSeconds === null ? '' : ` on ${device}`);

@@ -3,6 +3,7 @@ import {environmentError} from '../errors.js';
 import type {Calibration, Results, SelectionCounts} from '../events.js';
 import {printableJson} from '../printable.js';
 import {table} from '../report/table.js';
+import {widthOf} from '../report/wrap.js';
 import {stageNames} from '../events.js';
 import type {EvaluateSummary} from '../stages/evaluate.js';
 import {count, duration, percent} from '../words.js';
@@ -77,7 +78,7 @@ export function runs({home, json}: {readonly home: string; readonly json: boolea
   const rows = found.map(run => [run.run, `${run.stagesDone} of ${stageNames.length}`, duration(run.seconds), top1(run.results, 'teacher'), top1(run.results, 'supervised'), top1(run.results, 'student'), run.about]);
   const text = table(['run', 'stages', 'time', 'teacher', 'supervised', 'student', ''], rows, {
     align: ['left', 'left', 'right', 'right', 'right', 'right'],
-    ...(process.stdout.isTTY && {width: process.stdout.columns}),
+    width: widthOf(process.stdout),
   });
   process.stdout.write(`${text}\n`);
 }

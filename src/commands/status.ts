@@ -6,6 +6,7 @@ import {inspect} from '../pipeline/run.js';
 import {printable, printableJson} from '../printable.js';
 import {table} from '../report/table.js';
 import {painter} from '../report/terminal.js';
+import {widthOf} from '../report/wrap.js';
 import {contextFor} from '../stages/context.js';
 import {stages} from '../stages/index.js';
 import {isLocked} from '../store/lock.js';
@@ -44,7 +45,7 @@ export async function status(flags: RunFlags & {readonly json: boolean}, stop: S
     }
     const paint = painter(process.stdout);
     const body = rows.map(row => [row.name, row.status, row.seconds === 0 ? '' : duration(row.seconds), row.status === 'fresh' && row.headline !== '' ? row.headline : row.reason]);
-    const text = table(['stage', 'status', 'time', ''], body, {align: ['left', 'left', 'right'], ...(process.stdout.isTTY && {width: process.stdout.columns})});
+    const text = table(['stage', 'status', 'time', ''], body, {align: ['left', 'left', 'right'], width: widthOf(process.stdout)});
     process.stdout.write(`${paint('bold', `Run ${run.paths.run} in ${printable(run.paths.home)}`)}\n${text}\n${setAside(run)}`);
     tellOtherRounds(run.paths);
   } finally {

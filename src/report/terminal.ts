@@ -5,7 +5,7 @@ import {toWire} from '../children/protocol.js';
 import type {Emit, Event} from '../events.js';
 import {printableMessage} from '../printable.js';
 import {busiestPart, bytes, count, duration, percent, rate} from '../words.js';
-import {beside} from './wrap.js';
+import {beside, widthOf} from './wrap.js';
 
 export interface View {
   readonly emit: Emit;
@@ -148,9 +148,6 @@ function fit([first = '', ...others]: readonly string[], width: number): string 
   }
   return text;
 }
-
-/** Some terminals tell no width. */
-const widthOf = (stream: NodeJS.WriteStream): number => stream.columns || 80;
 
 /** Live lines: what is done stands, what moves is redrawn below it and fits the terminal's width. */
 export function terminalView(stream: NodeJS.WriteStream, stopping?: AbortSignal): View {

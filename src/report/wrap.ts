@@ -19,5 +19,11 @@ export function beside(head: string, text: string, width: number): string {
   return head + lines.join(`\n${indent}`);
 }
 
+/** Some terminals tell no width. */
+const USUAL_WIDTH = 80;
+
+/** The characters that a line of a stream has room for; Infinity where it is no terminal. */
+export const widthOf = (stream: NodeJS.WriteStream): number => (stream.isTTY ? stream.columns || USUAL_WIDTH : Infinity);
+
 /** `text` for a stream: in lines that fit where it is a terminal, and as it is elsewhere. */
-export const wrappedFor = (stream: NodeJS.WriteStream, text: string): string => (stream.isTTY ? beside('', text, stream.columns) : text);
+export const wrappedFor = (stream: NodeJS.WriteStream, text: string): string => (stream.isTTY ? beside('', text, widthOf(stream)) : text);

@@ -3,6 +3,7 @@ import {stripVTControlCharacters} from 'node:util';
 import {afterEach, describe, expect, it, vi} from 'vitest';
 import type {Event} from '../../src/events.js';
 import {jsonView, lasting, moving, painter, plainView, terminalView, viewFor, type View} from '../../src/report/terminal.js';
+import {wrappedFor} from '../../src/report/wrap.js';
 
 const plain = (_: string, text: string) => text;
 const inOne = (event: Event): string | null => {
@@ -84,6 +85,16 @@ describe('the view on a terminal', () => {
 x No pictures.
   Give some.
 `);
+  });
+
+  it('that tells no width is taken for one of 80 columns', () => {
+    const message = 'word '.repeat(40).trim();
+    const shown = (columns: number) => {
+      const {stream: terminal, written} = stream(true, columns);
+      show(terminalView(terminal), {type: 'note', stage: null, message});
+      return [stripVTControlCharacters(written()), wrappedFor(terminal, message)];
+    };
+    expect(shown(0)).toEqual(shown(80));
   });
 
   it('makes room for what is said of a stop: the next line that moves does not wipe it out', () => {
