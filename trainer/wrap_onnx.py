@@ -10,7 +10,8 @@ import numpy as np
 import onnx
 import onnx.compose
 import onnx.version_converter
-from google.protobuf.message import DecodeError
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import DecodeError, Message
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from . import events
@@ -107,7 +108,7 @@ def read_onnx(path: Path) -> ModelProto:
         model = onnx.load(path, load_external_data=False)
     except (DecodeError, OSError) as error:
         raise Failure('model', f'{path} cannot be read as an ONNX file: {_first_line(error)}. Fetch or export it again.') from error
-    if not all(isinstance(name, str) for node in _nodes(model) for name in (node.op_type, node.domain, *node.input, *node.output)):
+    if not all(isinstance(text, str) for text in _texts(model)):
         raise Failure('model', f'{path} cannot be read as an ONNX file: it has names that are no text. Fetch or export it again.')
     check_what_it_needs(model, path)
     elsewhere = _external(model)
@@ -129,6 +130,20 @@ def read_onnx(path: Path) -> ModelProto:
         except (onnx.checker.ValidationError, OSError, ValueError) as error:
             raise Failure('model', f'{path}.data, with its weights, cannot be read: {_first_line(error)}. Fetch both again.') from error
     return model
+
+
+def _texts(model: ModelProto) -> Iterator[str | bytes]:
+    """Every name, key and description, wherever it stands. One that is no UTF-8 comes as bytes, which nothing behind expects."""
+    waiting: list[Message] = [model]
+    while waiting:
+        for field, value in waiting.pop().ListFields():
+            if field.type not in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_MESSAGE):
+                continue
+            values = [value] if isinstance(value, str | bytes | Message) else value
+            if field.type == FieldDescriptor.TYPE_STRING:
+                yield from values
+            else:
+                waiting.extend(values)
 
 
 def _external(model: ModelProto) -> set[str]:

@@ -379,6 +379,30 @@ def test_refuses_files_that_are_no_onnx(task, net, tmp_path, content):
     assert f'{path} cannot be read as an ONNX file' in refusal(task)
 
 
+@pytest.mark.parametrize('where', ['input', 'operator', 'weights', 'key', 'description', 'file of weights'])
+def test_a_name_that_is_no_text_is_refused_wherever_it_stands(task, net, tmp_path, where):
+    export(net, task['file'])
+    path = tmp_path / 'given.onnx'
+    model = onnx.load(path)
+    marked = 'abcdefgh'
+    tensor = model.graph.initializer[0]
+    if where == 'input':
+        model.graph.input[0].name = marked
+    elif where == 'operator':
+        model.graph.node[0].op_type = marked
+    elif where == 'weights':
+        tensor.name = marked
+    elif where == 'key':
+        helper.set_model_props(model, {marked: ''})
+    elif where == 'description':
+        model.doc_string = marked
+    else:
+        tensor.data_location = TensorProto.EXTERNAL
+        tensor.external_data.add(key='location', value=marked)
+    path.write_bytes(model.SerializeToString().replace(marked.encode(), b'\xff' * len(marked)))
+    assert f'{path} cannot be read as an ONNX file: it has names that are no text' in refusal(task)
+
+
 def test_equal_files_make_equal_bytes(task, net, tmp_path):
     export(net, task['file'])
     wrap(parse_task(task))
