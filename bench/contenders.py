@@ -12,7 +12,7 @@ from bench.case import FEWEST_STEPS, Case
 from bench.pictures import write_pack
 from bench.watch import started
 
-# A tenth of the labelled set is split off, and measured 20 times in the 100 epochs of a teacher: the defaults of src/config.ts.
+# A tenth of the labelled set is split off, and measured 20 times in the 100 epochs of a teacher: the defaults of src/config/schema.ts.
 SAMPLES_PER_VALIDATION_IMAGE = 9 * 5
 
 
@@ -58,7 +58,7 @@ def measure_pupil(case: Case, expected_rate: float, augmented: bool) -> Measured
 
 
 def train_message(case: Case, samples: int, augmented: bool, folder: Path) -> dict[str, Any]:
-    """The task as src/stages/train.ts writes it, with the defaults of src/config.ts."""
+    """The task as src/stages/train.ts writes it, with the defaults of src/config/schema.ts."""
     validation = max(1, round(samples / SAMPLES_PER_VALIDATION_IMAGE))
     return {
         'protocol': 1,

@@ -9,7 +9,7 @@ import process from 'node:process';
 import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
 import {workerCommand} from '../dist/children/worker.js';
-import {configSchema} from '../dist/config.js';
+import {configSchema} from '../dist/config/schema.js';
 import {decodingOf} from '../dist/stages/context.js';
 import {openDecoder} from '../dist/worker/decoder.js';
 

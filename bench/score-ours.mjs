@@ -12,7 +12,7 @@ import {fromWire, PROTOCOL, toWire} from '../dist/children/protocol.js';
 import {workerCommand} from '../dist/children/worker.js';
 import {decodingOf} from '../dist/stages/context.js';
 import {defaultLayout, searchedParts} from '../dist/stages/scoring-layout.js';
-import {configSchema} from '../dist/config.js';
+import {configSchema} from '../dist/config/schema.js';
 
 const [what, file] = process.argv.slice(2);
 const job = fromWire(await readFile(file, 'utf8'));

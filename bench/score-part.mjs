@@ -3,7 +3,7 @@ import {readFile} from 'node:fs/promises';
 import path from 'node:path';
 import process from 'node:process';
 import {fromWire} from '../dist/children/protocol.js';
-import {configSchema} from '../dist/config.js';
+import {configSchema} from '../dist/config/schema.js';
 import {decodingOf} from '../dist/stages/context.js';
 import {decodeAhead} from '../dist/worker/decode-ahead.js';
 import {openSession} from '../dist/worker/session.js';

@@ -29,7 +29,7 @@ from trainer.quantise import moved, quantise
 
 # Of all contenders.
 BATCH_SIZES = {'cpu': 32, 'cuda': 256}
-# Of one of pupil's shards, and the classes that it keeps of an image: the defaults of src/config.ts.
+# Of one of pupil's shards, and the classes that it keeps of an image: the defaults of src/config/schema.ts.
 SHARD_IMAGES, KEPT = 4096, 10
 # As many as src/stages/score.ts takes.
 TRIAL_IMAGES = 512

@@ -3,9 +3,9 @@
 import {createHash} from 'node:crypto';
 import {readFileSync, statSync} from 'node:fs';
 import process from 'node:process';
-import {openRun} from '../dist/commands/find-run.js';
+import {openRun} from '../dist/queries/find-run.js';
 import {rankingsText} from '../dist/commands/rankings.js';
-import {configSchema} from '../dist/config.js';
+import {configSchema} from '../dist/config/schema.js';
 import {runPaths} from '../dist/home.js';
 import {readAllScores} from '../dist/images/score-reader.js';
 import {idAt, idBytes} from '../dist/ranking/image-ids.js';

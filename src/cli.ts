@@ -5,7 +5,7 @@ import type {Stop} from './children/child.js';
 import {refuseContradiction, refuseEmpty, refuseRepeated, refuseUnknown, shareOfOne, stageCalled, wholeNumber, wordComplaint} from './arguments.js';
 import {stageNames} from './events.js';
 import {existingHome, homeToBe} from './home.js';
-import {presetNames} from './config-layers.js';
+import {presetNames} from './config/layers.js';
 
 const LOOKING = 'Looking:';
 /** Options that may be given several times; of the others a second one would silently win, or come out as a list. */

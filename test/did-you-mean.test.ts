@@ -1,7 +1,7 @@
 import {describe, expect, it} from 'vitest';
 import {didYouMean, nearKeys, nearNames, question} from '../src/did-you-mean.js';
 import {stageNames} from '../src/events.js';
-import {configKeys} from '../src/config-layers.js';
+import {configKeys} from '../src/config/layers.js';
 
 describe('a name that is unknown', () => {
   it.each([

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Literal, get_args
 
-# All there are in Python; those of the other processes are in src/fail-point.ts, which tells what the variables mean.
+# All there are in Python; those of the other processes are in src/files/fail-point.ts, which tells what the variables mean.
 FailPoint = Literal[
     'trainer.publish.before-fsync',
     'trainer.publish.before-rename',

@@ -12,7 +12,7 @@ import {loadSqlite} from '../compiled-packages.js';
 import {UserError, environmentError} from '../errors.js';
 import {printableJson} from '../printable.js';
 import {painter} from '../report/terminal.js';
-import {temporaryFolder} from '../temporary.js';
+import {temporaryFolder} from '../files/temporary.js';
 import {bytes} from '../words.js';
 
 interface Check {

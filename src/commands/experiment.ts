@@ -6,20 +6,20 @@ import {toWire} from '../children/protocol.js';
 import {findPython} from '../children/python-env.js';
 import {ChildError, exitCodeFor, UserError} from '../errors.js';
 import {stageNames, type Emit} from '../events.js';
-import {readExperiment, type Experiment, type ExperimentRun} from '../experiment.js';
+import {readExperiment, type Experiment, type ExperimentRun} from '../config/experiment.js';
 import {experimentFile, runPaths} from '../home.js';
-import {publishFile} from '../publish.js';
+import {publishFile} from '../files/publish.js';
 import {experimentPage} from '../report/experiment-section.js';
 import {plotFile} from '../report/experiment-plot.js';
 import {rowsForScripts, type ExperimentResults, type RunFigures} from '../report/experiment-results.js';
 import {csvTable, markdownTable, terminalTable} from '../report/experiment-table.js';
 import {jsonView, viewFor} from '../report/terminal.js';
-import {configsOfRounds} from '../rounds.js';
+import {configsOfRounds} from '../config/rounds.js';
 import type {EvaluateSummary} from '../stages/evaluate.js';
 import {openStoreToRead, type Store} from '../store/open.js';
-import {ADVICE_IN_EXPERIMENTS, bringRoundsUpToDate} from './bring-up-to-date.js';
+import {ADVICE_IN_EXPERIMENTS, bringRoundsUpToDate} from '../app/bring-up-to-date.js';
 import {dryRunOfExperiment} from './dry-run-experiment.js';
-import {runsOfSeed} from './find-run.js';
+import {runsOfSeed} from '../queries/find-run.js';
 
 export interface ExperimentCommandFlags {
   readonly home: string;

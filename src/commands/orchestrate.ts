@@ -1,6 +1,6 @@
 /** `pupil orchestrate`: brings every round of a run up to date, in order, and says what came out. */
 import type {Stop} from '../children/child.js';
-import {readConfig, type ConfigFlags} from '../config-layers.js';
+import {readConfig, type ConfigFlags} from '../config/layers.js';
 import {exitCodeFor} from '../errors.js';
 import type {Event, Outcome, Results} from '../events.js';
 import {runPaths} from '../home.js';
@@ -9,7 +9,7 @@ import {table} from '../report/table.js';
 import {jsonView, viewFor} from '../report/terminal.js';
 import {beside} from '../report/wrap.js';
 import {duration, percent} from '../words.js';
-import {refuseHeld} from './held-run.js';
+import {refuseHeld} from '../app/held-run.js';
 
 export interface OrchestrateFlags extends ConfigFlags, Wanted {
   readonly home: string;
@@ -27,7 +27,7 @@ export async function orchestrate(flags: OrchestrateFlags, stop: Stop): Promise<
     const config = readConfig(flags, flags.home);
     // Before all that a run needs is loaded; the lock itself is taken with the first thing that is done.
     refuseHeld(runPaths(flags.home, config.run));
-    const {adviceOnChange, bringRoundsUpToDate} = await import('./bring-up-to-date.js');
+    const {adviceOnChange, bringRoundsUpToDate} = await import('../app/bring-up-to-date.js');
     const outcomes = await bringRoundsUpToDate(
       {config, home: flags.home, python: flags.python, wanted: flags, origins: [], onChange: flags.acceptChange ? 'archive' : {advice: adviceOnChange(config.run)}},
       stop,

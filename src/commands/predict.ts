@@ -6,7 +6,7 @@ import {runChild, type Stop} from '../children/child.js';
 import {runPastCulprits} from '../children/past-culprits.js';
 import {PROTOCOL, type PredictItem} from '../children/protocol.js';
 import {workerCommand} from '../children/worker.js';
-import {imageSizes, type Config} from '../config.js';
+import {imageSizes, type Config} from '../config/schema.js';
 import {dataError, usageError} from '../errors.js';
 import type {RunPaths} from '../home.js';
 import {toPrintable} from '../images/printable-path.js';
@@ -15,9 +15,9 @@ import {printable, printableJson} from '../printable.js';
 import {table} from '../report/table.js';
 import {decodingOf, threadsOf} from '../stages/context.js';
 import {finetune} from '../stages/finetune.js';
-import {temporaryFolder} from '../temporary.js';
+import {temporaryFolder} from '../files/temporary.js';
 import {percent} from '../words.js';
-import {damagedError, openRun, type RunFlags} from './find-run.js';
+import {damagedError, openRun, type RunFlags} from '../queries/find-run.js';
 
 export interface PredictFlags extends RunFlags {
   readonly images: readonly string[];

@@ -8,7 +8,7 @@ import {table} from '../report/table.js';
 import {recordedSelection} from '../stages/select.js';
 import type {ClassSummary, RankingRow} from '../store/rankings.js';
 import {count} from '../words.js';
-import {movedOn, openRun, requireIntact, tellOtherRounds, type OpenRun, type RunFlags} from './find-run.js';
+import {movedOn, openRun, requireIntact, tellOtherRounds, type OpenRun, type RunFlags} from '../queries/find-run.js';
 
 export interface RankingsFlags extends RunFlags {
   readonly class?: string | undefined;

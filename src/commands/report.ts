@@ -5,12 +5,12 @@ import {stageNames} from '../events.js';
 import {inspect, runStages} from '../pipeline/run.js';
 import {viewFor} from '../report/terminal.js';
 import {contextFor} from '../stages/context.js';
-import {changedInputs} from '../stages/inputs.js';
+import {changedInputs} from '../app/inputs.js';
 import {stages} from '../stages/index.js';
 import {takeLock} from '../store/lock.js';
 import {openStore} from '../store/open.js';
-import {adviceOnChange, otherData} from './bring-up-to-date.js';
-import {openRun, requireIntact, tellOtherRounds, type RunFlags} from './find-run.js';
+import {adviceOnChange, otherData} from '../app/bring-up-to-date.js';
+import {openRun, requireIntact, tellOtherRounds, type RunFlags} from '../queries/find-run.js';
 
 export async function report(flags: RunFlags, stop: Stop): Promise<void> {
   const {paths, config, store: looked} = openRun(flags);

@@ -7,7 +7,7 @@ import {widthOf} from '../report/wrap.js';
 import {stageNames} from '../events.js';
 import type {EvaluateSummary} from '../stages/evaluate.js';
 import {count, duration, percent} from '../words.js';
-import {openRun, runsOf} from './find-run.js';
+import {openRun, runsOf} from '../queries/find-run.js';
 
 interface RunSummary {
   readonly run: string;

@@ -12,7 +12,7 @@ import {stages} from '../stages/index.js';
 import {isLocked} from '../store/lock.js';
 import type {OutputRecord} from '../store/stages.js';
 import {count, duration} from '../words.js';
-import {openRun, tellOtherRounds, type OpenRun, type RunFlags} from './find-run.js';
+import {openRun, tellOtherRounds, type OpenRun, type RunFlags} from '../queries/find-run.js';
 
 /** What people see of a stage. `running` is believed only while somebody holds the lock. */
 type Standing = 'fresh' | 'stale' | 'never' | 'running' | 'interrupted' | 'failed';

@@ -14,7 +14,7 @@ import {shardFile} from '../stages/score.js';
 import {recordedSelection} from '../stages/select.js';
 import type {Shard} from '../store/shards.js';
 import {count} from '../words.js';
-import {damagedError, movedOn, openRun, requireIntact, tellOtherRounds, type OpenRun, type RunFlags} from './find-run.js';
+import {damagedError, movedOn, openRun, requireIntact, tellOtherRounds, type OpenRun, type RunFlags} from '../queries/find-run.js';
 
 interface ClassVerdict {
   readonly class: string;

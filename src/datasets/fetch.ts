@@ -6,7 +6,7 @@ import pLimit from 'p-limit';
 import {z} from 'zod';
 import {busyError, dataError, environmentError} from '../errors.js';
 import type {Emit} from '../events.js';
-import {publishFolder} from '../publish.js';
+import {publishFolder} from '../files/publish.js';
 import {takeLock} from '../store/lock.js';
 import {bytes, count} from '../words.js';
 import {download, md5Of, removeDownload, usualPatience, type Download, type Patience} from './download.js';

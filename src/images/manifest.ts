@@ -6,7 +6,7 @@ import {Readable} from 'node:stream';
 import {CsvError, parse} from 'csv-parse';
 import {z} from 'zod';
 import {dataError, systemCode, UserError} from '../errors.js';
-import {decodeLines, decodeStream, NotText} from '../text.js';
+import {decodeLines, decodeStream, NotText} from '../files/text.js';
 import {isExact, NOT_EXACT} from './class-name.js';
 import type {Entry, Source, SourceOptions} from './listing.js';
 import {fileEntry, refusedFile, statFiles} from './listing.js';

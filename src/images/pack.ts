@@ -12,7 +12,7 @@ import {open, readFile, stat, writeFile} from 'node:fs/promises';
 import {createInterface} from 'node:readline';
 import {z} from 'zod';
 import {dataError} from '../errors.js';
-import {publishFolder} from '../publish.js';
+import {publishFolder} from '../files/publish.js';
 
 const CHANNELS = 3;
 /** An image row and a label, int32 each. */

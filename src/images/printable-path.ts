@@ -1,6 +1,6 @@
 /** Paths as strings that are safe to show, to store and to open again: whatever is no plain text is written as `\xHH`. */
 import {isUtf8} from 'node:buffer';
-import {sequenceLength} from '../text.js';
+import {sequenceLength} from '../files/text.js';
 
 /** Backslash, controls, and the marks that turn a line of text around or end it. */
 const unprintable = /[\\\p{Cc}\u200e\u200f\u2028-\u202e\u2066-\u2069]/u;

@@ -9,7 +9,7 @@ import type {AsyncBuffer, ColumnData} from 'hyparquet';
 import {parquetMetadataAsync, parquetRead} from 'hyparquet';
 import {parquetWriteBuffer, type ColumnSource} from 'hyparquet-writer';
 import {dataError} from '../errors.js';
-import {publishFile} from '../publish.js';
+import {publishFile} from '../files/publish.js';
 import {ID_WORDS, putId} from '../ranking/image-ids.js';
 import type {ScoredImages} from '../ranking/select.js';
 

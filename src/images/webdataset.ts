@@ -3,7 +3,7 @@ import type {FileHandle} from 'node:fs/promises';
 import {open, readdir} from 'node:fs/promises';
 import {basename, dirname} from 'node:path';
 import {dataError, systemCode, usageError} from '../errors.js';
-import {decodeText, NotText} from '../text.js';
+import {decodeText, NotText} from '../files/text.js';
 import {plural} from '../words.js';
 import type {QuarantineCode} from '../children/protocol.js';
 import {isExact, NOT_EXACT} from './class-name.js';

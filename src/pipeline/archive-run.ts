@@ -3,7 +3,7 @@ import {existsSync} from 'node:fs';
 import {rename, rm} from 'node:fs/promises';
 import path from 'node:path';
 import {runPaths, type RunPaths} from '../home.js';
-import {publishFile, sync} from '../publish.js';
+import {publishFile, sync} from '../files/publish.js';
 import {besideDatabase, openStore, type Store} from '../store/open.js';
 import {renameRun} from './rename-run.js';
 

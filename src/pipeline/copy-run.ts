@@ -4,7 +4,7 @@ import path from 'node:path';
 import {systemCode} from '../errors.js';
 import {stageNames, type StageName} from '../events.js';
 import type {RunPaths} from '../home.js';
-import {publishFile, sync} from '../publish.js';
+import {publishFile, sync} from '../files/publish.js';
 import {besideDatabase, openStore, openStoreToRead, type Store} from '../store/open.js';
 import {renameRun} from './rename-run.js';
 import {stampOf} from './stamp.js';

@@ -4,11 +4,11 @@ import {readFile} from 'node:fs/promises';
 import {fromWire} from '../children/protocol.js';
 import {environmentError} from '../errors.js';
 import type {SelectionCounts} from '../events.js';
-import {experimentOf} from '../experiment.js';
+import {experimentOf} from '../config/experiment.js';
 import {experimentFile, runPaths, type RunPaths} from '../home.js';
 import {experimentResults, type ExperimentResults} from '../report/experiment-results.js';
 import type {RoundData} from '../report/rounds-section.js';
-import {roundName, roundOf} from '../rounds.js';
+import {roundName, roundOf} from '../config/rounds.js';
 import {openStoreToRead} from '../store/open.js';
 import type {EvaluateSummary} from './evaluate.js';
 

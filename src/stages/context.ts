@@ -7,7 +7,7 @@ import {PROTOCOL, type ChildEvent, type Culprit, type Decoding, type DecodingTas
 import {isRecentTorch, OLDEST_TORCH, setupCommand} from '../children/python-env.js';
 import {trainerCommand, type Processes} from '../children/trainer.js';
 import {workerCommand} from '../children/worker.js';
-import {checkSizes, imageSizes, type Config} from '../config.js';
+import {checkSizes, imageSizes, type Config} from '../config/schema.js';
 import {ChildError, environmentError} from '../errors.js';
 import type {Emit, Event, StageName} from '../events.js';
 import type {RunPaths} from '../home.js';

@@ -2,9 +2,9 @@
 import {existsSync} from 'node:fs';
 import {copyFile, writeFile} from 'node:fs/promises';
 import {PROTOCOL, type TaskResult} from '../children/protocol.js';
-import {evaluationBatch, type Config} from '../config.js';
+import {evaluationBatch, type Config} from '../config/schema.js';
 import type {Accuracy, Calibration, Results} from '../events.js';
-import {publishFile} from '../publish.js';
+import {publishFile} from '../files/publish.js';
 import type {Stage, StageResult} from '../pipeline/stage.js';
 import {verdict} from '../report/verdict.js';
 import {percent} from '../words.js';

@@ -1,5 +1,5 @@
 /** How long pre-training goes on where that is left to pupil. */
-import {REFERENCE_BATCH, trainingSettings, type Config} from '../config.js';
+import {REFERENCE_BATCH, trainingSettings, type Config} from '../config/schema.js';
 
 const LEAST_EPOCHS = 30;
 /**

@@ -6,7 +6,7 @@ import {z} from 'zod';
 import {PROTOCOL, scoringParts} from '../children/protocol.js';
 import {packageFolder} from '../children/python-env.js';
 import {stageNames, type Calibration, type SelectionCounts, type StageName} from '../events.js';
-import {publishFile} from '../publish.js';
+import {publishFile} from '../files/publish.js';
 import type {Stage, StageResult} from '../pipeline/stage.js';
 import {renderReport} from '../report/html.js';
 import type {Curve, ReportCalibration, ReportClass, ReportData, ReportStage} from '../report/report-data.js';

@@ -2,7 +2,7 @@
 import {existsSync, readdirSync, realpathSync} from 'node:fs';
 import path from 'node:path';
 import type {SourceSpec} from '../children/protocol.js';
-import type {Config} from '../config.js';
+import type {Config} from '../config/schema.js';
 import {usageError} from '../errors.js';
 import type {RunPaths} from '../home.js';
 import {fromPrintable} from '../images/printable-path.js';

@@ -3,7 +3,7 @@ import {createHash} from 'node:crypto';
 import path from 'node:path';
 import {isDeepStrictEqual} from 'node:util';
 import type {SourceSpec} from '../children/protocol.js';
-import type {Config} from '../config.js';
+import type {Config} from '../config/schema.js';
 import {dataError, usageError} from '../errors.js';
 import {ownFolders, type RunPaths} from '../home.js';
 import {openSource, parseSource, type Source} from '../images/source.js';

@@ -1,5 +1,5 @@
 /** A transaction: everything inside happens or nothing does. */
-import {passFailPoint} from '../fail-point.js';
+import {passFailPoint} from '../files/fail-point.js';
 import type {Connection} from './connection.js';
 
 /** `work` must not await. */

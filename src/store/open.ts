@@ -6,7 +6,7 @@ import {fileURLToPath} from 'node:url';
 import {loadSqlite} from '../compiled-packages.js';
 import {environmentError} from '../errors.js';
 import {damaged, explainFault} from '../machine-fault.js';
-import {temporaryFolder} from '../temporary.js';
+import {temporaryFolder} from '../files/temporary.js';
 import {atomically} from './atomically.js';
 import type {Connection} from './connection.js';
 import {eventTable} from './events.js';

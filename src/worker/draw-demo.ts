@@ -5,7 +5,7 @@ import {dirname, join, posix} from 'node:path';
 import pLimit from 'p-limit';
 import sharp from 'sharp';
 import type {TaskOf, TaskResult} from '../children/protocol.js';
-import {publishFolder} from '../publish.js';
+import {publishFolder} from '../files/publish.js';
 import {kinds, others, type Draw} from './demo/kinds.js';
 import {randomFor, type Random} from './demo/random.js';
 import {scene} from './demo/scene.js';

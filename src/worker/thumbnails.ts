@@ -4,7 +4,7 @@ import pLimit from 'p-limit';
 import sharp from 'sharp';
 import type {TaskOf, TaskResult} from '../children/protocol.js';
 import {openPack, type Pack} from '../images/pack.js';
-import {publishFile} from '../publish.js';
+import {publishFile} from '../files/publish.js';
 
 const CHANNELS = 3;
 const AT_A_TIME = 8;

@@ -1,5 +1,5 @@
 import {expect, it} from 'vitest';
-import {configSchema} from '../../src/config.js';
+import {configSchema} from '../../src/config/schema.js';
 import {pretrainingEpochs, stepsPerEpoch} from '../../src/stages/pretrain-length.js';
 
 const config = (keys: object = {}) => configSchema.parse({labelled: 'a', unlabelled: 'b', teacher: {model: 'cifarnet'}, ...keys});

@@ -1,5 +1,5 @@
 import {describe, expect, it} from 'vitest';
-import {configSchema} from '../../src/config.js';
+import {configSchema} from '../../src/config/schema.js';
 import {usedSettings, type TrainedStep} from '../../src/stages/used-settings.js';
 
 const configOf = (keys: object) => configSchema.parse({labelled: '/birds/train', unlabelled: '/pool', teacher: {model: 'cifarnet'}, ...keys});

@@ -2,8 +2,8 @@
 import {mkdir, readFile} from 'node:fs/promises';
 import {parse, stringify} from 'yaml';
 import {runCommandLine} from '../../../dist/cli.js';
-import {readConfig} from '../../../dist/config-layers.js';
-import {readExperiment} from '../../../dist/experiment.js';
+import {readConfig} from '../../../dist/config/layers.js';
+import {readExperiment} from '../../../dist/config/experiment.js';
 import {teacher} from '../../../dist/stages/teacher.js';
 import {mutateText, mutateValue, word} from '../mutate.mjs';
 

@@ -2,7 +2,7 @@
 import {mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import path from 'node:path';
-import {environmentError} from './errors.js';
+import {environmentError} from '../errors.js';
 
 const made = new Set<string>();
 

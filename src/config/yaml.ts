@@ -1,6 +1,6 @@
 /** Reads YAML as people write it, whoever wrote it: one document, of so many levels and aliases as anybody would write. */
 import {Document, isScalar, Lexer, parseAllDocuments, Parser, type LineCounter, type ParsedNode, type YAMLError} from 'yaml';
-import {usageError} from './errors.js';
+import {usageError} from '../errors.js';
 
 /** A configuration has five or so; many thousands would overflow the stack of whoever walks through them. */
 const MAX_NESTING = 100;

@@ -2,10 +2,10 @@ import {spawn} from 'node:child_process';
 import {once} from 'node:events';
 import {readdir, readFile, writeFile} from 'node:fs/promises';
 import {describe, expect, it} from 'vitest';
-import {publishFile, publishFolder} from '../src/publish.js';
-import {temporaryFolder} from './images/temporary-folder.js';
+import {publishFile, publishFolder} from '../../src/files/publish.js';
+import {temporaryFolder} from '../images/temporary-folder.js';
 
-const publisher = new URL('../dist/publish.js', import.meta.url);
+const publisher = new URL('../../dist/files/publish.js', import.meta.url);
 
 describe('publishing', () => {
   it('leaves the old version where writing the new one fails', async () => {

@@ -3,7 +3,7 @@ import {mkdir, open, readdir, rename, rm} from 'node:fs/promises';
 import {dirname, join} from 'node:path';
 import pLimit from 'p-limit';
 import {passFailPoint} from './fail-point.js';
-import {explainFault} from './machine-fault.js';
+import {explainFault} from '../machine-fault.js';
 
 /** Disks commit several files in one go: of a hundred thousand files, eight at a time took a sixth of the time of one by one. */
 const SYNCS_AT_A_TIME = 8;

@@ -1,6 +1,6 @@
 import {Readable} from 'node:stream';
 import {describe, expect, it} from 'vitest';
-import {decodeLines, decodeText, NotText} from '../src/text.js';
+import {decodeLines, decodeText, NotText} from '../../src/files/text.js';
 
 /** The lines of bytes that come in chunks of a size. */
 async function lines(bytes: Buffer, chunk: number): Promise<string[]> {

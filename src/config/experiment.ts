@@ -1,10 +1,10 @@
 /** The file of an experiment: its schema, and how its arms and seeds become one checked config a run. */
 import path from 'node:path';
 import {z} from 'zod';
-import {configSchema, type Config} from './config.js';
-import {check, configKeys, flagLayer, innerLayer, placed, presetLayer, presetNames, wordMistakes, yamlLayer, type Layer} from './config-layers.js';
-import {didYouMean} from './did-you-mean.js';
-import {usageError} from './errors.js';
+import {configSchema, type Config} from './schema.js';
+import {check, configKeys, flagLayer, innerLayer, placed, presetLayer, presetNames, wordMistakes, yamlLayer, type Layer} from './layers.js';
+import {didYouMean} from '../did-you-mean.js';
+import {usageError} from '../errors.js';
 
 const runName = (experiment: string, arm: string, seed: number): string => `${experiment}.${arm}.seed${seed}`;
 

@@ -1,16 +1,16 @@
 /** Finds the run that a looking command is about, and opens its state for reading. */
 import {existsSync, readdirSync, statSync} from 'node:fs';
 import path from 'node:path';
-import {configSchema, type Config} from '../config.js';
+import {configSchema, type Config} from '../config/schema.js';
 import {didYouMean} from '../did-you-mean.js';
 import {environmentError, usageError, type UserError} from '../errors.js';
 import type {StageName} from '../events.js';
-import {experimentOf} from '../experiment.js';
+import {experimentOf} from '../config/experiment.js';
 import {databaseFolder, runPaths, type RunPaths} from '../home.js';
 import {damagedRows} from '../pipeline/damage.js';
 import type {Damage} from '../pipeline/freshness.js';
 import {productDigest} from '../pipeline/run.js';
-import {roundOf, roundsAmong} from '../rounds.js';
+import {roundOf, roundsAmong} from '../config/rounds.js';
 import {stages} from '../stages/index.js';
 import {openStoreToRead, type Store} from '../store/open.js';
 

@@ -2,11 +2,11 @@ import {readFileSync, readdirSync} from 'node:fs';
 import {writeFile} from 'node:fs/promises';
 import path from 'node:path';
 import {describe, expect, it} from 'vitest';
-import {modelNames} from '../src/children/protocol.js';
-import {checkSizes, classesKept, configSchema, imageSizes, studentModel, trainingSettings} from '../src/config.js';
-import {configKeys, presetNames, readConfig, type ConfigFlags} from '../src/config-layers.js';
-import {UserError} from '../src/errors.js';
-import {temporaryFolder} from './images/temporary-folder.js';
+import {modelNames} from '../../src/children/protocol.js';
+import {checkSizes, classesKept, configSchema, imageSizes, studentModel, trainingSettings} from '../../src/config/schema.js';
+import {configKeys, presetNames, readConfig, type ConfigFlags} from '../../src/config/layers.js';
+import {UserError} from '../../src/errors.js';
+import {temporaryFolder} from '../images/temporary-folder.js';
 
 const home = '/somewhere/home';
 const here = process.cwd();
@@ -194,7 +194,7 @@ describe('the presets', () => {
   });
 
   it('are the YAML files of the presets folder', () => {
-    const files = readdirSync(new URL('../presets/', import.meta.url)).filter(name => name.endsWith('.yaml'));
+    const files = readdirSync(new URL('../../presets/', import.meta.url)).filter(name => name.endsWith('.yaml'));
     expect(presetNames()).toEqual(files.map(name => name.replace('.yaml', '')).sort());
     for (const file of files) expect(readFileSync(new URL(`../presets/${file}`, import.meta.url), 'utf8')).toMatch(/^about: /m);
   });

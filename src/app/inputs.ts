@@ -4,12 +4,12 @@ import {runChild} from '../children/child.js';
 import type {IndexEntry} from '../children/protocol.js';
 import {workerCommand} from '../children/worker.js';
 import type {Ingredients} from '../pipeline/stage.js';
-import {temporaryFolder} from '../temporary.js';
+import {temporaryFolder} from '../files/temporary.js';
 import {count} from '../words.js';
 import type {ListedImage} from '../store/images.js';
-import type {RunContext} from './context.js';
-import {indexTask, prepare} from './prepare.js';
-import {placeOf} from './sources.js';
+import type {RunContext} from '../stages/context.js';
+import {indexTask, prepare} from '../stages/prepare.js';
+import {placeOf} from '../stages/sources.js';
 
 /** Ingredients of prepare that name sources and their files; the others are settings, which may change. */
 const isSource = (name: string): boolean => /^(labelled|validation|test|unlabelled\[\d+\])$/.test(name);

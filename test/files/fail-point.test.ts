@@ -1,9 +1,9 @@
 import {spawnSync} from 'node:child_process';
 import {readFileSync} from 'node:fs';
 import {describe, expect, it} from 'vitest';
-import {temporaryFolder} from './images/temporary-folder.js';
+import {temporaryFolder} from '../images/temporary-folder.js';
 
-const module = new URL('../dist/fail-point.js', import.meta.url).href;
+const module = new URL('../../dist/files/fail-point.js', import.meta.url).href;
 /** Comes past two points, the first of them twice, in a process with arguments. */
 const passing = (env: Readonly<Record<string, string>>) =>
   spawnSync(

@@ -3,10 +3,10 @@ import {writeFile} from 'node:fs/promises';
 import {fileURLToPath} from 'node:url';
 import path from 'node:path';
 import {describe, expect, it} from 'vitest';
-import {experimentOf, readExperiment} from '../src/experiment.js';
-import {temporaryFolder} from './images/temporary-folder.js';
+import {experimentOf, readExperiment} from '../../src/config/experiment.js';
+import {temporaryFolder} from '../images/temporary-folder.js';
 
-const folder = fileURLToPath(new URL('../experiments/', import.meta.url));
+const folder = fileURLToPath(new URL('../../experiments/', import.meta.url));
 
 describe.each(readdirSync(folder).filter(name => name.endsWith('.yaml')))('experiments/%s', file => {
   const {name, about, arms, reference, runs} = readExperiment({file: path.join(folder, file)}, '/home');

@@ -4,10 +4,10 @@ import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {isMap, isSeq, LineCounter} from 'yaml';
 import {z} from 'zod';
-import {configSchema, type Config} from './config.js';
-import {didYouMean, nearKeys, question} from './did-you-mean.js';
-import {systemCode, usageError} from './errors.js';
-import {decodeText, NotText} from './text.js';
+import {configSchema, type Config} from './schema.js';
+import {didYouMean, nearKeys, question} from '../did-you-mean.js';
+import {systemCode, usageError} from '../errors.js';
+import {decodeText, NotText} from '../files/text.js';
 import {parseYaml, valueOf} from './yaml.js';
 
 export type Plain = Record<string, unknown>;
@@ -24,7 +24,7 @@ export interface FileLayer extends Layer {
   keysUnder(keys: readonly string[]): string[];
 }
 
-const presetsFolder = fileURLToPath(new URL('../presets/', import.meta.url));
+const presetsFolder = fileURLToPath(new URL('../../presets/', import.meta.url));
 export const presetNames = (): string[] =>
   readdirSync(presetsFolder)
     .filter(name => name.endsWith('.yaml'))

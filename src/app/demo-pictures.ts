@@ -4,7 +4,7 @@ import path from 'node:path';
 import {runChild, type Stop} from '../children/child.js';
 import {PROTOCOL} from '../children/protocol.js';
 import {workerCommand} from '../children/worker.js';
-import type {Config} from '../config.js';
+import type {Config} from '../config/schema.js';
 import type {Emit} from '../events.js';
 import type {RunPaths} from '../home.js';
 

@@ -1,7 +1,7 @@
 /** The configuration of a run: its schema, its only defaults, and what `auto` means in it. */
 import {z} from 'zod';
-import {inputLayouts, modelNames, outputKinds, type Architecture} from './children/protocol.js';
-import {usageError} from './errors.js';
+import {inputLayouts, modelNames, outputKinds, type Architecture} from '../children/protocol.js';
+import {usageError} from '../errors.js';
 
 /** Keys read exactly as people write them, so they are snake_case here too. */
 const positive = z.int().positive();

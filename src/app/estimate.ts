@@ -1,16 +1,16 @@
 /** How much work each stage would be: images, steps, bytes on disk, and seconds at a speed measured now. Reads file names, writes nothing. */
 import {PROTOCOL, type TaskResult} from '../children/protocol.js';
-import {classesKept, type Config, evaluationBatch, isOnnxFile, trainingSettings} from '../config.js';
+import {classesKept, type Config, evaluationBatch, isOnnxFile, trainingSettings} from '../config/schema.js';
 import type {StageName} from '../events.js';
 import {className} from '../images/class-name.js';
 import {fittingTopK, takenTopP} from '../ranking/selection-size.js';
 import type {Role} from '../store/images.js';
-import {agreeOnClasses} from './classes.js';
-import {runTrainer, runWorker, type RunContext} from './context.js';
-import {refuseEmptyPool, VALIDATION_AT_LEAST} from './prepare.js';
-import {pretrainingEpochs} from './pretrain-length.js';
-import {REST, type RunSource} from './sources.js';
-import type {TrainingStep} from './train.js';
+import {agreeOnClasses} from '../stages/classes.js';
+import {runTrainer, runWorker, type RunContext} from '../stages/context.js';
+import {refuseEmptyPool, VALIDATION_AT_LEAST} from '../stages/prepare.js';
+import {pretrainingEpochs} from '../stages/pretrain-length.js';
+import {REST, type RunSource} from '../stages/sources.js';
+import type {TrainingStep} from '../stages/train.js';
 
 export interface Estimate {
   /** Images seen, over all epochs. */

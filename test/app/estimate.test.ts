@@ -1,6 +1,6 @@
 import {describe, expect, it} from 'vitest';
-import {configSchema} from '../../src/config.js';
-import {estimate, type Counts, type Speeds} from '../../src/stages/estimate.js';
+import {configSchema} from '../../src/config/schema.js';
+import {estimate, type Counts, type Speeds} from '../../src/app/estimate.js';
 
 const config = configSchema.parse({labelled: 'a', unlabelled: 'b', test: 'c', teacher: {model: 'cifarnet', epochs: 2}, select: {top_p: 1, top_k: 50}, evaluate: {baseline: true}});
 const context = {config, size: 32, resize: 32, threads: 2};

@@ -1,9 +1,9 @@
 import {readFileSync} from 'node:fs';
 import {expect, it} from 'vitest';
-import {jsonSchema, presetNames, readConfig} from '../src/config-layers.js';
+import {jsonSchema, presetNames, readConfig} from '../../src/config/layers.js';
 
 it('keeps the schema for editors as the code has it (node scripts/schema.mjs writes it)', () => {
-  const written: unknown = JSON.parse(readFileSync(new URL('../presets/pupil.schema.json', import.meta.url), 'utf8'));
+  const written: unknown = JSON.parse(readFileSync(new URL('../../presets/pupil.schema.json', import.meta.url), 'utf8'));
   expect(written).toEqual(JSON.parse(JSON.stringify(jsonSchema())));
 });
 

@@ -1,7 +1,7 @@
 /** The known data sets that a config reads while they are not there yet, told by its paths; fetched before anything is read. */
 import {existsSync} from 'node:fs';
 import path from 'node:path';
-import type {Config} from '../config.js';
+import type {Config} from '../config/schema.js';
 import type {Fetching} from '../datasets/fetch.js';
 import {datasetFolder, datasets, type Dataset} from '../datasets/known.js';
 import {bytes} from '../words.js';

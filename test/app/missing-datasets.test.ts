@@ -1,9 +1,9 @@
 import {mkdirSync, readdirSync} from 'node:fs';
 import path from 'node:path';
 import {describe, expect, it} from 'vitest';
-import {readConfig} from '../../src/config-layers.js';
+import {readConfig} from '../../src/config/layers.js';
 import {datasets} from '../../src/datasets/known.js';
-import {missingDatasets} from '../../src/stages/missing-datasets.js';
+import {missingDatasets} from '../../src/app/missing-datasets.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
 
 const namesOf = (flags: Parameters<typeof readConfig>[0], home: string) => missingDatasets(readConfig(flags, home), home).map(({name}) => name);
