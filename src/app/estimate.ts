@@ -1,6 +1,7 @@
 /** How much work each stage would be: images, steps, bytes on disk, and seconds at a speed measured now. Reads file names, writes nothing. */
 import {PROTOCOL, type TaskResult} from '../children/protocol.js';
-import {classesKept, type Config, evaluationBatch, isOnnxFile, trainingSettings} from '../config/schema.js';
+import {type Config, isOnnxFile} from '../config/schema.js';
+import {classesKept, evaluationBatch, trainingSettings} from '../config/rules.js';
 import type {StageName} from '../events.js';
 import {className} from '../images/class-name.js';
 import {fittingTopK, takenTopP} from '../ranking/selection-size.js';

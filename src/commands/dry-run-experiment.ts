@@ -4,7 +4,7 @@ import {rm} from 'node:fs/promises';
 import path from 'node:path';
 import type {Stop} from '../children/child.js';
 import {findPython} from '../children/python-env.js';
-import {evaluationBatch, trainingSettings} from '../config/schema.js';
+import {evaluationBatch, trainingSettings} from '../config/rules.js';
 import type {StageName} from '../events.js';
 import type {Experiment, ExperimentRun} from '../config/experiment.js';
 import {runPaths} from '../home.js';

@@ -1,5 +1,6 @@
 /** The rounds of a run: the student of one is the teacher of the next, and each is a run of its own, NAME.round2 after NAME. */
-import {configSchema, studentModel, type Config} from './schema.js';
+import {configSchema, type Config} from './schema.js';
+import {studentModel} from './rules.js';
 import {runPaths} from '../home.js';
 
 export const roundName = (run: string, round: number): string => (round === 1 ? run : `${run}.round${round}`);

@@ -7,7 +7,8 @@ import {PROTOCOL, type ChildEvent, type Culprit, type Decoding, type DecodingTas
 import {isRecentTorch, OLDEST_TORCH, setupCommand} from '../children/python-env.js';
 import {trainerCommand, type Processes} from '../children/trainer.js';
 import {workerCommand} from '../children/worker.js';
-import {checkSizes, imageSizes, type Config} from '../config/schema.js';
+import {type Config} from '../config/schema.js';
+import {checkSizes, imageSizes} from '../config/rules.js';
 import {ChildError, environmentError} from '../errors.js';
 import type {Emit, Event, StageName} from '../events.js';
 import type {RunPaths} from '../home.js';

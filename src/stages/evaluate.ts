@@ -2,7 +2,8 @@
 import {existsSync} from 'node:fs';
 import {copyFile, writeFile} from 'node:fs/promises';
 import {PROTOCOL, type TaskResult} from '../children/protocol.js';
-import {evaluationBatch, type Config} from '../config/schema.js';
+import {type Config} from '../config/schema.js';
+import {evaluationBatch} from '../config/rules.js';
 import type {Accuracy, Calibration, Results} from '../events.js';
 import {publishFile} from '../files/publish.js';
 import type {Stage, StageResult} from '../pipeline/stage.js';

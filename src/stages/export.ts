@@ -1,6 +1,6 @@
 /** The bridge from PyTorch to onnxruntime: the teacher as one ONNX file that is proved to give PyTorch's answers. */
 import type {TaskResult} from '../children/protocol.js';
-import {classesKept} from '../config/schema.js';
+import {classesKept} from '../config/rules.js';
 import type {Calibration} from '../events.js';
 import type {Stage, StageResult} from '../pipeline/stage.js';
 import {percent} from '../words.js';

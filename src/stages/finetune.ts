@@ -2,7 +2,7 @@
 import type {TaskResult} from '../children/protocol.js';
 import type {Stage, StageResult} from '../pipeline/stage.js';
 import {percent} from '../words.js';
-import {classesKept} from '../config/schema.js';
+import {classesKept} from '../config/rules.js';
 import type {RunContext} from './context.js';
 import {calibrationWords, exportOnnx} from './onnx.js';
 import {train, trainingIngredients} from './train.js';

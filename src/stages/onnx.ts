@@ -1,6 +1,6 @@
 /** Turns a trained network into the ONNX file that scores and predicts, and proves that both give the same answers. */
 import {PROTOCOL, type TaskResult} from '../children/protocol.js';
-import {classesKept} from '../config/schema.js';
+import {classesKept} from '../config/rules.js';
 import type {Calibration, StageName} from '../events.js';
 import {gateError} from '../errors.js';
 import {percent} from '../words.js';

@@ -1,5 +1,6 @@
 /** How long pre-training goes on where that is left to pupil. */
-import {REFERENCE_BATCH, trainingSettings, type Config} from '../config/schema.js';
+import {type Config} from '../config/schema.js';
+import {REFERENCE_BATCH, trainingSettings} from '../config/rules.js';
 
 const LEAST_EPOCHS = 30;
 /**

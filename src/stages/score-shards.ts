@@ -1,6 +1,6 @@
 /** Scores shards of images in one image worker or in several side by side. */
 import {PROTOCOL, type ChildEvent, type Culprit, type Decoding, type Layout, type ScoreShard, type TaskResult} from '../children/protocol.js';
-import {classesKept} from '../config/schema.js';
+import {classesKept} from '../config/rules.js';
 import {Interrupted} from '../errors.js';
 import {eachPart, type Emit, type Event, type StageName} from '../events.js';
 import type {LocatedImage} from '../store/images.js';

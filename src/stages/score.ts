@@ -5,7 +5,7 @@ import {readdir, rm} from 'node:fs/promises';
 import path from 'node:path';
 import {z} from 'zod';
 import {packageFolder} from '../children/python-env.js';
-import {classesKept} from '../config/schema.js';
+import {classesKept} from '../config/rules.js';
 import {dataError, environmentError, gateError} from '../errors.js';
 import {eachPart, type ScoringParts} from '../events.js';
 import {passFailPoint} from '../files/fail-point.js';

@@ -9,7 +9,7 @@ import {Cutoffs, Selection, type ScoredImages} from '../ranking/select.js';
 import {fittingTopK, fittingTopP, isCrowded, takenTopP} from '../ranking/selection-size.js';
 import type {SelectionCounts} from '../events.js';
 import type {PackItem} from '../children/protocol.js';
-import {classesKept} from '../config/schema.js';
+import {classesKept} from '../config/rules.js';
 import {count, crowdedWords, percent, plural} from '../words.js';
 import type {RunContext} from './context.js';
 import type {ExportSummary} from './export.js';

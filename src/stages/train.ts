@@ -3,7 +3,7 @@ import {createHash} from 'node:crypto';
 import path from 'node:path';
 import {PROTOCOL, toWire, type Architecture, type TaskOf, type TaskResult} from '../children/protocol.js';
 import {joinCommand} from '../children/trainer.js';
-import {plainLabels, pseudoLabels, scaledRate, trainingSettings} from '../config/schema.js';
+import {plainLabels, pseudoLabels, scaledRate, trainingSettings} from '../config/rules.js';
 import type {StageName} from '../events.js';
 import type {Ingredients} from '../pipeline/stage.js';
 import {runTrainer, type RunContext} from './context.js';

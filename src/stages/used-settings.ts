@@ -1,5 +1,6 @@
 /** Lists the settings that each training step of a run went by, as its report shows them. */
-import {plainLabels, pseudoLabels, trainingSettings, type Config} from '../config/schema.js';
+import {type Config} from '../config/schema.js';
+import {plainLabels, pseudoLabels, trainingSettings} from '../config/rules.js';
 import type {SettingsRow, UsedSettings} from '../report/report-data.js';
 import type {TrainingStep} from './train.js';
 
