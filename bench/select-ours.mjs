@@ -3,7 +3,7 @@
 import {createHash} from 'node:crypto';
 import {readFileSync, statSync} from 'node:fs';
 import process from 'node:process';
-import {openRun} from '../dist/queries/find-run.js';
+import {openRun} from '../dist/queries/open-run.js';
 import {rankingsText} from '../dist/commands/rankings.js';
 import {configSchema} from '../dist/config/schema.js';
 import {runPaths} from '../dist/home.js';

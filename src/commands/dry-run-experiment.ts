@@ -24,7 +24,7 @@ import {blankStore, openStoreToRead} from '../store/open.js';
 import {temporaryFolder} from '../files/temporary.js';
 import {duration, MEASURING, plural} from '../words.js';
 import {ADVICE_IN_EXPERIMENTS, openWhereSound, otherData} from '../app/bring-up-to-date.js';
-import {runsOfSeed} from '../queries/find-run.js';
+import {runsOfSeed} from '../queries/open-run.js';
 
 interface Flags {
   readonly home: string;

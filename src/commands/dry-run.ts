@@ -24,7 +24,7 @@ import {temporaryFolder} from '../files/temporary.js';
 import {bytes, count, duration, MEASURING} from '../words.js';
 import {adviceOnChange, otherData} from '../app/bring-up-to-date.js';
 
-interface DryRunFlags extends Wanted {
+interface DryRunName extends Wanted {
   readonly home: string;
   readonly python?: string | undefined;
   readonly json: boolean;
@@ -41,7 +41,7 @@ interface Looked {
   readonly stages: readonly {readonly name: StageName; readonly wanted: boolean; readonly fresh: boolean; readonly reason: string; readonly amount: Estimate}[];
 }
 
-export async function dryRun(config: Config, flags: DryRunFlags, stop: Stop): Promise<void> {
+export async function dryRun(config: Config, flags: DryRunName, stop: Stop): Promise<void> {
   if (lacksDemoPictures(config, flags.home)) {
     const pictures = demoPicturesFolder(flags.home);
     if (flags.json) process.stdout.write(`${printableJson({run: config.run, demo_pictures: pictures, stages: []})}\n`);
@@ -77,7 +77,7 @@ export async function dryRun(config: Config, flags: DryRunFlags, stop: Stop): Pr
 }
 
 /** Throws what the run itself would be refused with. */
-async function look(config: Config, {home, python, acceptChange}: DryRunFlags, wanted: Wanted, stop: Stop): Promise<Looked> {
+async function look(config: Config, {home, python, acceptChange}: DryRunName, wanted: Wanted, stop: Stop): Promise<Looked> {
   const paths = runPaths(home, config.run);
   const [blank, store] = [blankStore(), openStoreToRead(paths.database)];
   // The children's configs and logs go where nothing of the run lies.

@@ -19,7 +19,7 @@ import type {EvaluateSummary} from '../stages/evaluate.js';
 import {openStoreToRead, type Store} from '../store/open.js';
 import {ADVICE_IN_EXPERIMENTS, bringRoundsUpToDate} from '../app/bring-up-to-date.js';
 import {dryRunOfExperiment} from './dry-run-experiment.js';
-import {runsOfSeed} from '../queries/find-run.js';
+import {runsOfSeed} from '../queries/open-run.js';
 
 export interface ExperimentCommandFlags {
   readonly home: string;

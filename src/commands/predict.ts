@@ -18,9 +18,9 @@ import {decodingOf, threadsOf} from '../stages/context.js';
 import {finetune} from '../stages/finetune.js';
 import {temporaryFolder} from '../files/temporary.js';
 import {percent} from '../words.js';
-import {damagedError, openRun, type RunFlags} from '../queries/find-run.js';
+import {damagedError, openRun, type RunName} from '../queries/open-run.js';
 
-export interface PredictFlags extends RunFlags {
+export interface PredictFlags extends RunName {
   readonly images: readonly string[];
   readonly top: number;
   readonly json: boolean;

@@ -10,9 +10,10 @@ import {stages} from '../stages/index.js';
 import {takeLock} from '../store/lock.js';
 import {openStore} from '../store/open.js';
 import {adviceOnChange, otherData} from '../app/bring-up-to-date.js';
-import {openRun, requireIntact, tellOtherRounds, type RunFlags} from '../queries/find-run.js';
+import {openRun, requireIntact, type RunName} from '../queries/open-run.js';
+import {tellOtherRounds} from './other-rounds.js';
 
-export async function report(flags: RunFlags, stop: Stop): Promise<void> {
+export async function report(flags: RunName, stop: Stop): Promise<void> {
   const {paths, config, store: looked} = openRun(flags);
   let evaluated;
   try {

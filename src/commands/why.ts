@@ -1,123 +1,30 @@
 /** `pupil why IMAGE`: what the teacher thought of an image, and why each class selected it or did not. */
-import {existsSync} from 'node:fs';
-import path from 'node:path';
-import {dataError, usageError} from '../errors.js';
-import type {RunPaths} from '../home.js';
-import {readScores} from '../images/score-file.js';
-import {toPrintable} from '../images/printable-path.js';
-import {hashFile} from '../pipeline/stamp.js';
 import {printable, printableJson} from '../printable.js';
-import {rowOf} from '../ranking/image-ids.js';
-import {takenTopP} from '../ranking/selection-size.js';
+import {openRun, type RunName} from '../queries/open-run.js';
+import {storyOf, type ImageStory} from '../queries/why.js';
 import {table} from '../report/table.js';
-import {shardFile} from '../stages/score.js';
-import {recordedSelection} from '../stages/select.js';
-import type {Shard} from '../store/shards.js';
 import {count} from '../words.js';
-import {damagedError, movedOn, openRun, requireIntact, tellOtherRounds, type OpenRun, type RunFlags} from '../queries/find-run.js';
+import {tellOtherRounds} from './other-rounds.js';
 
-interface ClassVerdict {
-  readonly class: string;
-  /** 1: the teacher's best class for it. */
-  readonly position: number;
-  readonly score: number;
-  /** Null beyond the K that are kept. */
-  readonly rank: number | null;
-  readonly cutoff: number | null;
-  readonly selected: boolean;
-  readonly reason: string;
-}
-
-export async function why(flags: RunFlags & {readonly image: string; readonly json: boolean}): Promise<void> {
+export async function why(flags: RunName & {readonly image: string; readonly json: boolean}): Promise<void> {
   const run = openRun(flags);
-  const {store, paths} = run;
   try {
-    requireIntact(run, 'prepare', 'score', 'select');
-    const other = movedOn(run, 'select');
-    if (other !== null) throw dataError(`The selection of run ${paths.run} is out of date: ${other} has made something else since, and no cut-off is of these scores. Run pupil orchestrate to select anew.`);
-    const id = findImage(run, flags.image);
-    const places = store.images.placesOf(id);
-    const classes = await verdicts(run, id);
-    const standing = classes.length > 0 ? '' : unscoredReason(run, id);
+    const story = await storyOf(run, flags.image);
+    const {image, places, classes, unscored} = story;
     if (flags.json) {
-      process.stdout.write(`${printableJson({run: paths.run, image: id, places, classes, ...(standing !== '' && {reason: standing})})}\n`);
+      process.stdout.write(`${printableJson({run: run.paths.run, image, places, classes, ...(unscored !== null && {reason: unscored})})}\n`);
       return;
     }
-    const head = `image ${id}\n${places.map(place => `  ${printable(place)}\n`).join('')}`;
-    if (standing !== '') {
-      process.stdout.write(`${head}${printable(standing)}\n`);
-      return;
-    }
-    const rows = classes.map(row => [String(row.position), row.class, row.score.toFixed(5), row.rank === null ? '' : count(row.rank), row.cutoff?.toFixed(5) ?? '', row.reason]);
-    process.stdout.write(`${head}${table(['', 'class', 'score', 'rank', 'cut-off', ''], rows, {align: ['right', 'left', 'right', 'right', 'right']})}\n`);
-    tellOtherRounds(paths);
+    process.stdout.write(words(story));
+    if (unscored === null) tellOtherRounds(run.paths);
   } finally {
-    store.close();
+    run.store.close();
   }
 }
 
-/** A path (or place), the whole id, or an unambiguous beginning of it. */
-function findImage({store, paths}: OpenRun, given: string): string {
-  // As pupil shows it, or as the file system knows it.
-  const places = [given, toPrintable(Buffer.from(given)), toPrintable(Buffer.from(path.resolve(given)))];
-  for (const place of places) {
-    const placed = store.images.idAt(place);
-    if (placed !== null) return placed;
-  }
-  if (/^[0-9a-f]{2,24}$/.test(given)) {
-    const [id, another] = store.images.idsWithPrefix(given);
-    if (another !== undefined) throw usageError(`More than one image of run ${paths.run} has an id that begins with ${given}. Give more digits.`);
-    if (id !== undefined) return id;
-  }
-  const [first] = places.flatMap(place => store.quarantine.ofPlace(place));
-  if (first) throw usageError(`${given} was set aside: ${first.code}, ${first.detail}.`);
-  throw usageError(`Run ${paths.run} knows no image ${JSON.stringify(given)}. Give its path, its place as pupil rankings shows it, or the beginning of its id.`);
-}
-
-async function verdicts({store, config, paths}: OpenRun, id: string): Promise<ClassVerdict[]> {
-  const image = store.images.standingOf(id);
-  const shard = image?.pool ? store.shards.containing(image.key) : null;
-  if (shard === null || shard.rows === null || shard.rows === 0) return [];
-  const names = store.images.classes();
-  const selection = recordedSelection(store);
-  const topP = selection?.topP ?? takenTopP(config.select.top_p, names.length);
-  const file = shardFile({paths}, shard.number);
-  await requireScores(paths, file, shard);
-  const scores = await readScores(file, topP);
-  const row = rowOf(scores.ids, id);
-  if (row < 0) return [];
-  // Of a selection that is under way there may be some already.
-  const cutoffs = new Map((selection === null ? [] : store.rankings.summaries()).map(summary => [summary.class, summary]));
-  const aside = store.quarantine.ofImage(id).map(({code, detail}) => `${code}, ${detail}`).join('; ');
-  const ranks = new Map((selection === null ? [] : store.rankings.ofImage(id)).map(ranked => [ranked.class, ranked]));
-  return Array.from({length: topP}, (_, index) => {
-    const name = names[scores.classes[index]![row]!]!;
-    const ranked = ranks.get(name);
-    const cutoff = cutoffs.get(name)?.cutoff ?? null;
-    const selected = ranked?.selected === 1;
-    const reason =
-      cutoffs.size === 0
-        ? 'not selected yet: the select stage has not finished'
-        : selected
-          ? `selected: rank ${ranked.rank} of the ${count(cutoffs.get(name)!.selected)} kept`
-          : ranked
-            ? `not selected: ${aside}`
-            : `not selected: below the cut-off of the ${count(cutoffs.get(name)?.selected ?? 0)} best`;
-    return {class: name, position: index + 1, score: scores.logProbs[index]![row]!, rank: ranked?.rank ?? null, cutoff, selected, reason};
-  });
-}
-
-/** Throws (exit 4) where a score file is not the one that was written. */
-async function requireScores({run, home}: RunPaths, file: string, {sha256}: Shard): Promise<void> {
-  const isThere = existsSync(file);
-  if (isThere && (await hashFile(file)) === sha256) return;
-  throw damagedError(run, {path: path.relative(home, file), kind: isThere ? 'changed' : 'missing'});
-}
-
-function unscoredReason({store}: OpenRun, id: string): string {
-  const aside = store.quarantine.ofImage(id);
-  if (aside.length > 0) return `Not scored: ${aside.map(row => `${row.code}, ${row.detail}`).join('; ')}.`;
-  const standing = store.images.standingOf(id);
-  if (standing?.pool) return 'Not scored yet: the score stage has not come to it.';
-  return standing?.split ? `Not scored: it is in the ${standing.split === 'train' ? 'labelled training' : standing.split} set, not in the pool.` : 'Not scored: it was drawn for no set and is not in the pool.';
+function words({image, places, classes, unscored}: ImageStory): string {
+  const head = `image ${image}\n${places.map(place => `  ${printable(place)}\n`).join('')}`;
+  if (unscored !== null) return `${head}${printable(unscored)}\n`;
+  const rows = classes.map(row => [String(row.position), row.class, row.score.toFixed(5), row.rank === null ? '' : count(row.rank), row.cutoff?.toFixed(5) ?? '', row.reason]);
+  return `${head}${table(['', 'class', 'score', 'rank', 'cut-off', ''], rows, {align: ['right', 'left', 'right', 'right', 'right']})}\n`;
 }

@@ -4,7 +4,7 @@ import path from 'node:path';
 import Database from 'better-sqlite3';
 import sharp from 'sharp';
 import {afterAll, beforeAll, describe, expect, it} from 'vitest';
-import {openRun} from '../../src/queries/find-run.js';
+import {openRun} from '../../src/queries/open-run.js';
 import {stageNames, type StageName} from '../../src/events.js';
 import {readScores} from '../../src/images/score-file.js';
 import {unpackIds} from '../../src/ranking/image-ids.js';

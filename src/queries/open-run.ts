@@ -1,4 +1,4 @@
-/** Finds the run that a looking command is about, and opens its state for reading. */
+/** Finds the run that a question is about, and opens its state for reading. */
 import {existsSync, readdirSync, statSync} from 'node:fs';
 import path from 'node:path';
 import {configSchema, type Config} from '../config/schema.js';
@@ -10,11 +10,11 @@ import {databaseFolder, runPaths, type RunPaths} from '../home.js';
 import {damagedRows} from '../pipeline/damage.js';
 import type {Damage} from '../pipeline/freshness.js';
 import {productDigest} from '../pipeline/run.js';
-import {roundOf, roundsAmong} from '../config/rounds.js';
 import {stages} from '../stages/index.js';
 import {openStoreToRead, type Store} from '../store/open.js';
 
-export interface RunFlags {
+/** Which run is meant: the one that was written last, unless it is named. */
+export interface RunName {
   readonly home: string;
   readonly run?: string | undefined;
 }
@@ -35,14 +35,6 @@ export function runsOf(home: string): string[] {
 /** Runs of any experiment of a home under a seed: one that is yet to be may have much in common with them. */
 export const runsOfSeed = (home: string, seed: number): string[] => runsOf(home).filter(run => experimentOf(run)?.seed === seed);
 
-/** Tells people, beside what they asked for, of the other rounds of a run. */
-export function tellOtherRounds({home, run}: RunPaths): void {
-  const rounds = roundsAmong(runsOf(home), run);
-  const others = rounds.filter(other => other !== run).map(other => `--run ${other}`);
-  if (others.length === 0) return;
-  process.stderr.write(`Round ${roundOf(run).round} of ${rounds.length}; the other${others.length > 1 ? 's' : ''}: ${others.join(', ')}; side by side: pupil compare ${rounds[0]} ${rounds.at(-1)}\n`);
-}
-
 export interface OpenRun {
   readonly paths: RunPaths;
   readonly store: Store;
@@ -53,7 +45,7 @@ export interface OpenRun {
 const RUNS_NAMED = 12;
 
 /** Opens the named run, or the one that was written last. Close its store. Throws (exit 2) where there is none. */
-export function openRun({home, run}: RunFlags): OpenRun {
+export function openRun({home, run}: RunName): OpenRun {
   const runs = runsOf(home);
   const [latest] = runs;
   if (latest === undefined) throw usageError(`There is no run in ${home}. Start one with pupil orchestrate, or name its home with --home DIR.`);
