@@ -8,23 +8,22 @@ import type {Stop} from '../children/child.js';
 import {findPython} from '../children/python-env.js';
 import type {Config} from '../config/schema.js';
 import {dataError, environmentError, UserError} from '../errors.js';
-import {stageNames, type StageName, type Emit, type Event, type Outcome, type SelectionCounts} from '../events.js';
+import {stageNames, type Emit, type Event, type Outcome} from '../events.js';
 import {runPaths, type RunPaths} from '../home.js';
 import {archiveRun} from '../pipeline/archive-run.js';
 import {copyRun} from '../pipeline/copy-run.js';
 import {mostAlike} from '../pipeline/most-alike.js';
 import {inspect, runStages, type Wanted} from '../pipeline/run.js';
 import {configsOfRounds} from '../config/rounds.js';
+import {resultsOf} from '../queries/results.js';
 import {contextFor, provePython, threadsOf, withDevice, type RunContext} from '../stages/context.js';
 import {drawDemoPictures, lacksDemoPictures} from './demo-pictures.js';
-import type {EvaluateSummary} from '../stages/evaluate.js';
 import {stages} from '../stages/index.js';
 import {changedInputs} from './inputs.js';
 import {fetchMissing, missingDatasets} from './missing-datasets.js';
 import {isLocked, takeLock} from '../store/lock.js';
 import {blankStore, openStore, openStoreToRead, type Store} from '../store/open.js';
 import {explainFault} from '../machine-fault.js';
-import {verdict} from '../report/verdict.js';
 import {heldError} from './held-run.js';
 
 export interface RunRequest {
@@ -183,17 +182,7 @@ async function runWhatIsStale(context: RunContext, {wanted, python}: RunRequest)
   const outcome = await runStages(stages, ready, wanted);
   // Where a part was asked for, what lies behind it may be of earlier settings, and is no outcome of these.
   const standing = new Set('report' in outcome ? stageNames : (await inspect(stages, ready, {restamp: true})).filter(({stands}) => stands).map(({stage}) => stage.name));
-  const summaryOf = (name: StageName): unknown => {
-    const record = standing.has(name) ? store.stages.read(name) : null;
-    return record?.status === 'done' ? record.summary : null;
-  };
-  return {
-    run: paths.run,
-    stages: outcome,
-    // Written by those stages in these shapes; null while they are not done.
-    ...measured(summaryOf('evaluate') as EvaluateSummary | null),
-    selection: selectionCounts(summaryOf('select') as SelectionCounts | null),
-  };
+  return {run: paths.run, stages: outcome, ...resultsOf(store, standing)};
 }
 
 /** Whatever sources are unpacked to lies in the home: it may have been cleared away, or have moved with it. */
@@ -210,17 +199,4 @@ async function unpackSources({sources, store, signal}: RunContext): Promise<void
       store.quarantine.moveRoot(before.root, root);
     });
   }
-}
-
-/** Less the bins of the reliability diagrams, which are for the report. */
-function measured(summary: EvaluateSummary | null): Pick<Outcome, 'results' | 'flipped' | 'calibration' | 'verdict'> {
-  if (summary === null) return {results: null, flipped: null, calibration: null, verdict: null};
-  const {results, flipped, calibration, set, images} = summary;
-  return {verdict: verdict({results, set, evaluatedImages: images}).sentence, results, flipped, calibration: Object.fromEntries(Object.entries(calibration).map(([model, {temperature, eceBefore, eceAfter}]) => [model, {temperature, eceBefore, eceAfter}]))};
-}
-
-function selectionCounts(summary: SelectionCounts | null): SelectionCounts | null {
-  if (summary === null) return null;
-  const {classes, topP, topK, scored, candidates, selected, shortClasses, images, expectedPrecision} = summary;
-  return {classes, topP, topK, scored, candidates, selected, shortClasses, images, expectedPrecision};
 }
