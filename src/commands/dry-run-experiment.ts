@@ -1,41 +1,21 @@
 /** `pupil experiment --dry-run`: which stages of each run would run, and how long all of it would take; nothing is written. */
-import {existsSync} from 'node:fs';
-import {rm} from 'node:fs/promises';
 import path from 'node:path';
+import {demoPicturesFolder, lacksDemoPictures} from '../app/demo-pictures.js';
+import {forecastExperiment} from '../app/forecast-experiment.js';
+import {fetchPlan, fetchPlanWire, missingDatasets} from '../app/missing-datasets.js';
 import type {Stop} from '../children/child.js';
-import {findPython} from '../children/python-env.js';
-import {evaluationBatch, trainingSettings} from '../config/rules.js';
-import type {StageName} from '../events.js';
-import type {Experiment, ExperimentRun} from '../config/experiment.js';
-import {runPaths} from '../home.js';
-import {mostAlike, sharedStages} from '../pipeline/most-alike.js';
-import {inspect} from '../pipeline/run.js';
+import type {Experiment} from '../config/experiment.js';
 import {printableJson} from '../printable.js';
 import {table} from '../report/table.js';
 import {painter} from '../report/terminal.js';
 import {widthOf} from '../report/wrap.js';
-import {contextFor, withDevice, type RunContext} from '../stages/context.js';
-import {demoPicturesFolder, lacksDemoPictures} from '../app/demo-pictures.js';
-import {countImages, estimate, measureSpeeds} from '../app/estimate.js';
 import {stages} from '../stages/index.js';
-import {changedInputs} from '../app/inputs.js';
-import {fetchPlan, fetchPlanWire, missingDatasets} from '../app/missing-datasets.js';
-import {blankStore, openStoreToRead} from '../store/open.js';
-import {temporaryFolder} from '../files/temporary.js';
 import {duration, MEASURING, plural} from '../words.js';
-import {ADVICE_IN_EXPERIMENTS, openWhereSound, otherData} from '../app/bring-up-to-date.js';
-import {runsOfSeed} from '../queries/open-run.js';
 
 interface Flags {
   readonly home: string;
   readonly python?: string | undefined;
   readonly json: boolean;
-}
-
-interface PlannedRun {
-  readonly run: string;
-  readonly stages: readonly StageName[];
-  readonly seconds: number;
 }
 
 export async function dryRunOfExperiment({name, runs}: Experiment, flags: Flags, stop: Stop): Promise<void> {
@@ -51,23 +31,7 @@ export async function dryRunOfExperiment({name, runs}: Experiment, flags: Flags,
     else process.stdout.write(`It would fetch first, into ${path.join(flags.home, 'data')}:\n  ${fetchPlan(missing).join('\n  ')}\nand then every run would run. Nothing was written.\n`);
     return;
   }
-  // The children's configs and logs go where nothing of a run lies.
-  const attempts = temporaryFolder('dry-run');
-  const blank = blankStore();
-  let planned;
-  try {
-    const contexts: RunContext[] = [];
-    for (const {config} of runs) {
-      const context = await contextFor(config, {paths: {...runPaths(flags.home, config.run), attempts}, store: blank, stop, emit: () => {}});
-      // A pool may have millions of files: it is looked at once for all runs that read it.
-      const alike = contexts.find(other => sourcesKey(other) === sourcesKey(context));
-      contexts.push(alike ? {...context, sources: alike.sources} : context);
-    }
-    planned = await planRuns(runs, contexts, flags);
-  } finally {
-    blank.close();
-    await rm(attempts, {recursive: true, force: true});
-  }
+  const planned = await forecastExperiment({runs}, {...flags, onMeasuring: () => process.stderr.write(MEASURING)}, stop);
   const seconds = planned.reduce((sum, run) => sum + run.seconds, 0);
   if (flags.json) {
     process.stdout.write(`${printableJson({experiment: name, seconds, runs: planned})}\n`);
@@ -78,93 +42,4 @@ export async function dryRunOfExperiment({name, runs}: Experiment, flags: Flags,
   process.stdout.write(`${painter(process.stdout)('bold', `Experiment ${name} in ${flags.home}`)}\n${text}\n`);
   if (seconds > 0) process.stdout.write(`About ${duration(seconds)} in all for ${plural(runs.length, 'run')}, as fast as this machine was just now.\n`);
   process.stdout.write('Nothing was written.\n');
-}
-
-async function planRuns(runs: readonly ExperimentRun[], contexts: readonly RunContext[], flags: Flags): Promise<PlannedRun[]> {
-  const planned: PlannedRun[] = [];
-  const baselines = new Set<string>();
-  const speedsOf = memo(speedKey, async context => {
-    process.stderr.write(MEASURING);
-    return await measureSpeeds(await withDevice(context, findPython(flags.python)));
-  });
-  const countsOf = memo(sourcesKey, countImages);
-  for (const [index, context] of contexts.entries()) {
-    const sameSeed = contexts.slice(0, index).filter((_, other) => runs[other]!.seed === runs[index]!.seed);
-    const fresh = (await freshNow(context, flags.home)) ?? larger(await sharedWith(context, sameSeed), await freshInAnother(context, runs[index]!.seed, flags.home));
-    const stale = stages.map(stage => stage.name).filter(stage => !fresh.has(stage));
-    const counts = await countsOf(context);
-    const speeds = stale.length === 0 ? null : await speedsOf(context);
-    const amounts = estimate(context, counts, speeds);
-    // A baseline of equal data, settings and steps is trained once, whosever it is.
-    const settings = trainingSettings(context.config, 'pretrain', context.size);
-    const epochs = Math.ceil((amounts.evaluate.steps ?? 0) / Math.ceil(counts.train / (settings.batchSize ?? evaluationBatch(context.config))));
-    const baseline = JSON.stringify([runs[index]!.seed, {...settings, epochs}]);
-    const secondsOf = (stage: StageName) => (stage === 'evaluate' && baselines.has(baseline) ? 0 : (amounts[stage].seconds ?? 0));
-    // Of later rounds only the labelled sets and the teacher are there already; a baseline is the first one's.
-    const round = (['export', 'score', 'select', 'pretrain', 'finetune', 'evaluate', 'report'] as const).reduce((sum, stage) => sum + (amounts[stage].seconds ?? 0), 0);
-    const rounds = existsSync(runPaths(flags.home, `${context.config.run}.round${context.config.rounds}`).database) ? 0 : context.config.rounds - 1;
-    const proving = speeds?.startUps.trainer ?? 0;
-    planned.push({run: context.config.run, stages: stale, seconds: stale.reduce((sum, stage) => sum + secondsOf(stage), proving) + rounds * (proving + round)});
-    baselines.add(baseline);
-  }
-  return planned;
-}
-
-/** What of a run that exists is fresh; null where there is none yet. Throws what the run itself would be refused with. */
-async function freshNow(context: RunContext, home: string): Promise<ReadonlySet<StageName> | null> {
-  const store = openStoreToRead(runPaths(home, context.config.run).database);
-  if (store === null) return null;
-  try {
-    const {run} = context.config;
-    const change = await changedInputs({...context, store}, {trustAnew: false});
-    if (change !== null) throw otherData(run, change, ADVICE_IN_EXPERIMENTS);
-    const plan = await inspect(stages, {...context, store}, {restamp: false});
-    return new Set(plan.filter(({verdict}) => verdict.fresh).map(({stage}) => stage.name));
-  } finally {
-    store.close();
-  }
-}
-
-/** What a new run would find done in the run of this home that it has most in common with. */
-async function freshInAnother(context: RunContext, seed: number, home: string): Promise<ReadonlySet<StageName>> {
-  const opened = runsOfSeed(home, seed).flatMap(run => {
-    const store = openWhereSound(runPaths(home, run).database);
-    return store === null ? [] : [{context: {...context, store}}];
-  });
-  try {
-    return new Set((await mostAlike(stages, opened))?.fresh);
-  } finally {
-    for (const {context: {store}} of opened) store.close();
-  }
-}
-
-const larger = <Value>(one: ReadonlySet<Value>, other: ReadonlySet<Value>): ReadonlySet<Value> => (one.size >= other.size ? one : other);
-
-/** What a new run would find done in a run of this experiment that comes before it. Its report is always its own. */
-async function sharedWith(context: RunContext, others: readonly RunContext[]): Promise<ReadonlySet<StageName>> {
-  let best: ReadonlySet<StageName> = new Set();
-  for (const other of others) {
-    const shared = await sharedStages(stages, context, other);
-    shared.delete('report');
-    if (shared.size > best.size) best = shared;
-  }
-  return best;
-}
-
-const sourcesKey = ({config: {labelled, validation, unlabelled, test}}: RunContext): string => JSON.stringify([labelled, validation, unlabelled, test]);
-
-const speedKey = ({config, size}: RunContext): string => {
-  const networks = (['teacher', 'pretrain'] as const).map(step => trainingSettings(config, step, size)).map(({model, stem, batchSize, precision}) => [model, stem, batchSize, precision]);
-  return JSON.stringify([config.device, config.train.processes, config.train.hosts, config.score.workers, networks]);
-};
-
-/** Asks once for all contexts that have the same key. */
-function memo<Value>(keyOf: (context: RunContext) => string, ask: (context: RunContext) => Promise<Value>): (context: RunContext) => Promise<Value> {
-  const answers = new Map<string, Promise<Value>>();
-  return context => {
-    const key = keyOf(context);
-    const answer = answers.get(key) ?? ask(context);
-    answers.set(key, answer);
-    return answer;
-  };
 }
