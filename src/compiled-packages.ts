@@ -4,7 +4,7 @@ import path from 'node:path';
 import type Database from 'better-sqlite3';
 import type * as Onnxruntime from 'onnxruntime-node';
 import {compiledFolder, setupCommand} from '../scripts/setup/places.mjs';
-import {environmentError} from './errors.js';
+import {UserError} from './errors.js';
 
 const requireCompiled = createRequire(path.join(compiledFolder, 'package.json'));
 
@@ -13,7 +13,7 @@ function load(name: string): unknown {
     return requireCompiled(name);
   } catch (cause) {
     const [reason = ''] = (cause instanceof Error ? cause.message : String(cause)).split('\n');
-    throw environmentError(`pupil is not set up: ${name} cannot be loaded (${reason}). Run ${setupCommand}.`, {cause});
+    throw new UserError('NOT_SET_UP', `pupil is not set up: ${name} cannot be loaded (${reason}). Run ${setupCommand}.`, {cause});
   }
 }
 

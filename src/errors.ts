@@ -15,28 +15,92 @@ export const exitCodes = {
 
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
 
+/**
+ * What can go wrong, under names that scripts may rely on, each with the exit code that it ends a command with: wrong arguments, sources or
+ * settings (2), data that cannot be read or does not fit together (3), something about this machine (4), a check that guards the result (5),
+ * somebody else who is at it (75).
+ */
+export const errorCodes = {
+  BUG: exitCodes.bug,
+
+  BAD_ARGUMENTS: exitCodes.usage,
+  BAD_CONFIG: exitCodes.usage,
+  BAD_HOME: exitCodes.usage,
+  BAD_SOURCE: exitCodes.usage,
+  FOREIGN_FILES: exitCodes.usage,
+  MISSING_STAGE: exitCodes.usage,
+  NO_SUCH_CLASS: exitCodes.usage,
+  NO_SUCH_DATASET: exitCodes.usage,
+  NO_SUCH_IMAGE: exitCodes.usage,
+  NO_SUCH_RUN: exitCodes.usage,
+  STALE_STAGE: exitCodes.usage,
+
+  BAD_CLASSES: exitCodes.data,
+  BAD_DATA: exitCodes.data,
+  BAD_MODEL: exitCodes.data,
+  BAD_TEACHER: exitCodes.data,
+  CHILD_STUCK: exitCodes.data,
+  DAMAGED_ARCHIVE: exitCodes.data,
+  DAMAGED_DATASET: exitCodes.data,
+  DAMAGED_FILE: exitCodes.data,
+  NO_CANDIDATES: exitCodes.data,
+  NO_RESULT_YET: exitCodes.data,
+  OTHER_DATA: exitCodes.data,
+  POOL_EMPTY: exitCodes.data,
+  STALE_SELECTION: exitCodes.data,
+  TOO_FEW_LABELS: exitCodes.data,
+  UNREADABLE_PICTURES: exitCodes.data,
+  UNREADABLE_SOURCE: exitCodes.data,
+
+  CHILD_FAILED: exitCodes.environment,
+  DAMAGED_DATABASE: exitCodes.environment,
+  DAMAGED_RESULT: exitCodes.environment,
+  DISK_FULL: exitCodes.environment,
+  LOST_DATABASE: exitCodes.environment,
+  MACHINE_FAULT: exitCodes.environment,
+  NO_NETWORK: exitCodes.environment,
+  NOT_SET_UP: exitCodes.environment,
+  OTHER_VERSION: exitCodes.environment,
+  OUT_OF_MEMORY: exitCodes.environment,
+  SETUP_FAILED: exitCodes.environment,
+  UNFIT_DEVICE: exitCodes.environment,
+  UNFIT_MACHINE: exitCodes.environment,
+  UNREADABLE_FILES: exitCodes.environment,
+  NO_ACCESS: exitCodes.environment,
+
+  BAD_SCORES: exitCodes.gate,
+  CHECK_FAILED: exitCodes.gate,
+  NO_PARITY: exitCodes.gate,
+  SATURATED_TEACHER: exitCodes.gate,
+  TOO_MANY_FAILURES: exitCodes.gate,
+  TRAINING_DIVERGED: exitCodes.gate,
+
+  BUSY_DATABASE: exitCodes.busy,
+  BUSY_FETCH: exitCodes.busy,
+  BUSY_RUN: exitCodes.busy,
+
+  INTERRUPTED: exitCodes.interrupted,
+  TERMINATED: exitCodes.terminated,
+} as const satisfies Readonly<Record<string, ExitCode>>;
+
+export type ErrorCode = keyof typeof errorCodes;
+export const errorCodeNames = Object.keys(errorCodes) as readonly ErrorCode[];
+
 /** Something the user can mend. The message says what was found, what was expected, and what to do; it is shown without a stack. */
 export class UserError extends Error {
   override readonly name = 'UserError';
   constructor(
-    readonly exitCode: ExitCode,
+    readonly code: ErrorCode,
     message: string,
     options?: ErrorOptions,
   ) {
     super(message, options);
   }
-}
 
-/** Wrong arguments or a config that cannot be run (exit 2). */
-export const usageError = (message: string, options?: ErrorOptions) => new UserError(exitCodes.usage, message, options);
-/** Data that cannot be read or does not fit together (exit 3). */
-export const dataError = (message: string, options?: ErrorOptions) => new UserError(exitCodes.data, message, options);
-/** Something missing on this machine: Python, a GPU, disk space (exit 4). */
-export const environmentError = (message: string, options?: ErrorOptions) => new UserError(exitCodes.environment, message, options);
-/** A check that guards the result did not pass: parity, failure rate, NaN scores (exit 5). */
-export const gateError = (message: string, options?: ErrorOptions) => new UserError(exitCodes.gate, message, options);
-/** Another process holds this run (exit 75). */
-export const busyError = (message: string, options?: ErrorOptions) => new UserError(exitCodes.busy, message, options);
+  get exitCode(): ExitCode {
+    return errorCodes[this.code];
+  }
+}
 
 /** A stop that the user asked for; what was done so far is saved and the same command goes on. */
 export class Interrupted extends Error {
@@ -57,9 +121,12 @@ export const interruptionOf = (signal: AbortSignal): Interrupted => (signal.reas
 /** A child process that ended without a `finished` event. `logTail` holds its last lines of human text. */
 export class ChildError extends Error {
   override readonly name = 'ChildError';
+  readonly killedBy: NodeJS.Signals | undefined;
+  /** Its own, where it gave one: a FailureReason of the protocol. */
+  readonly reason: string | undefined;
   constructor(
+    readonly code: ErrorCode,
     message: string,
-    readonly exitCode: ExitCode,
     readonly logTail: readonly string[],
     options?: ErrorOptions & {killedBy?: NodeJS.Signals; reason?: string},
   ) {
@@ -67,17 +134,21 @@ export class ChildError extends Error {
     this.killedBy = options?.killedBy;
     this.reason = options?.reason;
   }
-  readonly killedBy: NodeJS.Signals | undefined;
-  /** Its own, where it gave one: a FailureReason of the protocol. */
-  readonly reason: string | undefined;
+
+  get exitCode(): ExitCode {
+    return errorCodes[this.code];
+  }
+}
+
+/** The code for anything that was thrown. */
+export function errorCodeOf(error: unknown): ErrorCode {
+  if (error instanceof UserError || error instanceof ChildError) return error.code;
+  if (error instanceof Interrupted) return error.signal === 'SIGTERM' ? 'TERMINATED' : 'INTERRUPTED';
+  return 'BUG';
 }
 
 /** The exit code for anything that was thrown. */
-export function exitCodeFor(error: unknown): ExitCode {
-  if (error instanceof UserError || error instanceof ChildError) return error.exitCode;
-  if (error instanceof Interrupted) return error.signal === 'SIGTERM' ? exitCodes.terminated : exitCodes.interrupted;
-  return exitCodes.bug;
-}
+export const exitCodeFor = (error: unknown): ExitCode => errorCodes[errorCodeOf(error)];
 
 /**
  * What the system called a failure of the file system, such as `ENOENT`; null for any other error, which is a bug of ours. A path with a

@@ -1,4 +1,5 @@
 /** The one union of everything that long-running work reports; report/terminal.ts gives each event its words. */
+import type {ErrorCode} from './errors.js';
 
 export const stageNames = ['prepare', 'teacher', 'export', 'score', 'select', 'pretrain', 'finetune', 'evaluate', 'report'] as const;
 export type StageName = (typeof stageNames)[number];
@@ -81,7 +82,7 @@ export type Event =
   /** A run of an experiment begins; `secondsLeft` of all of them, from what earlier ones took, null where none was measured. */
   | {readonly type: 'run_started'; readonly run: string; readonly position: number; readonly total: number; readonly secondsLeft: number | null}
   /** One run of an experiment failed; the others go on. */
-  | {readonly type: 'run_failed'; readonly run: string; readonly exitCode: number; readonly message: string}
+  | {readonly type: 'run_failed'; readonly run: string; readonly exitCode: number; readonly code: ErrorCode; readonly message: string}
   | {readonly type: 'started'; readonly run: string; readonly home: string; readonly device: string}
   | {readonly type: 'stage_fresh'; readonly stage: StageName; readonly reason: string}
   | {readonly type: 'stage_skipped'; readonly stage: StageName; readonly reason: string}
@@ -130,6 +131,6 @@ export type Event =
   | {readonly type: 'warning'; readonly stage: StageName | null; readonly message: string}
   /** Of the last round, with those of every round in order. */
   | ({readonly type: 'done'; readonly seconds: number; readonly rounds: readonly Pick<Outcome, 'run' | 'results' | 'selection'>[]} & Outcome)
-  | {readonly type: 'failed'; readonly exitCode: number; readonly message: string};
+  | {readonly type: 'failed'; readonly exitCode: number; readonly code: ErrorCode; readonly message: string};
 
 export type Emit = (event: Event) => void;

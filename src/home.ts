@@ -1,7 +1,7 @@
 /** Where everything of a run lies: a home holds `models/ data/ db/`, and each run has a file or folder of its name in each. */
 import {existsSync, readdirSync, statSync} from 'node:fs';
 import path from 'node:path';
-import {usageError} from './errors.js';
+import {UserError} from './errors.js';
 
 export interface RunPaths {
   readonly run: string;
@@ -37,8 +37,8 @@ const LONGEST_HOME = 400;
 /** The home as an absolute path. Throws (exit 2) where its name is none that can be worked with. */
 function absoluteHome(given: string): string {
   const home = path.resolve(given);
-  if (home.includes(NO_CHARACTER)) throw usageError(`The name of the folder ${home} is no UTF-8, and cannot be a home. Rename it, or work in another (--home DIR).`);
-  if (Buffer.byteLength(home) > LONGEST_HOME) throw usageError(`The home ${home} is too long a path: SQLite opens no file whose path has more than 512 bytes. Choose one of ${LONGEST_HOME} at most (--home DIR).`);
+  if (home.includes(NO_CHARACTER)) throw new UserError('BAD_HOME', `The name of the folder ${home} is no UTF-8, and cannot be a home. Rename it, or work in another (--home DIR).`);
+  if (Buffer.byteLength(home) > LONGEST_HOME) throw new UserError('BAD_HOME', `The home ${home} is too long a path: SQLite opens no file whose path has more than 512 bytes. Choose one of ${LONGEST_HOME} at most (--home DIR).`);
   return home;
 }
 
@@ -46,15 +46,15 @@ function absoluteHome(given: string): string {
 export function existingHome(given: string): string {
   const home = absoluteHome(given);
   if (isFolder(home)) return home;
-  throw usageError(`There is no folder ${home}, which --home names. It is the folder in which pupil orchestrate was run, or was told to work by --home.`);
+  throw new UserError('BAD_HOME', `There is no folder ${home}, which --home names. It is the folder in which pupil orchestrate was run, or was told to work by --home.`);
 }
 
 /** The home as an absolute path, which the first run makes. Throws (exit 2) where not even the folder around it is there: that is a slip, most likely. */
 export function homeToBe(given: string): string {
   const home = absoluteHome(given);
   if (isFolder(home) || (statSync(home, {throwIfNoEntry: false}) === undefined && isFolder(path.dirname(home)))) return home;
-  if (isFolder(path.dirname(home))) throw usageError(`${home}, which --home names, is a file; expected a folder for models/, data/ and db/.`);
-  throw usageError(`There is no folder ${path.dirname(home)} in which --home ${given} could be made. If that is where you want it, make it first (mkdir -p ${home}).`);
+  if (isFolder(path.dirname(home))) throw new UserError('BAD_HOME', `${home}, which --home names, is a file; expected a folder for models/, data/ and db/.`);
+  throw new UserError('BAD_HOME', `There is no folder ${path.dirname(home)} in which --home ${given} could be made. If that is where you want it, make it first (mkdir -p ${home}).`);
 }
 
 /** The command that tells where a run stands, as whoever reads it must type it here. */

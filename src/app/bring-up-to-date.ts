@@ -7,7 +7,7 @@ import {isDeepStrictEqual} from 'node:util';
 import type {Stop} from '../children/child.js';
 import {findPython} from '../children/python-env.js';
 import type {Config} from '../config/schema.js';
-import {dataError, environmentError, UserError} from '../errors.js';
+import {UserError} from '../errors.js';
 import {stageNames, type Emit, type Event, type Outcome} from '../events.js';
 import {runPaths, type RunPaths} from '../home.js';
 import {archiveRun} from '../pipeline/archive-run.js';
@@ -57,7 +57,7 @@ export const adviceOnChange = (run: string): string =>
 export const ADVICE_IN_EXPERIMENTS = 'Put the data back, or give the experiment another name.';
 
 /** The refusal of a run whose data is no longer what it was made from. */
-export const otherData = (run: string, change: string, advice: string): UserError => dataError(`Run ${run} was made from other data:\n  ${change}\nNothing was touched. ${advice}`);
+export const otherData = (run: string, change: string, advice: string): UserError => new UserError('OTHER_DATA', `Run ${run} was made from other data:\n  ${change}\nNothing was touched. ${advice}`);
 
 async function bringUpToDate(request: RunRequest, stop: Stop, emit: Emit): Promise<Outcome> {
   const {config, home} = request;
@@ -88,7 +88,7 @@ async function bringUpToDate(request: RunRequest, stop: Stop, emit: Emit): Promi
     }
     store.run.setConfig(JSON.stringify(config));
     const outcome = await runWhatIsStale(context, request);
-    if (!existsSync(paths.database)) throw environmentError(`${paths.database} was removed while the run went on, and with it all that was recorded. Run the same command again; it begins anew.`);
+    if (!existsSync(paths.database)) throw new UserError('LOST_DATABASE', `${paths.database} was removed while the run went on, and with it all that was recorded. Run the same command again; it begins anew.`);
     return outcome;
   } catch (error) {
     // A run of which no stage began is none: whoever mends the command has nothing to clear away.

@@ -5,7 +5,7 @@ import type {Stop} from '../children/child.js';
 import {toWire} from '../children/protocol.js';
 import {findPython} from '../children/python-env.js';
 import type {Experiment} from '../config/experiment.js';
-import {ChildError, UserError} from '../errors.js';
+import {ChildError, exitCodeFor, UserError} from '../errors.js';
 import type {Emit} from '../events.js';
 import {publishFile} from '../files/publish.js';
 import {experimentFile, runPaths} from '../home.js';
@@ -46,7 +46,7 @@ export async function runExperiment(plan: Experiment, {home, file, python}: Expe
       // Without Python all of them fail alike, and it is told once.
       findPython(python);
       failures.push({run: run.config.run, error});
-      emit({type: 'run_failed', run: run.config.run, exitCode: error.exitCode, message: error.message});
+      emit({type: 'run_failed', run: run.config.run, exitCode: exitCodeFor(error), code: error.code, message: error.message});
     }
   }
   const last = results();

@@ -1,5 +1,5 @@
 /** Who works on a run that is held. It loads little, so that a second orchestration is told at once. */
-import {busyError, UserError} from '../errors.js';
+import {UserError} from '../errors.js';
 import type {RunPaths} from '../home.js';
 import {isLocked} from '../store/lock.js';
 import {openStoreToRead} from '../store/open.js';
@@ -20,5 +20,5 @@ export function heldError({run, database}: RunPaths): UserError {
     // Whatever is wrong with its database, its holder will be told.
     if (!(error instanceof UserError)) throw error;
   }
-  return busyError(`Run ${run} is being worked on by ${who}. Wait for it, or use another name (--run NAME).`);
+  return new UserError('BUSY_RUN', `Run ${run} is being worked on by ${who}. Wait for it, or use another name (--run NAME).`);
 }

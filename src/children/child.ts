@@ -5,7 +5,7 @@ import path from 'node:path';
 import {finished} from 'node:stream/promises';
 import {Readable, type Writable} from 'node:stream';
 import {execa} from 'execa';
-import {ChildError, dataError, environmentError, exitCodes, Interrupted, throwIfStopped, type ExitCode} from '../errors.js';
+import {ChildError, Interrupted, throwIfStopped, UserError, type ErrorCode} from '../errors.js';
 import {linesOf} from '../lines.js';
 import {explainFault} from '../machine-fault.js';
 import {allowedEnvironment} from './environment.js';
@@ -48,18 +48,18 @@ const nothingSent = {ORT_DISABLE_TELEMETRY: '1'};
 /** A child's exit code for a stop that was asked for. Several processes that are stopped before they met have nothing to say about it. */
 const INTERRUPTED = 75;
 
-const exitCodeOf: Record<FailureReason, ExitCode> = {
-  config: exitCodes.bug,
-  data: exitCodes.data,
-  model: exitCodes.data,
-  'out-of-memory': exitCodes.environment,
-  device: exitCodes.environment,
-  'disk-full': exitCodes.environment,
-  'process-lost': exitCodes.environment,
-  stuck: exitCodes.data,
-  diverged: exitCodes.gate,
-  gate: exitCodes.gate,
-  bug: exitCodes.bug,
+const codeOf: Record<FailureReason, ErrorCode> = {
+  config: 'BUG',
+  data: 'BAD_DATA',
+  model: 'BAD_MODEL',
+  'out-of-memory': 'OUT_OF_MEMORY',
+  device: 'UNFIT_DEVICE',
+  'disk-full': 'DISK_FULL',
+  'process-lost': 'CHILD_FAILED',
+  stuck: 'CHILD_STUCK',
+  diverged: 'TRAINING_DIVERGED',
+  gate: 'CHECK_FAILED',
+  bug: 'BUG',
 };
 
 /**
@@ -122,10 +122,10 @@ export async function runChild<Name extends TaskName>(
   const late =
     limit &&
     setTimeout(() => {
-      refusals.push(dataError(limit.message));
+      refusals.push(new UserError('CHILD_STUCK', limit.message));
       kill();
     }, limit.seconds * 1000);
-  log.on('error', error => refuse(environmentError(`Cannot write ${logFile} (${error.message}).`, {cause: error})));
+  log.on('error', error => refuse(new UserError('NO_ACCESS', `Cannot write ${logFile} (${error.message}).`, {cause: error})));
   const protocolErrors: string[] = [];
   const take = (line: string) => {
     let message: unknown;
@@ -143,7 +143,7 @@ export async function runChild<Name extends TaskName>(
     }
     greeted ||= event.data.type === 'hello';
     if (event.data.type === 'hello' && event.data.protocol !== PROTOCOL) {
-      refuse(new ChildError(`The ${command.name} speaks protocol ${event.data.protocol}; expected ${PROTOCOL}.`, exitCodes.bug, logTail));
+      refuse(new ChildError('BUG', `The ${command.name} speaks protocol ${event.data.protocol}; expected ${PROTOCOL}.`, logTail));
     }
     if (event.data.type === 'finished' || event.data.type === 'failed' || event.data.type === 'interrupted') {
       last = event.data;
@@ -164,33 +164,33 @@ export async function runChild<Name extends TaskName>(
     await Promise.all([...streams, events]);
     await feeding;
     if (refusals.length > 0) throw refusals[0];
-    if (last?.type === 'failed') throw new ChildError(last.message, exitCodeOf[last.reason], last.reason === 'bug' ? logTail : [], {reason: last.reason});
+    if (last?.type === 'failed') throw new ChildError(last.code ?? codeOf[last.reason], last.message, last.reason === 'bug' ? logTail : [], {reason: last.reason});
     throwIfStopped(stop.requested);
     // Not by us: whoever stops a whole group of processes sends the signal to the child, too.
     if (last?.type === 'interrupted' || (last === undefined && ended.exitCode === INTERRUPTED)) throw new Interrupted('SIGTERM');
     const wasOverdue = last !== undefined && ended.signal === 'SIGKILL';
     if (ended.signal !== undefined && ended.signal !== null && !wasOverdue) {
       if (ranOutOfMemory) {
-        throw new ChildError(`The ${command.name} got no more memory. ${memoryAdvice(task)}, close other programs, or raise the limit where one is set (ulimit -v).`, exitCodes.environment, logTail, {killedBy: ended.signal, reason: 'out-of-memory'});
+        throw new ChildError('OUT_OF_MEMORY', `The ${command.name} got no more memory. ${memoryAdvice(task)}, close other programs, or raise the limit where one is set (ulimit -v).`, logTail, {killedBy: ended.signal, reason: 'out-of-memory'});
       }
       throw new ChildError(
+        ended.signal === 'SIGKILL' ? 'OUT_OF_MEMORY' : 'BUG',
         `The ${command.name} was killed by ${ended.signal}${ended.signal === 'SIGKILL' ? `, probably because memory ran out. ${memoryAdvice(task)}, or close other programs` : ''}.`,
-        ended.signal === 'SIGKILL' ? exitCodes.environment : exitCodes.bug,
         logTail,
         {killedBy: ended.signal},
       );
     }
-    if (protocolErrors.length > 0) throw new ChildError(`The ${command.name} ${protocolErrors[0]}.`, exitCodes.bug, logTail);
-    if (ended.exitCode === undefined && !wasOverdue) throw new ChildError(`The ${command.name} could not be started: ${ended.originalMessage ?? command.file}.`, exitCodes.environment, logTail);
+    if (protocolErrors.length > 0) throw new ChildError('BUG', `The ${command.name} ${protocolErrors[0]}.`, logTail);
+    if (ended.exitCode === undefined && !wasOverdue) throw new ChildError('CHILD_FAILED', `The ${command.name} could not be started: ${ended.originalMessage ?? command.file}.`, logTail);
     if (!greeted) {
       throw new ChildError(
+        'NOT_SET_UP',
         `${command.file} does not run the ${command.name}: it ended with exit code ${ended.exitCode} before a word. See pupil doctor, and mend it with ${setupCommand}.`,
-        exitCodes.environment,
         logTail,
       );
     }
     if (last?.type !== 'finished' || (ended.exitCode !== 0 && !wasOverdue)) {
-      throw new ChildError(`The ${command.name} ended with exit code ${ended.exitCode} and without a result.`, exitCodes.bug, logTail);
+      throw new ChildError('BUG', `The ${command.name} ended with exit code ${ended.exitCode} and without a result.`, logTail);
     }
     return resultOf<Name>(task.task, last.result, command.name, logTail);
   } finally {
@@ -215,7 +215,7 @@ function memoryAdvice(task: TaskOf<TaskName>): string {
 
 function resultOf<Name extends TaskName>(name: Name, result: Json, child: string, logTail: readonly string[]): TaskResult<Name> {
   const parsed = taskResults[name].safeParse(result);
-  if (!parsed.success) throw new ChildError(`The ${child} gave a result of the wrong shape for ${name}: ${parsed.error.message}`, exitCodes.bug, logTail);
+  if (!parsed.success) throw new ChildError('BUG', `The ${child} gave a result of the wrong shape for ${name}: ${parsed.error.message}`, logTail);
   // The schema was looked up under `name`; TypeScript cannot follow that through the index.
   return parsed.data as TaskResult<Name>;
 }

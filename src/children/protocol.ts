@@ -5,6 +5,7 @@
  * worker also reads one descriptor a line on stdin. On the wire every key is snake_case; here and inside TypeScript camelCase.
  */
 import {z} from 'zod';
+import {errorCodeNames} from '../errors.js';
 import {printableJson} from '../printable.js';
 
 export const PROTOCOL = 1;
@@ -406,7 +407,7 @@ const events = [
   }),
   z.object({type: z.literal('finished'), result: z.json()}),
   z.object({type: z.literal('interrupted'), message: z.string()}),
-  z.object({type: z.literal('failed'), reason: z.enum(['config', 'data', 'model', 'out-of-memory', 'diverged', 'device', 'disk-full', 'process-lost', 'stuck', 'gate', 'bug']), message: z.string()}),
+  z.object({type: z.literal('failed'), reason: z.enum(['config', 'data', 'model', 'out-of-memory', 'diverged', 'device', 'disk-full', 'process-lost', 'stuck', 'gate', 'bug']), message: z.string(), code: z.enum(errorCodeNames).optional()}),
 ] as const;
 export const childEvent = z.discriminatedUnion('type', events);
 export type ChildEvent = z.infer<typeof childEvent>;

@@ -2,7 +2,7 @@
 import {existsSync, readdirSync} from 'node:fs';
 import path from 'node:path';
 import {isClone, root, setupCommand, venvPython} from '../../scripts/setup/places.mjs';
-import {environmentError} from '../errors.js';
+import {UserError} from '../errors.js';
 
 /** The folder that holds `trainer/`: the package's own. */
 export const packageFolder = root;
@@ -18,12 +18,12 @@ export function findPython(flag: string | undefined): string {
   if (chosen !== undefined && chosen !== '') {
     // A bare name such as python3.12 is looked up on the PATH when it starts.
     if (chosen.includes(path.sep) && !existsSync(chosen)) {
-      throw environmentError(`There is no Python at ${chosen} (from ${flag === undefined ? 'PUPIL_PYTHON' : '--python'}). Give the path of an interpreter that has torch ${OLDEST_TORCH} or newer.`);
+      throw new UserError('NOT_SET_UP', `There is no Python at ${chosen} (from ${flag === undefined ? 'PUPIL_PYTHON' : '--python'}). Give the path of an interpreter that has torch ${OLDEST_TORCH} or newer.`);
     }
     return chosen;
   }
   if (!existsSync(venvPython)) {
-    throw environmentError(`The trainer's Python environment is missing (${venvPython}). Run ${setupCommand}${isClone ? ` in ${packageFolder}` : ''}, or name an interpreter that has torch ${OLDEST_TORCH} or newer with --python or PUPIL_PYTHON.`);
+    throw new UserError('NOT_SET_UP', `The trainer's Python environment is missing (${venvPython}). Run ${setupCommand}${isClone ? ` in ${packageFolder}` : ''}, or name an interpreter that has torch ${OLDEST_TORCH} or newer with --python or PUPIL_PYTHON.`);
   }
   return venvPython;
 }

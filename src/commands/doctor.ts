@@ -9,7 +9,7 @@ import {findPython, isClone, isRecentTorch, OLDEST_TORCH, packageFolder, setupCo
 import {trainerCommand} from '../children/trainer.js';
 import {workerCommand} from '../children/worker.js';
 import {loadSqlite} from '../compiled-packages.js';
-import {UserError, environmentError} from '../errors.js';
+import {UserError} from '../errors.js';
 import {printableJson} from '../printable.js';
 import {painter} from '../report/terminal.js';
 import {temporaryFolder} from '../files/temporary.js';
@@ -43,7 +43,7 @@ export async function doctor(flags: {readonly home: string; readonly python?: st
         if (!check.ok) process.stdout.write(`      ${''.padEnd(12)} mend it with: ${check.fix}\n`);
       }
     }
-    if (!ok) throw environmentError(`${checks.filter(check => !check.ok).length} of ${checks.length} checks found a fault.`);
+    if (!ok) throw new UserError('UNFIT_MACHINE', `${checks.filter(check => !check.ok).length} of ${checks.length} checks found a fault.`);
   } finally {
     await rm(attempt, {recursive: true, force: true});
   }

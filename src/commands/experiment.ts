@@ -3,7 +3,7 @@ import {runExperiment} from '../app/experiment.js';
 import type {Stop} from '../children/child.js';
 import {toWire} from '../children/protocol.js';
 import {readExperiment} from '../config/experiment.js';
-import {exitCodeFor, UserError} from '../errors.js';
+import {UserError} from '../errors.js';
 import type {Emit} from '../events.js';
 import {experimentFile} from '../home.js';
 import {rowsForScripts} from '../report/experiment-results.js';
@@ -37,7 +37,7 @@ export async function experiment(flags: ExperimentCommandFlags, stop: Stop): Pro
     if (flags.json) process.stdout.write(`${toWire({type: 'results', ...results, rows: rowsForScripts(results)})}\n`);
     else process.stdout.write(`${results.runs.length === 0 ? '' : `\n${terminalTable(results)}\n`}\nReport: ${experimentFile(home, plan.name, 'table.html')}\n`);
     const [first] = failures;
-    if (first) throw new UserError(exitCodeFor(first.error), `${failures.length} of ${plan.runs.length} runs failed, first ${first.run}. Mend it and run the same command again; what is done stays.`, {cause: first.error});
+    if (first) throw new UserError(first.error.code, `${failures.length} of ${plan.runs.length} runs failed, first ${first.run}. Mend it and run the same command again; what is done stays.`, {cause: first.error});
   } finally {
     view.close();
   }

@@ -2,7 +2,7 @@
 import {didYouMean} from '../did-you-mean.js';
 import {fetchDatasets, lockFile} from '../datasets/fetch.js';
 import {datasetFolder, datasets, type Dataset} from '../datasets/known.js';
-import {exitCodeFor, usageError} from '../errors.js';
+import {errorCodeOf, exitCodeFor, UserError} from '../errors.js';
 import type {Stop} from '../children/child.js';
 import {jsonView, viewFor} from '../report/terminal.js';
 import {explainFault} from '../machine-fault.js';
@@ -21,7 +21,7 @@ export async function fetchByName({home, datasets: names, mirror, json}: FetchFl
     await fetchDatasets(wanted, {home, mirror: mirror === undefined ? null : checkedMirror(mirror), signal: stop.requested, emit: view.emit});
   } catch (thrown) {
     const error = explainFault(thrown, {home, database: lockFile(home)});
-    if (json) view.emit({type: 'failed', exitCode: exitCodeFor(error), message: error instanceof Error ? error.message : String(error)});
+    if (json) view.emit({type: 'failed', exitCode: exitCodeFor(error), code: errorCodeOf(error), message: error instanceof Error ? error.message : String(error)});
     throw error;
   } finally {
     view.close();
@@ -33,10 +33,10 @@ function datasetCalled(name: string): Dataset {
   const found = datasets.find(dataset => dataset.name === name);
   if (found) return found;
   const names = datasets.map(dataset => dataset.name);
-  throw usageError(`There is no data set ${JSON.stringify(name)}. Data sets: ${names.join(', ')}.${didYouMean(name, names)}`);
+  throw new UserError('NO_SUCH_DATASET', `There is no data set ${JSON.stringify(name)}. Data sets: ${names.join(', ')}.${didYouMean(name, names)}`);
 }
 
 function checkedMirror(mirror: string): string {
   if (URL.canParse(mirror) && /^https?:$/.test(new URL(mirror).protocol)) return mirror;
-  throw usageError(`--mirror ${mirror}: expected an address under which the archives lie by their own names, such as https://mirror.example.org/data.`);
+  throw new UserError('BAD_ARGUMENTS', `--mirror ${mirror}: expected an address under which the archives lie by their own names, such as https://mirror.example.org/data.`);
 }

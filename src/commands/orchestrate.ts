@@ -1,7 +1,7 @@
 /** `pupil orchestrate`: brings every round of a run up to date, in order, and says what came out. */
 import type {Stop} from '../children/child.js';
 import {readConfig, type ConfigFlags} from '../config/layers.js';
-import {exitCodeFor} from '../errors.js';
+import {errorCodeOf, exitCodeFor} from '../errors.js';
 import type {Event, Outcome, Results} from '../events.js';
 import {runPaths} from '../home.js';
 import type {Wanted} from '../pipeline/run.js';
@@ -39,7 +39,7 @@ export async function orchestrate(flags: OrchestrateFlags, stop: Stop): Promise<
     if (!flags.json) process.stdout.write(verdict(outcomes, done.seconds, flags.home));
   } catch (error) {
     // People read the error at the end; a script finds it on the last line of its stream.
-    if (flags.json) view.emit({type: 'failed', exitCode: exitCodeFor(error), message: error instanceof Error ? error.message : String(error)});
+    if (flags.json) view.emit({type: 'failed', exitCode: exitCodeFor(error), code: errorCodeOf(error), message: error instanceof Error ? error.message : String(error)});
     throw error;
   } finally {
     view.close();

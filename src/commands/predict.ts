@@ -8,7 +8,7 @@ import {PROTOCOL, type PredictItem} from '../children/protocol.js';
 import {workerCommand} from '../children/worker.js';
 import {type Config} from '../config/schema.js';
 import {imageSizes} from '../config/rules.js';
-import {dataError, usageError} from '../errors.js';
+import {UserError} from '../errors.js';
 import type {RunPaths} from '../home.js';
 import {toPrintable} from '../images/printable-path.js';
 import {damageOf} from '../pipeline/damage.js';
@@ -30,7 +30,7 @@ export async function predict(flags: PredictFlags, stop: Stop): Promise<void> {
   const {paths, config, classes, cifar} = await intactStudent(flags);
   const model = paths.model('student', 'model.onnx');
   const folder = flags.images.find(image => statSync(image, {throwIfNoEntry: false})?.isDirectory());
-  if (folder !== undefined) throw usageError(`${folder} is a folder. Give picture files, such as ${path.join(folder, '*.jpg')}.`);
+  if (folder !== undefined) throw new UserError('BAD_ARGUMENTS', `${folder} is a folder. Give picture files, such as ${path.join(folder, '*.jpg')}.`);
 
   let [answered, failed] = [0, 0];
   const items = flags.images.map((image): PredictItem => ({image, file: toPrintable(Buffer.from(path.resolve(image)))}));
@@ -68,7 +68,7 @@ export async function predict(flags: PredictFlags, stop: Stop): Promise<void> {
   } finally {
     await rm(attempt, {recursive: true, force: true});
   }
-  if (failed === flags.images.length) throw dataError(failed === 1 ? 'The picture could not be read.' : `None of the ${failed} pictures could be read.`);
+  if (failed === flags.images.length) throw new UserError('UNREADABLE_PICTURES', failed === 1 ? 'The picture could not be read.' : `None of the ${failed} pictures could be read.`);
 }
 
 /** What is needed of the run. Throws (exit 3) where it has no student yet, and (exit 4) where that is not the one which fine-tuning left. */
@@ -76,7 +76,7 @@ async function intactStudent(flags: PredictFlags): Promise<{paths: RunPaths; con
   const {store, paths, config} = openRun(flags);
   try {
     const recorded = store.stages.read('finetune');
-    if (recorded?.status !== 'done') throw dataError(`Run ${paths.run} has no student yet: its finetune stage has not finished. Finish it with pupil orchestrate.`);
+    if (recorded?.status !== 'done') throw new UserError('NO_RESULT_YET', `Run ${paths.run} has no student yet: its finetune stage has not finished. Finish it with pupil orchestrate.`);
     const [damage] = await damageOf(finetune, recorded, {store, home: paths.home}, () => {});
     if (damage) throw damagedError(paths.run, damage);
     const cifar = store.images.sources().some(source => source.role === 'labelled' && source.spec.kind.startsWith('cifar'));

@@ -1,5 +1,5 @@
 /** `pupil rankings`: what each class got, or one class's images in order. */
-import {usageError} from '../errors.js';
+import {UserError} from '../errors.js';
 import type {SelectionCounts} from '../events.js';
 import {printable, printableJson} from '../printable.js';
 import {openRun, type OpenRun, type RunName} from '../queries/open-run.js';
@@ -18,7 +18,7 @@ export interface RankingsFlags extends RunName {
 }
 
 export function rankings(flags: RankingsFlags): void {
-  if (flags.csv && flags.json) throw usageError('Give --csv or --json, not both.');
+  if (flags.csv && flags.json) throw new UserError('BAD_ARGUMENTS', 'Give --csv or --json, not both.');
   const run = openRun(flags);
   try {
     const {counts, movedOn} = selectionOf(run);

@@ -1,6 +1,6 @@
 /** `pupil report`: writes a run's report anew, and names it. */
 import type {Stop} from '../children/child.js';
-import {busyError, dataError} from '../errors.js';
+import {UserError} from '../errors.js';
 import {stageNames} from '../events.js';
 import {inspect, runStages} from '../pipeline/run.js';
 import {viewFor} from '../report/terminal.js';
@@ -22,9 +22,9 @@ export async function report(flags: RunName, stop: Stop): Promise<void> {
   } finally {
     looked.close();
   }
-  if (evaluated?.status !== 'done') throw dataError(`Run ${paths.run} has no results yet: its evaluate stage has not finished. Run pupil orchestrate.`);
+  if (evaluated?.status !== 'done') throw new UserError('NO_RESULT_YET', `Run ${paths.run} has no results yet: its evaluate stage has not finished. Run pupil orchestrate.`);
   const lock = takeLock(paths.lock);
-  if (lock === null) throw busyError(`Run ${paths.run} is being worked on; its report is written at the end.`);
+  if (lock === null) throw new UserError('BUSY_RUN', `Run ${paths.run} is being worked on; its report is written at the end.`);
   const view = viewFor(process.stderr, stop.requested);
   const store = openStore(paths.database);
   try {

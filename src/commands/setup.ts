@@ -1,7 +1,7 @@
 /** `pupil setup`: makes the Python side and installs what comes as machine code, where any pupil of this version finds it. */
 import {setUp, SetupError} from '../../scripts/setup/set-up.mjs';
 import type {Stop} from '../children/child.js';
-import {environmentError, throwIfStopped} from '../errors.js';
+import {throwIfStopped, UserError} from '../errors.js';
 
 export async function setup(stop: Stop): Promise<void> {
   try {
@@ -9,7 +9,7 @@ export async function setup(stop: Stop): Promise<void> {
     if (!ranAny) process.stderr.write('Everything is set up.\n');
   } catch (error) {
     throwIfStopped(stop.requested);
-    if (error instanceof SetupError) throw environmentError(error.message, {cause: error});
+    if (error instanceof SetupError) throw new UserError('SETUP_FAILED', error.message, {cause: error});
     throw error;
   }
 }

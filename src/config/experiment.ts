@@ -4,7 +4,7 @@ import {z} from 'zod';
 import {configSchema, type Config} from './schema.js';
 import {check, configKeys, flagLayer, innerLayer, placed, presetLayer, presetNames, wordMistakes, yamlLayer, type Layer} from './layers.js';
 import {didYouMean} from '../did-you-mean.js';
-import {usageError} from '../errors.js';
+import {UserError} from '../errors.js';
 
 const runName = (experiment: string, arm: string, seed: number): string => `${experiment}.${arm}.seed${seed}`;
 
@@ -78,14 +78,14 @@ export function readExperiment(flags: ExperimentFlags, home: string): Experiment
   const file = path.resolve(process.cwd(), flags.file);
   const given = yamlLayer(file, flags.file);
   const named: Layer = {...given, values: {experiment: path.basename(file).replace(/\.ya?ml$/, ''), ...given.values}};
-  if (!('arms' in given.values)) throw usageError(`${flags.file} has no arms, so it is no experiment. Expected arms: with a name and its settings (set:) each. A configuration of one run is run by  pupil orchestrate ${flags.file}`);
+  if (!('arms' in given.values)) throw new UserError('BAD_CONFIG', `${flags.file} has no arms, so it is no experiment. Expected arms: with a name and its settings (set:) each. A configuration of one run is run by  pupil orchestrate ${flags.file}`);
   const {value: experiment, mistakes} = check(experimentSchema, [named], experimentKeys);
   // In the file's order: an object puts names that are numbers first, and may lack one (__proto__).
   const armNames = given.keysUnder(['arms']);
   for (const name of armNames) {
     if (!armName.test(name)) mistakes.push(`${given.locate(['arms', name]) ?? flags.file} arms has ${JSON.stringify(name)}; expected a name of letters, digits, dashes and underscores, a letter or digit first.`);
   }
-  if (experiment === null || mistakes.length > 0) throw usageError(wordMistakes(mistakes));
+  if (experiment === null || mistakes.length > 0) throw new UserError('BAD_CONFIG', wordMistakes(mistakes));
   const arms = armNames.map(name => [name, experiment.arms[name]!] as const);
   const reference = experiment.reference ?? arms[0]![0];
   const found = new Set<string>();
@@ -109,7 +109,7 @@ export function readExperiment(flags: ExperimentFlags, home: string): Experiment
     if (config !== null) for (const seed of seeds) runs.push({arm, seed, config: {...config, ...named(seed), about: [about, experiment.about, config.about].find(text => text)}});
     for (const mistake of mistakes) found.add(mistake);
   }
-  if (found.size > 0) throw usageError(wordMistakes([...found]));
+  if (found.size > 0) throw new UserError('BAD_CONFIG', wordMistakes([...found]));
   return {
     name: experiment.experiment,
     about: experiment.about,

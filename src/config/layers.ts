@@ -6,7 +6,7 @@ import {isMap, isSeq, LineCounter} from 'yaml';
 import {z} from 'zod';
 import {configSchema, type Config} from './schema.js';
 import {didYouMean, nearKeys, question} from '../did-you-mean.js';
-import {systemCode, usageError} from '../errors.js';
+import {systemCode, UserError} from '../errors.js';
 import {decodeText, NotText} from '../files/text.js';
 import {parseYaml, valueOf} from './yaml.js';
 
@@ -39,7 +39,7 @@ export function yamlLayer(file: string, shown: string): FileLayer {
   const lines = new LineCounter();
   const document = parseYaml(text, shown, lines);
   const values = valueOf(document, shown) ?? {};
-  if (!isPlain(values)) throw usageError(`${shown} should hold keys and values, such as \`labelled: birds/train\`.`);
+  if (!isPlain(values)) throw new UserError('BAD_CONFIG', `${shown} should hold keys and values, such as \`labelled: birds/train\`.`);
   return {
     values,
     keysUnder: keys => {
@@ -67,24 +67,24 @@ function readText(file: string, shown: string): string {
   try {
     return decodeText(readFileSync(file));
   } catch (cause) {
-    if (cause instanceof NotText) throw usageError(`${shown}:${cause.line} ${cause.message}`, {cause});
+    if (cause instanceof NotText) throw new UserError('BAD_CONFIG', `${shown}:${cause.line} ${cause.message}`, {cause});
     const folder = path.dirname(file);
     switch (systemCode(cause)) {
       case 'ENOENT':
       case 'ENOTDIR': {
-        if (!statSync(folder, {throwIfNoEntry: false})?.isDirectory()) throw usageError(`There is no config file ${shown}: ${folder} is no folder.`, {cause});
+        if (!statSync(folder, {throwIfNoEntry: false})?.isDirectory()) throw new UserError('BAD_CONFIG', `There is no config file ${shown}: ${folder} is no folder.`, {cause});
         const preset = presetNames().includes(shown) ? ` To take the preset, write --preset ${shown}.` : '';
         const stem = (name: string) => path.basename(name).replace(/\.ya?ml$/, '');
         const beside = new Map(readdirSync(folder).filter(name => stem(name) !== name).map(name => [stem(name), path.join(path.dirname(shown), name)]));
         const near = didYouMean(stem(shown), [...beside.keys()], name => beside.get(name) ?? name);
-        throw usageError(`There is no config file ${shown}.${preset === '' ? near : preset}`, {cause});
+        throw new UserError('BAD_CONFIG', `There is no config file ${shown}.${preset === '' ? near : preset}`, {cause});
       }
       case 'EISDIR':
-        throw usageError(`${shown} is a folder; expected a config file (YAML). A folder of pictures goes behind --labelled, --unlabelled, --validation or --test.`, {cause});
+        throw new UserError('BAD_CONFIG', `${shown} is a folder; expected a config file (YAML). A folder of pictures goes behind --labelled, --unlabelled, --validation or --test.`, {cause});
       case null:
         throw cause;
       default:
-        throw usageError(`The config file ${shown} cannot be read (${systemCode(cause)}). Check its permissions.`, {cause});
+        throw new UserError('BAD_CONFIG', `The config file ${shown} cannot be read (${systemCode(cause)}). Check its permissions.`, {cause});
     }
   }
 }
@@ -95,7 +95,7 @@ const lookUp = (values: unknown, keys: readonly PropertyKey[]): unknown =>
 /** `select.top_k=4000`: the value is read as YAML, so numbers, lists and null come out as such. */
 function setLayer(assignment: string): Layer {
   const at = assignment.indexOf('=');
-  if (at < 1) throw usageError(`--set ${assignment}: expected KEY=VALUE, such as --set select.top_k=4000.`);
+  if (at < 1) throw new UserError('BAD_CONFIG', `--set ${assignment}: expected KEY=VALUE, such as --set select.top_k=4000.`);
   const keys = assignment.slice(0, at).split('.');
   const shown = `--set ${assignment}`;
   const value = valueOf(parseYaml(assignment.slice(at + 1), shown), shown);
@@ -184,7 +184,7 @@ export function jsonSchema(): object {
 
 /** A preset's keys, with its paths, which are relative to the home. Throws where there is no such preset. */
 export function presetLayer(preset: string, home: string): Layer {
-  if (!presetNames().includes(preset)) throw usageError(`There is no preset ${JSON.stringify(preset)}. Presets: ${presetNames().join(', ')}.${didYouMean(preset, presetNames())}`);
+  if (!presetNames().includes(preset)) throw new UserError('BAD_CONFIG', `There is no preset ${JSON.stringify(preset)}. Presets: ${presetNames().join(', ')}.${didYouMean(preset, presetNames())}`);
   return placed(yamlLayer(path.join(presetsFolder, `${preset}.yaml`), `preset ${preset}`), home);
 }
 
@@ -218,7 +218,7 @@ export function readConfig(flags: ConfigFlags, home: string): Config {
   for (const [flag, values] of flagged) if (values) layers.push(placed(flagLayer(flag, values), cwd));
   for (const assignment of flags.set ?? []) layers.push(placed(setLayer(assignment), cwd));
   const {value, mistakes} = check(configSchema, layers, configKeys());
-  if (value === null) throw usageError(wordMistakes(mistakes));
+  if (value === null) throw new UserError('BAD_CONFIG', wordMistakes(mistakes));
   return value;
 }
 

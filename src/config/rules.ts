@@ -1,6 +1,6 @@
 /** What a checked config comes to: what `auto` means in it, and the settings that follow from several keys. */
 import type {Architecture} from '../children/protocol.js';
-import {usageError} from '../errors.js';
+import {UserError} from '../errors.js';
 import type {Config, TrainingKeys} from './schema.js';
 
 /** A step's own keys, over those that all share. */
@@ -31,7 +31,7 @@ export function checkSizes(config: Config, {size, resize}: {readonly size: numbe
     if (model === 'cifarnet' && size < 16) mistakes.push(`image.size is ${size}; expected 16 or more for ${step === 'teacher' ? 'teacher.model' : 'student.model'} cifarnet, which halves a picture three times.`);
     if (augment.crop === 'shift' && augment.pad >= resize) mistakes.push(`${step}.pad (or train.pad) is ${augment.pad}; expected less than the ${resize} pixels of a picture.`);
   }
-  if (mistakes.length > 0) throw usageError([...new Set(mistakes)].join('\n'));
+  if (mistakes.length > 0) throw new UserError('BAD_CONFIG', [...new Set(mistakes)].join('\n'));
 }
 
 export const studentModel = (config: Config): ModelName => given(config.student.model, config.teacher.model);

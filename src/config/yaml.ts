@@ -1,6 +1,6 @@
 /** Reads YAML as people write it, whoever wrote it: one document, of so many levels and aliases as anybody would write. */
 import {Document, isScalar, Lexer, parseAllDocuments, Parser, type LineCounter, type ParsedNode, type YAMLError} from 'yaml';
-import {usageError} from '../errors.js';
+import {UserError} from '../errors.js';
 
 /** A configuration has five or so; many thousands would overflow the stack of whoever walks through them. */
 const MAX_NESTING = 100;
@@ -10,13 +10,13 @@ export function parseYaml(text: string, shown: string, lineCounter?: LineCounter
   // Numbers and their texts are one key of an object; the file means two.
   const uniqueKeys = (a: ParsedNode, b: ParsedNode): boolean => a === b || (isScalar(a) && isScalar(b) && String(a.value) === String(b.value));
   const at = (line: number | undefined) => (lineCounter === undefined ? `${shown}: the value` : `${shown}:${line ?? 1}`);
-  if (isNestedTooDeeply(text)) throw usageError(`${shown} is nested too deeply: more than ${MAX_NESTING} levels.`);
+  if (isNestedTooDeeply(text)) throw new UserError('BAD_CONFIG', `${shown} is nested too deeply: more than ${MAX_NESTING} levels.`);
   const documents = parseAllDocuments(text, {uniqueKeys, ...(lineCounter && {lineCounter})});
   if ('empty' in documents) return new Document();
   const [document, second] = documents;
-  if (second !== undefined) throw usageError(`${at(lineCounter?.linePos(second.range[0]).line)} begins a second document (---); expected one.`);
+  if (second !== undefined) throw new UserError('BAD_CONFIG', `${at(lineCounter?.linePos(second.range[0]).line)} begins a second document (---); expected one.`);
   const [error] = document?.errors ?? [];
-  if (error) throw usageError(`${at(error.linePos?.[0].line)} is not valid YAML: ${reasonOf(error)}.`, {cause: error});
+  if (error) throw new UserError('BAD_CONFIG', `${at(error.linePos?.[0].line)} is not valid YAML: ${reasonOf(error)}.`, {cause: error});
   return document ?? new Document();
 }
 
@@ -36,7 +36,7 @@ export function valueOf(document: Document, shown: string): unknown {
   try {
     return document.toJS();
   } catch (cause) {
-    if (cause instanceof ReferenceError) throw usageError(`${shown} has too many aliases (*name), or one of an anchor that is not there: ${cause.message}. Write the values out.`, {cause});
+    if (cause instanceof ReferenceError) throw new UserError('BAD_CONFIG', `${shown} has too many aliases (*name), or one of an anchor that is not there: ${cause.message}. Write the values out.`, {cause});
     throw cause;
   }
 }

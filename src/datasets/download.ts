@@ -7,7 +7,7 @@ import path from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {EnvHttpProxyAgent, interceptors, request, type Dispatcher} from 'undici';
 import {z} from 'zod';
-import {dataError, environmentError, throwIfStopped} from '../errors.js';
+import {throwIfStopped, UserError} from '../errors.js';
 import {bytes as inBytes, count} from '../words.js';
 import {mayPass, proxyHint, reasonOf} from './network-fault.js';
 
@@ -74,7 +74,8 @@ export async function download(wanted: Download, {signal, onProgress, onNote, pa
         vain = transfer.at > furthest ? 1 : vain + 1;
         furthest = Math.max(furthest, transfer.at);
         if (vain >= patience.vainAttempts) {
-          throw environmentError(
+          throw new UserError(
+            'NO_NETWORK',
             `${wanted.address} broke off ${vain} times in a row, the last time at ${inBytes(transfer.at)} of ${inBytes(wanted.bytes)}: ${error.message}. ` +
               `What came is kept; the same command goes on from there. ${wanted.otherwise}`,
             {cause: error},
@@ -98,7 +99,7 @@ function proxyAgent({address}: Download, {silenceMs}: Patience): EnvHttpProxyAge
   try {
     return new EnvHttpProxyAgent({connect: {timeout: CONNECT_MS}, headersTimeout: silenceMs, bodyTimeout: silenceMs});
   } catch (error) {
-    throw environmentError(`Cannot use the proxy that this machine is set to${proxyHint(address)}: ${reasonOf(error)}.`, {cause: error});
+    throw new UserError('NO_NETWORK', `Cannot use the proxy that this machine is set to${proxyHint(address)}: ${reasonOf(error)}.`, {cause: error});
   }
 }
 
@@ -132,10 +133,10 @@ class Transfer {
         this.takesRanges = false;
         throw new Broken('the server does not send the range that was asked for');
       }
-      if (statusCode !== 200 && statusCode !== 206) throw environmentError(`${address} says ${statusOf(statusCode)}. ${otherwise}`);
-      if (String(headers['content-type']).startsWith('text/html')) throw environmentError(`${address} answers with a web page, as networks do that want a login first. ${otherwise}`);
+      if (statusCode !== 200 && statusCode !== 206) throw new UserError('NO_NETWORK', `${address} says ${statusOf(statusCode)}. ${otherwise}`);
+      if (String(headers['content-type']).startsWith('text/html')) throw new UserError('NO_NETWORK', `${address} answers with a web page, as networks do that want a login first. ${otherwise}`);
       const total = Number(range === null ? headers['content-length'] : range[2]);
-      if (Number.isInteger(total) && total !== bytes) throw dataError(`${address} holds another file: ${count(total)} bytes, expected ${count(bytes)}. ${otherwise}`);
+      if (Number.isInteger(total) && total !== bytes) throw new UserError('DAMAGED_ARCHIVE', `${address} holds another file: ${count(total)} bytes, expected ${count(bytes)}. ${otherwise}`);
       if (statusCode === 200) await this.startAnew(headers);
       await this.write(body);
     } finally {
@@ -154,7 +155,7 @@ class Transfer {
     } catch (error) {
       throwIfStopped(this.signal);
       if (this.reached || mayPass(error)) throw new Broken(reasonOf(error), {cause: error});
-      throw environmentError(`Cannot reach ${address}${proxyHint(address)}: ${reasonOf(error)}. ${otherwise}`, {cause: error});
+      throw new UserError('NO_NETWORK', `Cannot reach ${address}${proxyHint(address)}: ${reasonOf(error)}. ${otherwise}`, {cause: error});
     }
   }
 
@@ -180,7 +181,7 @@ class Transfer {
       if (this.at + chunk.length > bytes) {
         await this.handle.truncate(0);
         this.at = 0;
-        throw dataError(`${address} holds another file: more than the expected ${count(bytes)} bytes. ${otherwise}`);
+        throw new UserError('DAMAGED_ARCHIVE', `${address} holds another file: more than the expected ${count(bytes)} bytes. ${otherwise}`);
       }
       for (let written = 0; written < chunk.length; ) written += (await this.handle.write(chunk, written, chunk.length - written, this.at + written)).bytesWritten;
       this.at += chunk.length;
@@ -228,7 +229,8 @@ async function proveChecksum(wanted: Download, signal: AbortSignal): Promise<voi
   const found = await md5Of(wanted.file, signal);
   if (found === wanted.md5) return;
   await removeDownload(wanted);
-  throw dataError(
+  throw new UserError(
+    'DAMAGED_ARCHIVE',
     `${wanted.address} sent another file than the one expected: its md5 is ${found}, expected ${wanted.md5}. It was deleted. ` +
       `Run the same command once more, in case the transfer was at fault. ${wanted.otherwise}`,
   );

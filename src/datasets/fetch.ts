@@ -4,7 +4,7 @@ import {mkdir, readdir, readFile, stat, statfs, writeFile} from 'node:fs/promise
 import path from 'node:path';
 import pLimit from 'p-limit';
 import {z} from 'zod';
-import {busyError, dataError, environmentError} from '../errors.js';
+import {UserError} from '../errors.js';
 import type {Emit} from '../events.js';
 import {publishFolder} from '../files/publish.js';
 import {takeLock} from '../store/lock.js';
@@ -41,10 +41,10 @@ export async function fetchDatasets(wanted: readonly Dataset[], fetching: Fetchi
   if (missing.length === 0) return;
   const data = path.join(fetching.home, 'data');
   await mkdir(data, {recursive: true}).catch((cause: unknown) => {
-    throw environmentError(`${data} cannot be made (${cause instanceof Error ? cause.message : String(cause)}). See what lies there: it must be a folder, or nothing.`, {cause});
+    throw new UserError('NO_ACCESS', `${data} cannot be made (${cause instanceof Error ? cause.message : String(cause)}). See what lies there: it must be a folder, or nothing.`, {cause});
   });
   const lock = takeLock(lockFile(fetching.home));
-  if (lock === null) throw busyError(`Another process is fetching data sets into ${fetching.home}. Wait for it, and run the same command again.`);
+  if (lock === null) throw new UserError('BUSY_FETCH', `Another process is fetching data sets into ${fetching.home}. Wait for it, and run the same command again.`);
   try {
     for (const dataset of missing) await fetchOne(dataset, fetching);
   } finally {
@@ -100,7 +100,7 @@ async function proveArchive(archive: string, {address, bytes: expectedBytes, md5
   const found = size === expectedBytes ? await md5Of(archive, signal) : null;
   if (found === md5) return;
   const difference = found === null ? `${count(size)} bytes, expected ${count(expectedBytes)}` : `its md5 is ${found}, expected ${md5}`;
-  throw dataError(`${archive} is not the file of ${address}: ${difference}. Replace it, or remove it to have it downloaded; then run the same command again.`);
+  throw new UserError('DAMAGED_ARCHIVE', `${archive} is not the file of ${address}: ${difference}. Replace it, or remove it to have it downloaded; then run the same command again.`);
 }
 
 async function refuseWithoutRoom({file}: Download, dataset: Dataset): Promise<void> {
@@ -108,7 +108,8 @@ async function refuseWithoutRoom({file}: Download, dataset: Dataset): Promise<vo
   const needed = Math.max(0, dataset.bytes - there) + dataset.unpackingBytes;
   const {bavail, bsize} = await statfs(path.dirname(file));
   if (bavail * bsize >= needed) return;
-  throw environmentError(
+  throw new UserError(
+    'DISK_FULL',
     `${dataset.title} needs ${bytes(needed)} in ${path.dirname(file)} while it is unpacked; ${bytes(bavail * bsize)} are free. Make room, or name another home with --home DIR, and run the same command again.`,
   );
 }
@@ -148,10 +149,11 @@ async function isThere(dataset: Dataset, {home, emit}: Fetching): Promise<boolea
     return true;
   }
   const expected = receiptOf(kept);
-  if (expected === null) throw dataError(`${path.join(folder, RECEIPT)} is damaged, so that nothing tells whether ${folder} is whole. Remove that file to take the folder as it is, or move the folder away to have it anew.`);
+  if (expected === null) throw new UserError('DAMAGED_DATASET', `${path.join(folder, RECEIPT)} is damaged, so that nothing tells whether ${folder} is whole. Remove that file to take the folder as it is, or move the folder away to have it anew.`);
   const found = await measure(folder);
   if (found.files === expected.files && found.bytes === expected.bytes) return true;
-  throw dataError(
+  throw new UserError(
+    'DAMAGED_DATASET',
     `${folder} is no longer as it was unpacked: ${count(found.files)} files with ${count(found.bytes)} bytes, expected ${count(expected.files)} with ${count(expected.bytes)}. ` +
       'It was left as it is. Move it away, and run the same command again to have it anew.',
   );

@@ -2,7 +2,7 @@
 import {mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import path from 'node:path';
-import {environmentError} from '../errors.js';
+import {UserError} from '../errors.js';
 
 const made = new Set<string>();
 
@@ -19,6 +19,6 @@ export function temporaryFolder(purpose: string): string {
     made.add(folder);
     return folder;
   } catch (cause) {
-    throw environmentError(`No temporary folder can be made in ${tmpdir()} (${cause instanceof Error ? cause.message : String(cause)}). Make that folder, or name another in TMPDIR.`, {cause});
+    throw new UserError('NO_ACCESS', `No temporary folder can be made in ${tmpdir()} (${cause instanceof Error ? cause.message : String(cause)}). Make that folder, or name another in TMPDIR.`, {cause});
   }
 }

@@ -7,7 +7,7 @@ import {basename, dirname} from 'node:path';
 import {pipeline} from 'node:stream/promises';
 import {createGunzip} from 'node:zlib';
 import type {SourceSpec} from '../children/protocol.js';
-import {dataError} from '../errors.js';
+import {UserError} from '../errors.js';
 import type {Entry, Source, SourceFile, SourceOptions} from './listing.js';
 import {statFiles, statOrNull} from './listing.js';
 import {fromPrintable} from './printable-path.js';
@@ -58,7 +58,7 @@ async function gunzipOnce(archive: string, cache: string, signal: AbortSignal): 
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof Error && 'code' in error && String(error.code).startsWith('Z_')) {
-      throw dataError(`${archive} is damaged (${error.message}). Download it again.`, {cause: error});
+      throw new UserError('UNREADABLE_SOURCE', `${archive} is damaged (${error.message}). Download it again.`, {cause: error});
     }
     throw error;
   }
@@ -104,24 +104,24 @@ export async function openCifar(spec: SourceSpec & {kind: CifarKind}, {labelled,
         for await (const member of readTar(tar, signal)) {
           const name = basename(member.name);
           if (member.kind !== 'file' || isServicePath(member.name)) continue;
-          if (extents.has(name)) throw dataError(`${spec.path} holds two files named ${name}. Download it again, or unpack it and give the folder that is meant.`);
+          if (extents.has(name)) throw new UserError('UNREADABLE_SOURCE', `${spec.path} holds two files named ${name}. Download it again, or unpack it and give the folder that is meant.`);
           extents.set(name, {name, file, offset: member.offset, size: member.size});
         }
       } catch (error) {
-        if (error instanceof TarDamage) throw dataError(`${spec.path} is damaged: ${error.message}. Download it again.`, {cause: error});
+        if (error instanceof TarDamage) throw new UserError('UNREADABLE_SOURCE', `${spec.path} is damaged: ${error.message}. Download it again.`, {cause: error});
         throw error;
       } finally {
         await tar.close();
       }
     }
     const missing = wanted.filter(name => !extents.has(name));
-    if (missing.length > 0) throw dataError(`${spec.path} lacks ${missing.join(', ')} of the binary version of ${spec.kind}.`);
+    if (missing.length > 0) throw new UserError('UNREADABLE_SOURCE', `${spec.path} lacks ${missing.join(', ')} of the binary version of ${spec.kind}.`);
     return extents;
   }
 
   async function readNames(extents: Map<string, Extent>): Promise<string[]> {
     const extent = extents.get(layout.namesFile);
-    if (extent === undefined) throw dataError(`${spec.path} has no ${layout.namesFile}, which names its ${layout.classes} classes.`);
+    if (extent === undefined) throw new UserError('UNREADABLE_SOURCE', `${spec.path} has no ${layout.namesFile}, which names its ${layout.classes} classes.`);
     const handle = await open(fromPrintable(`${root}/${extent.file}`), 'r');
     const text = await readExtent(handle, extent, 0, extent.size).finally(() => handle.close());
     const names = textOf(text)
@@ -129,9 +129,9 @@ export async function openCifar(spec: SourceSpec & {kind: CifarKind}, {labelled,
       .map(line => line.trim())
       .filter(line => line !== '');
     if (names.length !== layout.classes)
-      throw dataError(`${layout.namesFile} in ${spec.path} names ${names.length} classes; expected ${layout.classes}.`);
+      throw new UserError('UNREADABLE_SOURCE', `${layout.namesFile} in ${spec.path} names ${names.length} classes; expected ${layout.classes}.`);
     const twice = names.find((name, position) => names.indexOf(name) < position);
-    if (twice !== undefined) throw dataError(`${layout.namesFile} in ${spec.path} names the class ${twice} twice.`);
+    if (twice !== undefined) throw new UserError('UNREADABLE_SOURCE', `${layout.namesFile} in ${spec.path} names the class ${twice} twice.`);
     return names;
   }
 
@@ -139,7 +139,7 @@ export async function openCifar(spec: SourceSpec & {kind: CifarKind}, {labelled,
     try {
       return decodeText(bytes);
     } catch (error) {
-      if (error instanceof NotText) throw dataError(`${layout.namesFile} in ${spec.path}: ${error.message}`, {cause: error});
+      if (error instanceof NotText) throw new UserError('UNREADABLE_SOURCE', `${layout.namesFile} in ${spec.path}: ${error.message}`, {cause: error});
       throw error;
     }
   }

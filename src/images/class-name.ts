@@ -1,5 +1,5 @@
 /** What a class may be called: the one form of a label, from whatever kind of source it comes. */
-import {dataError} from '../errors.js';
+import {UserError} from '../errors.js';
 import {printable} from '../printable.js';
 
 /** Controls, marks that reorder or end a line, halves of characters, and what stands for bytes that were lost in decoding. */
@@ -13,7 +13,8 @@ export const codePoint = (character: string): string => `U+${character.codePoint
 export function className(label: string, place: string): string {
   const bad = [...new Set(label.match(refused))];
   if (bad.length > 0) {
-    throw dataError(
+    throw new UserError(
+      'BAD_CLASSES',
       `The class name ${quoted(label)} of ${place} holds ${bad.map(codePoint).join(', ')}. ` +
         'Expected a name on one line, without control characters or characters that were lost in decoding. Rename the class.',
     );

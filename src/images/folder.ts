@@ -1,7 +1,7 @@
 /** Images as files in folders: one folder a class when labelled, any nesting when not. */
 import {isUtf8} from 'node:buffer';
 import {lstat, opendir, realpath, stat} from 'node:fs/promises';
-import {dataError, systemCode} from '../errors.js';
+import {systemCode, UserError} from '../errors.js';
 import type {Entry, Source, SourceOptions} from './listing.js';
 import {fileEntry, refusedFile, statFiles} from './listing.js';
 import {fromPrintable, toPrintable} from './printable-path.js';
@@ -33,7 +33,7 @@ function labelOf(name: string): string {
 /** Opens a folder of images. Throws a data error where it is no folder that can be read. */
 export async function openFolder(root: string, {labelled, ownFolders = []}: Pick<SourceOptions, 'labelled' | 'ownFolders'>): Promise<Source> {
   const real = await realpath(fromPrintable(root), {encoding: 'buffer'});
-  if (!(await lstat(real)).isDirectory()) throw dataError(`${root} is a file; expected a folder of images.`);
+  if (!(await lstat(real)).isDirectory()) throw new UserError('UNREADABLE_SOURCE', `${root} is a file; expected a folder of images.`);
   const inside = Buffer.concat([real, Buffer.from('/')]);
   const notes: string[] = [];
   const realRoot = toPrintable(real);

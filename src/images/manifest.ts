@@ -5,7 +5,7 @@ import {basename, dirname, isAbsolute, relative, resolve} from 'node:path';
 import {Readable} from 'node:stream';
 import {CsvError, parse} from 'csv-parse';
 import {z} from 'zod';
-import {dataError, systemCode, UserError} from '../errors.js';
+import {systemCode, UserError} from '../errors.js';
 import {decodeLines, decodeStream, NotText} from '../files/text.js';
 import {isExact, NOT_EXACT} from './class-name.js';
 import type {Entry, Source, SourceOptions} from './listing.js';
@@ -106,10 +106,11 @@ export function openManifest(path: string, {labelled}: Pick<SourceOptions, 'labe
     } catch (error) {
       signal.throwIfAborted();
       if (systemCode(error) !== null || !(error instanceof Error) || error instanceof UserError) throw error;
-      if (error instanceof NotText) throw dataError(`${path}: ${error.message}`, {cause: error});
+      if (error instanceof NotText) throw new UserError('UNREADABLE_SOURCE', `${path}: ${error.message}`, {cause: error});
       const place = error instanceof BadLine ? error.at : error instanceof CsvError && typeof error['lines'] === 'number' ? `line ${error['lines']}` : last;
       const found = error instanceof z.ZodError ? error.issues.map(issue => `${issue.path.join('.')}: ${issue.message}`).join('; ') : error.message;
-      throw dataError(
+      throw new UserError(
+        'UNREADABLE_SOURCE',
         `${place[0]?.toUpperCase()}${place.slice(1)} of ${path} cannot be used (${found}). Expected columns "path" and ${labelled ? '"label"' : 'optionally "label"'}.`,
         {cause: error},
       );

@@ -11,7 +11,7 @@ import {createReadStream} from 'node:fs';
 import {open, readFile, stat, writeFile} from 'node:fs/promises';
 import {createInterface} from 'node:readline';
 import {z} from 'zod';
-import {dataError} from '../errors.js';
+import {UserError} from '../errors.js';
 import {publishFolder} from '../files/publish.js';
 
 const CHANNELS = 3;
@@ -140,7 +140,7 @@ export async function openPack(path: string): Promise<Pack> {
   try {
     stated = header.parse(JSON.parse(await readFile(`${path}/pack.json`, 'utf8')));
   } catch (error) {
-    throw dataError(`${path} is no pack: its pack.json cannot be read.`, {cause: error});
+    throw new UserError('DAMAGED_FILE', `${path} is no pack: its pack.json cannot be read.`, {cause: error});
   }
   const rowBytes = stated.size * stated.size * CHANNELS;
   for (const [name, expected] of [
@@ -149,8 +149,8 @@ export async function openPack(path: string): Promise<Pack> {
     ['ids.txt', null],
   ] as const) {
     const found = await stat(`${path}/${name}`).catch(() => null);
-    if (found === null) throw dataError(`${path}/${name} is missing.`);
-    if (expected !== null && found.size !== expected) throw dataError(`${path}/${name} has ${found.size} bytes; expected ${expected}.`);
+    if (found === null) throw new UserError('DAMAGED_FILE', `${path}/${name} is missing.`);
+    if (expected !== null && found.size !== expected) throw new UserError('DAMAGED_FILE', `${path}/${name} has ${found.size} bytes; expected ${expected}.`);
   }
   const pairs = await readFile(`${path}/samples.i32`);
   const samplePairs = Int32Array.from({length: stated.samples * 2}, (_, i) => pairs.readInt32LE(i * 4));
@@ -162,7 +162,7 @@ export async function openPack(path: string): Promise<Pack> {
     async readRows(first, count, into) {
       for (let done = 0; done < count * rowBytes;) {
         const {bytesRead} = await images.read(into, done, count * rowBytes - done, first * rowBytes + done);
-        if (bytesRead === 0) throw dataError(`${path}/images.u8 ends before row ${first + count}.`);
+        if (bytesRead === 0) throw new UserError('DAMAGED_FILE', `${path}/images.u8 ends before row ${first + count}.`);
         done += bytesRead;
       }
     },

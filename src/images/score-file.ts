@@ -8,7 +8,7 @@ import {readFile, writeFile} from 'node:fs/promises';
 import type {AsyncBuffer, ColumnData} from 'hyparquet';
 import {parquetMetadataAsync, parquetRead} from 'hyparquet';
 import {parquetWriteBuffer, type ColumnSource} from 'hyparquet-writer';
-import {dataError} from '../errors.js';
+import {UserError} from '../errors.js';
 import {publishFile} from '../files/publish.js';
 import {ID_WORDS, putId} from '../ranking/image-ids.js';
 import type {ScoredImages} from '../ranking/select.js';
@@ -70,7 +70,7 @@ export async function readScores(file: string, topP: number): Promise<ScoredImag
     const parquet = await parquetMetadataAsync(buffer);
     const rows = Number(parquet.num_rows);
     const kept = parquet.schema.filter(column => column.name.startsWith('class_')).length;
-    if (kept < topP) throw dataError(`${file} keeps ${kept} classes an image; ${topP} are asked for. Score again with a larger top_p.`);
+    if (kept < topP) throw new UserError('DAMAGED_FILE', `${file} keeps ${kept} classes an image; ${topP} are asked for. Score again with a larger top_p.`);
 
     const ids = new Uint32Array(rows * ID_WORDS);
     const classes = Array.from({length: topP}, () => new Int32Array(rows));
@@ -96,7 +96,7 @@ export async function readScores(file: string, topP: number): Promise<ScoredImag
     }
     return {ids, classes, logProbs};
   } catch (error) {
-    if (error instanceof Error && error.name !== 'UserError') throw dataError(`${file} is damaged (${error.message}).`, {cause: error});
+    if (error instanceof Error && error.name !== 'UserError') throw new UserError('DAMAGED_FILE', `${file} is damaged (${error.message}).`, {cause: error});
     throw error;
   }
 }

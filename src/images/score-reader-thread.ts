@@ -1,6 +1,6 @@
 /** The thread in which score files are taken apart, while the one that asked works on the file before. */
 import {parentPort} from 'node:worker_threads';
-import {UserError, type ExitCode} from '../errors.js';
+import {UserError, type ErrorCode} from '../errors.js';
 import type {ScoredImages} from '../ranking/select.js';
 import {readScores} from './score-file.js';
 
@@ -10,7 +10,7 @@ export interface ScoreReaderRequest {
 }
 
 /** A failure comes as what it is made of: an error of a class of ours would arrive as a plain one. */
-export type ScoreReaderReply = {scores: ScoredImages} | {failure: {message: string; exitCode: ExitCode | null}};
+export type ScoreReaderReply = {scores: ScoredImages} | {failure: {message: string; code: ErrorCode | null}};
 
 const port = parentPort;
 if (port === null) throw new Error('The thread that reads scores was started as a program of its own.');
@@ -20,7 +20,7 @@ async function reply({file, topP}: ScoreReaderRequest): Promise<[ScoreReaderRepl
     const scores = await readScores(file, topP);
     return [{scores}, [scores.ids, ...scores.classes, ...scores.logProbs].map(({buffer}) => buffer).filter(buffer => buffer instanceof ArrayBuffer)];
   } catch (error) {
-    return [{failure: {message: error instanceof Error ? error.message : String(error), exitCode: error instanceof UserError ? error.exitCode : null}}, []];
+    return [{failure: {message: error instanceof Error ? error.message : String(error), code: error instanceof UserError ? error.code : null}}, []];
   }
 }
 

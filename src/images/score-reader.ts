@@ -16,7 +16,7 @@ export async function* readAllScores(files: readonly string[], topP: number, sig
       reader.once('message', (reply: ScoreReaderReply) => {
         reader.off('error', reject);
         if ('scores' in reply) resolve(reply.scores);
-        else reject(reply.failure.exitCode === null ? new Error(reply.failure.message) : new UserError(reply.failure.exitCode, reply.failure.message));
+        else reject(reply.failure.code === null ? new Error(reply.failure.message) : new UserError(reply.failure.code, reply.failure.message));
       });
       reader.postMessage({file, topP} satisfies ScoreReaderRequest);
     });

@@ -3,7 +3,7 @@ import {open, readdir, stat} from 'node:fs/promises';
 import {basename, resolve} from 'node:path';
 import {constants, gunzipSync} from 'node:zlib';
 import type {SourceKind, SourceSpec} from '../children/protocol.js';
-import {dataError, usageError, systemCode} from '../errors.js';
+import {systemCode, UserError} from '../errors.js';
 import type {CifarKind} from './cifar.js';
 import {openCifar, recordFiles} from './cifar.js';
 import {openFolder} from './folder.js';
@@ -34,13 +34,13 @@ async function splitSpec(spec: string, baseDir: string): Promise<{kind: SourceKi
   const kind = kinds.find(known => known === prefix) ?? null;
   const absolute = (text: string) => toPrintable(Buffer.from(resolve(baseDir, text)));
   const rest = kind === null ? spec : spec.slice(kind.length + 1);
-  if (rest === '') throw usageError(`"${spec}" names no path. ${expected}.`);
+  if (rest === '') throw new UserError('BAD_SOURCE', `"${spec}" names no path. ${expected}.`);
 
   const query = /^(.*)\?([^?]*)$/.exec(rest);
   if (query === null || (await exists(absolute(rest)))) return {kind, path: absolute(rest), split: null};
   const [, path = '', setting = ''] = query;
   if (setting !== 'split=train' && setting !== 'split=test')
-    throw usageError(`"?${setting}" in "${spec}" is unknown. Expected ?split=train or ?split=test.`);
+    throw new UserError('BAD_SOURCE', `"?${setting}" in "${spec}" is unknown. Expected ?split=train or ?split=test.`);
   return {kind, path: absolute(path), split: setting === 'split=train' ? 'train' : 'test'};
 }
 
@@ -69,11 +69,11 @@ async function recogniseFile(path: string): Promise<SourceKind> {
     if (name.startsWith(cifarFolders.cifar100)) return 'cifar100';
     if (name.startsWith(cifarFolders.cifar10)) return 'cifar10';
     if (/^cifar-10(0-python|-batches-py)/.test(name))
-      throw dataError(`${path} is the Python version of CIFAR. Expected the binary version: cifar-10-binary.tar.gz or cifar-100-binary.tar.gz.`);
+      throw new UserError('UNREADABLE_SOURCE', `${path} is the Python version of CIFAR. Expected the binary version: cifar-10-binary.tar.gz or cifar-100-binary.tar.gz.`);
     if (path.endsWith('.tar')) return 'webdataset';
-    throw dataError(`${path} is a compressed archive. Images are read at random places: unpack it with  gunzip --keep '${path}'  and give the .tar.`);
+    throw new UserError('UNREADABLE_SOURCE', `${path} is a compressed archive. Images are read at random places: unpack it with  gunzip --keep '${path}'  and give the .tar.`);
   }
-  throw dataError(`${path} is a file of an unknown kind. ${expected}.`);
+  throw new UserError('UNREADABLE_SOURCE', `${path} is a file of an unknown kind. ${expected}.`);
 }
 
 async function recogniseFolder(path: string): Promise<SourceKind> {
@@ -82,7 +82,8 @@ async function recogniseFolder(path: string): Promise<SourceKind> {
   if (names.has('train.bin') || names.has('test.bin') || names.has(cifarFolders.cifar100)) return 'cifar100';
   if (names.has('data_batch_1.bin') || names.has('test_batch.bin') || names.has(cifarFolders.cifar10)) return 'cifar10';
   if (names.has('cifar-100-python') || names.has('cifar-10-batches-py') || names.has('data_batch_1')) {
-    throw dataError(
+    throw new UserError(
+      'UNREADABLE_SOURCE',
       `${path} holds the Python version of CIFAR. Expected the binary version, which unpacks to ${cifarFolders.cifar10} or ${cifarFolders.cifar100}.`,
     );
   }
@@ -92,7 +93,7 @@ async function recogniseFolder(path: string): Promise<SourceKind> {
   // An archive beside the folders that came out of it is no reason to leave those out, nor they to leave it out.
   const other = seen.find(({name, isFolder}) => isFolder || isPicture(name));
   if (other === undefined) return 'webdataset';
-  throw usageError(`${path} holds archives (${tar.name}) and ${other.isFolder ? 'folders' : 'pictures'} (${other.name}) beside them. Say which are meant: webdataset:${path} for the archives alone, folder:${path} for the others.`);
+  throw new UserError('BAD_SOURCE', `${path} holds archives (${tar.name}) and ${other.isFolder ? 'folders' : 'pictures'} (${other.name}) beside them. Say which are meant: webdataset:${path} for the archives alone, folder:${path} for the others.`);
 }
 
 /** Where the record files lie: in `path` itself, or in the folder that the archive unpacked to, one below. */
@@ -113,23 +114,24 @@ export async function parseSource(spec: string, baseDir: string): Promise<Source
     ? null
     : await stat(fromPrintable(path)).catch((error: unknown) => {
         if (systemCode(error) === null) throw error;
-        throw usageError(
+        throw new UserError(
+          'BAD_SOURCE',
           `"${spec}" cannot be opened: ${systemCode(error) === 'ENOENT' ? `there is nothing at ${path}` : String(systemCode(error))}. ${expected}.`,
           {cause: error},
         );
       });
   const kind = named ?? (found === null ? 'webdataset' : found.isDirectory() ? await recogniseFolder(path) : await recogniseFile(path));
 
-  if (split !== null && !isCifar(kind)) throw usageError(`"${spec}" asks for a split, but ${path} is a source of kind "${kind}", which has none.`);
-  if (kind === 'folder' && found?.isFile()) throw usageError(`"${spec}" is a file; a source of kind "folder" is a folder of images.`);
+  if (split !== null && !isCifar(kind)) throw new UserError('BAD_SOURCE', `"${spec}" asks for a split, but ${path} is a source of kind "${kind}", which has none.`);
+  if (kind === 'folder' && found?.isFile()) throw new UserError('BAD_SOURCE', `"${spec}" is a file; a source of kind "folder" is a folder of images.`);
   if (kind === 'manifest' && !(found?.isFile() && isManifest(path)))
-    throw usageError(`"${spec}" is no .csv, .jsonl or .parquet file, which a source of kind "manifest" is.`);
+    throw new UserError('BAD_SOURCE', `"${spec}" is no .csv, .jsonl or .parquet file, which a source of kind "manifest" is.`);
   if (kind === 'webdataset' && found?.isFile() && !path.endsWith('.tar'))
-    throw usageError(`"${spec}" is no .tar file, which a shard of kind "webdataset" is.`);
+    throw new UserError('BAD_SOURCE', `"${spec}" is no .tar file, which a shard of kind "webdataset" is.`);
   if (isCifar(kind)) {
     const isArchive = /\.(tar|tar\.gz|tgz)$/.test(path);
     if (found?.isFile() && !isArchive)
-      throw usageError(`"${spec}" is neither a folder nor a .tar.gz, which a source of kind "${kind}" is: ${recordFiles(kind).join(', ')}.`);
+      throw new UserError('BAD_SOURCE', `"${spec}" is neither a folder nor a .tar.gz, which a source of kind "${kind}" is: ${recordFiles(kind).join(', ')}.`);
     return {kind, path: isArchive ? path : await cifarFolder(kind, path), split};
   }
   return {kind, path, split};

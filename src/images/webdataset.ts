@@ -2,7 +2,7 @@
 import type {FileHandle} from 'node:fs/promises';
 import {open, readdir} from 'node:fs/promises';
 import {basename, dirname} from 'node:path';
-import {dataError, systemCode, usageError} from '../errors.js';
+import {systemCode, UserError} from '../errors.js';
 import {decodeText, NotText} from '../files/text.js';
 import {plural} from '../words.js';
 import type {QuarantineCode} from '../children/protocol.js';
@@ -32,7 +32,7 @@ function shardPaths(path: string): {root: string; paths: string[]} | null {
   const match = range.exec(path);
   if (match === null) return null;
   const [text, first = '', last = ''] = match;
-  const refuse = (what: string) => usageError(`The range ${text} in ${path} ${what}.`);
+  const refuse = (what: string) => new UserError('BAD_SOURCE', `The range ${text} in ${path} ${what}.`);
   if (range.test(path.slice(match.index + text.length))) throw refuse('is followed by another one; expected one range. Give the source several times, or put its shards into one folder and give that');
   if (/^0\d/.test(first) && first.length !== last.length) throw refuse('begins and ends with numbers of different widths; write both as long as in the names of the shards, such as {000..012}');
   if (Number(first) > Number(last)) throw refuse(`runs backwards; expected {${last}..${first}}`);
@@ -55,7 +55,7 @@ async function findShards(path: string): Promise<Shards> {
   const found = await statOrNull(path);
   if (found === null) {
     const pattern = shardPaths(path);
-    if (pattern === null) throw dataError(`No .tar shard found at ${path}.`);
+    if (pattern === null) throw new UserError('UNREADABLE_SOURCE', `No .tar shard found at ${path}.`);
     const {root, paths} = pattern;
     const shards: string[] = [];
     const missing: string[] = [];
@@ -132,7 +132,7 @@ function parseLabel(extension: string, text: string, place: string): string | nu
   if (typeof fields !== 'object' || fields === null) return null;
   for (const key of ['label', 'class', 'cls']) {
     const value: unknown = Reflect.get(fields, key);
-    if (typeof value === 'number' && !isExact(value)) throw dataError(`The ${key} in ${place} is ${NOT_EXACT}.`);
+    if (typeof value === 'number' && !isExact(value)) throw new UserError('UNREADABLE_SOURCE', `The ${key} in ${place} is ${NOT_EXACT}.`);
     if (typeof value === 'string' || typeof value === 'number') return String(value).trim() || null;
   }
   return null;
@@ -146,7 +146,7 @@ async function readText(tar: FileHandle, {name, offset, size}: TarMember, shard:
   try {
     return decodeText(bytes);
   } catch (error) {
-    if (error instanceof NotText) throw dataError(`The label ${shard}#${name} cannot be read: ${error.message}`, {cause: error});
+    if (error instanceof NotText) throw new UserError('UNREADABLE_SOURCE', `The label ${shard}#${name} cannot be read: ${error.message}`, {cause: error});
     throw error;
   }
 }
@@ -182,7 +182,7 @@ class Sample {
 /** Opens tar shards: `path` is a pattern with a range, one .tar, or a folder of them. Throws a data error where there is none. */
 export async function openWebDataset(path: string, {labelled}: Pick<SourceOptions, 'labelled'>): Promise<Source> {
   const {root, shards, ...found} = await findShards(path);
-  if (shards.length === 0) throw dataError(`No .tar shard found at ${path}.`);
+  if (shards.length === 0) throw new UserError('UNREADABLE_SOURCE', `No .tar shard found at ${path}.`);
   const notes: string[] = [];
   const warnings: string[] = [];
 

@@ -2,7 +2,7 @@
 import {createHash} from 'node:crypto';
 import path from 'node:path';
 import {stageNames, type Emit, type StageName, type StageStatus} from '../events.js';
-import {Interrupted, interruptionOf, throwIfStopped, usageError} from '../errors.js';
+import {Interrupted, interruptionOf, throwIfStopped, UserError} from '../errors.js';
 import type {OutputRecord, RecordedStatus} from '../store/stages.js';
 import type {Store} from '../store/open.js';
 import {damageOf, type Rows} from './damage.js';
@@ -64,7 +64,7 @@ export async function inspect<Context extends EngineContext>(
     const below = stage.reads.map(reference => outdated.get(producerOf(reference))).find(found => found !== undefined);
     if (plan.wanted && !fresh) {
       requireFoundation(plan, willRun);
-      if (below !== undefined) throw usageError(`${stage.name} would rest on a result of other settings: ${below}. Run pupil orchestrate without --from and --only first, or put the settings back.`);
+      if (below !== undefined) throw new UserError('STALE_STAGE', `${stage.name} would rest on a result of other settings: ${below}. Run pupil orchestrate without --from and --only first, or put the settings back.`);
       willRun.add(stage.name);
     } else if (below !== undefined || plan.verdict.outdated) outdated.set(stage.name, below ?? `${stage.name} is out of date (${reason})`);
     planned.push({...plan, stands: fresh && below === undefined});
@@ -105,7 +105,7 @@ function requireFoundation<Context>({stage, ingredients}: Pick<Planned<Context>,
   for (const reference of stage.reads) {
     const producer = producerOf(reference);
     if (reference in ingredients || willRun.has(producer)) continue;
-    throw usageError(`${stage.name} reads what ${producer} makes, and ${producer} has not run yet. Run pupil orchestrate without --from and --only first.`);
+    throw new UserError('MISSING_STAGE', `${stage.name} reads what ${producer} makes, and ${producer} has not run yet. Run pupil orchestrate without --from and --only first.`);
   }
 }
 

@@ -3,7 +3,7 @@ import {existsSync, readdirSync, statSync} from 'node:fs';
 import path from 'node:path';
 import {configSchema, type Config} from '../config/schema.js';
 import {didYouMean} from '../did-you-mean.js';
-import {environmentError, usageError, type UserError} from '../errors.js';
+import {UserError} from '../errors.js';
 import type {StageName} from '../events.js';
 import {experimentOf} from '../config/experiment.js';
 import {databaseFolder, runPaths, type RunPaths} from '../home.js';
@@ -48,12 +48,12 @@ const RUNS_NAMED = 12;
 export function openRun({home, run}: RunName): OpenRun {
   const runs = runsOf(home);
   const [latest] = runs;
-  if (latest === undefined) throw usageError(`There is no run in ${home}. Start one with pupil orchestrate, or name its home with --home DIR.`);
+  if (latest === undefined) throw new UserError('NO_SUCH_RUN', `There is no run in ${home}. Start one with pupil orchestrate, or name its home with --home DIR.`);
   const chosen = run ?? latest;
   const paths = runPaths(home, chosen);
   // Of those that lie there: a name is no path.
   const store = runs.includes(chosen) ? openStoreToRead(paths.database) : null;
-  if (store === null) throw usageError(`There is no run ${JSON.stringify(chosen)} in ${home}.${runs.length <= RUNS_NAMED ? ` Runs there: ${runs.join(', ')}.` : ` See its ${runs.length} with pupil runs.`}${didYouMean(chosen, runs)}`);
+  if (store === null) throw new UserError('NO_SUCH_RUN', `There is no run ${JSON.stringify(chosen)} in ${home}.${runs.length <= RUNS_NAMED ? ` Runs there: ${runs.join(', ')}.` : ` See its ${runs.length} with pupil runs.`}${didYouMean(chosen, runs)}`);
   try {
     return {paths, store, config: configOf(store, chosen)};
   } catch (error) {
@@ -81,14 +81,14 @@ export function movedOn({store}: Pick<OpenRun, 'store'>, name: StageName): strin
 
 /** The refusal of a run of which something is no longer what a stage left. */
 export const damagedError = (run: string, {path: damaged, kind}: Damage): UserError =>
-  environmentError(`Run ${run}: ${damaged} is ${kind === 'missing' ? 'missing' : 'not what was written'}. Run pupil orchestrate, which makes it anew.`);
+  new UserError('DAMAGED_RESULT', `Run ${run}: ${damaged} is ${kind === 'missing' ? 'missing' : 'not what was written'}. Run pupil orchestrate, which makes it anew.`);
 
 export function configOf(store: Store, run: string): Config {
   const stored = store.run.config();
-  if (stored === null) throw usageError(`Run ${run} has not started yet. Start it with pupil orchestrate.`);
+  if (stored === null) throw new UserError('NO_SUCH_RUN', `Run ${run} has not started yet. Start it with pupil orchestrate.`);
   const parsed = configSchema.safeParse(stored);
   if (!parsed.success) {
-    throw environmentError(`The configuration of run ${run} was written by another version of pupil. Run pupil orchestrate again with it; nothing that still stands is done again.`, {cause: parsed.error});
+    throw new UserError('OTHER_VERSION', `The configuration of run ${run} was written by another version of pupil. Run pupil orchestrate again with it; nothing that still stands is done again.`, {cause: parsed.error});
   }
   return parsed.data;
 }

@@ -1,6 +1,6 @@
 /** What each class got of a selection, and the images of one class in order. */
 import {didYouMean} from '../did-you-mean.js';
-import {dataError, usageError} from '../errors.js';
+import {UserError} from '../errors.js';
 import type {SelectionCounts} from '../events.js';
 import {recordedSelection} from '../stages/select.js';
 import type {Store} from '../store/open.js';
@@ -33,7 +33,7 @@ export interface StandingSelection {
 export function selectionOf(run: OpenRun): StandingSelection {
   requireIntact(run, 'select');
   const counts = recordedSelection(run.store);
-  if (counts === null) throw dataError(`Run ${run.paths.run} has no rankings yet: its select stage has not finished. Run pupil orchestrate.`);
+  if (counts === null) throw new UserError('NO_RESULT_YET', `Run ${run.paths.run} has no rankings yet: its select stage has not finished. Run pupil orchestrate.`);
   return {counts, movedOn: movedOn(run, 'select')};
 }
 
@@ -46,7 +46,7 @@ export function rankedImages({rankings}: Store, given: string, {limit, offset}: 
   const summary = summaries.find(candidate => candidate.class === given || candidate.class === given.normalize('NFC'));
   if (!summary) {
     const names = summaries.map(candidate => candidate.class);
-    throw usageError(`There is no class ${JSON.stringify(given)}.${didYouMean(given, names)} See all ${names.length} with pupil rankings.`);
+    throw new UserError('NO_SUCH_CLASS', `There is no class ${JSON.stringify(given)}.${didYouMean(given, names)} See all ${names.length} with pupil rankings.`);
   }
   const rows = rankings.rows(summary.class, limit, offset).map(
     (row): RankedImage => ({

@@ -1,5 +1,5 @@
 /** What a run came to, in one row, and the runs of a home. */
-import {environmentError} from '../errors.js';
+import {UserError} from '../errors.js';
 import {stageNames, type Calibration, type Results, type SelectionCounts} from '../events.js';
 import type {EvaluateSummary} from '../stages/evaluate.js';
 import {openRun, runsOf} from './open-run.js';
@@ -23,7 +23,7 @@ export function summaryOf(home: string, run: string): RunSummary {
   try {
     const records = stageNames.map(name => store.stages.read(name)).filter(record => record !== null);
     const altered = records.find(record => !record.isIntact);
-    if (altered) throw environmentError(`Run ${run}: the record of ${altered.name} in the database is not what was written. Run pupil orchestrate, which makes it anew.`);
+    if (altered) throw new UserError('DAMAGED_RESULT', `Run ${run}: the record of ${altered.name} in the database is not what was written. Run pupil orchestrate, which makes it anew.`);
     const done = records.filter(record => record.status === 'done' || record.status === 'skipped');
     const summary = (name: string) => done.find(record => record.name === name)?.summary;
     // Written by those stages in these shapes.

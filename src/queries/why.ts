@@ -1,7 +1,7 @@
 /** What the teacher thought of an image, and why each class selected it or did not. */
 import {existsSync} from 'node:fs';
 import path from 'node:path';
-import {dataError, usageError} from '../errors.js';
+import {UserError} from '../errors.js';
 import type {RunPaths} from '../home.js';
 import {toPrintable} from '../images/printable-path.js';
 import {readScores} from '../images/score-file.js';
@@ -39,7 +39,7 @@ export interface ImageStory {
 export async function storyOf(run: OpenRun, given: string): Promise<ImageStory> {
   requireIntact(run, 'prepare', 'score', 'select');
   const other = movedOn(run, 'select');
-  if (other !== null) throw dataError(`The selection of run ${run.paths.run} is out of date: ${other} has made something else since, and no cut-off is of these scores. Run pupil orchestrate to select anew.`);
+  if (other !== null) throw new UserError('STALE_SELECTION', `The selection of run ${run.paths.run} is out of date: ${other} has made something else since, and no cut-off is of these scores. Run pupil orchestrate to select anew.`);
   const image = findImage(run, given);
   const classes = await verdicts(run, image);
   return {image, places: run.store.images.placesOf(image), classes, unscored: classes.length > 0 ? null : unscoredReason(run, image)};
@@ -55,12 +55,12 @@ function findImage({store, paths}: OpenRun, given: string): string {
   }
   if (/^[0-9a-f]{2,24}$/.test(given)) {
     const [id, another] = store.images.idsWithPrefix(given);
-    if (another !== undefined) throw usageError(`More than one image of run ${paths.run} has an id that begins with ${given}. Give more digits.`);
+    if (another !== undefined) throw new UserError('NO_SUCH_IMAGE', `More than one image of run ${paths.run} has an id that begins with ${given}. Give more digits.`);
     if (id !== undefined) return id;
   }
   const [first] = places.flatMap(place => store.quarantine.ofPlace(place));
-  if (first) throw usageError(`${given} was set aside: ${first.code}, ${first.detail}.`);
-  throw usageError(`Run ${paths.run} knows no image ${JSON.stringify(given)}. Give its path, its place as pupil rankings shows it, or the beginning of its id.`);
+  if (first) throw new UserError('NO_SUCH_IMAGE', `${given} was set aside: ${first.code}, ${first.detail}.`);
+  throw new UserError('NO_SUCH_IMAGE', `Run ${paths.run} knows no image ${JSON.stringify(given)}. Give its path, its place as pupil rankings shows it, or the beginning of its id.`);
 }
 
 async function verdicts({store, config, paths}: OpenRun, id: string): Promise<ClassVerdict[]> {

@@ -2,7 +2,7 @@
 import {existsSync} from 'node:fs';
 import {readFile} from 'node:fs/promises';
 import {fromWire} from '../children/protocol.js';
-import {environmentError} from '../errors.js';
+import {UserError} from '../errors.js';
 import type {SelectionCounts} from '../events.js';
 import {experimentOf} from '../config/experiment.js';
 import {experimentFile, runPaths, type RunPaths} from '../home.js';
@@ -40,7 +40,7 @@ export async function experimentAround({home, run}: RunPaths): Promise<Experimen
   try {
     found = fromWire(text);
   } catch (error) {
-    throw environmentError(`${file} is not as pupil wrote it (${error instanceof Error ? error.message : String(error)}). Delete it: pupil experiment writes it anew.`, {cause: error});
+    throw new UserError('DAMAGED_RESULT', `${file} is not as pupil wrote it (${error instanceof Error ? error.message : String(error)}). Delete it: pupil experiment writes it anew.`, {cause: error});
   }
   const parsed = experimentResults.safeParse(found);
   return parsed.success && parsed.data.runs.some(other => other.run === roundOf(run).first) ? parsed.data : null;

@@ -1,6 +1,6 @@
 /** Settles the classes of a run by the labels of its sets. */
 import {readdir} from 'node:fs/promises';
-import {dataError} from '../errors.js';
+import {UserError} from '../errors.js';
 import {lookAlikes, quoted} from '../images/class-name.js';
 import {fromPrintable} from '../images/printable-path.js';
 import {isServiceName} from '../images/service-files.js';
@@ -28,16 +28,16 @@ export async function agreeOnClasses(
   const given = (role: Role) => sources.find(source => source.role === role)?.given ?? '';
   const found = labels('labelled');
   const classes = declared ?? sortNames([...found.keys()]);
-  if (found.size === 0) throw dataError(`No labelled pictures in ${given('labelled')}. Expected one folder a class, such as cat/1.jpg and dog/7.jpg.`);
+  if (found.size === 0) throw new UserError('BAD_CLASSES', `No labelled pictures in ${given('labelled')}. Expected one folder a class, such as cat/1.jpg and dog/7.jpg.`);
   const empty = classes.filter(name => !found.has(name));
-  if (empty.length > 0) throw dataError(`No usable pictures in ${plural(empty.length, 'class', 'classes')} of ${given('labelled')}: ${list(empty)}. Add pictures or remove the class.`);
-  if (classes.length === 1) throw dataError(`${given('labelled')} has one class only (${classes[0]}). Expected at least two${await hintOfNested(sources, classes[0]!)}.`);
+  if (empty.length > 0) throw new UserError('BAD_CLASSES', `No usable pictures in ${plural(empty.length, 'class', 'classes')} of ${given('labelled')}: ${list(empty)}. Add pictures or remove the class.`);
+  if (classes.length === 1) throw new UserError('BAD_CLASSES', `${given('labelled')} has one class only (${classes[0]}). Expected at least two${await hintOfNested(sources, classes[0]!)}.`);
   const twins = lookAlikes(classes);
   if (twins !== null) {
     const [first, second] = twins;
     const difference =
       first.toLowerCase() === second.toLowerCase() ? `The classes ${first} and ${second} of ${given('labelled')} differ by case only` : `The classes ${quoted(first)} and ${quoted(second)} of ${given('labelled')} read the same but are not`;
-    throw dataError(`${difference}. Rename or merge them.`);
+    throw new UserError('BAD_CLASSES', `${difference}. Rename or merge them.`);
   }
   for (const role of ['validation', 'test'] as const) {
     if (!sources.some(source => source.role === role)) continue;
@@ -45,7 +45,8 @@ export async function agreeOnClasses(
     const unknown = [...names.keys()].filter(name => !found.has(name));
     const missing = classes.filter(name => !names.has(name));
     if (unknown.length > 0 || missing.length > 0) {
-      throw dataError(
+      throw new UserError(
+        'BAD_CLASSES',
         `The classes of the ${role} set ${given(role)} are not those of the labelled set ${given('labelled')}.` +
           (unknown.length > 0 ? `\n  only in ${role}: ${list(unknown)}` : '') +
           (missing.length > 0 ? `\n  missing from ${role}: ${list(missing)}` : '') +

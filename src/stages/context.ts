@@ -9,7 +9,7 @@ import {trainerCommand, type Processes} from '../children/trainer.js';
 import {workerCommand} from '../children/worker.js';
 import {type Config} from '../config/schema.js';
 import {checkSizes, imageSizes} from '../config/rules.js';
-import {ChildError, environmentError} from '../errors.js';
+import {ChildError, UserError} from '../errors.js';
 import type {Emit, Event, StageName} from '../events.js';
 import type {RunPaths} from '../home.js';
 import type {Store} from '../store/open.js';
@@ -169,7 +169,7 @@ export async function provePython(python: string, options: {readonly attempt: st
 
 function requireRecentTorch(python: string, runtime: string): void {
   if (isRecentTorch(runtime)) return;
-  throw environmentError(`${python} has ${runtime}; torch ${OLDEST_TORCH} or newer is needed. Run ${setupCommand} for an environment of pupil's own, or name another with --python.`);
+  throw new UserError('NOT_SET_UP', `${python} has ${runtime}; torch ${OLDEST_TORCH} or newer is needed. Run ${setupCommand} for an environment of pupil's own, or name another with --python.`);
 }
 
 /**
@@ -209,7 +209,7 @@ function scorersOf({score: {workers}}: Config, device: string, {several}: Pick<T
   const gpus = gpusFrom(device, several);
   const count = workers === 'auto' ? (gpus ?? 1) : workers;
   if (gpus === null) return Array.from({length: count}, () => device);
-  if (count > gpus) throw environmentError(`score.workers is ${count}, but from ${device} on there ${gpus === 1 ? 'is 1 GPU' : `are ${gpus} GPUs`} here. Set score.workers to ${gpus} or auto.`);
+  if (count > gpus) throw new UserError('UNFIT_DEVICE', `score.workers is ${count}, but from ${device} on there ${gpus === 1 ? 'is 1 GPU' : `are ${gpus} GPUs`} here. Set score.workers to ${gpus} or auto.`);
   const first = Number(device.replace('cuda:', ''));
   return Array.from({length: count}, (_, index) => `cuda:${first + index}`);
 }
@@ -219,12 +219,12 @@ function provedProcesses(config: Config, device: string, {several}: Pick<TaskRes
   const gpus = gpusFrom(device, several);
   const processes = processesOf(config, gpus);
   if (gpus !== null && processes.count > gpus) {
-    throw environmentError(`train.processes is ${processes.count}, but from ${device} on there ${gpus === 1 ? 'is 1 GPU' : `are ${gpus} GPUs`} here. Set train.processes to ${gpus} or auto.`);
+    throw new UserError('UNFIT_DEVICE', `train.processes is ${processes.count}, but from ${device} on there ${gpus === 1 ? 'is 1 GPU' : `are ${gpus} GPUs`} here. Set train.processes to ${gpus} or auto.`);
   }
   const needed = gpus === null ? ['gloo'] : ['gloo', 'nccl'];
   const missing = needed.filter(name => !several?.backends.includes(name));
   if (processes.count * processes.hosts > 1 && missing.length > 0) {
-    throw environmentError(`Several processes cannot train together here: this torch has no ${missing.join(' and no ')}. Set train.processes and train.hosts to 1, or take another build of torch with --python.`);
+    throw new UserError('UNFIT_DEVICE', `Several processes cannot train together here: this torch has no ${missing.join(' and no ')}. Set train.processes and train.hosts to 1, or take another build of torch with --python.`);
   }
   return processes;
 }
@@ -232,6 +232,6 @@ function provedProcesses(config: Config, device: string, {several}: Pick<TaskRes
 /** Refuses, before anything is trained, a precision of scoring that the device has no use for. Throws (exit 4). */
 function requirePrecision({score: {precision}}: Config, device: string): void {
   const onGpu = device.startsWith('cuda');
-  if (precision === 'fp16' && !onGpu) throw environmentError(`score.precision is fp16, with which CPUs are slow, and the device is ${device}. Set it to int8 or auto.`);
-  if (precision === 'int8' && onGpu) throw environmentError(`score.precision is int8, which is for CPUs, and the device is ${device}. Set it to fp16 or auto.`);
+  if (precision === 'fp16' && !onGpu) throw new UserError('UNFIT_DEVICE', `score.precision is fp16, with which CPUs are slow, and the device is ${device}. Set it to int8 or auto.`);
+  if (precision === 'int8' && onGpu) throw new UserError('UNFIT_DEVICE', `score.precision is int8, which is for CPUs, and the device is ${device}. Set it to fp16 or auto.`);
 }

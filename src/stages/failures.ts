@@ -1,6 +1,6 @@
 /** The limits on images that may be set aside before a run stops. */
 import type {Culprit} from '../children/protocol.js';
-import {gateError} from '../errors.js';
+import {UserError} from '../errors.js';
 import type {StageName} from '../events.js';
 import {statusCommand} from '../home.js';
 import {count} from '../words.js';
@@ -11,7 +11,8 @@ export function gateFailures({store, config, paths}: RunContext, {stage, part, o
   const failures = store.quarantine.failures(stage, part);
   if (failures === 0 || failures <= config.limits.max_failures * of) return;
   const {place, detail} = store.quarantine.lastFailure(stage, part)!;
-  throw gateError(
+  throw new UserError(
+    'TOO_MANY_FAILURES',
     `${count(failures)} of ${count(of)} images could not be used (${((100 * failures) / of).toFixed(1)} %), more than --max-failures ${config.limits.max_failures} allows.\n` +
       `The last one: ${place}: ${detail}\nSee them all with ${statusCommand(paths)}. Raise --max-failures to go on from here without them; or mend or remove them, and run the same command, with --accept-change once pupil asks for it.`,
   );
@@ -24,7 +25,8 @@ export function gateCulprits({store, config, emit}: RunContext, {stage, of}: {st
     const place = store.images.byId(key)?.place ?? key;
     emit({type: 'warning', stage, message: `${place} ${problem.detail}; it is set aside.`});
     if (++culprits === 1 || culprits <= config.limits.max_failures * of) return;
-    throw gateError(
+    throw new UserError(
+      'TOO_MANY_FAILURES',
       `${count(culprits)} of ${count(of)} pictures stopped the image worker, more than --max-failures ${config.limits.max_failures} allows; the last one was ${place}: it ${problem.detail}. ` +
         'If they open elsewhere, it is not the pictures: see pupil doctor. Else remove them, or raise --max-failures.',
     );

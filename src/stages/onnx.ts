@@ -2,7 +2,7 @@
 import {PROTOCOL, type TaskResult} from '../children/protocol.js';
 import {classesKept} from '../config/rules.js';
 import type {Calibration, StageName} from '../events.js';
-import {gateError} from '../errors.js';
+import {UserError} from '../errors.js';
 import {percent} from '../words.js';
 import {runTrainer, runWorker, type RunContext} from './context.js';
 import {defaultLayout} from './scoring-layout.js';
@@ -48,7 +48,8 @@ export async function exportOnnx(
   const {largestDifference, top1Agreement} = parity;
   if (largestDifference === null || top1Agreement === null) throw new Error('The worker measured no parity although it had a reference.');
   if (largestDifference > LARGEST_DIFFERENCE || top1Agreement < LEAST_AGREEMENT) {
-    throw gateError(
+    throw new UserError(
+      'NO_PARITY',
       `PyTorch and onnxruntime disagree on the validation images: log-probabilities differ by up to ${largestDifference.toPrecision(2)} (allowed ${LARGEST_DIFFERENCE}), ` +
         `and ${percent(top1Agreement)} have the same best class (at least ${percent(LEAST_AGREEMENT)} expected). Nothing was scored. ` +
         'Please report this with the output of pupil doctor; --device cpu may help meanwhile.',

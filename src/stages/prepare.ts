@@ -1,6 +1,6 @@
 /** Step 0: lists every source, settles what each image is for, and packs the labelled sets. */
 import {PROTOCOL, type ChildEvent, type TaskOf, type TaskResult} from '../children/protocol.js';
-import {dataError, environmentError} from '../errors.js';
+import {UserError} from '../errors.js';
 import {ownFolders, statusCommand} from '../home.js';
 import {openPack} from '../images/pack.js';
 import type {Output, Stage, StageResult} from '../pipeline/stage.js';
@@ -151,9 +151,9 @@ async function index(context: RunContext): Promise<TaskResult<'index'>> {
   const seen = opened.reduce((sum, source) => sum + source.seen, 0);
   for (const {root, seen: listed, unreadable} of opened) {
     if (listed === 0 || unreadable.count < listed) continue;
-    throw environmentError(`None of ${plural(listed, 'file')} in ${root} can be read; the first is ${unreadable.first}. Check the permissions, and that the disk is there.`);
+    throw new UserError('UNREADABLE_FILES', `None of ${plural(listed, 'file')} in ${root} can be read; the first is ${unreadable.first}. Check the permissions, and that the disk is there.`);
   }
-  if (seen === 0) throw dataError(`POOL_EMPTY: no pictures in ${sources.map(source => source.given).join(', ')}.`);
+  if (seen === 0) throw new UserError('POOL_EMPTY', `POOL_EMPTY: no pictures in ${sources.map(source => source.given).join(', ')}.`);
   gateFailures(context, {stage: 'prepare', part: '%', of: seen});
   return result;
 }
@@ -182,7 +182,7 @@ async function checkDecoded({store, paths, emit}: RunContext, split: Split): Pro
   const lost = classes.filter((_, position) => !decoded.has(position) && (split !== 'validation' || drawn[position]! > 0));
   if (lost.length === 0) return;
   const found = `Not one ${split === 'train' ? 'labelled' : split} picture of ${plural(lost.length, 'class', 'classes')} (${list(lost)}) can be used; ${statusCommand(paths)} tells why.`;
-  if (split !== 'validation') throw dataError(`${found} Mend or add pictures, or remove the class.`);
+  if (split !== 'validation') throw new UserError('TOO_FEW_LABELS', `${found} Mend or add pictures, or remove the class.`);
   emit({type: 'warning', stage: 'prepare', message: `${found} ${lost.length === 1 ? 'It has' : 'They have'} no say in what is chosen.`});
 }
 
@@ -194,12 +194,12 @@ function checkSplits({config, store, emit, sources}: RunContext): void {
   };
   const untrained = without('train');
   if (untrained.length > 0) {
-    throw dataError(`No labelled pictures are left to train on in ${plural(untrained.length, 'class', 'classes')} (${list(untrained)}) after the validation and test sets took theirs. Add pictures, or lower validation.per_class.`);
+    throw new UserError('TOO_FEW_LABELS', `No labelled pictures are left to train on in ${plural(untrained.length, 'class', 'classes')} (${list(untrained)}) after the validation and test sets took theirs. Add pictures, or lower validation.per_class.`);
   }
   const unvalidated = without('validation');
   const advice = 'A class needs at least two labelled pictures, or a validation set of your own (--validation DIR).';
   if (unvalidated.length === classes.length) {
-    throw dataError(`No pictures are left for validation, on which every choice is made: no class has a second labelled picture. ${advice}`);
+    throw new UserError('TOO_FEW_LABELS', `No pictures are left for validation, on which every choice is made: no class has a second labelled picture. ${advice}`);
   }
   if (unvalidated.length > 0) {
     emit({type: 'warning', stage: 'prepare', message: `${plural(unvalidated.length, 'class has', 'classes have')} no validation picture, and so no say in what is chosen: ${list(unvalidated)}. ${advice}`});
@@ -234,5 +234,5 @@ function checkSplits({config, store, emit, sources}: RunContext): void {
 export function refuseEmptyPool({config, sources}: Pick<RunContext, 'config' | 'sources'>, images: number): void {
   if (images > 0) return;
   const pools = sources.filter(source => source.role === 'unlabelled').map(source => source.given);
-  throw dataError(`POOL_EMPTY: no unlabelled pictures to score in ${[...pools, ...(config.unlabelled.includes(REST) ? ['what labelled.per_class left over'] : [])].join(', ')}. Give --unlabelled a folder with pictures that are in no other set.`);
+  throw new UserError('POOL_EMPTY', `POOL_EMPTY: no unlabelled pictures to score in ${[...pools, ...(config.unlabelled.includes(REST) ? ['what labelled.per_class left over'] : [])].join(', ')}. Give --unlabelled a folder with pictures that are in no other set.`);
 }

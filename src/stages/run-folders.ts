@@ -3,7 +3,7 @@ import {existsSync, readdirSync, realpathSync} from 'node:fs';
 import path from 'node:path';
 import type {SourceSpec} from '../children/protocol.js';
 import type {Config} from '../config/schema.js';
-import {usageError} from '../errors.js';
+import {UserError} from '../errors.js';
 import type {RunPaths} from '../home.js';
 import {fromPrintable} from '../images/printable-path.js';
 
@@ -40,13 +40,13 @@ export function refuseForeignFolders({run, database, data, models}: RunPaths, {t
   ];
   for (const folder of folders) {
     const inside = files.find(({file}) => isWithin(file, realOf(folder)));
-    if (inside) throw usageError(`${inside.given} lies in ${folder}, where run ${run} keeps its own files: it replaces them, and moves them aside when the data changed. Choose another name (--run NAME), or move what lies there.`);
+    if (inside) throw new UserError('FOREIGN_FILES', `${inside.given} lies in ${folder}, where run ${run} keeps its own files: it replaces them, and moves them aside when the data changed. Choose another name (--run NAME), or move what lies there.`);
   }
   if (existsSync(database)) return;
   for (const folder of folders) {
     const foreign = existsSync(folder) ? readdirSync(folder).filter(name => !OURS.has(name.replace(/\.tmp$/, ''))) : [];
     if (foreign.length === 0) continue;
     const shown = foreign.slice(0, NAMES_SHOWN).join(', ') + (foreign.length > NAMES_SHOWN ? ` and ${foreign.length - NAMES_SHOWN} more` : '');
-    throw usageError(`${folder} holds what is no run's (${shown}), and run ${run} would keep its own files there. Choose another name (--run NAME), or move what lies there.`);
+    throw new UserError('FOREIGN_FILES', `${folder} holds what is no run's (${shown}), and run ${run} would keep its own files there. Choose another name (--run NAME), or move what lies there.`);
   }
 }

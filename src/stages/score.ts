@@ -6,7 +6,7 @@ import path from 'node:path';
 import {z} from 'zod';
 import {packageFolder} from '../children/python-env.js';
 import {classesKept} from '../config/rules.js';
-import {dataError, environmentError, gateError} from '../errors.js';
+import {UserError} from '../errors.js';
 import {eachPart, type ScoringParts} from '../events.js';
 import {passFailPoint} from '../files/fail-point.js';
 import {statusCommand} from '../home.js';
@@ -85,7 +85,7 @@ export const score: Stage<RunContext> = {
     const work = todo.length === 0 ? null : await scorePool(context, {todo, fingerprint, checkFailures});
     await removeOthers(context, all);
     const scored = store.shards.all().reduce((sum, shard) => sum + (shard.rows ?? 0), 0);
-    if (scored === 0) throw dataError(`POOL_EMPTY: none of the ${count(pool)} unlabelled images could be decoded. See why with ${statusCommand(context.paths)}.`);
+    if (scored === 0) throw new UserError('POOL_EMPTY', `POOL_EMPTY: none of the ${count(pool)} unlabelled images could be decoded. See why with ${statusCommand(context.paths)}.`);
     const seconds = (performance.now() - started) / 1000;
     const summary: ScoreSummary = {
       images: scored,
@@ -134,14 +134,15 @@ function checkShard({store, paths}: RunContext, {shard, rows, quarantined}: Shar
   const [first] = quarantined;
   const isGone = rows === 0 && first !== undefined && quarantined.every(({problem}) => problem.code === 'UNREADABLE');
   const placeOf = (id: string) => store.images.byId(id)?.place ?? id;
-  if (isGone) throw environmentError(`None of ${plural(quarantined.length, 'picture')} in a row can be read; the first is ${placeOf(first.id)}: ${first.problem.detail}. Is its disk there? The same command goes on from here.`);
+  if (isGone) throw new UserError('UNREADABLE_FILES', `None of ${plural(quarantined.length, 'picture')} in a row can be read; the first is ${placeOf(first.id)}: ${first.problem.detail}. Is its disk there? The same command goes on from here.`);
   const [bad, ...more] = quarantined.filter(({problem}) => problem.code === 'BAD_SCORE');
   if (bad === undefined) return;
   const [found, pool] = [store.quarantine.countOf('score', 'BAD_SCORE') + 1 + more.length, store.images.poolSize()];
   if (found <= MOST_BAD_SCORES * pool) return;
   // Nothing that holds such answers is left where scores are looked for.
   rmSync(shardFile({paths}, shard), {force: true});
-  throw gateError(
+  throw new UserError(
+    'BAD_SCORES',
     `The network answers NaN or infinity for ${count(found)} of the ${count(pool)} images of the pool, such as ${placeOf(bad.id)}. ` +
       'It may overflow: set score.precision to fp32, or train the teacher again with a lower teacher.learning_rate.',
   );

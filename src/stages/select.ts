@@ -1,5 +1,5 @@
 /** Step 2b of the paper: each class keeps its K best candidates; the rankings are written, and the chosen images packed for the student, less what looks like a held-out one. */
-import {dataError, gateError} from '../errors.js';
+import {UserError} from '../errors.js';
 import {statusCommand} from '../home.js';
 import {readAllScores} from '../images/score-reader.js';
 import type {Stage, StageResult} from '../pipeline/stage.js';
@@ -38,7 +38,7 @@ export const select: Stage<RunContext> = {
     if (config.select.top_p !== 'auto' && topP < config.select.top_p) emit({type: 'note', stage: 'select', message: `P is ${topP}: there are only so many classes`});
     store.quarantine.forget('select');
     const {scored, candidates, selected, short, cutoffs} = record(context, classes, topK, await rank(context, classes.length, topP, topK));
-    if (selected === 0) throw dataError(`Not one of ${plural(scored, 'image')} has a score of select.min_score = ${config.select.min_score} or more for a class. Scores are logarithms of probabilities, 0 at most: lower it, or leave it out.`);
+    if (selected === 0) throw new UserError('NO_CANDIDATES', `Not one of ${plural(scored, 'image')} has a score of select.min_score = ${config.select.min_score} or more for a class. Scores are logarithms of probabilities, 0 at most: lower it, or leave it out.`);
     // Where K is as many as the teacher is right about, some classes have fewer: that is what was to be expected.
     if (short.length > 0 && config.select.top_k !== 'auto') {
       emit({
@@ -54,7 +54,7 @@ export const select: Stage<RunContext> = {
     };
     const packed = await packImages(context, {stage: 'select', part: 'selected', output: paths.pack('selected'), square: 'resize', kept: classesKept(config, classes.length), items, of: selected, heldOut: config.test === null ? ['validation'] : ['validation', 'test']});
     const leaks = store.quarantine.countOf('select', 'LEAK');
-    if (packed.images === 0 && leaks > 0) throw dataError(`POOL_EMPTY: all ${plural(leaks, 'chosen image')} look like ones of the validation or the test set. Give other pictures to learn from.`);
+    if (packed.images === 0 && leaks > 0) throw new UserError('POOL_EMPTY', `POOL_EMPTY: all ${plural(leaks, 'chosen image')} look like ones of the validation or the test set. Give other pictures to learn from.`);
     const learned = selected - store.atomically(() => store.rankings.excludeSetAside('select', 'LEAK'));
     if (leaks > 0) {
       emit({type: 'warning', stage: 'select', message: `${plural(leaks, 'chosen image')} ${leaks === 1 ? 'looks' : 'look'} like one of the validation or the test set; ${leaks === 1 ? 'it was' : 'each was'} kept out of training (LEAK). See ${statusCommand(paths)}.`});
@@ -116,7 +116,7 @@ async function rank(context: RunContext, classes: number, topP: number, topK: nu
     }
   }
   if (selection.images > 1 && lowest === highest) {
-    throw gateError(`All ${count(selection.images)} images have the same best score (${highest}), so that none is surer than another. Look at the teacher's validation accuracy with ${statusCommand(context.paths)}: where it is good, its answers are saturated, and a higher teacher.temperature (--set teacher.temperature=10) tells them apart; else train it longer or give another.`);
+    throw new UserError('SATURATED_TEACHER', `All ${count(selection.images)} images have the same best score (${highest}), so that none is surer than another. Look at the teacher's validation accuracy with ${statusCommand(context.paths)}: where it is good, its answers are saturated, and a higher teacher.temperature (--set teacher.temperature=10) tells them apart; else train it longer or give another.`);
   }
   return selection;
 }

@@ -4,7 +4,7 @@ import path from 'node:path';
 import {isDeepStrictEqual} from 'node:util';
 import type {SourceSpec} from '../children/protocol.js';
 import type {Config} from '../config/schema.js';
-import {dataError, usageError} from '../errors.js';
+import {UserError} from '../errors.js';
 import {ownFolders, type RunPaths} from '../home.js';
 import {openSource, parseSource, type Source} from '../images/source.js';
 import type {Role} from '../store/images.js';
@@ -42,7 +42,7 @@ export async function recogniseSources(config: Config, {home, cache}: Pick<RunPa
     const open = () => openSource(spec, {labelled: role !== 'unlabelled', cache, ownFolders: ownFolders(home)});
     if (role !== 'unlabelled' && spec.kind === 'folder') await refuseWithoutClasses(role, source, await open(), signal);
     const twin = sources.find(other => exclusive(role, other.role) && isDeepStrictEqual(other.spec, spec));
-    if (twin) throw usageError(`The ${twin.role} and the ${role} pictures are the same: ${source}. What is learned from must not be measured on: give other pictures for one of the two.`);
+    if (twin) throw new UserError('BAD_SOURCE', `The ${twin.role} and the ${role} pictures are the same: ${source}. What is learned from must not be measured on: give other pictures for one of the two.`);
     sources.push({role, given: source, spec, open, snapshot: () => (snapshot ??= open().then(opened => snapshotOf(opened, signal)))});
   }
   return sources;
@@ -65,7 +65,8 @@ async function refuseWithoutClasses(role: Role, given: string, source: Source, s
   const {notes} = source;
   const leftOut = notes.length === 0 ? 'it is empty' : notes.slice(0, NOTES_SHOWN).join('; ') + (notes.length > NOTES_SHOWN ? `; and ${notes.length - NOTES_SHOWN} more` : '');
   const found = files === 0 ? leftOut : `${files === 1 ? first : `${plural(files, 'file')} (such as ${first})`} ${files === 1 ? 'lies' : 'lie'} in it, and no folder`;
-  throw dataError(
+  throw new UserError(
+    'BAD_CLASSES',
     `No ${role} pictures in ${given}: ${found}. Expected one folder a class, named for it, with the pictures inside: ${path.join(given, 'cat/1.jpg')}, ${path.join(given, 'dog/7.jpg')}. A list (.csv) with the columns path and label does as well.`,
   );
 }

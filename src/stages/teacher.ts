@@ -5,7 +5,7 @@ import {access, constants, readFile, stat} from 'node:fs/promises';
 import {PROTOCOL, type TaskResult} from '../children/protocol.js';
 import {isOnnxFile} from '../config/schema.js';
 import {classesKept, trainingSettings} from '../config/rules.js';
-import {dataError, usageError, UserError} from '../errors.js';
+import {UserError} from '../errors.js';
 import {className} from '../images/class-name.js';
 import {hashFile} from '../pipeline/stamp.js';
 import type {Ingredients, Stage, StageResult} from '../pipeline/stage.js';
@@ -96,7 +96,7 @@ async function importWeights(context: RunContext, file: string): Promise<TaskRes
 async function wrapOnnx(context: RunContext, file: string): Promise<TaskResult<'wrap'>> {
   const {config, paths, store, device, threads, size, resize} = context;
   const {classes, mean, std, input, output, temperature} = config.teacher;
-  if (temperature === 'fit') throw usageError(`teacher.temperature is fit, which needs the weights in PyTorch; ${file} is ONNX. Give a number, or leave it out.`);
+  if (temperature === 'fit') throw new UserError('BAD_CONFIG', `teacher.temperature is fit, which needs the weights in PyTorch; ${file} is ONNX. Give a number, or leave it out.`);
   const labels = store.images.classes();
   return await runTrainer<'wrap'>(
     context,
@@ -128,13 +128,13 @@ const MINUTES = 30;
 const timeFor = (file: string) => ({seconds: MINUTES * 60, message: `${file} could not be taken in within ${MINUTES} minutes, and is given up. Expected a file that a training program wrote: export it again.`});
 
 async function existing(file: string): Promise<string> {
-  if (!/\.(safetensors|pt|pth|th|ckpt|pth\.tar|onnx)$/i.test(file)) throw dataError(`${file} is no model that can stand in for the teacher. Expected .safetensors, .pt, .pth or .onnx.`);
+  if (!/\.(safetensors|pt|pth|th|ckpt|pth\.tar|onnx)$/i.test(file)) throw new UserError('BAD_TEACHER', `${file} is no model that can stand in for the teacher. Expected .safetensors, .pt, .pth or .onnx.`);
   try {
     await access(file, constants.R_OK);
     // Opening a pipe would wait for whoever fills it.
     if (!(await stat(file)).isFile()) throw new Error('it is no file');
   } catch (cause) {
-    throw dataError(`Cannot read the teacher ${file}: ${cause instanceof Error ? cause.message : String(cause)}`, {cause});
+    throw new UserError('BAD_TEACHER', `Cannot read the teacher ${file}: ${cause instanceof Error ? cause.message : String(cause)}`, {cause});
   }
   return file;
 }
@@ -147,11 +147,11 @@ async function classNames(given: string | readonly string[] | null): Promise<str
     const lines = decodeText(await readFile(given)).trimEnd().split(/\r?\n/);
     const blank = lines.findIndex(line => line.trim() === '');
     // Without it, every name behind it would be that of the output before.
-    if (blank !== -1) throw dataError(`Line ${blank + 1} of teacher.classes ${given} is blank. Expected a name on each line, in the order of the file's outputs.`);
+    if (blank !== -1) throw new UserError('BAD_TEACHER', `Line ${blank + 1} of teacher.classes ${given} is blank. Expected a name on each line, in the order of the file's outputs.`);
     return lines.map(line => className(line, `teacher.classes ${given}`));
   } catch (cause) {
     if (cause instanceof UserError) throw cause;
-    if (cause instanceof NotText) throw dataError(`teacher.classes ${given}: ${cause.message}`, {cause});
-    throw dataError(`Cannot read teacher.classes ${given}: ${cause instanceof Error ? cause.message : String(cause)}. Expected a list of names, or a text file with one a line.`, {cause});
+    if (cause instanceof NotText) throw new UserError('BAD_TEACHER', `teacher.classes ${given}: ${cause.message}`, {cause});
+    throw new UserError('BAD_TEACHER', `Cannot read teacher.classes ${given}: ${cause instanceof Error ? cause.message : String(cause)}. Expected a list of names, or a text file with one a line.`, {cause});
   }
 }

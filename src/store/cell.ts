@@ -1,5 +1,5 @@
 /** A cell of the database that holds JSON. */
-import {environmentError} from '../errors.js';
+import {UserError} from '../errors.js';
 import {damaged} from '../machine-fault.js';
 import type {Connection} from './connection.js';
 
@@ -10,6 +10,6 @@ export function parseCell(connection: Connection, where: string, text: string): 
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw environmentError(damaged(connection.name, `${where} should be JSON, and begins ${JSON.stringify(text.slice(0, SHOWN))}`), {cause: error});
+    throw new UserError('DAMAGED_DATABASE', damaged(connection.name, `${where} should be JSON, and begins ${JSON.stringify(text.slice(0, SHOWN))}`), {cause: error});
   }
 }

@@ -2,7 +2,7 @@
 import {existsSync, mkdirSync} from 'node:fs';
 import path from 'node:path';
 import {loadSqlite} from '../compiled-packages.js';
-import {environmentError} from '../errors.js';
+import {UserError} from '../errors.js';
 import {explainFault} from '../machine-fault.js';
 
 const Database = loadSqlite();
@@ -24,7 +24,7 @@ export function takeLock(file: string): Lock | null {
   } catch (error) {
     connection?.close();
     if (isBusy(error)) return null;
-    throw environmentError(`Cannot write in ${path.dirname(file)} (${error instanceof Error ? error.message : String(error)}). Check the folder's permissions and the free space.`, {
+    throw new UserError('NO_ACCESS', `Cannot write in ${path.dirname(file)} (${error instanceof Error ? error.message : String(error)}). Check the folder's permissions and the free space.`, {
       cause: error,
     });
   }

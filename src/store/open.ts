@@ -4,7 +4,7 @@ import {closeSync, copyFileSync, existsSync, fsyncSync, mkdirSync, openSync, rea
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {loadSqlite} from '../compiled-packages.js';
-import {environmentError} from '../errors.js';
+import {UserError} from '../errors.js';
 import {damaged, explainFault} from '../machine-fault.js';
 import {temporaryFolder} from '../files/temporary.js';
 import {atomically} from './atomically.js';
@@ -61,13 +61,13 @@ const SEALED = 3;
 /** Refuses what is no database of a run, or one that this pupil cannot read (or, for writing, not bring up to date), before anything of it is touched. */
 function checkVersion(connection: Connection, file: string, readonly: boolean): void {
   const ours = connection.prepare<[], {tables: number}>("SELECT count(*) AS tables FROM sqlite_schema WHERE type = 'table' AND name IN ('run', 'stages', 'outputs')").get();
-  if (ours?.tables !== 3) throw environmentError(`${file} is not the database of a run: it was emptied, or another program made it. It was left as it is. Restore it from a copy, or move it away to start the run anew.`);
+  if (ours?.tables !== 3) throw new UserError('DAMAGED_DATABASE', `${file} is not the database of a run: it was emptied, or another program made it. It was left as it is. Restore it from a copy, or move it away to start the run anew.`);
   const version = versionOf(connection);
   const known = migrations().length;
   if (version > known) {
-    throw environmentError(`${file} was made by a newer pupil (database version ${version}; this pupil knows up to ${known}). Update pupil; nothing was changed.`);
+    throw new UserError('OTHER_VERSION', `${file} was made by a newer pupil (database version ${version}; this pupil knows up to ${known}). Update pupil; nothing was changed.`);
   }
-  if (readonly && version < known) throw environmentError(`${file} has database version ${version}; this pupil reads version ${known}. Run pupil orchestrate once to bring it up to date.`);
+  if (readonly && version < known) throw new UserError('OTHER_VERSION', `${file} has database version ${version}; this pupil reads version ${known}. Run pupil orchestrate once to bring it up to date.`);
 }
 
 const schemaOf = (connection: Connection): {object: string; sql: string}[] =>
@@ -81,7 +81,7 @@ function checkSchema(connection: Connection, file: string): void {
     prepare(blank);
     migrate(blank);
     const altered = schemaOf(blank).find(({object, sql}) => found.get(object) !== sql);
-    if (altered) throw environmentError(damaged(file, `its ${altered.object} is not as it was made`));
+    if (altered) throw new UserError('DAMAGED_DATABASE', damaged(file, `its ${altered.object} is not as it was made`));
   } finally {
     blank.close();
   }
@@ -90,7 +90,7 @@ function checkSchema(connection: Connection, file: string): void {
 /** Finds damage of the file's structure before more is written into it. */
 function checkPages(connection: Connection, file: string): void {
   const found = String(connection.pragma('quick_check(1)', {simple: true}));
-  if (found !== 'ok') throw environmentError(damaged(file, found.split('\n').slice(0, 2).join(' ')));
+  if (found !== 'ok') throw new UserError('DAMAGED_DATABASE', damaged(file, found.split('\n').slice(0, 2).join(' ')));
 }
 
 function migrate(connection: Connection): void {
@@ -143,7 +143,7 @@ function create(file: string): void {
 /** Nothing may be asked of an empty database: SQLite would delete the log beside it, which may be all that is left. */
 function refuseEmpty(file: string): void {
   const found = statSync(file);
-  if (found.isFile() && found.size === 0) throw environmentError(`${file} is empty, and was left as it is. Restore it from a copy, or move it away to start the run anew.`);
+  if (found.isFile() && found.size === 0) throw new UserError('DAMAGED_DATABASE', `${file} is empty, and was left as it is. Restore it from a copy, or move it away to start the run anew.`);
 }
 
 function open(file: string): Store {

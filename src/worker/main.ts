@@ -58,11 +58,11 @@ async function reportFailure(error: unknown, signal: AbortSignal, emit: Emit): P
     await emit({type: 'interrupted', message: 'Stopped; what is published stays.'});
     return exitCodes.interrupted;
   }
-  const {reason, message, exitCode} = describeFailure(error);
+  const {exitCode, ...failure} = describeFailure(error);
   console.error(error);
-  await emit({type: 'failed', reason, message});
+  await emit({type: 'failed', ...failure});
   // An orderly end would wait for the threads in which a network or a decoder hangs.
-  if (error instanceof NetworkOverLimit || reason === 'stuck') dieAtOnce();
+  if (error instanceof NetworkOverLimit || failure.reason === 'stuck') dieAtOnce();
   return exitCode;
 }
 

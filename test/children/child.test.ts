@@ -4,7 +4,7 @@ import {fileURLToPath} from 'node:url';
 import {describe, expect, it} from 'vitest';
 import {runChild, type ChildCommand, type ChildOptions, type Stop} from '../../src/children/child.js';
 import {PROTOCOL, type Architecture, type ChildEvent} from '../../src/children/protocol.js';
-import {ChildError, exitCodeFor, gateError, Interrupted} from '../../src/errors.js';
+import {ChildError, Interrupted, UserError, exitCodeFor} from '../../src/errors.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
 
 const fakeTrainer = fileURLToPath(new URL('../fixtures/fake-trainer.mjs', import.meta.url));
@@ -105,6 +105,11 @@ describe('a child that fails', () => {
     expect(exitCodeFor(error)).toBe(exitCode);
     // A stack is of use for a bug only.
     expect(error.logTail).toEqual(reason === 'bug' ? ['Traceback'] : []);
+  });
+
+  it('is known by the code that it gave itself, which tells more than its reason', async () => {
+    const error = await childErrorOf([hello, {emit: {type: 'failed', reason: 'data', code: 'UNREADABLE_SOURCE', message: 'No list.'}}, {exit: 65}]);
+    expect([error.code, exitCodeFor(error)]).toEqual(['UNREADABLE_SOURCE', 3]);
   });
 
   it('killed by SIGKILL was probably out of memory, and the keys to lower are named', async () => {
@@ -288,7 +293,7 @@ it('kills a child that is not done within its limit, which is a fault of the dat
 });
 
 it('stops the child where whoever listens throws, and that error comes out', async () => {
-  const gate = gateError('too many pictures failed');
+  const gate = new UserError('TOO_MANY_FAILURES', 'too many pictures failed');
   const {events, outcome} = await probe([hello, note('one'), {untilTerminated: true}, note('two'), {exit: 75}], {
     onEvent: event => {
       events.push(event);

@@ -77,7 +77,7 @@ describe('arguments that make no sense are refused (exit 2)', () => {
   it('and told on stdout, too, to a script that reads a run there', async () => {
     const {code, stdout, stderr} = await pupil(['orchestrate', '--json', '--labelled', '/a', '--unlabelled', '/b', '--set', 'sed=1']);
     const message = '--set sed=1 unknown key sed. Did you mean seed?';
-    expect([code, stderr, JSON.parse(stdout)]).toEqual([2, `${message}\n`, {type: 'failed', exit_code: 2, message}]);
+    expect([code, stderr, JSON.parse(stdout)]).toEqual([2, `${message}\n`, {type: 'failed', exit_code: 2, code: 'BAD_CONFIG', message}]);
   });
 
   it('with nothing but the message on stderr', async () => {

@@ -502,5 +502,5 @@ it('ends a failed run with a line for scripts, too', async () => {
   cpSync(path.join(data.folder, 'train'), path.join(data.folder, 'other'), {recursive: true});
   const {code, stdout} = await pupil(['orchestrate', data.config, '--home', finished, '--json', '--labelled', path.join(data.folder, 'other')]);
   expect(code).toBe(3);
-  expect(JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '')).toMatchObject({type: 'failed', exit_code: 3, message: expect.stringContaining('Run colours was made from other data') as string});
+  expect(JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '')).toMatchObject({type: 'failed', exit_code: 3, code: 'OTHER_DATA', message: expect.stringContaining('Run colours was made from other data') as string});
 });

@@ -197,7 +197,7 @@ describe('the presets', () => {
   it('are the YAML files of the presets folder', () => {
     const files = readdirSync(new URL('../../presets/', import.meta.url)).filter(name => name.endsWith('.yaml'));
     expect(presetNames()).toEqual(files.map(name => name.replace('.yaml', '')).sort());
-    for (const file of files) expect(readFileSync(new URL(`../presets/${file}`, import.meta.url), 'utf8')).toMatch(/^about: /m);
+    for (const file of files) expect(readFileSync(new URL(`../../presets/${file}`, import.meta.url), 'utf8')).toMatch(/^about: /m);
   });
 });
 

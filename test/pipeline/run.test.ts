@@ -2,7 +2,7 @@ import {existsSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync} f
 import {mkdir, writeFile} from 'node:fs/promises';
 import path from 'node:path';
 import {describe, expect, it, onTestFinished} from 'vitest';
-import {dataError, Interrupted} from '../../src/errors.js';
+import {Interrupted, UserError} from '../../src/errors.js';
 import type {Event, StageName} from '../../src/events.js';
 import {inspect, runStages, type EngineContext, type Wanted} from '../../src/pipeline/run.js';
 import type {Stage} from '../../src/pipeline/stage.js';
@@ -184,7 +184,7 @@ describe('a stage that does not come to its end', () => {
     await run();
     recipe.flour = 'oat';
     recipe.beforeOutput = () => {
-      throw dataError('There is no oat.\nBuy some.');
+      throw new UserError('BAD_DATA', 'There is no oat.\nBuy some.');
     };
     await expect(run()).rejects.toMatchObject({exitCode: 3});
     expect(context.store.stages.read('prepare')).toMatchObject({status: 'failed', message: 'There is no oat.\nBuy some.', outputs: [], ingredients: null});

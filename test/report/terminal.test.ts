@@ -42,7 +42,7 @@ describe('words of events that stay', () => {
     [{type: 'note', stage: 'score', message: '3 of 5 shards are scored already'}, '  score     3 of 5 shards are scored already'],
     [{type: 'note', stage: null, message: 'drawing'}, '  drawing'],
     [{type: 'warning', stage: 'select', message: '3 classes are short'}, '! select    3 classes are short'],
-    [{type: 'failed', exitCode: 3, message: 'POOL_EMPTY'}, 'x POOL_EMPTY'],
+    [{type: 'failed', exitCode: 3, code: 'POOL_EMPTY', message: 'POOL_EMPTY'}, 'x POOL_EMPTY'],
     [progress, null],
     [step(), null],
   ])('%o', (event, words) => expect(inOne(event)).toBe(words));
@@ -78,7 +78,7 @@ describe('the view on a terminal', () => {
   it('breaks what stands between words, each line below the first, and leaves paths whole', () => {
     const {stream: terminal, written} = stream(true, 50);
     const path = '/home/somebody/pictures/of/birds/that-fly-over-the-sea/0001.jpg';
-    show(terminalView(terminal), {type: 'warning', stage: 'select', message: `3 classes of 10 have fewer than K = 1,000 candidates and kept all: ${path}`}, {type: 'failed', exitCode: 3, message: 'No pictures.\nGive some.'});
+    show(terminalView(terminal), {type: 'warning', stage: 'select', message: `3 classes of 10 have fewer than K = 1,000 candidates and kept all: ${path}`}, {type: 'failed', exitCode: 3, code: 'POOL_EMPTY', message: 'No pictures.\nGive some.'});
     expect(stripVTControlCharacters(written())).toBe(`! select    3 classes of 10 have fewer than K =
             1,000 candidates and kept all:
             ${path}
@@ -169,7 +169,7 @@ it('tells which run of an experiment begins, how long all are likely to take, an
     viewFor(pipe),
     {type: 'run_started', run: 'birds.k100.seed0', position: 3, total: 27, secondsLeft: 4800},
     {type: 'run_started', run: 'birds.k100.seed1', position: 4, total: 27, secondsLeft: null},
-    {type: 'run_failed', run: 'birds.k100.seed1', exitCode: 5, message: 'The loss became nan.'},
+    {type: 'run_failed', run: 'birds.k100.seed1', exitCode: 5, code: 'BAD_DATA', message: 'The loss became nan.'},
   );
   expect(written()).toBe('[3 of 27] birds.k100.seed0, about 80 min 0 s left\n[4 of 27] birds.k100.seed1\nx birds.k100.seed1 failed: The loss became nan.\n');
 });

@@ -111,7 +111,7 @@ describe('past pictures that stop the worker', () => {
   });
 
   it('lets out a death that no picture is to blame for: at once with none in hand, the second time with some', async () => {
-    const death = new ChildError('The worker was killed by SIGSEGV.', 1, [], {killedBy: 'SIGSEGV'});
+    const death = new ChildError('BUG', 'The worker was killed by SIGSEGV.', [], {killedBy: 'SIGSEGV'});
     const attempt = await temporaryFolder();
     for (const [inHand, expected] of [['[]\n', 1], ['[{"key":"a","problem":null}]\n', 2]] as const) {
       let attempts = 0;

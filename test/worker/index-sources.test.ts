@@ -133,7 +133,7 @@ describe('indexing', () => {
       maxFileBytes: 1,
       readThreads: 1,
     });
-    expect(ended.events.at(-1)).toMatchObject({type: 'failed', reason: 'data', message: expect.stringContaining('list.jsonl')});
+    expect(ended.events.at(-1)).toMatchObject({type: 'failed', reason: 'data', code: 'UNREADABLE_SOURCE', message: expect.stringContaining('list.jsonl')});
     expect(ended.exitCode).toBe(65);
   });
 });
