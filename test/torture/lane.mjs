@@ -43,7 +43,7 @@ const {stages: took} = JSON.parse(whole.words.trimEnd().split('\n').at(-1));
 const secondsToStart = whole.seconds - Object.values(took).reduce((sum, {seconds}) => sum + seconds, 0);
 /** Where the run came past: a point, the process, and how often. */
 const passages = passagesIn(readFileSync(passagesFile, 'utf8'));
-const {failPoints} = await import(dist('fail-point.js'));
+const {failPoints} = await import(dist('files/fail-point.js'));
 const ofTrainer = JSON.parse(execFileSync(python, ['-c', 'import json; from trainer.fail_point import FAIL_POINTS; print(json.dumps(FAIL_POINTS))'], {cwd: root, encoding: 'utf8'}));
 for (const point of [...failPoints, ...ofTrainer]) if (!passages.some(passage => passage.point === point)) findings.push(`no process came past ${point} in the uninterrupted run`);
 sayOnce(`The uninterrupted run took ${whole.seconds.toFixed(1)} s and came past ${failPoints.length + ofTrainer.length} named points in ${new Set(passages.map(({name}) => name)).size} processes.`);
