@@ -4,7 +4,8 @@ import {classesKept} from '../config/rules.js';
 import type {Calibration, StageName} from '../events.js';
 import {UserError} from '../errors.js';
 import {percent} from '../words.js';
-import {runTrainer, runWorker, type RunContext} from './context.js';
+import type {RunContext} from './context.js';
+import {runTrainer, runWorker} from './tasks.js';
 import {defaultLayout} from './scoring-layout.js';
 
 /** Largest difference of log-probabilities that rounding explains: kernels sum in another order, and a GPU's more so. */

@@ -4,7 +4,8 @@ import path from 'node:path';
 import {PROTOCOL, type Decoding, type PackItem, type TaskResult} from '../children/protocol.js';
 import type {Answers} from '../images/pack.js';
 import type {LocatedImage, Split} from '../store/images.js';
-import {decodingOf, runDecoder, type RunContext} from './context.js';
+import {decodingOf, type RunContext} from './context.js';
+import {runDecoder} from './tasks.js';
 import {gateCulprits, gateFailures} from './failures.js';
 
 export const packItem = ({id, place, file, offset, length, encoding}: LocatedImage, labels: readonly number[], answers: Answers | null): PackItem => ({

@@ -13,7 +13,8 @@ import type {Curve, ReportCalibration, ReportClass, ReportData, ReportStage} fro
 import type {Store} from '../store/open.js';
 import {busyParts} from '../words.js';
 import {earlierRounds, experimentAround} from './beside.js';
-import {runWorker, type RunContext} from './context.js';
+import type {RunContext} from './context.js';
+import {runWorker} from './tasks.js';
 import {readingsOf} from './curves.js';
 import type {EvaluateSummary} from './evaluate.js';
 import type {PrepareSummary} from './prepare.js';

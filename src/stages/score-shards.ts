@@ -5,7 +5,8 @@ import {Interrupted} from '../errors.js';
 import {eachPart, type Emit, type Event, type StageName} from '../events.js';
 import type {LocatedImage} from '../store/images.js';
 import type {Shard} from '../store/shards.js';
-import {runDecoder, type RunContext} from './context.js';
+import type {RunContext} from './context.js';
+import {runDecoder} from './tasks.js';
 import {gateCulprits} from './failures.js';
 
 export type Scored = TaskResult<'score'>;

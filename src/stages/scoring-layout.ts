@@ -2,7 +2,8 @@
 import {PROTOCOL, type Decoding, type Layout, type TaskOf} from '../children/protocol.js';
 import type {LocatedImage} from '../store/images.js';
 import {plural, rate} from '../words.js';
-import {runDecoder, type RunContext} from './context.js';
+import type {RunContext} from './context.js';
+import {runDecoder} from './tasks.js';
 import {gateCulprits} from './failures.js';
 import {scoreShardOf} from './score-shards.js';
 

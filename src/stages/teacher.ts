@@ -11,7 +11,8 @@ import {hashFile} from '../pipeline/stamp.js';
 import type {Ingredients, Stage, StageResult} from '../pipeline/stage.js';
 import {decodeText, NotText} from '../files/text.js';
 import {percent} from '../words.js';
-import {runTrainer, type RunContext} from './context.js';
+import type {RunContext} from './context.js';
+import {runTrainer} from './tasks.js';
 import {architectureOf, train, trainingIngredients, type Training} from './train.js';
 
 /** The teacher's file where it is a ready-made ONNX: PyTorch never sees its network, and models/RUN/teacher/ holds no weights of it but in model.onnx. */

@@ -6,7 +6,8 @@ import {joinCommand} from '../children/trainer.js';
 import {plainLabels, pseudoLabels, scaledRate, trainingSettings} from '../config/rules.js';
 import type {StageName} from '../events.js';
 import type {Ingredients} from '../pipeline/stage.js';
-import {runTrainer, type RunContext} from './context.js';
+import type {RunContext} from './context.js';
+import {runTrainer} from './tasks.js';
 import {tellingOfHours} from './long-training.js';
 
 export type TrainingStep = 'teacher' | 'pretrain' | 'finetune';

@@ -18,7 +18,8 @@ from safetensors import safe_open
 from trainer import stop
 from trainer.config import parse_task
 from trainer.errors import Failure, Interrupted
-from trainer.train import best_of, train
+from trainer.state import best_of
+from trainer.train import train
 
 
 def digest(path: str) -> str:

@@ -1,0 +1,97 @@
+/** Gives the two children their tasks, and their events to the run. */
+import path from 'node:path';
+import {runChild} from '../children/child.js';
+import {runPastCulprits} from '../children/past-culprits.js';
+import {PROTOCOL, type ChildEvent, type Culprit, type Decoding, type DecodingTask, type Precautions, type TaskName, type TaskOf, type TaskResult} from '../children/protocol.js';
+import {trainerCommand, type Processes} from '../children/trainer.js';
+import {workerCommand} from '../children/worker.js';
+import type {Event, StageName} from '../events.js';
+import type {RunContext} from './context.js';
+
+/** Where a task's events belong. */
+interface Of {
+  readonly stage: StageName;
+  /** Names the part where a stage runs several tasks: `packing test`. */
+  readonly part: string;
+  /** For the events that only this task's caller understands. */
+  readonly onEvent?: (event: ChildEvent) => void;
+  /** See ChildOptions. */
+  readonly limit?: {readonly seconds: number; readonly message: string};
+}
+
+/** Gives the trainer a task and waits for its result. */
+export function runTrainer<Name extends TaskName>(context: RunContext, task: TaskOf<Name>, of: Of & {readonly processes?: Processes}): Promise<TaskResult<Name>> {
+  if (context.python === null) throw new Error('The trainer was given a task in a context that only looks.');
+  return runChild<Name>(trainerCommand(context.python, of.processes), task, {
+    attempt: attemptFolder(context, of),
+    stop: context.stop,
+    onEvent: translate(context, of),
+    ...(of.limit && {limit: of.limit}),
+  });
+}
+
+/** Gives an image worker a task, and a descriptor a line on its stdin, and waits for its result. */
+export function runWorker<Name extends TaskName>(
+  context: RunContext,
+  task: TaskOf<Name>,
+  of: Of & {readonly lines?: Iterable<object> | AsyncIterable<object>},
+): Promise<TaskResult<Name>> {
+  const device = 'device' in task && typeof task.device === 'string' ? task.device : 'cpu';
+  return runChild<Name>(workerCommand({threads: Math.max(context.threads, 'layout' in task ? task.layout.decodeThreads : 0), device, python: context.python}), task, {
+    attempt: attemptFolder(context, of),
+    stop: context.stop,
+    onEvent: translate(context, of),
+    ...(of.lines && {lines: of.lines}),
+  });
+}
+
+/** Gives an image worker a task in which strangers' pictures are decoded: those that a decoder dies of or hangs in are told and set aside, the rest is done. */
+export function runDecoder<Name extends DecodingTask>(
+  context: RunContext,
+  task: (precautions: Precautions) => TaskOf<Name>,
+  of: Of & {
+    readonly decoding: Decoding;
+    /** The lines that are left to do, anew for each attempt. */
+    readonly lines: () => Iterable<object> | AsyncIterable<object>;
+    readonly onCulprit: (culprit: Culprit) => void;
+  },
+): Promise<TaskResult<Name>> {
+  return runPastCulprits({
+    attempt: attemptFolder(context, of),
+    run: precautions => runWorker<Name>(context, task(precautions), {...of, lines: of.lines()}),
+    decode: (pictures, precautions) => runWorker<'decode'>(context, {protocol: PROTOCOL, task: 'decode', decoding: of.decoding, precautions}, {...of, lines: pictures}),
+    pictureOf(key) {
+      const {id, file, offset, length, encoding} = context.store.images.byId(key)!;
+      return {id, file, offset, length, encoding};
+    },
+    onCulprit: of.onCulprit,
+  });
+}
+
+const attemptFolder = ({paths}: RunContext, {stage, part}: Of): string => path.join(paths.attempts, part === '' ? stage : `${stage}-${part.replaceAll(' ', '-')}`);
+
+/** A child's event as the run's: the same facts, with the stage they belong to. */
+function translate({emit}: RunContext, {stage, part, onEvent}: Of): (event: ChildEvent) => void {
+  return event => {
+    const translated = ofStage(event, stage, part);
+    if (translated) emit(translated);
+    else onEvent?.(event);
+  };
+}
+
+function ofStage(event: ChildEvent, stage: StageName, part: string): Event | null {
+  switch (event.type) {
+    case 'hello':
+      return {type: 'device', stage, part, device: event.device, runtime: event.runtime};
+    case 'progress':
+    case 'begun':
+    case 'step':
+    case 'evaluated':
+    case 'checkpoint':
+      return {...event, stage, part};
+    case 'note':
+      return {type: 'note', stage, message: event.message};
+    default:
+      return null;
+  }
+}
