@@ -1,35 +1,40 @@
 """Trains one classifier; the teacher, the pre-trained and the fine-tuned student are this loop under different settings."""
 
+from __future__ import annotations
+
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
-from . import checkpoint, events, stop, tensorboard
+from . import events, stop, tensorboard
 from .batch_size import fitting_batch_size
-from .batches import Source, batches, batches_at_once, plan_epoch
+from .batches import Plan, Source, batches, batches_at_once, plan_epoch
 from .classifier import Classifier
 from .config import TrainTask
 from .crowding import watch_crowding
-from .data import channel_statistics, open_pack, room_for_packs, spread
+from .data import Pack, open_pack, room_for_packs
 from .device import memory_used, open_device, trains_in_bf16
 from .errors import Failure, Interrupted, is_out_of_memory, out_of_memory
 from .evaluate import accuracies
-from .model_file import load_model, save_model
-from .models.cifarnet import CifarNet, whitening_filters
-from .processes import join_processes
+from .model_file import save_model
+from .pace import Readings, Saves
+from .processes import Processes, join_processes
 from .schedule import evaluation_epochs, learning_rate
 from .sgd import Sgd
+from .state import TrainingState, best_of, first_weights, moving_average, saved_state
 
 # Learning rates belong to a batch of this size where the batch size is found here.
 REFERENCE_BATCH = 256
 # Guessing among a million classes costs 14; a loss beyond this has exploded.
 LARGEST_LOSS = 1e4
-SECONDS_BETWEEN_READINGS = 1.0
 
 
 def train(task: TrainTask) -> dict[str, Any]:
@@ -40,222 +45,233 @@ def train(task: TrainTask) -> dict[str, Any]:
     started = time.monotonic()
     processes = join_processes(task.device)
     device = open_device(processes.device, processes.threads(task.threads))
-    architecture = task.architecture
-    room = room_for_packs(device)
-    training = open_pack(task.train_pack, architecture.resize, architecture.classes, device, room)
-    labelled = (
-        None if task.labelled_pack is None else open_pack(task.labelled_pack, architecture.resize, architecture.classes, device, room)
-    )
-    validation = open_pack(task.validation_pack, architecture.size, architecture.classes, device, room)
-    if len(training) < 2 * processes.count:
-        raise Failure('data', too_few_samples(task, len(training), processes.count))
-    if task.targets == 'soft' and training.answers is None:
-        raise Failure('data', f"The pack {task.train_pack} holds no teacher's answers, which soft targets are made of.")
-
-    # Weights: fresh ones, normalised by the training pictures' statistics, or those of `init` with the normalisation they know.
-    torch.manual_seed(task.seed)
-    if task.init is None:
-        classifier = Classifier(architecture, *channel_statistics(training))
-        if isinstance(classifier.net, CifarNet):
-            classifier.net.whiten.weight.data.copy_(whitening_filters(classifier.normalised(spread(training, pixels=5_000 * 32**2))))
-    else:
-        classifier = load_model(task.init)
-        if classifier.architecture != architecture:
-            raise Failure('model', f'The weights in {task.init} are of another network, or for other classes, than this training asks for.')
-    classifier.to(device).train()
+    packs = open_packs(task, device, processes)
+    classifier = first_weights(task, packs.training).to(device).train()
     processes.synchronise_norms(classifier)
-    network = classifier.net
-    # What is measured and kept: the weights as trained, or their moving average.
-    averaged = AveragedModel(classifier, multi_avg_fn=moving_average(task.ema), use_buffers=True) if task.ema > 0 else None
-    measured = classifier
-    if averaged is not None:
-        assert isinstance(averaged.module, Classifier)
-        measured = averaged.module
-
-    optimizer = Sgd(network, task.momentum, task.weight_decay)
-    bf16 = trains_in_bf16(task.precision, device)
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=bf16)
-    forward: Callable[[torch.Tensor], torch.Tensor] = processes.averaging_gradients(classifier)
-    if task.compile:
-        forward = compiled(forward, device)
-
-    saved = checkpoint.load(task.checkpoint, task.fingerprint)
-    if not processes.alike((-1, -1) if saved is None else (saved['epoch'], saved['batch'])):
-        raise Failure('data', f'The hosts of this training see different files at {task.checkpoint}: they must share that folder.')
+    saved = saved_state(task, processes)
+    training = set_up(task, processes, device, packs, classifier, saved)
+    state = TrainingState(
+        classifier,
+        AveragedModel(classifier, multi_avg_fn=moving_average(task.ema), use_buffers=True) if task.ema > 0 else None,
+        Sgd(classifier.net, task.momentum, task.weight_decay),
+        training.batch_size,
+        training.plan.steps,
+        started,
+    )
     if saved is not None:
-        batch_size = saved['batch_size']
-    else:
-        batch_size = task.batch_size or processes.agreed(
-            lambda: fitting_batch_size(architecture, len(training), bf16, device, processes.count)
-        )
-    peak_rate = task.learning_rate * (1 if task.batch_size else batch_size / REFERENCE_BATCH)
-    plan = plan_epoch(training, batch_size, task.labelled_share, task.balanced)
-    if plan.samples // plan.steps + plan.labelled < processes.count:
-        raise Failure('data', f'{processes.count} processes cannot share batches of {batch_size}. Lower train.processes.')
-    at_once = batches_at_once(training, labelled, batch_size)
-    total_steps = plan.steps * task.epochs
-    evaluated_epochs = evaluation_epochs(task.epochs, task.evaluations)
-    # Without gradients four times a process's part takes no more memory, and a GPU wants it; a CPU is faster while a batch fits its cache.
-    validation_batch = max(1, batch_size // processes.count) * (4 if device.type == 'cuda' else 1)
-    fill = torch.tensor(classifier.mean, device=device).mul(255).round().to(torch.uint8)
-    source = Source(training, labelled, task, processes.part, fill)
-
-    def rate_at(step: int) -> float:
-        return learning_rate(step, total_steps, peak_rate, task.warmup, task.schedule)
-
-    # The position: `batch` batches of epoch `epoch` (both from 0) are done. What is drawn, and how it is altered, are functions of
-    # seed, epoch and step, so nothing else has to be remembered about the data.
-    epoch, batch, seconds_before, history, best_weights = 0, 0, 0.0, [], {}
-    if saved is not None:
-        network.load_state_dict(saved['network'])
-        optimizer.load_state_dict(saved['optimizer'])
-        if averaged is not None:
-            averaged.load_state_dict(saved['averaged'])
-        torch.set_rng_state(saved['random'])
-        epoch, batch, seconds_before = saved['epoch'], saved['batch'], saved['seconds']
-        history, best_weights = saved['history'], saved['best_weights']
-        events.note(f'Going on after step {epoch * plan.steps + batch} of {total_steps}.')
+        state.go_on_from(saved)
+        events.note(f'Going on after step {state.step} of {training.total_steps}.')
     # What an earlier attempt told of later steps no longer holds.
-    events.emit('begun', step=epoch * plan.steps + batch, epoch=epoch)
+    events.emit('begun', step=state.step, epoch=state.epoch)
     # What validation said so far: whoever listened may have been killed between the checkpoint and writing it down.
-    for reading in history:
-        events.emit('evaluated', **reading)
+    for entry in state.history:
+        events.emit('evaluated', **entry)
 
-    losses: list[torch.Tensor] = []
-
-    def read_losses() -> list[float]:
-        """Those of the steps since the last call. Raises where one exploded, naming the step."""
-        values = torch.stack(losses).tolist() if losses else []
-        losses.clear()
-        for step, value in enumerate(values, start=epoch * plan.steps + batch - len(values)):
-            if not value < LARGEST_LOSS:
-                raise diverged(f'The loss became {value:.4g} at step {step + 1} of {total_steps}', rate_at(step), task)
-        return values
-
-    def save() -> None:
-        if not processes.is_first:
-            return
-        if not all(parameter.isfinite().all() for parameter in network.parameters()):
-            step = epoch * plan.steps + batch
-            raise diverged(f'A weight stopped being finite by step {step} of {total_steps}', rate_at(max(0, step - 1)), task)
-        state = {
-            'fingerprint': task.fingerprint,
-            'batch_size': batch_size,
-            'epoch': epoch,
-            'batch': batch,
-            'seconds': seconds_before + time.monotonic() - started,
-            'network': network.state_dict(),
-            'averaged': {} if averaged is None else averaged.state_dict(),
-            'optimizer': optimizer.state_dict(),
-            'random': torch.get_rng_state(),
-            'history': history,
-            'best_weights': best_weights,
-        }
-        checkpoint.save(task.checkpoint, state)
-        events.emit('checkpoint', epoch=epoch, path=str(task.checkpoint))
-
-    log = tensorboard.Log(task.tensorboard if processes.is_first else None, steps_done=epoch * plan.steps + batch)
-
-    def validate(epochs_done: int) -> None:
-        """Measures the weights as they are, and keeps a copy where they are the best so far."""
-        nonlocal best_weights
-        measured.eval()
-        with autocast:
-            (accuracy,) = accuracies([measured], validation, validation_batch, processes)
-        classifier.train()
-        if not math.isfinite(accuracy.loss):
-            raise diverged(f'The validation loss became {accuracy.loss} after epoch {epochs_done}', peak_rate, task)
-        reading = {'top1': accuracy.top1, 'top5': accuracy.top5, 'loss': accuracy.loss}
-        events.emit('evaluated', epoch=epochs_done, **reading)
-        log.write(epochs_done * plan.steps, {f'validation/{name}': value for name, value in reading.items()})
-        history.append({'epoch': epochs_done, **reading})
-        if best_of(history, len(validation)) is history[-1]:
-            best_weights = {name: tensor.detach().to('cpu', copy=True) for name, tensor in measured.net.state_dict().items()}
-
-    crowding = watch_crowding(task.threads, device) if processes.count == 1 else None
-    reported, images_seen = time.monotonic(), 0
-    saved_at, seconds_saving = time.monotonic(), 0.0
+    log = tensorboard.Log(task.tensorboard if processes.is_first else None, steps_done=state.step)
     try:
-        if task.init is not None and not history:
-            # What it starts from is a candidate, too: a training that only takes away leaves it as it was.
-            validate(0)
-        while epoch < task.epochs:
-            for images, targets, whole in batches(source, plan, at_once, epoch, first=batch):
-                if processes.any(stop.requested()):
-                    raise Interrupted
-                step = epoch * plan.steps + batch
-                with autocast:
-                    logits = forward(images)
-                loss = F.cross_entropy(logits, targets)
-                optimizer.zero_grad()
-                (loss * processes.weight(len(images), whole)).backward()
-                optimizer.step(rate_at(step))
-                if averaged is not None:
-                    averaged.update_parameters(classifier)
-                batch += 1
-
-                # Losses are read once a second: asking a GPU for each one would make it wait for Python.
-                losses.append(loss.detach())
-                images_seen += whole
-                if crowding is not None:
-                    crowding.step_done(whole)
-                elapsed = time.monotonic() - reported
-                if elapsed >= SECONDS_BETWEEN_READINGS:
-                    recent = read_losses()
-                    reading = {
-                        'loss': sum(recent) / len(recent),
-                        'lr': rate_at(step),
-                        'images_per_second': images_seen / elapsed,
-                        'memory_bytes': memory_used(device),
-                    }
-                    events.emit('step', step=step + 1, total_steps=total_steps, epoch=epoch + 1, **reading)
-                    log.write(step + 1, reading)
-                    reported, images_seen = time.monotonic(), 0
-                if time.monotonic() - saved_at >= 60 * task.checkpoint_minutes:
-                    read_losses()
-                    save()
-                    saved_at = time.monotonic()
-
-            # What diverged is neither measured nor saved.
-            read_losses()
-            trained = time.monotonic()
-            if epoch + 1 in evaluated_epochs:
-                validate(epoch + 1)
-            epoch, batch = epoch + 1, 0
-
-            # Epochs of a small set take less time than a checkpoint: saving is held to about a hundredth of the time.
-            if epoch == task.epochs or time.monotonic() - saved_at >= 100 * seconds_saving:
-                saving = time.monotonic()
-                save()
-                saved_at = time.monotonic()
-                seconds_saving = saved_at - saving
-            reported += time.monotonic() - trained
-            if crowding is not None:
-                crowding.begin()
-    except Interrupted as interrupted:
-        read_losses()
-        save()
-        step = epoch * plan.steps + batch
-        raise Interrupted(f'Stopped after step {step} of {total_steps}; the same command goes on from there.') from interrupted
+        learn(training, state, log)
     except (MemoryError, RuntimeError) as error:
         if is_out_of_memory(error):
-            raise out_of_memory(error, batch_size, was_found=task.batch_size is None) from error
+            raise out_of_memory(error, training.batch_size, was_found=task.batch_size is None) from error
         raise
     finally:
         log.close()
 
     if processes.is_first:
-        save_model(task.output, classifier, best_weights)
-    best = best_of(history, len(validation))
+        save_model(task.output, classifier, state.best_weights)
+    best = best_of(state.history, len(packs.validation))
     return {
         'epochs': task.epochs,
         'best_epoch': best['epoch'],
-        'steps': total_steps,
-        'batch_size': batch_size,
+        'steps': training.total_steps,
+        'batch_size': training.batch_size,
         'top1': best['top1'],
         'top5': best['top5'],
-        'seconds': seconds_before + time.monotonic() - started,
+        'seconds': state.seconds,
     }
+
+
+def learn(training: Training, state: TrainingState, log: tensorboard.Log) -> None:
+    """Takes all steps that are left. Raises Interrupted, with what is done saved, where a stop was asked for."""
+    task, processes = training.task, training.processes
+    forward: Callable[[Tensor], Tensor] = processes.averaging_gradients(state.classifier)
+    if task.compile:
+        forward = compiled(forward, training.device)
+    evaluated_epochs = evaluation_epochs(task.epochs, task.evaluations)
+    readings, saves = Readings(), Saves(task.checkpoint_minutes)
+    crowding = watch_crowding(task.threads, training.device) if processes.count == 1 else None
+    try:
+        if task.init is not None and not state.history:
+            # What it starts from is a candidate, too: a training that only takes away leaves it as it was.
+            validate(training, state, log, epochs_done=0)
+        while state.epoch < task.epochs:
+            for images, targets, whole in batches(training.source, training.plan, training.at_once, state.epoch, first=state.batch):
+                if processes.any(stop.requested()):
+                    raise Interrupted
+                with training.autocast:
+                    logits = forward(images)
+                loss = F.cross_entropy(logits, targets)
+                state.optimizer.zero_grad()
+                (loss * processes.weight(len(images), whole)).backward()
+                state.optimizer.step(training.rate_at(state.step))
+                if state.averaged is not None:
+                    state.averaged.update_parameters(state.classifier)
+                state.batch += 1
+
+                readings.add(loss.detach(), whole)
+                if crowding is not None:
+                    crowding.step_done(whole)
+                if readings.are_due():
+                    report(training, state, readings, log)
+                if saves.is_due():
+                    save(training, state, readings, saves)
+
+            ended = time.monotonic()
+            # What diverged is neither measured nor saved.
+            take_losses(training, state, readings)
+            if state.epoch + 1 in evaluated_epochs:
+                validate(training, state, log, epochs_done=state.epoch + 1)
+            state.epoch, state.batch = state.epoch + 1, 0
+            if state.epoch == task.epochs or saves.is_cheap():
+                save(training, state, readings, saves)
+            readings.pause(time.monotonic() - ended)
+            if crowding is not None:
+                crowding.begin()
+    except Interrupted as interrupted:
+        save(training, state, readings, saves)
+        what = f'Stopped after step {state.step} of {training.total_steps}; the same command goes on from there.'
+        raise Interrupted(what) from interrupted
+
+
+# ---------------------------------------------------------------- beside the steps
+
+
+def take_losses(training: Training, state: TrainingState, readings: Readings) -> list[float]:
+    """Those of the steps since the last call. Raises where one exploded, naming the step."""
+    values = readings.take_losses()
+    for step, value in enumerate(values, start=state.step - len(values)):
+        if not value < LARGEST_LOSS:
+            what = f'The loss became {value:.4g} at step {step + 1} of {training.total_steps}'
+            raise diverged(what, training.rate_at(step), training.task)
+    return values
+
+
+def report(training: Training, state: TrainingState, readings: Readings, log: tensorboard.Log) -> None:
+    """Tells how it goes, after a step."""
+    losses = take_losses(training, state, readings)
+    figures = {
+        'loss': sum(losses) / len(losses),
+        'lr': training.rate_at(state.step - 1),
+        'images_per_second': readings.take_rate(),
+        'memory_bytes': memory_used(training.device),
+    }
+    events.emit('step', step=state.step, total_steps=training.total_steps, epoch=state.epoch + 1, **figures)
+    log.write(state.step, figures)
+
+
+def save(training: Training, state: TrainingState, readings: Readings, saves: Saves) -> None:
+    began = time.monotonic()
+    take_losses(training, state, readings)
+    if training.processes.is_first:
+        if not state.is_finite():
+            what = f'A weight stopped being finite by step {state.step} of {training.total_steps}'
+            raise diverged(what, training.rate_at(max(0, state.step - 1)), training.task)
+        state.save(training.task)
+    saves.done(began)
+
+
+def validate(training: Training, state: TrainingState, log: tensorboard.Log, epochs_done: int) -> None:
+    """Measures the weights as they are, and keeps a copy where they are the best so far."""
+    state.measured.eval()
+    with training.autocast:
+        (accuracy,) = accuracies([state.measured], training.packs.validation, training.validation_batch, training.processes)
+    state.classifier.train()
+    if not math.isfinite(accuracy.loss):
+        raise diverged(f'The validation loss became {accuracy.loss} after epoch {epochs_done}', training.peak_rate, training.task)
+    figures = {'top1': accuracy.top1, 'top5': accuracy.top5, 'loss': accuracy.loss}
+    events.emit('evaluated', epoch=epochs_done, **figures)
+    log.write(state.step, {f'validation/{name}': value for name, value in figures.items()})
+    state.take_reading({'epoch': epochs_done, **figures}, len(training.packs.validation))
+
+
+# ---------------------------------------------------------------- what stays the same from the first step to the last
+
+
+@dataclass(frozen=True)
+class Packs:
+    training: Pack
+    labelled: Pack | None
+    validation: Pack
+
+
+def open_packs(task: TrainTask, device: torch.device, processes: Processes) -> Packs:
+    """The pictures that are learned from and measured on. Raises Failure('data') where there are too few, or soft targets lack answers."""
+    open_one = partial(open_pack, classes=task.architecture.classes, device=device, room=room_for_packs(device))
+    training = open_one(task.train_pack, task.architecture.resize)
+    labelled = None if task.labelled_pack is None else open_one(task.labelled_pack, task.architecture.resize)
+    validation = open_one(task.validation_pack, task.architecture.size)
+    if len(training) < 2 * processes.count:
+        raise Failure('data', too_few_samples(task, len(training), processes.count))
+    if task.targets == 'soft' and training.answers is None:
+        raise Failure('data', f"The pack {task.train_pack} holds no teacher's answers, which soft targets are made of.")
+    return Packs(training, labelled, validation)
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training's steps need, and none of them changes."""
+
+    task: TrainTask
+    processes: Processes
+    device: torch.device
+    packs: Packs
+    source: Source
+    batch_size: int
+    plan: Plan
+    at_once: int
+    autocast: torch.autocast
+    validation_batch: int
+    peak_rate: float
+
+    @property
+    def total_steps(self) -> int:
+        return self.plan.steps * self.task.epochs
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate of a step, counted from 0."""
+        return learning_rate(step, self.total_steps, self.peak_rate, self.task.warmup, self.task.schedule)
+
+
+def set_up(
+    task: TrainTask, processes: Processes, device: torch.device, packs: Packs, classifier: Classifier, saved: dict[str, Any] | None
+) -> Training:
+    """Finds the batch size, unless it is given or an earlier attempt did, and what follows from it."""
+    bf16 = trains_in_bf16(task.precision, device)
+    if saved is not None:
+        batch_size = saved['batch_size']
+    else:
+        batch_size = task.batch_size or processes.agreed(
+            lambda: fitting_batch_size(task.architecture, len(packs.training), bf16, device, processes.count)
+        )
+    plan = plan_epoch(packs.training, batch_size, task.labelled_share, task.balanced)
+    if plan.samples // plan.steps + plan.labelled < processes.count:
+        raise Failure('data', f'{processes.count} processes cannot share batches of {batch_size}. Lower train.processes.')
+    fill = torch.tensor(classifier.mean, device=device).mul(255).round().to(torch.uint8)
+    return Training(
+        task=task,
+        processes=processes,
+        device=device,
+        packs=packs,
+        source=Source(packs.training, packs.labelled, task, processes.part, fill),
+        batch_size=batch_size,
+        plan=plan,
+        at_once=batches_at_once(packs.training, packs.labelled, batch_size),
+        autocast=torch.autocast(device.type, torch.bfloat16, enabled=bf16),
+        # Without gradients four times a process's part takes no more memory, and a GPU wants it; a CPU is faster while a batch
+        # fits its cache.
+        validation_batch=max(1, batch_size // processes.count) * (4 if device.type == 'cuda' else 1),
+        peak_rate=task.learning_rate * (1 if task.batch_size else batch_size / REFERENCE_BATCH),
+    )
 
 
 def compiled(forward: Callable[[torch.Tensor], torch.Tensor], device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -264,38 +280,6 @@ def compiled(forward: Callable[[torch.Tensor], torch.Tensor], device: torch.devi
     at most, and code made for each is faster than code for any.
     """
     return torch.compile(forward, dynamic=False, mode='reduce-overhead' if device.type == 'cuda' else 'default')
-
-
-Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
-
-
-def moving_average(decay: float) -> Callable[[Tensors, Tensors, torch.Tensor | int], None]:
-    """
-    The update of averaged weights: each step they keep `decay` of themselves, less at the beginning (Polyak and Juditsky, 1992, with
-    the warm-up of TensorFlow's ExponentialMovingAverage), so that a short training is not held back by its random start.
-    """
-
-    def update(averages: Tensors, weights: Tensors, updates: torch.Tensor | int) -> None:
-        done = int(updates)
-        if averages[0].is_floating_point():
-            torch._foreach_lerp_(averages, weights, 1 - min(decay, (1 + done) / (10 + done)))
-        else:
-            torch._foreach_copy_(averages, weights)
-
-    return update
-
-
-def best_of(history: list[dict[str, Any]], validation_images: int) -> dict[str, Any]:
-    """
-    The evaluation whose weights are kept: the latest one whose top-1 is within one standard error of the highest.
-
-    The rule of one standard error (Breiman et al., 1984; Hastie et al., The Elements of Statistical Learning, section 7.10), with
-    the longest training as the simplest model: the learning rate falls to 0, so of weights that validation cannot tell apart the
-    later are the better bet. With 50 validation images one error is 7 points, and the highest of many noisy readings is luck.
-    """
-    highest = max(entry['top1'] for entry in history)
-    standard_error = math.sqrt(highest * (1 - highest) / validation_images)
-    return [entry for entry in history if entry['top1'] >= highest - standard_error][-1]
 
 
 def too_few_samples(task: TrainTask, samples: int, processes: int) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from trainer import train as training
+from trainer import pace
 from trainer.config import parse_task
 from trainer.train import train
 
@@ -25,7 +25,7 @@ def curves(folder: Path) -> dict[str, list[int]]:
 @pytest.fixture
 def logged(train_task, tmp_path, monkeypatch) -> dict[str, Any]:
     """A training of 40 steps with a reading and a checkpoint after each, where it runs in the test's own process."""
-    monkeypatch.setattr(training, 'SECONDS_BETWEEN_READINGS', 0)
+    monkeypatch.setattr(pace, 'SECONDS_BETWEEN_READINGS', 0)
     task = {**train_task, 'epochs': 4, 'evaluations': 4, 'checkpoint_minutes': 1e-9}
     return {**task, 'tensorboard': str(tmp_path / 'tensorboard' / 'teacher')}
 
