@@ -1,5 +1,5 @@
 import {execFileSync} from 'node:child_process';
-import {existsSync} from 'node:fs';
+import {existsSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import Database from 'better-sqlite3';
@@ -60,6 +60,25 @@ describe.skipIf(!existsSync(python))('a small run with the real trainer', () => 
     const ours: Record<string, [number, string][]> = {};
     for (const {class: name, score, image} of rankings(home)) (ours[name] ??= []).push([score, image]);
     expect(ours).toEqual(Object.fromEntries(Object.entries(judged(home)).filter(([, rows]) => rows.length > 0)));
+  });
+
+  it('leaves a model that answers elsewhere as pupil predict does, by the examples of docs/MODEL.md', async () => {
+    const page = readFileSync(new URL('../docs/MODEL.md', import.meta.url), 'utf8');
+    const example = (language: string) => new RegExp(`\`\`\`${language}\\n([^]*?)\`\`\``).exec(page)?.[1] ?? '';
+    const test = path.join(pictures, 'test');
+    const files = readdirSync(test).flatMap(name => readdirSync(path.join(test, name)).slice(0, 2).map(file => path.join(test, name, file)));
+    const predicted = (await outputOf(['predict', '--home', home, '--json', '--top', '1', ...files])).trimEnd().split('\n').map(line => JSON.parse(line) as {classes: [{class: string; probability: number}]});
+    const student = path.join(home, 'models/real/student');
+    const answers = (program: string, ...args: string[]) => execFileSync(program, [...args, student, ...files], {encoding: 'utf8'}).trimEnd().split('\n').map(line => line.split(' '));
+    // Beside the packages that it imports.
+    const script = fileURLToPath(new URL('model-example.mjs', import.meta.url));
+    writeFileSync(script, example('js'));
+    try {
+      expect(answers(process.execPath, script)).toEqual(predicted.map(({classes: [best]}, at) => [files[at], best.class, String(best.probability)]));
+    } finally {
+      rmSync(script);
+    }
+    answers(python, '-c', example('python')).forEach(([, , probability], at) => expect(Number(probability)).toBeCloseTo(predicted[at]!.classes[0].probability, 2));
   });
 
   it('has nothing to do the second time', async () => {

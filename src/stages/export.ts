@@ -38,6 +38,7 @@ export const exportTeacher: Stage<RunContext> = {
       outputs: [
         {name: 'onnx', files: [scoring.model]},
         ...(scoring.model === exact ? [] : [{name: 'exact', files: [exact]}]),
+        ...(skipped ? [] : [{name: 'about', files: [context.paths.model('teacher', 'model.json')]}]),
         {name: 'calibration', digest: String(exported.fittedTemperature)},
       ],
       summary: {...exported, scoring: {precision, decode, measured}},

@@ -36,7 +36,7 @@ export const finetune: Stage<RunContext> = {
     return {
       outputs: [
         {name: 'model', files: [paths.model('student', 'model.safetensors')]},
-        {name: 'onnx', files: [paths.model('student', 'model.onnx')]},
+        {name: 'onnx', files: [paths.model('student', 'model.onnx'), paths.model('student', 'model.json')]},
       ],
       summary: {...result, parity, calibration},
       headline: `${percent(result.top1)} top-1 on validation; exported as ONNX${calibrationWords(calibration)}`,

@@ -1,8 +1,10 @@
 /** Turns a trained network into the ONNX file that scores and predicts, and proves that both give the same answers. */
+import {writeFile} from 'node:fs/promises';
 import {PROTOCOL, type TaskResult} from '../children/protocol.js';
 import {classesKept} from '../config/rules.js';
 import type {Calibration, StageName} from '../events.js';
 import {UserError} from '../errors.js';
+import {publishFile} from '../files/publish.js';
 import {percent} from '../words.js';
 import type {RunContext} from './context.js';
 import {runTrainer, runWorker} from './tasks.js';
@@ -17,8 +19,9 @@ const LEAST_AGREEMENT = 0.995;
 export type Exported = TaskResult<'measure'> & {readonly calibration: Calibration};
 
 /**
- * Exports models/RUN/FOLDER/model.safetensors beside itself as model.onnx, and compares the two on the validation set. `temperature` divides
- * the logits; `fit` finds the one that validation likes best. Throws (exit 5) where PyTorch and onnxruntime disagree.
+ * Exports models/RUN/FOLDER/model.safetensors beside itself as model.onnx, with model.json for whoever uses it elsewhere, and compares the
+ * two networks on the validation set. `temperature` divides the logits; `fit` finds the one that validation likes best. Throws (exit 5)
+ * where PyTorch and onnxruntime disagree.
  */
 export async function exportOnnx(
   context: RunContext,
@@ -56,7 +59,14 @@ export async function exportOnnx(
         'Please report this with the output of pupil doctor; --device cpu may help meanwhile.',
     );
   }
+  await publishFile(paths.model(folder, 'model.json'), temporary => writeFile(temporary, aboutModel(context, taken)));
   return {...parity, calibration: {temperature: taken, eceBefore, eceAfter}};
+}
+
+/** What the metadata of the ONNX file say as well; not every runtime shows those. See docs/MODEL.md. */
+function aboutModel({config, store, size, resize}: RunContext, temperature: number): string {
+  const classes = store.images.classes();
+  return `${JSON.stringify({size, resize, kept: classesKept(config, classes.length), temperature, classes}, null, 2)}\n`;
 }
 
 /** How the calibration reads in a stage's headline; nothing where the softmax was left alone. */
