@@ -23,7 +23,13 @@ export default tseslint.config(
     rules: {
       '@typescript-eslint/no-restricted-imports': [
         'error',
-        {paths: ['better-sqlite3', 'onnxruntime-node'].map(name => ({name, allowTypeImports: true, message: 'Load it by src/compiled-packages.ts.'}))},
+        {
+          paths: ['better-sqlite3', 'onnxruntime-node'].map(name => ({
+            name,
+            allowTypeImports: true,
+            message: 'Load it by src/compiled-packages.ts.',
+          })),
+        },
       ],
     },
   },
@@ -40,6 +46,18 @@ export default tseslint.config(
   },
   {
     files: ['**/*.mjs', '**/*.js'],
-    languageOptions: {globals: {process: 'readonly', console: 'readonly', performance: 'readonly', Buffer: 'readonly', URL: 'readonly', AbortController: 'readonly', setTimeout: 'readonly', setInterval: 'readonly', clearInterval: 'readonly'}},
+    languageOptions: {
+      globals: {
+        process: 'readonly',
+        console: 'readonly',
+        performance: 'readonly',
+        Buffer: 'readonly',
+        URL: 'readonly',
+        AbortController: 'readonly',
+        setTimeout: 'readonly',
+        setInterval: 'readonly',
+        clearInterval: 'readonly',
+      },
+    },
   },
 );

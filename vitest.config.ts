@@ -1,8 +1,20 @@
 import {defineConfig} from 'vitest/config';
 import {BaseSequencer, type TestSpecification} from 'vitest/node';
 
-/** The files that take minutes, longest first. A fresh clone knows no times yet, and one of these begun last would leave the other cores idle. */
-const LONGEST = ['real-pictures', 'teachers', 'orchestrate', 'end-to-end', 'commands/experiment', 'score-shard', 'torture', 'package'];
+/**
+ * The files that take minutes, longest first. A fresh clone knows no times yet, and one of these begun last would leave
+ * the other cores idle.
+ */
+const LONGEST = [
+  'real-pictures',
+  'teachers',
+  'orchestrate',
+  'end-to-end',
+  'commands/experiment',
+  'score-shard',
+  'torture',
+  'package',
+];
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

@@ -52,7 +52,10 @@ FEWEST_STEPS = 4
 
 
 def print_rate(case: Case, step: Callable[[], int]) -> None:
-    """Prints the images a second of `step`, which trains a batch and answers its images, after a third of the time to warm up."""
+    """
+    Prints the images a second of `step`, which trains a batch and answers its images, after a third of the time to warm
+    up.
+    """
 
     def run(seconds: float) -> float:
         _synchronize(case)

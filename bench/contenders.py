@@ -1,4 +1,7 @@
-"""Starts a contender of bench:train in a process of its own, and tells its images a second and the most memory that it took."""
+"""
+Starts a contender of bench:train in a process of its own, and tells its images a second and the most memory that it
+took.
+"""
 
 import json
 import sys
@@ -12,7 +15,8 @@ from bench.case import FEWEST_STEPS, Case
 from bench.pictures import write_pack
 from bench.watch import started
 
-# A tenth of the labelled set is split off, and measured 20 times in the 100 epochs of a teacher: the defaults of src/config/schema.ts.
+# A tenth of the labelled set is split off, and measured 20 times in the 100 epochs of a teacher: the defaults of
+# src/config/schema.ts.
 SAMPLES_PER_VALIDATION_IMAGE = 9 * 5
 
 
@@ -21,7 +25,10 @@ class Measured:
     rate: float
     """Images a second."""
     peak_mb: float | None
-    """The most that its processes held resident at once; pages that they share count once. None where the system does not tell."""
+    """
+    The most that its processes held resident at once; pages that they share count once. None where the system does not
+    tell.
+    """
 
 
 def measure_peer(name: str, case: Case) -> Measured:
@@ -45,7 +52,8 @@ def measure_pupil(case: Case, expected_rate: float, augmented: bool) -> Measured
             for line in trainer.output:
                 now = time.monotonic()
                 kind = json.loads(line)['type']
-                # Not the first epoch, which warms up, nor its checkpoint: epochs of a real set are far longer than this.
+                # Not the first epoch, which warms up, nor its checkpoint: epochs of a real set are far longer than
+                # this.
                 if kind == 'checkpoint' and begun == 0:
                     begun = now
                 elif kind == 'evaluated' and begun > 0:

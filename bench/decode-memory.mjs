@@ -1,5 +1,6 @@
-// Decodes damaged copies of real pictures and prints the memory that the process holds: npm run bench:decode-memory -- --images DIR [--count N] [--threads N]
-// What decodes runs in a process of its own, with the environment that the pipeline gives its image worker.
+// Decodes damaged copies of real pictures and prints the memory that the process holds: npm run bench:decode-memory --
+// --images DIR [--count N] [--threads N] What decodes runs in a process of its own, with the environment that the
+// pipeline gives its image worker.
 import {spawn} from 'node:child_process';
 import {once} from 'node:events';
 import {mkdtempSync, readdirSync, readFileSync, rmSync} from 'node:fs';
@@ -17,7 +18,12 @@ const EVERY = 1000;
 const MOST_BYTES = 2_000_000;
 
 const {values} = parseArgs({
-  options: {images: {type: 'string'}, count: {type: 'string', default: '100000'}, threads: {type: 'string', default: '4'}, inside: {type: 'boolean', default: false}},
+  options: {
+    images: {type: 'string'},
+    count: {type: 'string', default: '100000'},
+    threads: {type: 'string', default: '4'},
+    inside: {type: 'boolean', default: false},
+  },
 });
 if (values.images === undefined) throw new Error('Expected --images DIR, a folder of pictures.');
 const [count, threads] = [Number(values.count), Number(values.threads)];
@@ -25,7 +31,10 @@ const [count, threads] = [Number(values.count), Number(values.threads)];
 /** Starts this program again, as an image worker would be. */
 async function outside() {
   const {env} = workerCommand({threads, device: 'cpu', python: null});
-  const child = spawn(process.execPath, [fileURLToPath(import.meta.url), ...process.argv.slice(2), '--inside'], {env: {...process.env, ...env}, stdio: 'inherit'});
+  const child = spawn(process.execPath, [fileURLToPath(import.meta.url), ...process.argv.slice(2), '--inside'], {
+    env: {...process.env, ...env},
+    stdio: 'inherit',
+  });
   const [code] = await once(child, 'exit');
   process.exitCode = code ?? 1;
 }
@@ -52,19 +61,26 @@ async function inside() {
   const decoder = openDecoder({decoding, threads, precautions, signal: new AbortController().signal}, {decoding: 0});
   const begun = performance.now();
   let [next, done, setAside] = [0, 0, 0];
-  const decode = async (file, bytes) => await decoder.decode({id: null, file, offset: null, length: null, encoding: 'encoded'}, bytes);
+  const decode = async (file, bytes) =>
+    await decoder.decode({id: null, file, offset: null, length: null, encoding: 'encoded'}, bytes);
   const work = async () => {
     while (next < count) {
       const number = next++;
       const bytes = damaged(originals[number % originals.length]);
       const {problem} = await decode(String(number), bytes);
       if (problem !== null) setAside++;
-      if (++done % EVERY === 0) console.log(`${done} pictures, ${setAside} set aside, ${Math.round((performance.now() - begun) / 1000)} s: ${Math.round(process.memoryUsage.rss() / 1e6)} MB`);
+      if (++done % EVERY === 0)
+        console.log(
+          `${done} pictures, ${setAside} set aside, ${Math.round((performance.now() - begun) / 1000)} s: ${Math.round(process.memoryUsage.rss() / 1e6)} MB`,
+        );
     }
   };
   try {
-    const sound = (await Promise.all(originals.map(async (bytes, at) => await decode(`original ${at}`, bytes)))).filter(({problem}) => problem === null);
-    if (sound.length === 0) throw new Error(`Nothing in ${values.images} can be decoded. Expected --images DIR, a folder of pictures.`);
+    const sound = (await Promise.all(originals.map(async (bytes, at) => await decode(`original ${at}`, bytes)))).filter(
+      ({problem}) => problem === null,
+    );
+    if (sound.length === 0)
+      throw new Error(`Nothing in ${values.images} can be decoded. Expected --images DIR, a folder of pictures.`);
     console.log(`${originals.length} files to damage, of which ${sound.length} can be decoded`);
     // As many ahead as the worker has.
     await Promise.all(Array.from({length: threads * 4}, work));

@@ -1,8 +1,9 @@
 """
 Measures how much memory it takes to score a small and a large pool: `npm run bench:memory`.
 
-Each pool is made here, of records that differ, and goes through `pupil orchestrate` with a tiny network as a ready-made teacher: listed,
-cut into shards, scored. What is counted is the most that all processes hold resident at once in each stage.
+Each pool is made here, of records that differ, and goes through `pupil orchestrate` with a tiny network as a ready-made
+teacher: listed, cut into shards, scored. What is counted is the most that all processes hold resident at once in each
+stage.
 """
 
 import argparse
@@ -41,7 +42,9 @@ class Measured:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog='npm run bench:memory --', description='Memory of scoring, for a small and a large pool.')
+    parser = argparse.ArgumentParser(
+        prog='npm run bench:memory --', description='Memory of scoring, for a small and a large pool.'
+    )
     parser.add_argument('--images', type=sizes, default='50000,1000000', help='of the pools (default: %(default)s)')
     parser.add_argument('--json', action='store_true', help='one line of JSON instead of a table')
     options = parser.parse_args()
@@ -54,11 +57,15 @@ def main() -> None:
     first, last = measured[0].peak_mb['score'], measured[-1].peak_mb['score']
     if options.json:
         pools = [{'images': one.images, 'peak_mb': one.peak_mb, 'seconds': one.seconds} for one in measured]
-        print(json.dumps({'machine': f'{os.cpu_count()} CPU cores', 'pools': pools, 'growth_mb': round(last - first, 1)}))
+        print(
+            json.dumps({'machine': f'{os.cpu_count()} CPU cores', 'pools': pools, 'growth_mb': round(last - first, 1)})
+        )
         return
     print(f'{"images":>10}' + ''.join(f'{stage + ", MB":>14}{"seconds":>9}' for stage in STAGES))
     for one in measured:
-        print(f'{one.images:10,}' + ''.join(f'{one.peak_mb[stage]:14,.0f}{one.seconds[stage]:9.0f}' for stage in STAGES))
+        print(
+            f'{one.images:10,}' + ''.join(f'{one.peak_mb[stage]:14,.0f}{one.seconds[stage]:9.0f}' for stage in STAGES)
+        )
     print(f'\nscoring {measured[-1].images / measured[0].images:.0f} times as many images took {last - first:+,.0f} MB')
 
 
@@ -87,8 +94,24 @@ def measure(folder: Path, images: int) -> Measured:
     """Of a pool of so many records in the binary version of CIFAR-10, which is removed afterwards."""
     pool = folder / f'pool{images}'
     write_records(pool, images)
-    command = ['node', 'dist/main.js', 'orchestrate', '--json', '--home', str(folder / f'home{images}'), '--until', 'score']
-    command += ['--labelled', str(folder / 'labelled'), '--unlabelled', f'cifar10:{pool}', '--teacher', str(folder / 'teacher.onnx')]
+    command = [
+        'node',
+        'dist/main.js',
+        'orchestrate',
+        '--json',
+        '--home',
+        str(folder / f'home{images}'),
+        '--until',
+        'score',
+    ]
+    command += [
+        '--labelled',
+        str(folder / 'labelled'),
+        '--unlabelled',
+        f'cifar10:{pool}',
+        '--teacher',
+        str(folder / 'teacher.onnx'),
+    ]
     # The search for a layout takes memory for a while, and as much whatever the pool.
     settings = {'image.size': SIDE, 'score.batch_size': 32, 'score.decode_threads': 2, 'score.network_threads': 2}
     command += [f'--set={key}={value}' for key, value in settings.items()]
@@ -101,7 +124,10 @@ def measure(folder: Path, images: int) -> Measured:
                 begun = time.monotonic()
             elif event['type'] == 'stage_finished':
                 pupil.look()
-                peaks[event['stage']], seconds[event['stage']] = round(pupil.peak_mb or 0, 1), round(time.monotonic() - begun, 1)
+                peaks[event['stage']], seconds[event['stage']] = (
+                    round(pupil.peak_mb or 0, 1),
+                    round(time.monotonic() - begun, 1),
+                )
             elif event['type'] == 'failed':
                 raise SystemExit(f'pupil failed: {event["message"]}')
     for file in pool.iterdir():

@@ -15,8 +15,8 @@ SMALL_PICTURES, LARGE_PICTURES = 5_000, 300
 
 def write_pictures(case: Case) -> None:
     """
-    Writes `files/`, of the kind and size that the data sets of these sizes have (PNG of 32x32 with 2 KB; JPEG of 500x375 with
-    100 KB), and `SIZE.u8`, the same pictures decoded and brought to the sizes of packs.
+    Writes `files/`, of the kind and size that the data sets of these sizes have (PNG of 32x32 with 2 KB; JPEG of
+    500x375 with 100 KB), and `SIZE.u8`, the same pictures decoded and brought to the sizes of packs.
     """
     folder = Path(case.pictures)
     (folder / 'files').mkdir(parents=True)
@@ -41,7 +41,10 @@ def drawn(random: np.random.Generator, size: tuple[int, int]) -> Image.Image:
 
 
 def write_pack(case: Case, name: str, size: int, samples: int) -> Path:
-    """A pack of so many samples of the pictures, each as often as it takes: an epoch can be as long as that of a large set."""
+    """
+    A pack of so many samples of the pictures, each as often as it takes: an epoch can be as long as that of a large
+    set.
+    """
     pictures, pack = Path(case.pictures), Path(case.pictures) / name
     pack.mkdir(exist_ok=True)
     count = (pictures / f'{size}.u8').stat().st_size // (size**2 * 3)

@@ -60,7 +60,10 @@ def read_job(path: str) -> Job:
 
 
 def print_rounds(job: Job, scored: Iterable[int]) -> None:
-    """Prints how many images are done after the warm-up, and whenever the pool is done once more. `scored` tells them batch by batch."""
+    """
+    Prints how many images are done after the warm-up, and whenever the pool is done once more. `scored` tells them
+    batch by batch.
+    """
     done, due = 0, job.warm_up_batches * job.batch_size
     for images in scored:
         done += images
@@ -89,7 +92,9 @@ def record_batches(job: Job, record_bytes: int) -> Iterator[np.ndarray]:
 
 
 def decoded_batches(job: Job) -> Iterator[np.ndarray]:
-    """Batches without end, uint8 [batch, size, size, 3]. Threads decode ahead: Pillow lets other threads run meanwhile."""
+    """
+    Batches without end, uint8 [batch, size, size, 3]. Threads decode ahead: Pillow lets other threads run meanwhile.
+    """
     if job.record_bytes is not None:
         yield from record_batches(job, job.record_bytes)
     files = cycle([image['file'] for image in job.images])

@@ -22,20 +22,34 @@ const command = workerCommand({threads: job.threads, device: job.device, python:
 function pool() {
   if (what !== 'pupil_odd') return job.images;
   const between = job.images.length / job.odd.length;
-  return job.odd.flatMap((odd, i) => [...job.images.slice(Math.round(i * between), Math.round((i + 1) * between)), odd]);
+  return job.odd.flatMap((odd, i) => [
+    ...job.images.slice(Math.round(i * between), Math.round((i + 1) * between)),
+    odd,
+  ]);
 }
 
 const config = configSchema.parse({labelled: '.', unlabelled: '.'});
 const never = new AbortController().signal;
 const precautions = {inHand: path.join(job.folder, 'in-hand.json'), culprits: []};
-const run = async (task, onEvent, lines) => runChild(command, task, {attempt: job.folder, stop: {requested: never, forced: never}, onEvent, lines});
+const run = async (task, onEvent, lines) =>
+  runChild(command, task, {attempt: job.folder, stop: {requested: never, forced: never}, onEvent, lines});
 
 /** The `trial` task as src/stages/scoring-layout.ts gives it for a pool of any length. */
 async function layout() {
   const {model, device, images, threads, size, resize} = job;
   const context = {config, device, threads, scorers: [device]};
   const decoding = decodingOf({config, size, resize});
-  const task = {protocol: PROTOCOL, task: 'trial', model, device, decoding, precautions, layout: defaultLayout(context), searched: searchedParts(context), images: 1e12};
+  const task = {
+    protocol: PROTOCOL,
+    task: 'trial',
+    model,
+    device,
+    decoding,
+    precautions,
+    layout: defaultLayout(context),
+    searched: searchedParts(context),
+    images: 1e12,
+  };
   const found = await run(task, () => {}, [{shard: 0, output: '-', images}]);
   console.log(toWire(found.layout));
 }
@@ -55,7 +69,19 @@ function* shards(images) {
 async function pupil() {
   const {model, device, kept, classes, layout, size, resize} = job;
   const decoding = decodingOf({config, size, resize});
-  const task = {protocol: PROTOCOL, task: 'score', model, device, images: 0, layout, kept, classes, decoding, precautions, fingerprint: 'bench'};
+  const task = {
+    protocol: PROTOCOL,
+    task: 'score',
+    model,
+    device,
+    images: 0,
+    layout,
+    kept,
+    classes,
+    decoding,
+    precautions,
+    fingerprint: 'bench',
+  };
   let images = 0;
   const onEvent = event => {
     if (event.type !== 'shard') return;
@@ -68,7 +94,10 @@ async function pupil() {
 /** The worker's own modules, in a process like the worker. */
 async function part() {
   const script = fileURLToPath(new URL('score-part.mjs', import.meta.url));
-  const child = spawn(process.execPath, [script, what, file], {env: {...process.env, ...command.env}, stdio: 'inherit'});
+  const child = spawn(process.execPath, [script, what, file], {
+    env: {...process.env, ...command.env},
+    stdio: 'inherit',
+  });
   const [code] = await once(child, 'exit');
   process.exitCode = code ?? 1;
 }

@@ -20,7 +20,12 @@ async function* decode() {
   const {size, resize, layout} = job;
   const decoding = decodingOf({config: configSchema.parse({labelled: '.', unlabelled: '.'}), size, resize});
   const precautions = {inHand: path.join(job.folder, 'in-hand.json'), culprits: []};
-  for await (const lot of decodeAhead(images(), {decoding, threads: layout.decodeThreads, precautions, signal: new AbortController().signal})) {
+  for await (const lot of decodeAhead(images(), {
+    decoding,
+    threads: layout.decodeThreads,
+    precautions,
+    signal: new AbortController().signal,
+  })) {
     const bad = lot.find(({problem}) => problem !== null);
     if (bad !== undefined) throw new Error(`${bad.item.file}: ${bad.problem.detail}`);
     yield lot.length;

@@ -1,4 +1,7 @@
-"""Prepares what all contenders of bench:score have alike: the network's files, pupil's layout on this machine, the pictures of a round."""
+"""
+Prepares what all contenders of bench:score have alike: the network's files, pupil's layout on this machine, the
+pictures of a round.
+"""
 
 import argparse
 import json
@@ -94,12 +97,16 @@ def quantised(job: Job, source: Source, precision: Literal['int8', 'fp16']) -> s
     pixels = next(iter(decoded_batches(replace(job, images=some, batch_size=CALIBRATION_IMAGES))))
     pack, output = Path(job.folder) / 'calibration', Path(job.folder) / f'{precision}.onnx'
     write_arrays(pack, pixels, job.classes)
-    quantise(QuantiseTask(PROTOCOL, 'quantise', 'cpu', Path(job.model), precision, False, tuple(job.classes), pack, output))
+    quantise(
+        QuantiseTask(PROTOCOL, 'quantise', 'cpu', Path(job.model), precision, False, tuple(job.classes), pack, output)
+    )
     return str(output)
 
 
 def for_anchor(file: str) -> str:
-    """The same network as OpenVINO has kernels for it: weights that were moved for onnxruntime's sake are moved back."""
+    """
+    The same network as OpenVINO has kernels for it: weights that were moved for onnxruntime's sake are moved back.
+    """
     model = moved(onnx.load(file), 1)
     onnx.save(model, f'{file}.anchor')
     return f'{file}.anchor'
@@ -130,8 +137,8 @@ def with_layout(job: Job, source: Source) -> Job:
 
 def with_round(job: Job, source: Source, seconds: float) -> Job:
     """
-    The job with so many pictures that the slower of decoder and network takes `seconds` for them, a shard at most: all contenders
-    then do the same work, however fast they are.
+    The job with so many pictures that the slower of decoder and network takes `seconds` for them, a shard at most: all
+    contenders then do the same work, however fast they are.
     """
     say('a first look ...')
     first = replace(job, images=list(islice(source.images(), job.batch_size)))

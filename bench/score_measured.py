@@ -19,7 +19,10 @@ class Measured:
     main_thread_seconds: float | None
     """Those of them that the main threads of its processes took; decoders and networks run in others."""
     peak_mb: float | None
-    """The most that its processes held resident at once; pages that they share count once. None where the system does not tell."""
+    """
+    The most that its processes held resident at once; pages that they share count once. None where the system does not
+    tell.
+    """
 
 
 def measure(command: list[str], job: Job, seconds: float) -> Measured:
@@ -35,7 +38,10 @@ def measure(command: list[str], job: Job, seconds: float) -> Measured:
                 images -= begun[3]
                 contender.look()
                 return Measured(
-                    images / (now - begun[0]), of_1000(images, begun[1], cpu), of_1000(images, begun[2], main), contender.peak_mb
+                    images / (now - begun[0]),
+                    of_1000(images, begun[1], cpu),
+                    of_1000(images, begun[2], main),
+                    contender.peak_mb,
                 )
         raise SystemExit('It ended early.')
 

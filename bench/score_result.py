@@ -31,9 +31,14 @@ class Result:
 
     @property
     def outside(self) -> float | None:
-        """The share of pupil's CPU time that went neither into decoding nor into the network. None where the system does not tell."""
+        """
+        The share of pupil's CPU time that went neither into decoding nor into the network. None where the system does
+        not tell.
+        """
         pupil = self.measured['pupil']
-        return pupil.main_thread_seconds / pupil.cpu_seconds if pupil.main_thread_seconds and pupil.cpu_seconds else None
+        return (
+            pupil.main_thread_seconds / pupil.cpu_seconds if pupil.main_thread_seconds and pupil.cpu_seconds else None
+        )
 
     @property
     def bound(self) -> float:

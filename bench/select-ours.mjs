@@ -38,7 +38,15 @@ async function select() {
     secondsSelecting += (performance.now() - begun) / 1e3;
   }
   const {images} = selection;
-  return {selection, images, placesMb, secondsSelecting, seconds: performance.now() / 1e3, cpuSeconds: cpuSeconds(), peakMb: peakMb()};
+  return {
+    selection,
+    images,
+    placesMb,
+    secondsSelecting,
+    seconds: performance.now() / 1e3,
+    cpuSeconds: cpuSeconds(),
+    peakMb: peakMb(),
+  };
 }
 
 /** The rows of all classes, with the index, on the disk. */
@@ -56,7 +64,16 @@ function write(selection) {
         const {ids, scores} = selection.ranking(index).ranked;
         for (let row = 0; row < Math.min(LISTED, scores.length); row++) {
           const id = idAt(ids, row);
-          store.images.addEntry(source, {id, file: `${id}.jpg`, member: null, offset: null, length: null, encoding: 'encoded', label: null, problem: null});
+          store.images.addEntry(source, {
+            id,
+            file: `${id}.jpg`,
+            member: null,
+            offset: null,
+            length: null,
+            encoding: 'encoded',
+            label: null,
+            problem: null,
+          });
         }
       }
     });
@@ -69,13 +86,27 @@ function write(selection) {
   }
 }
 
-/** What `pupil rankings CLASS -n 50` takes from the open run to its text: the median of several classes, each for the first time. */
+/**
+ * What `pupil rankings CLASS -n 50` takes from the open run to its text: the median of several classes, each for the
+ * first time.
+ */
 function look() {
   const run = openRun({home});
   try {
     const times = Array.from({length: Math.min(LOOKS, classCount)}, (_, turn) => {
       const begun = cpuSeconds();
-      rankingsText(run, {topK}, {home, class: classes[Math.floor((turn * classCount) / LOOKS)], limit: LISTED, offset: 0, csv: false, json: true});
+      rankingsText(
+        run,
+        {topK},
+        {
+          home,
+          class: classes[Math.floor((turn * classCount) / LOOKS)],
+          limit: LISTED,
+          offset: 0,
+          csv: false,
+          json: true,
+        },
+      );
       return (cpuSeconds() - begun) * 1e3;
     });
     return {lookMs: times.sort((a, b) => a - b)[times.length >> 1]};
@@ -96,5 +127,12 @@ if (home === null) {
   console.log(JSON.stringify({digest: digestOf(selection), cpuSeconds: cpuSeconds(), peakMb: peakMb()}));
 } else {
   const written = write(selection);
-  console.log(JSON.stringify({...selected, ...written, ...look(), databaseMb: statSync(runPaths(home, 'bench').database).size / 1e6}));
+  console.log(
+    JSON.stringify({
+      ...selected,
+      ...written,
+      ...look(),
+      databaseMb: statSync(runPaths(home, 'bench').database).size / 1e6,
+    }),
+  );
 }

@@ -17,8 +17,8 @@ function randomFrom(seed) {
 }
 
 /**
- * Writes `images` images, shard by shard. Ids are random; low classes are more often among the best than high ones, and a teacher is surer
- * of some classes than of others. Resolves with the files; stops early if the signal says so.
+ * Writes `images` images, shard by shard. Ids are random; low classes are more often among the best than high ones, and
+ * a teacher is surer of some classes than of others. Resolves with the files; stops early if the signal says so.
  */
 export async function writePool(folder, {images: total, classes: classCount, kept}, signal, onProgress) {
   const random = randomFrom(20260101);
@@ -33,7 +33,13 @@ export async function writePool(folder, {images: total, classes: classCount, kep
     const classes = Array.from({length: kept}, () => new Int32Array(rows));
     const logProbs = Array.from({length: kept}, () => new Float32Array(rows));
     for (let row = 0; row < rows; row++) {
-      images.push(Array.from({length: 3}, () => Math.floor(random() * 2 ** 32).toString(16).padStart(8, '0')).join(''));
+      images.push(
+        Array.from({length: 3}, () =>
+          Math.floor(random() * 2 ** 32)
+            .toString(16)
+            .padStart(8, '0'),
+        ).join(''),
+      );
       places.push(`/pool/part-${String(shard).padStart(6, '0')}.tar#${String(row).padStart(9, '0')}.jpg`);
       const chosen = new Set();
       while (chosen.size < kept) chosen.add(Math.floor(classCount * random() ** 1.5));
@@ -47,7 +53,11 @@ export async function writePool(folder, {images: total, classes: classCount, kep
       }
     }
     const file = path.join(folder, `shard-${String(shard).padStart(5, '0')}.parquet`);
-    await writeScores(file, {images, classes, logProbs, metadata: {classes: names, shard, fingerprint: 'bench'}}, places);
+    await writeScores(
+      file,
+      {images, classes, logProbs, metadata: {classes: names, shard, fingerprint: 'bench'}},
+      places,
+    );
     files.push(file);
     onProgress(from + rows);
   }

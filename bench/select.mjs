@@ -1,7 +1,7 @@
 // Measures the selection at the paper's scale, beside numpy: npm run bench:select -- [--images N] [--json]
 //
-// Score files of a simulated pool are written by the real writer into a temporary folder (1.6 GB for 10 million images, and twice 1 GB for
-// the rankings), and go when it ends. Then, each in a process of its own:
+// Score files of a simulated pool are written by the real writer into a temporary folder (1.6 GB for 10 million images,
+// and twice 1 GB for the rankings), and go when it ends. Then, each in a process of its own:
 //     pupil       reads and selects all (1,000 classes, P = 10, K = 16,000), writes the rankings, and lists classes
 //     both        pupil, and numpy with pyarrow (peers/select_numpy.py), select a tenth of K from a tenth of the files
 import {spawn} from 'node:child_process';
@@ -26,7 +26,8 @@ for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => stop.abor
 const say = text => {
   if (process.stderr.isTTY) process.stderr.write(`\r${text.padEnd(78)}\r`);
 };
-const number = (value, digits = 0) => value.toLocaleString('en-US', {minimumFractionDigits: digits, maximumFractionDigits: digits});
+const number = (value, digits = 0) =>
+  value.toLocaleString('en-US', {minimumFractionDigits: digits, maximumFractionDigits: digits});
 
 /** Runs a program on a job to its end; resolves with the JSON that it printed and the seconds that it ran. */
 function measure(command, args, folder, job) {
@@ -34,7 +35,11 @@ function measure(command, args, folder, job) {
   writeFileSync(file, JSON.stringify(job));
   const begun = performance.now();
   return new Promise((resolve, reject) => {
-    const child = spawn(command, [...args, file], {cwd: root, stdio: ['ignore', 'pipe', 'inherit'], signal: stop.signal});
+    const child = spawn(command, [...args, file], {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'inherit'],
+      signal: stop.signal,
+    });
     let output = '';
     child.stdout.on('data', data => (output += data));
     child.on('error', reject);
@@ -45,17 +50,30 @@ function measure(command, args, folder, job) {
   });
 }
 
-const hasPyarrow = () => new Promise(resolve => spawn(python, ['-c', 'import numpy, pyarrow.dataset'], {stdio: 'ignore'}).on('error', () => resolve(false)).on('close', code => resolve(code === 0)));
+const hasPyarrow = () =>
+  new Promise(resolve =>
+    spawn(python, ['-c', 'import numpy, pyarrow.dataset'], {stdio: 'ignore'})
+      .on('error', () => resolve(false))
+      .on('close', code => resolve(code === 0)),
+  );
 
 const selectOurs = [process.execPath, [fileURLToPath(new URL('select-ours.mjs', import.meta.url))]];
 
 /** The same selection by both; null without pyarrow. */
 async function besidePeer(folder, files) {
   if (!(await hasPyarrow())) {
-    process.stderr.write(`numpy is not measured: ${python} has no pyarrow. To mend it: ${python} -m pip install -r trainer/requirements-tests.txt\n`);
+    process.stderr.write(
+      `numpy is not measured: ${python} has no pyarrow. To mend it: ${python} -m pip install -r trainer/requirements-tests.txt\n`,
+    );
     return null;
   }
-  const job = {files: files.slice(0, Math.ceil(files.length / 10)), classes: CLASSES, topP: TOP_P, topK: TOP_K / 10, home: null};
+  const job = {
+    files: files.slice(0, Math.ceil(files.length / 10)),
+    classes: CLASSES,
+    topP: TOP_P,
+    topK: TOP_K / 10,
+    home: null,
+  };
   say('a tenth of it, pupil ...');
   const pupil = await measure(...selectOurs, folder, job);
   say('a tenth of it, numpy ...');
@@ -67,33 +85,76 @@ async function besidePeer(folder, files) {
 function printTable(images, {ours, peer}) {
   const reached = (value, limit, least = false) => ((least ? value >= limit : value <= limit) ? 'reached' : 'missed');
   const rows = [
-    ['selecting, us an image', number(ours.selectingUs, 2), `<= ${LIMITS.selectingUs}`, reached(ours.selectingUs, LIMITS.selectingUs)],
-    ['places of the candidates, MB', number(ours.placesMb), `<= ${LIMITS.placesMb}`, reached(ours.placesMb, LIMITS.placesMb)],
+    [
+      'selecting, us an image',
+      number(ours.selectingUs, 2),
+      `<= ${LIMITS.selectingUs}`,
+      reached(ours.selectingUs, LIMITS.selectingUs),
+    ],
+    [
+      'places of the candidates, MB',
+      number(ours.placesMb),
+      `<= ${LIMITS.placesMb}`,
+      reached(ours.placesMb, LIMITS.placesMb),
+    ],
     ['most memory resident while selecting, MB', number(ours.peakMb), '', ''],
-    ['reading and selecting, images/s by the clock', number(ours.imagesPerSecond), `>= ${number(LIMITS.imagesPerSecond)}`, reached(ours.imagesPerSecond, LIMITS.imagesPerSecond, true)],
+    [
+      'reading and selecting, images/s by the clock',
+      number(ours.imagesPerSecond),
+      `>= ${number(LIMITS.imagesPerSecond)}`,
+      reached(ours.imagesPerSecond, LIMITS.imagesPerSecond, true),
+    ],
     ['    a CPU second', number(ours.imagesPerCpuSecond), '', ''],
-    [`writing ${number(ours.rows)} ranking rows, s`, number(ours.rowsSeconds, 1), `<= ${LIMITS.rowsSeconds}`, reached(ours.rowsSeconds, LIMITS.rowsSeconds)],
+    [
+      `writing ${number(ours.rows)} ranking rows, s`,
+      number(ours.rowsSeconds, 1),
+      `<= ${LIMITS.rowsSeconds}`,
+      reached(ours.rowsSeconds, LIMITS.rowsSeconds),
+    ],
     ['    s of CPU', number(ours.rowsCpuSeconds, 1), '', ''],
     ['    rows/s', number(ours.rows / ours.rowsSeconds), '', ''],
     ['    database, MB', number(ours.databaseMb), '', ''],
-    ['pupil rankings CLASS -n 50, ms of CPU inside the process', number(ours.lookMs, 1), `<= ${LIMITS.lookMs}`, reached(ours.lookMs, LIMITS.lookMs)],
+    [
+      'pupil rankings CLASS -n 50, ms of CPU inside the process',
+      number(ours.lookMs, 1),
+      `<= ${LIMITS.lookMs}`,
+      reached(ours.lookMs, LIMITS.lookMs),
+    ],
     [`${number(PAPER_POOL)} images at this rate, minutes of CPU`, number(ours.paperPoolCpuSeconds / 60), '', ''],
   ];
   const widths = rows[0].map((_, column) => Math.max(...rows.map(row => row[column].length)));
   console.log(`${number(images)} images, ${number(CLASSES)} classes, P = ${TOP_P}, K = ${number(TOP_K)}\n`);
-  for (const row of rows) console.log(row.map((cell, column) => (column === 1 || column === 2 ? cell.padStart(widths[column]) : cell.padEnd(widths[column]))).join('   ').trimEnd());
+  for (const row of rows)
+    console.log(
+      row
+        .map((cell, column) =>
+          column === 1 || column === 2 ? cell.padStart(widths[column]) : cell.padEnd(widths[column]),
+        )
+        .join('   ')
+        .trimEnd(),
+    );
   if (peer === null) return;
   console.log('\na tenth of it, the same selection      seconds   s of CPU   most MB');
-  for (const [name, one] of [['pupil', peer.pupil], ['numpy and pyarrow', peer.numpy]]) {
-    console.log(`${name.padEnd(36)} ${number(one.ranSeconds, 1).padStart(9)} ${number(one.cpuSeconds, 1).padStart(10)} ${number(one.peakMb).padStart(9)}`);
+  for (const [name, one] of [
+    ['pupil', peer.pupil],
+    ['numpy and pyarrow', peer.numpy],
+  ]) {
+    console.log(
+      `${name.padEnd(36)} ${number(one.ranSeconds, 1).padStart(9)} ${number(one.cpuSeconds, 1).padStart(10)} ${number(one.peakMb).padStart(9)}`,
+    );
   }
-  console.log(`${'numpy / pupil'.padEnd(36)} ${number(peer.ratios.seconds, 2).padStart(9)} ${number(peer.ratios.cpuSeconds, 2).padStart(10)} ${number(peer.ratios.peakMb, 2).padStart(9)}`);
+  console.log(
+    `${'numpy / pupil'.padEnd(36)} ${number(peer.ratios.seconds, 2).padStart(9)} ${number(peer.ratios.cpuSeconds, 2).padStart(10)} ${number(peer.ratios.peakMb, 2).padStart(9)}`,
+  );
 }
 
 function readOptions() {
-  const {values} = parseArgs({options: {images: {type: 'string', default: '10000000'}, json: {type: 'boolean', default: false}}});
+  const {values} = parseArgs({
+    options: {images: {type: 'string', default: '10000000'}, json: {type: 'boolean', default: false}},
+  });
   const images = Number(values.images);
-  if (!Number.isInteger(images) || images < 1) throw new Error(`--images must be a whole number above 0, found ${values.images}`);
+  if (!Number.isInteger(images) || images < 1)
+    throw new Error(`--images must be a whole number above 0, found ${values.images}`);
   return {images, json: values.json};
 }
 
@@ -101,11 +162,23 @@ async function main({images, json}) {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'pupil-bench-'));
   try {
     const machine = `${os.cpus()[0]?.model ?? process.arch}, ${os.cpus().length} CPU cores`;
-    process.stderr.write(`${machine}, load ${os.loadavg()[0].toFixed(1)} at the start, Node ${process.versions.node}\n`);
-    process.stderr.write(`up to ${number((images * 160) / 1e9 + (2 * Math.min(images * TOP_P, CLASSES * TOP_K) * 61) / 1e9, 1)} GB in ${folder}, removed at the end\n\n`);
-    const files = await writePool(folder, {images, classes: CLASSES, kept: TOP_P}, stop.signal, done => say(`writing score files: ${number(done)} of ${number(images)} images ...`));
+    process.stderr.write(
+      `${machine}, load ${os.loadavg()[0].toFixed(1)} at the start, Node ${process.versions.node}\n`,
+    );
+    process.stderr.write(
+      `up to ${number((images * 160) / 1e9 + (2 * Math.min(images * TOP_P, CLASSES * TOP_K) * 61) / 1e9, 1)} GB in ${folder}, removed at the end\n\n`,
+    );
+    const files = await writePool(folder, {images, classes: CLASSES, kept: TOP_P}, stop.signal, done =>
+      say(`writing score files: ${number(done)} of ${number(images)} images ...`),
+    );
     say('reading, selecting and writing the rankings ...');
-    const measured = await measure(...selectOurs, folder, {files, classes: CLASSES, topP: TOP_P, topK: TOP_K, home: folder});
+    const measured = await measure(...selectOurs, folder, {
+      files,
+      classes: CLASSES,
+      topP: TOP_P,
+      topK: TOP_K,
+      home: folder,
+    });
     const {secondsSelecting, seconds, cpuSeconds, ...figures} = measured;
     const ours = {
       ...figures,
@@ -116,7 +189,10 @@ async function main({images, json}) {
     };
     const both = await besidePeer(folder, files);
     const ratio = key => both.numpy[key] / both.pupil[key];
-    const peer = both && {...both, ratios: {seconds: ratio('ranSeconds'), cpuSeconds: ratio('cpuSeconds'), peakMb: ratio('peakMb')}};
+    const peer = both && {
+      ...both,
+      ratios: {seconds: ratio('ranSeconds'), cpuSeconds: ratio('cpuSeconds'), peakMb: ratio('peakMb')},
+    };
     say('');
     if (json) console.log(JSON.stringify({machine, images, ours, peer}));
     else printTable(images, {ours, peer});

@@ -1,4 +1,7 @@
-"""Finds the pictures that bench:score scores, as the image worker takes them: the files of a folder, or the records of CIFAR."""
+"""
+Finds the pictures that bench:score scores, as the image worker takes them: the files of a folder, or the records of
+CIFAR.
+"""
 
 import hashlib
 import random
@@ -44,7 +47,9 @@ class Source:
 
 
 def find_pictures(name: str) -> Source:
-    """`name` is a folder, or `cifar10:FOLDER` or `cifar100:FOLDER`. Raises ValueError where there is nothing to score."""
+    """
+    `name` is a folder, or `cifar10:FOLDER` or `cifar100:FOLDER`. Raises ValueError where there is nothing to score.
+    """
     kind, _, folder = name.partition(':')
     if kind in CIFAR:
         file, label_bytes, classes = CIFAR[kind]
@@ -56,7 +61,10 @@ def find_pictures(name: str) -> Source:
     random.Random(0).shuffle(files)
     source = Source(files, None, IMAGENET_CLASSES)
     if next(source.images(), None) is None:
-        raise ValueError(f'expected a folder of JPEG, PNG or WebP pictures, or cifar10:FOLDER or cifar100:FOLDER, found none in {name}')
+        raise ValueError(
+            'expected a folder of JPEG, PNG or WebP pictures, or cifar10:FOLDER or cifar100:FOLDER, found none in '
+            f'{name}'
+        )
     return source
 
 

@@ -1,15 +1,17 @@
 """
-Measures how fast pupil trains, beside what the machine allows and the loop that most people write: `npm run bench:train`.
+Measures how fast pupil trains, beside what the machine allows and the loop that most people write: `npm run
+bench:train`.
 
 For each case, in turn and several times over, each in a process of its own:
-    pupil       the trainer as the pipeline starts it, on a pack, with the default augmentation, and validation and checkpoints at their
+    pupil       the trainer as the pipeline starts it, on a pack, with the default augmentation, and validation and
+    checkpoints at their
                 default share of the time (a tenth of the labelled set is measured in every fifth epoch)
     + trivial   the same with TrivialAugment and Cutout
     limit       the same network and optimiser on one batch that lies normalised on the device (peers/synthetic.py)
     usual       DataLoader, Pillow, one picture at a time (peers/usual_loop.py); neither validation nor checkpoints
-The figures are medians in images/s. Other work on the machine hits all contenders alike, since they take turns;
-`--busy N` adds some: N processes that only keep a core busy. The limit's threads stay where the system puts them, so the ratio to it tells
-what trainer/crowding.py is worth.
+The figures are medians in images/s. Other work on the machine hits all contenders alike, since they take turns; `--busy
+N` adds some: N processes that only keep a core busy. The limit's threads stay where the system puts them, so the ratio
+to it tells what trainer/crowding.py is worth.
 """
 
 import argparse
@@ -33,7 +35,11 @@ from bench.progress import say
 from trainer.device import device_name, open_device, trains_in_bf16
 
 # Batches on a CPU and on a GPU.
-CASES = {'cifarnet-32': ('cifarnet', 32, 128, 128), 'resnet50-32': ('resnet50', 32, 128, 128), 'resnet50-224': ('resnet50', 224, 32, 128)}
+CASES = {
+    'cifarnet-32': ('cifarnet', 32, 128, 128),
+    'resnet50-32': ('resnet50', 32, 128, 128),
+    'resnet50-224': ('resnet50', 224, 32, 128),
+}
 
 
 @dataclass(frozen=True)
@@ -53,14 +59,27 @@ def main() -> None:
     versions = f'Python {platform.python_version()}, PyTorch {torch.__version__}, Pillow {PIL.__version__}'
     print(f'{machine}, {options.threads} threads, {load}\n{versions}\n', file=sys.stderr)
     results = []
-    others = [subprocess.Popen([sys.executable, '-c', 'while True: pass'], start_new_session=True) for _ in range(options.busy)]
+    others = [
+        subprocess.Popen([sys.executable, '-c', 'while True: pass'], start_new_session=True)
+        for _ in range(options.busy)
+    ]
     try:
         for name in options.cases:
             model, size, on_cpu, on_gpu = CASES[name]
             batch_size = on_cpu if device.type == 'cpu' else on_gpu
             with tempfile.TemporaryDirectory(prefix='pupil-bench-') as pictures:
                 bf16 = trains_in_bf16('auto', device)
-                case = Case(model, size, batch_size, str(device), options.threads, bf16, pictures, options.seconds, options.compile)
+                case = Case(
+                    model,
+                    size,
+                    batch_size,
+                    str(device),
+                    options.threads,
+                    bf16,
+                    pictures,
+                    options.seconds,
+                    options.compile,
+                )
                 results.append(run(case, options.turns))
     finally:
         for other in others:
@@ -72,13 +91,21 @@ def main() -> None:
 
 
 def read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog='npm run bench:train --', description='Images a second of training, beside its peers.')
+    parser = argparse.ArgumentParser(
+        prog='npm run bench:train --', description='Images a second of training, beside its peers.'
+    )
     parser.add_argument('--json', action='store_true', help='one line of JSON instead of a table')
-    parser.add_argument('--cases', type=lambda text: text.split(','), default=list(CASES), help=f'some of {",".join(CASES)}')
-    parser.add_argument('--compile', action='store_true', help='all of them with torch.compile, as train.compile has it')
+    parser.add_argument(
+        '--cases', type=lambda text: text.split(','), default=list(CASES), help=f'some of {",".join(CASES)}'
+    )
+    parser.add_argument(
+        '--compile', action='store_true', help='all of them with torch.compile, as train.compile has it'
+    )
     parser.add_argument('--seconds', type=float, default=6, help='of one measurement')
     parser.add_argument('--turns', type=int, default=3, help='measurements of each contender')
-    parser.add_argument('--threads', type=int, default=os.cpu_count(), help='CPU threads, and workers of the usual loop')
+    parser.add_argument(
+        '--threads', type=int, default=os.cpu_count(), help='CPU threads, and workers of the usual loop'
+    )
     parser.add_argument('--device', choices=('cpu', 'cuda'), default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--busy', type=int, default=0, help='processes that keep as many cores busy meanwhile')
     options = parser.parse_args()
@@ -123,10 +150,15 @@ def as_json(result: Result) -> dict[str, Any]:
 
 
 def print_table(results: list[Result]) -> None:
-    print(f'{"images/s":20} {"batch":>5} {"pupil":>8} {"+ trivial":>9} {"limit":>8} {"usual":>8} {"/ limit":>8} {"/ usual":>8}')
+    print(
+        f'{"images/s":20} {"batch":>5} {"pupil":>8} {"+ trivial":>9} {"limit":>8} {"usual":>8} {"/ limit":>8} '
+        f'{"/ usual":>8}'
+    )
     for result in results:
         case, rates = result.case, result.rates
-        figures = f'{rates["pupil"]:8,.0f} {rates["trivial"]:9,.0f} {rates["synthetic"]:8,.0f} {rates["usual_loop"]:8,.0f}'
+        figures = (
+            f'{rates["pupil"]:8,.0f} {rates["trivial"]:9,.0f} {rates["synthetic"]:8,.0f} {rates["usual_loop"]:8,.0f}'
+        )
         ratios = f'{rates["pupil"] / rates["synthetic"]:8.3f} {rates["pupil"] / rates["usual_loop"]:8.2f}'
         print(f'{case.name + ", " + precision(case):20} {case.batch_size:5} {figures} {ratios}')
     if all(peak is not None for result in results for peak in result.peak_mb.values()):

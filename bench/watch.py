@@ -34,17 +34,24 @@ class Watched:
 
     @property
     def peak_mb(self) -> float | None:
-        """The most that its processes held resident at once; pages that they share count once. None where the system does not tell."""
+        """
+        The most that its processes held resident at once; pages that they share count once. None where the system does
+        not tell.
+        """
         return self._most / 1e6 if self._most else None
 
     @property
     def cpu_seconds(self) -> float | None:
-        """User and system time so far, also of those of its processes that ended. None where the system does not tell."""
+        """
+        User and system time so far, also of those of its processes that ended. None where the system does not tell.
+        """
         return sum(_cpu_seconds(f'{pid}/stat', CPU_FIELDS) for pid in _tree(self.process.pid)) or None
 
     @property
     def main_thread_seconds(self) -> float | None:
-        """Of the CPU time so far, that of the first thread of each of its processes. None where the system does not tell."""
+        """
+        Of the CPU time so far, that of the first thread of each of its processes. None where the system does not tell.
+        """
         return sum(_cpu_seconds(f'{pid}/task/{pid}/stat', CPU_FIELDS[:2]) for pid in _tree(self.process.pid)) or None
 
 
@@ -54,7 +61,9 @@ def started(command: list[str]) -> Iterator[Watched]:
     with (
         tempfile.TemporaryFile('w+') as log,
         # A group of its own, so that it ends with all that it started.
-        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True) as process,
+        subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
+        ) as process,
     ):
         watched, over = Watched(process), threading.Event()
 

@@ -1,4 +1,5 @@
-// Writes what follows from the built config schema: presets/pupil.schema.json, for editors, and the tables of keys in docs/CONFIGURATION.md.
+// Writes what follows from the built config schema: presets/pupil.schema.json, for editors, and the tables of keys in
+// docs/CONFIGURATION.md.
 //   node scripts/schema.mjs            writes both
 //   node scripts/schema.mjs --check    exits with 1, and names it, where one is out of date
 import {readFileSync, writeFileSync} from 'node:fs';
@@ -13,12 +14,34 @@ const END = '<!-- end of keys -->';
 const NAMED = 12;
 
 /** What a value may be, in a few words. */
-function values({type, enum: choices, const: only, anyOf, pattern, items, prefixItems, exclusiveMinimum, minimum, exclusiveMaximum, maximum}) {
-  if (choices !== undefined) return choices.length > NAMED ? 'a name from the table above' : choices.map(choice => `\`${choice}\``).join(', ');
+function values({
+  type,
+  enum: choices,
+  const: only,
+  anyOf,
+  pattern,
+  items,
+  prefixItems,
+  exclusiveMinimum,
+  minimum,
+  exclusiveMaximum,
+  maximum,
+}) {
+  if (choices !== undefined)
+    return choices.length > NAMED ? 'a name from the table above' : choices.map(choice => `\`${choice}\``).join(', ');
   if (only !== undefined) return `\`${only}\``;
   if (anyOf !== undefined) return [...new Set(anyOf.map(values))].join(' or ');
-  const [least, most] = [exclusiveMinimum ?? minimum, exclusiveMaximum ?? maximum].map(bound => (bound === undefined || Math.abs(bound) >= Number.MAX_SAFE_INTEGER ? undefined : bound));
-  const above = least === undefined ? '' : exclusiveMinimum === undefined ? ` from ${least}` : type === 'integer' ? ` from ${least + 1}` : ` above ${least}`;
+  const [least, most] = [exclusiveMinimum ?? minimum, exclusiveMaximum ?? maximum].map(bound =>
+    bound === undefined || Math.abs(bound) >= Number.MAX_SAFE_INTEGER ? undefined : bound,
+  );
+  const above =
+    least === undefined
+      ? ''
+      : exclusiveMinimum === undefined
+        ? ` from ${least}`
+        : type === 'integer'
+          ? ` from ${least + 1}`
+          : ` above ${least}`;
   const bounds = above + (most === undefined ? '' : exclusiveMaximum === undefined ? ` to ${most}` : ` below ${most}`);
   switch (type) {
     case 'integer':
@@ -28,7 +51,9 @@ function values({type, enum: choices, const: only, anyOf, pattern, items, prefix
     case 'boolean':
       return '`true`, `false`';
     case 'array':
-      return prefixItems === undefined ? `list of ${items === undefined ? 'values' : values(items)}` : `list of ${prefixItems.length}: ${values(prefixItems[0])}`;
+      return prefixItems === undefined
+        ? `list of ${items === undefined ? 'values' : values(items)}`
+        : `list of ${prefixItems.length}: ${values(prefixItems[0])}`;
     case 'null':
       return '`null`';
     default:
@@ -39,11 +64,16 @@ function values({type, enum: choices, const: only, anyOf, pattern, items, prefix
 /** The object that a key may hold, where it may hold one. */
 const objectIn = schema => (schema.type === 'object' ? schema : schema.anyOf?.find(({type}) => type === 'object'));
 /** A key that may be one thing or a list of them is told by the list. */
-const listIn = schema => schema.anyOf?.find(({type, description}) => type === 'array' && description !== undefined) ?? schema;
+const listIn = schema =>
+  schema.anyOf?.find(({type, description}) => type === 'array' && description !== undefined) ?? schema;
 
 function row(name, schema, isRequired) {
   const {default: preset, description = ''} = schema;
-  const shown = isRequired ? 'required' : preset === undefined || preset === null ? '' : `\`${JSON.stringify(preset).replaceAll('"', '')}\``;
+  const shown = isRequired
+    ? 'required'
+    : preset === undefined || preset === null
+      ? ''
+      : `\`${JSON.stringify(preset).replaceAll('"', '')}\``;
   return `| \`${name}\` | ${values(schema)} | ${shown} | ${description.replaceAll('|', '\\|')} |`;
 }
 
@@ -51,12 +81,18 @@ function row(name, schema, isRequired) {
 function tables({properties, required}) {
   const head = '| key | value | default | |\n| --- | --- | --- | --- |';
   const groups = Object.entries(properties).map(([name, schema]) => [name, objectIn(schema)]);
-  const single = groups.filter(([, group]) => group === undefined).map(([name]) => row(name, listIn(properties[name]), required.includes(name)));
+  const single = groups
+    .filter(([, group]) => group === undefined)
+    .map(([name]) => row(name, listIn(properties[name]), required.includes(name)));
   const shared = Object.keys(objectIn(properties.train).properties);
   const grouped = groups.flatMap(([group, object]) => {
     if (object === undefined) return [];
-    const own = Object.entries(object.properties).filter(([key, {default: preset}]) => group === 'train' || !shared.includes(key) || preset !== undefined);
-    return [`### ${group}\n\n${object.description === undefined ? '' : `${object.description}.\n\n`}${head}\n${own.map(([key, schema]) => row(`${group}.${key}`, schema, object.required?.includes(key) && schema.default === undefined)).join('\n')}`];
+    const own = Object.entries(object.properties).filter(
+      ([key, {default: preset}]) => group === 'train' || !shared.includes(key) || preset !== undefined,
+    );
+    return [
+      `### ${group}\n\n${object.description === undefined ? '' : `${object.description}.\n\n`}${head}\n${own.map(([key, schema]) => row(`${group}.${key}`, schema, object.required?.includes(key) && schema.default === undefined)).join('\n')}`,
+    ];
   });
   return [`${head}\n${single.join('\n')}`, ...grouped].join('\n\n');
 }

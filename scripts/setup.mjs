@@ -9,10 +9,17 @@ import {setUp, SetupError} from './setup/set-up.mjs';
 // What some need beside the trainer's own packages, in the same environment.
 const forTests = process.argv.includes('--tests');
 const forBench = forTests || process.argv.includes('--bench');
-const files = [...(forTests ? [path.join('trainer', 'requirements-tests.txt')] : []), ...(forBench ? [path.join('bench', 'requirements.txt')] : [])];
+const files = [
+  ...(forTests ? [path.join('trainer', 'requirements-tests.txt')] : []),
+  ...(forBench ? [path.join('bench', 'requirements.txt')] : []),
+];
 
 try {
-  await setUp({stream: process.stderr, extras: {name: forTests ? 'tests' : forBench ? 'bench' : '', files}, withPython: !process.argv.includes('--build')});
+  await setUp({
+    stream: process.stderr,
+    extras: {name: forTests ? 'tests' : forBench ? 'bench' : '', files},
+    withPython: !process.argv.includes('--build'),
+  });
 } catch (error) {
   if (!(error instanceof SetupError)) throw error;
   process.stderr.write(`\nsetup stopped: ${error.message}\n`);

@@ -2,7 +2,16 @@
 import yargs, {type Argv} from 'yargs';
 import {version} from '../scripts/setup/places.mjs';
 import type {Stop} from './children/child.js';
-import {refuseContradiction, refuseEmpty, refuseRepeated, refuseUnknown, shareOfOne, stageCalled, wholeNumber, wordComplaint} from './arguments.js';
+import {
+  refuseContradiction,
+  refuseEmpty,
+  refuseRepeated,
+  refuseUnknown,
+  shareOfOne,
+  stageCalled,
+  wholeNumber,
+  wordComplaint,
+} from './arguments.js';
 import {stageNames} from './events.js';
 import {existingHome, homeToBe} from './home.js';
 import {presetNames} from './config/layers.js';
@@ -15,8 +24,10 @@ const REPEATABLE = ['unlabelled', 'set', 'images', 'datasets'];
 const text = (describe: string) => ({type: 'string', requiresArg: true, describe}) as const;
 const texts = (describe: string) => ({type: 'string', array: true, nargs: 1, describe}) as const;
 /** Numbers are read by us: yargs makes NaN of what is none, and nothing can tell any more what was typed. */
-const whole = (flag: string, atLeast: number, describe: string) => ({type: 'string', requiresArg: true, describe, coerce: wholeNumber(flag, atLeast)}) as const;
-const stage = (flag: string, describe: string) => ({choices: stageNames, requiresArg: true, describe, coerce: stageCalled(flag)}) as const;
+const whole = (flag: string, atLeast: number, describe: string) =>
+  ({type: 'string', requiresArg: true, describe, coerce: wholeNumber(flag, atLeast)}) as const;
+const stage = (flag: string, describe: string) =>
+  ({choices: stageNames, requiresArg: true, describe, coerce: stageCalled(flag)}) as const;
 
 const homeOption = <T>(command: Argv<T>, checked = homeToBe) =>
   command.option('home', {
@@ -27,20 +38,32 @@ const homeOption = <T>(command: Argv<T>, checked = homeToBe) =>
   });
 /** For commands that only look at what is there. */
 const lookedHomeOption = <T>(command: Argv<T>) => homeOption(command, existingHome);
-const runOption = <T>(command: Argv<T>) => lookedHomeOption(command).option('run', {...text('Name of the run (default: the one written last)'), group: LOOKING});
-const jsonOption = <T>(command: Argv<T>) => command.option('json', {type: 'boolean', default: false, describe: 'JSON on stdout'});
+const runOption = <T>(command: Argv<T>) =>
+  lookedHomeOption(command).option('run', {...text('Name of the run (default: the one written last)'), group: LOOKING});
+const jsonOption = <T>(command: Argv<T>) =>
+  command.option('json', {type: 'boolean', default: false, describe: 'JSON on stdout'});
 
 /** In front of arguments that yargs would take for an option, or lose; no argument can hold a NUL of its own. */
 const BEHIND = '\0';
 
-/** What stands behind `--` counts like any other argument, also where it begins with a dash: yargs would give it to no command. A dash alone is a name like any other. */
+/**
+ * What stands behind `--` counts like any other argument, also where it begins with a dash: yargs would give it to no
+ * command. A dash alone is a name like any other.
+ */
 function markDashes(args: readonly string[]): string[] {
   const at = args.includes('--') ? args.indexOf('--') : args.length;
-  return [...args.slice(0, at).map(arg => (arg === '-' ? BEHIND + arg : arg)), ...args.slice(at + 1).map(arg => (arg.startsWith('-') ? BEHIND + arg : arg))];
+  return [
+    ...args.slice(0, at).map(arg => (arg === '-' ? BEHIND + arg : arg)),
+    ...args.slice(at + 1).map(arg => (arg.startsWith('-') ? BEHIND + arg : arg)),
+  ];
 }
 
 const unmarked = (value: unknown): unknown =>
-  typeof value === 'string' && value.startsWith(BEHIND) ? value.slice(BEHIND.length) : Array.isArray(value) ? value.map(unmarked) : value;
+  typeof value === 'string' && value.startsWith(BEHIND)
+    ? value.slice(BEHIND.length)
+    : Array.isArray(value)
+      ? value.map(unmarked)
+      : value;
 
 /** Parses the arguments and runs the command. Throws usage errors instead of printing and exiting. */
 export async function runCommandLine(args: readonly string[], stop: Stop): Promise<void> {
@@ -49,7 +72,9 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
     // Half of what is said would else be in the language of the machine.
     .locale('en')
     .scriptName('pupil')
-    .usage('$0 COMMAND\n\nSemi-supervised image classification: a teacher scores your unlabelled pictures,\na student learns from the best of them.')
+    .usage(
+      '$0 COMMAND\n\nSemi-supervised image classification: a teacher scores your unlabelled pictures,\na student learns from the best of them.',
+    )
     .command(
       'orchestrate [config]',
       'Run everything, in order; run it again and it goes on',
@@ -65,13 +90,20 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
           .option('set', texts('Any configuration key, such as --set select.top_k=4000'))
           .option('run', text("Name of the run (default: the preset's or the file's)"))
           .option('device', text('auto, cpu, cuda or cuda:N'))
-          .option('max-failures', {...text('Share of pictures that may be unusable (default: 0.01, which is 1 %)'), coerce: shareOfOne('--max-failures')})
+          .option('max-failures', {
+            ...text('Share of pictures that may be unusable (default: 0.01, which is 1 %)'),
+            coerce: shareOfOne('--max-failures'),
+          })
           .option('python', text("Interpreter with torch (default: PUPIL_PYTHON, else pupil's own)"))
           .option('from', stage('--from', 'Rerun from this stage on'))
           .option('only', stage('--only', 'Rerun this stage alone'))
           .option('until', stage('--until', 'Stop after this stage'))
           .option('dry-run', {type: 'boolean', default: false, describe: 'Say what would run, why, and how much it is'})
-          .option('accept-change', {type: 'boolean', default: false, describe: 'If the pictures changed: keep the old run as NAME@1 and start over'})
+          .option('accept-change', {
+            type: 'boolean',
+            default: false,
+            describe: 'If the pictures changed: keep the old run as NAME@1 and start over',
+          })
           .example('$0 orchestrate --preset demo', 'draws its own pictures; no network, no files')
           .example('$0 orchestrate --labelled birds/train --unlabelled pool --test birds/test', 'your own pictures'),
       async flags => {
@@ -87,7 +119,8 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
           .option('python', text("Interpreter with torch (default: PUPIL_PYTHON, else pupil's own)"))
           .option('until', {choices: stageNames, requiresArg: true, describe: 'Stop after this stage'})
           .option('dry-run', {type: 'boolean', default: false, describe: 'Say what would run'}),
-      async flags => (await import('./commands/orchestrate.js')).orchestrate({...flags, preset: 'demo', acceptChange: false}, stop),
+      async flags =>
+        (await import('./commands/orchestrate.js')).orchestrate({...flags, preset: 'demo', acceptChange: false}, stop),
     )
     .command(
       'setup',
@@ -100,7 +133,12 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
       'Download data sets by name: cifar10, cifar100, tiny-imagenet',
       command =>
         jsonOption(homeOption(command))
-          .positional('datasets', {type: 'string', array: true, demandOption: true, describe: 'One or several of these names'})
+          .positional('datasets', {
+            type: 'string',
+            array: true,
+            demandOption: true,
+            describe: 'One or several of these names',
+          })
           .option('mirror', text('Address under which the archives lie by the same names'))
           .example('$0 fetch cifar100 tiny-imagenet', 'what the preset cifar100 needs'),
       async flags => (await import('./commands/fetch.js')).fetchByName(flags, stop),
@@ -110,10 +148,18 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
       'Run every arm of an experiment under every seed, and compare them',
       command =>
         jsonOption(homeOption(command))
-          .positional('file', {type: 'string', demandOption: true, describe: 'A YAML file with arms and seeds, such as those in experiments/'})
+          .positional('file', {
+            type: 'string',
+            demandOption: true,
+            describe: 'A YAML file with arms and seeds, such as those in experiments/',
+          })
           .option('device', text('auto, cpu, cuda or cuda:N'))
           .option('python', text("Interpreter with torch (default: PUPIL_PYTHON, else pupil's own)"))
-          .option('dry-run', {type: 'boolean', default: false, describe: 'Say what would run, and how long it would take'}),
+          .option('dry-run', {
+            type: 'boolean',
+            default: false,
+            describe: 'Say what would run, and how long it would take',
+          }),
       async flags => (await import('./commands/experiment.js')).experiment(flags, stop),
     )
     .command(
@@ -136,7 +182,12 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
     .command(
       'why <image>',
       'Why an image was chosen, or was not',
-      command => jsonOption(runOption(command)).positional('image', {type: 'string', demandOption: true, describe: 'Its path, place, or the beginning of its id'}),
+      command =>
+        jsonOption(runOption(command)).positional('image', {
+          type: 'string',
+          demandOption: true,
+          describe: 'Its path, place, or the beginning of its id',
+        }),
       async flags => (await import('./commands/why.js')).why(flags),
     )
     .command(

@@ -1,4 +1,7 @@
-/** Loads the packages that come as machine code from where set-up installed them: they are no dependencies of the published package, since their install scripts would run or be refused there. */
+/**
+ * Loads the packages that come as machine code from where set-up installed them: they are no dependencies of the
+ * published package, since their install scripts would run or be refused there.
+ */
 import {createRequire} from 'node:module';
 import path from 'node:path';
 import type Database from 'better-sqlite3';
@@ -13,7 +16,11 @@ function load(name: string): unknown {
     return requireCompiled(name);
   } catch (cause) {
     const [reason = ''] = (cause instanceof Error ? cause.message : String(cause)).split('\n');
-    throw new UserError('NOT_SET_UP', `pupil is not set up: ${name} cannot be loaded (${reason}). Run ${setupCommand}.`, {cause});
+    throw new UserError(
+      'NOT_SET_UP',
+      `pupil is not set up: ${name} cannot be loaded (${reason}). Run ${setupCommand}.`,
+      {cause},
+    );
   }
 }
 

@@ -23,7 +23,10 @@ export function nearNames(given: string, known: readonly string[]): string[] {
 const CLEAR_SLIP = 2;
 const KEYS_SUGGESTED = 3;
 
-/** Known dotted keys that may be meant: the one spelt nearly so, those with the same last part in other sections, or one whose last part is spelt nearly so. */
+/**
+ * Known dotted keys that may be meant: the one spelt nearly so, those with the same last part in other sections, or one
+ * whose last part is spelt nearly so.
+ */
 export function nearKeys(key: string, known: readonly string[]): string[] {
   const lastPart = (dotted: string): string => dotted.split('.').at(-1) ?? dotted;
   const byDistance = [...known].sort((a, b) => distance(key, a) - distance(key, b));
@@ -36,13 +39,28 @@ export function nearKeys(key: string, known: readonly string[]): string[] {
 }
 
 /** What stands before the dots: `select` of `select.top_k`. */
-const sectionsOf = (keys: readonly string[]): string[] => [...new Set(keys.flatMap(key => key.split('.').slice(0, -1).map((_, index, parts) => parts.slice(0, index + 1).join('.'))))];
+const sectionsOf = (keys: readonly string[]): string[] => [
+  ...new Set(
+    keys.flatMap(key =>
+      key
+        .split('.')
+        .slice(0, -1)
+        .map((_, index, parts) => parts.slice(0, index + 1).join('.')),
+    ),
+  ),
+];
 
 /** " Did you mean a, b or c?", to end a message with; nothing where there is no candidate. */
 export function question(candidates: readonly string[]): string {
   const last = candidates.at(-1);
-  return last === undefined ? '' : ` Did you mean ${candidates.length === 1 ? last : `${candidates.slice(0, -1).join(', ')} or ${last}`}?`;
+  return last === undefined
+    ? ''
+    : ` Did you mean ${candidates.length === 1 ? last : `${candidates.slice(0, -1).join(', ')} or ${last}`}?`;
 }
 
 /** " Did you mean NAME?" with the nearest of the known names; nothing where none is near. `shown` words it. */
-export const didYouMean = (given: string, known: readonly string[], shown: (name: string) => string = name => name): string => question(nearNames(given, known).slice(0, 1).map(shown));
+export const didYouMean = (
+  given: string,
+  known: readonly string[],
+  shown: (name: string) => string = name => name,
+): string => question(nearNames(given, known).slice(0, 1).map(shown));

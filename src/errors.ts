@@ -16,9 +16,9 @@ export const exitCodes = {
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
 
 /**
- * What can go wrong, under names that scripts may rely on, each with the exit code that it ends a command with: wrong arguments, sources or
- * settings (2), data that cannot be read or does not fit together (3), something about this machine (4), a check that guards the result (5),
- * somebody else who is at it (75).
+ * What can go wrong, under names that scripts may rely on, each with the exit code that it ends a command with: wrong
+ * arguments, sources or settings (2), data that cannot be read or does not fit together (3), something about this
+ * machine (4), a check that guards the result (5), somebody else who is at it (75).
  */
 export const errorCodes = {
   BUG: exitCodes.bug,
@@ -86,7 +86,10 @@ export const errorCodes = {
 export type ErrorCode = keyof typeof errorCodes;
 export const errorCodeNames = Object.keys(errorCodes) as readonly ErrorCode[];
 
-/** Something the user can mend. The message says what was found, what was expected, and what to do; it is shown without a stack. */
+/**
+ * Something the user can mend. The message says what was found, what was expected, and what to do; it is shown without
+ * a stack.
+ */
 export class UserError extends Error {
   override readonly name = 'UserError';
   constructor(
@@ -116,7 +119,8 @@ export function throwIfStopped(signal: AbortSignal): void {
 }
 
 /** The Interrupted that a stop was asked for with. */
-export const interruptionOf = (signal: AbortSignal): Interrupted => (signal.reason instanceof Interrupted ? signal.reason : new Interrupted());
+export const interruptionOf = (signal: AbortSignal): Interrupted =>
+  signal.reason instanceof Interrupted ? signal.reason : new Interrupted();
 
 /** A child process that ended without a `finished` event. `logTail` holds its last lines of human text. */
 export class ChildError extends Error {
@@ -151,8 +155,8 @@ export function errorCodeOf(error: unknown): ErrorCode {
 export const exitCodeFor = (error: unknown): ExitCode => errorCodes[errorCodeOf(error)];
 
 /**
- * What the system called a failure of the file system, such as `ENOENT`; null for any other error, which is a bug of ours. A path with a
- * NUL in it, from a config or a list, is refused by Node before the system could: EINVAL.
+ * What the system called a failure of the file system, such as `ENOENT`; null for any other error, which is a bug of
+ * ours. A path with a NUL in it, from a config or a list, is refused by Node before the system could: EINVAL.
  */
 export function systemCode(error: unknown): string | null {
   if (!(error instanceof Error) || !('code' in error)) return null;

@@ -1,7 +1,17 @@
 /** The one union of everything that long-running work reports; report/terminal.ts gives each event its words. */
 import type {ErrorCode} from './errors.js';
 
-export const stageNames = ['prepare', 'teacher', 'export', 'score', 'select', 'pretrain', 'finetune', 'evaluate', 'report'] as const;
+export const stageNames = [
+  'prepare',
+  'teacher',
+  'export',
+  'score',
+  'select',
+  'pretrain',
+  'finetune',
+  'evaluate',
+  'report',
+] as const;
 export type StageName = (typeof stageNames)[number];
 
 /** Accuracies as fractions of the images. */
@@ -34,7 +44,10 @@ export interface Results {
   readonly student: Accuracy | null;
 }
 
-/** How far a model's probabilities can be trusted: expected calibration errors (fractions) before and after dividing the logits by `temperature`. */
+/**
+ * How far a model's probabilities can be trusted: expected calibration errors (fractions) before and after dividing the
+ * logits by `temperature`.
+ */
 export interface Calibration {
   readonly temperature: number;
   readonly eceBefore: number;
@@ -51,7 +64,10 @@ export interface SelectionCounts {
   readonly shortClasses: number;
   /** Different images among the selected pairs. */
   readonly images: number;
-  /** Share of the selected pairs that are right if the teacher is as often right as its probabilities, calibrated on validation, say. */
+  /**
+   * Share of the selected pairs that are right if the teacher is as often right as its probabilities, calibrated on
+   * validation, say.
+   */
   readonly expectedPrecision: number;
 }
 
@@ -79,10 +95,25 @@ interface OfStage {
 }
 
 export type Event =
-  /** A run of an experiment begins; `secondsLeft` of all of them, from what earlier ones took, null where none was measured. */
-  | {readonly type: 'run_started'; readonly run: string; readonly position: number; readonly total: number; readonly secondsLeft: number | null}
+  /**
+   * A run of an experiment begins; `secondsLeft` of all of them, from what earlier ones took, null where none was
+   * measured.
+   */
+  | {
+      readonly type: 'run_started';
+      readonly run: string;
+      readonly position: number;
+      readonly total: number;
+      readonly secondsLeft: number | null;
+    }
   /** One run of an experiment failed; the others go on. */
-  | {readonly type: 'run_failed'; readonly run: string; readonly exitCode: number; readonly code: ErrorCode; readonly message: string}
+  | {
+      readonly type: 'run_failed';
+      readonly run: string;
+      readonly exitCode: number;
+      readonly code: ErrorCode;
+      readonly message: string;
+    }
   | {readonly type: 'started'; readonly run: string; readonly home: string; readonly device: string}
   | {readonly type: 'stage_fresh'; readonly stage: StageName; readonly reason: string}
   | {readonly type: 'stage_skipped'; readonly stage: StageName; readonly reason: string}
@@ -90,8 +121,17 @@ export type Event =
   | {readonly type: 'stage_finished'; readonly stage: StageName; readonly seconds: number; readonly summary: string}
   | ({readonly type: 'device'; readonly device: string; readonly runtime: string} & OfStage)
   /** `busy`: of scoring alone, the share of the last second or so in which each part was at work. */
-  | ({readonly type: 'progress'; readonly done: number; readonly total: number | null; readonly imagesPerSecond: number; readonly busy?: ScoringParts} & OfStage)
-  /** A training starts or goes on: what was told before of later steps than `step`, or of later epochs than `epoch`, no longer holds. */
+  | ({
+      readonly type: 'progress';
+      readonly done: number;
+      readonly total: number | null;
+      readonly imagesPerSecond: number;
+      readonly busy?: ScoringParts;
+    } & OfStage)
+  /**
+   * A training starts or goes on: what was told before of later steps than `step`, or of later epochs than `epoch`, no
+   * longer holds.
+   */
   | ({readonly type: 'begun'; readonly step: number; readonly epoch: number} & OfStage)
   | ({
       readonly type: 'step';
@@ -104,7 +144,13 @@ export type Event =
       /** The most held so far on a GPU, or what the trainer holds in main memory now. */
       readonly memoryBytes: number;
     } & OfStage)
-  | ({readonly type: 'evaluated'; readonly epoch: number; readonly top1: number; readonly top5: number; readonly loss: number} & OfStage)
+  | ({
+      readonly type: 'evaluated';
+      readonly epoch: number;
+      readonly top1: number;
+      readonly top5: number;
+      readonly loss: number;
+    } & OfStage)
   | ({readonly type: 'checkpoint'; readonly epoch: number; readonly path: string} & OfStage)
   | {
       readonly type: 'dataset_started';
@@ -126,11 +172,20 @@ export type Event =
       readonly unit: 'bytes' | 'files';
       readonly perSecond: number;
     }
-  | {readonly type: 'dataset_ready'; readonly dataset: string; readonly path: string; readonly status: 'fetched' | 'there'}
+  | {
+      readonly type: 'dataset_ready';
+      readonly dataset: string;
+      readonly path: string;
+      readonly status: 'fetched' | 'there';
+    }
   | {readonly type: 'note'; readonly stage: StageName | null; readonly message: string}
   | {readonly type: 'warning'; readonly stage: StageName | null; readonly message: string}
   /** Of the last round, with those of every round in order. */
-  | ({readonly type: 'done'; readonly seconds: number; readonly rounds: readonly Pick<Outcome, 'run' | 'results' | 'selection'>[]} & Outcome)
+  | ({
+      readonly type: 'done';
+      readonly seconds: number;
+      readonly rounds: readonly Pick<Outcome, 'run' | 'results' | 'selection'>[];
+    } & Outcome)
   | {readonly type: 'failed'; readonly exitCode: number; readonly code: ErrorCode; readonly message: string};
 
 export type Emit = (event: Event) => void;

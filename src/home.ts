@@ -1,4 +1,7 @@
-/** Where everything of a run lies: a home holds `models/ data/ db/`, and each run has a file or folder of its name in each. */
+/**
+ * Where everything of a run lies: a home holds `models/ data/ db/`, and each run has a file or folder of its name in
+ * each.
+ */
 import {existsSync, readdirSync, statSync} from 'node:fs';
 import path from 'node:path';
 import {UserError} from './errors.js';
@@ -24,7 +27,8 @@ export interface RunPaths {
 }
 
 /** A file of an experiment's results. */
-export const experimentFile = (home: string, experiment: string, name: string): string => path.join(home, 'models', experiment, name);
+export const experimentFile = (home: string, experiment: string, name: string): string =>
+  path.join(home, 'models', experiment, name);
 
 const isFolder = (file: string): boolean => statSync(file, {throwIfNoEntry: false})?.isDirectory() ?? false;
 
@@ -37,8 +41,16 @@ const LONGEST_HOME = 400;
 /** The home as an absolute path. Throws (exit 2) where its name is none that can be worked with. */
 function absoluteHome(given: string): string {
   const home = path.resolve(given);
-  if (home.includes(NO_CHARACTER)) throw new UserError('BAD_HOME', `The name of the folder ${home} is no UTF-8, and cannot be a home. Rename it, or work in another (--home DIR).`);
-  if (Buffer.byteLength(home) > LONGEST_HOME) throw new UserError('BAD_HOME', `The home ${home} is too long a path: SQLite opens no file whose path has more than 512 bytes. Choose one of ${LONGEST_HOME} at most (--home DIR).`);
+  if (home.includes(NO_CHARACTER))
+    throw new UserError(
+      'BAD_HOME',
+      `The name of the folder ${home} is no UTF-8, and cannot be a home. Rename it, or work in another (--home DIR).`,
+    );
+  if (Buffer.byteLength(home) > LONGEST_HOME)
+    throw new UserError(
+      'BAD_HOME',
+      `The home ${home} is too long a path: SQLite opens no file whose path has more than 512 bytes. Choose one of ${LONGEST_HOME} at most (--home DIR).`,
+    );
   return home;
 }
 
@@ -46,15 +58,29 @@ function absoluteHome(given: string): string {
 export function existingHome(given: string): string {
   const home = absoluteHome(given);
   if (isFolder(home)) return home;
-  throw new UserError('BAD_HOME', `There is no folder ${home}, which --home names. It is the folder in which pupil orchestrate was run, or was told to work by --home.`);
+  throw new UserError(
+    'BAD_HOME',
+    `There is no folder ${home}, which --home names. It is the folder in which pupil orchestrate was run, or was told to work by --home.`,
+  );
 }
 
-/** The home as an absolute path, which the first run makes. Throws (exit 2) where not even the folder around it is there: that is a slip, most likely. */
+/**
+ * The home as an absolute path, which the first run makes. Throws (exit 2) where not even the folder around it is
+ * there: that is a slip, most likely.
+ */
 export function homeToBe(given: string): string {
   const home = absoluteHome(given);
-  if (isFolder(home) || (statSync(home, {throwIfNoEntry: false}) === undefined && isFolder(path.dirname(home)))) return home;
-  if (isFolder(path.dirname(home))) throw new UserError('BAD_HOME', `${home}, which --home names, is a file; expected a folder for models/, data/ and db/.`);
-  throw new UserError('BAD_HOME', `There is no folder ${path.dirname(home)} in which --home ${given} could be made. If that is where you want it, make it first (mkdir -p ${home}).`);
+  if (isFolder(home) || (statSync(home, {throwIfNoEntry: false}) === undefined && isFolder(path.dirname(home))))
+    return home;
+  if (isFolder(path.dirname(home)))
+    throw new UserError(
+      'BAD_HOME',
+      `${home}, which --home names, is a file; expected a folder for models/, data/ and db/.`,
+    );
+  throw new UserError(
+    'BAD_HOME',
+    `There is no folder ${path.dirname(home)} in which --home ${given} could be made. If that is where you want it, make it first (mkdir -p ${home}).`,
+  );
 }
 
 /** The command that tells where a run stands, as whoever reads it must type it here. */
@@ -64,12 +90,16 @@ export const statusCommand = ({run, home}: Pick<RunPaths, 'run' | 'home'>): stri
 export const databaseFolder = (home: string): string => path.join(home, 'db');
 
 /**
- * The folders that pupil writes to, which are no part of a source around them: those of the home, and those of each run, so that a
- * source may lie in data/ beside them.
+ * The folders that pupil writes to, which are no part of a source around them: those of the home, and those of each
+ * run, so that a source may lie in data/ beside them.
  */
 export function ownFolders(home: string): string[] {
   const databases = databaseFolder(home);
-  const runs = existsSync(databases) ? readdirSync(databases).filter(name => name.endsWith('.sqlite')).map(name => name.slice(0, -'.sqlite'.length)) : [];
+  const runs = existsSync(databases)
+    ? readdirSync(databases)
+        .filter(name => name.endsWith('.sqlite'))
+        .map(name => name.slice(0, -'.sqlite'.length))
+    : [];
   return [databases, path.join(home, 'models'), path.join(home, 'data'), ...runs.map(run => runPaths(home, run).data)];
 }
 

@@ -1,4 +1,7 @@
-/** Splits a stream of bytes into lines, at newlines alone: readline would also split at U+2028, which JSON leaves as it is. */
+/**
+ * Splits a stream of bytes into lines, at newlines alone: readline would also split at U+2028, which JSON leaves as it
+ * is.
+ */
 
 const NEWLINE = 0x0a;
 const RETURN = 0x0d;

@@ -6,7 +6,9 @@ import {printableMessage} from './printable.js';
 import {wrappedFor} from './report/wrap.js';
 
 /** Whether the command makes something that it can go on from; the others only look. */
-const leavesWork = ['orchestrate', 'demo', 'experiment', 'fetch', 'setup'].includes(process.argv[2] ?? '') && !process.argv.includes('--dry-run');
+const leavesWork =
+  ['orchestrate', 'demo', 'experiment', 'fetch', 'setup'].includes(process.argv[2] ?? '') &&
+  !process.argv.includes('--dry-run');
 
 /** Whether the command is for more than what it prints: it leaves work, or its exit code tells. */
 const isMoreThanItsOutput = leavesWork || process.argv[2] === 'doctor';
@@ -14,7 +16,10 @@ const isMoreThanItsOutput = leavesWork || process.argv[2] === 'doctor';
 const requested = new AbortController();
 const forced = new AbortController();
 
-/** npm (`npm run demo`, `npx pupil`) hands on to its child the Ctrl-C that the terminal has sent to both: the second one is no second press. */
+/**
+ * npm (`npm run demo`, `npx pupil`) hands on to its child the Ctrl-C that the terminal has sent to both: the second one
+ * is no second press.
+ */
 const passesSignalsOn = process.env['npm_command'] !== undefined;
 const SAME_PRESS_MS = 500;
 let requestedAt = -Infinity;
@@ -30,16 +35,22 @@ function stopOn(signal: 'SIGINT' | 'SIGTERM'): void {
   // Whoever draws on the terminal makes room for the message first.
   requestedAt = performance.now();
   requested.abort(new Interrupted(signal));
-  process.stderr.write(`\n${leavesWork ? 'Stopping after this step' : 'Stopping'}; press Ctrl-C again to stop at once.\n`);
+  process.stderr.write(
+    `\n${leavesWork ? 'Stopping after this step' : 'Stopping'}; press Ctrl-C again to stop at once.\n`,
+  );
 }
 process.on('SIGINT', () => stopOn('SIGINT'));
 process.on('SIGTERM', () => stopOn('SIGTERM'));
-// A closed pipe (`| head`) ends the output, and what was only to be shown; work goes on, and ends with its own code, whoever reads of it. A full disk behind it is a fault of the machine.
+// A closed pipe (`| head`) ends the output, and what was only to be shown; work goes on, and ends with its own code,
+// whoever reads of it. A full disk behind it is a fault of the machine.
 for (const [name, stream] of Object.entries({stdout: process.stdout, stderr: process.stderr})) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE' && isMoreThanItsOutput) return;
     if (error.code === 'EPIPE') process.exit(exitCodes.done);
-    if (name === 'stdout') process.stderr.write(`Cannot write to ${name}: ${error.message}. What was to be shown is incomplete; runs lose nothing by it.\n`);
+    if (name === 'stdout')
+      process.stderr.write(
+        `Cannot write to ${name}: ${error.message}. What was to be shown is incomplete; runs lose nothing by it.\n`,
+      );
     process.exit(exitCodes.environment);
   });
 }
@@ -52,7 +63,8 @@ process.on('uncaughtException', thrown => {
 
 try {
   requireAddressSpace();
-  // Here, so that what stands in the way of reading the program itself (too many open files, a library that does not fit into memory) gets its words, too.
+  // Here, so that what stands in the way of reading the program itself (too many open files, a library that does not
+  // fit into memory) gets its words, too.
   const {runCommandLine} = await import('./cli.js');
   await runCommandLine(process.argv.slice(2), {requested: requested.signal, forced: forced.signal});
 } catch (thrown) {
@@ -71,7 +83,8 @@ function describe(error: unknown): string {
 }
 
 function words(error: unknown): string {
-  if (error instanceof Interrupted) return leavesWork ? 'Stopped. What was done is saved; the same command goes on from here.' : 'Stopped.';
+  if (error instanceof Interrupted)
+    return leavesWork ? 'Stopped. What was done is saved; the same command goes on from here.' : 'Stopped.';
   if (error instanceof UserError) return error.message;
   if (error instanceof ChildError) return [error.message, ...error.logTail.map(line => `  | ${line}`)].join('\n');
   return `This is a bug in pupil; please report it with what you did.\n${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;

@@ -8,7 +8,8 @@ const compact = new Intl.NumberFormat('en-US', {maximumSignificantDigits: 3});
 export const count = (value: number): string => grouped.format(value);
 
 /** (1, 'image') -> "1 image"; (3, 'class', 'classes') -> "3 classes". */
-export const plural = (value: number, one: string, many = `${one}s`): string => `${count(value)} ${value === 1 ? one : many}`;
+export const plural = (value: number, one: string, many = `${one}s`): string =>
+  `${count(value)} ${value === 1 ? one : many}`;
 
 /** 0.41234 -> "41.2 %". */
 export const percent = (fraction: number): string => `${(100 * fraction).toFixed(1)} %`;
@@ -18,7 +19,12 @@ export const rate = (perSecond: number): string => compact.format(perSecond);
 
 /** The parts of scoring and the share of the time in which each was at work, the busiest first. */
 function bySharesOf({reading, decoding, inferring, writing}: ScoringParts): readonly string[] {
-  const parts = [['network', inferring], ['decoding', decoding], ['reading', reading], ['writing', writing]] as const;
+  const parts = [
+    ['network', inferring],
+    ['decoding', decoding],
+    ['reading', reading],
+    ['writing', writing],
+  ] as const;
   return [...parts].sort(([, a], [, b]) => b - a).map(([name, share]) => `${name} ${Math.round(100 * share)} %`);
 }
 
@@ -51,5 +57,11 @@ export function bytes(value: number): string {
 export const MEASURING = 'Measuring how fast this machine is; it takes half a minute or so ...\n';
 
 /** Why a crowded selection teaches little, in a sentence of its own. */
-export const crowdedWords = ({classes, topP, topK, selected, images}: Pick<SelectionCounts, 'classes' | 'topP' | 'topK' | 'selected' | 'images'>): string =>
+export const crowdedWords = ({
+  classes,
+  topP,
+  topK,
+  selected,
+  images,
+}: Pick<SelectionCounts, 'classes' | 'topP' | 'topK' | 'selected' | 'images'>): string =>
   `P = ${topP} and K = ${count(topK)} put each chosen image in ${(selected / images).toFixed(1)} of ${classes} classes: labels that contradict each other, from which a student learns little and unlearns what its teacher knows.`;

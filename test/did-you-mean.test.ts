@@ -16,7 +16,8 @@ describe('a name that is unknown', () => {
     ['anything', [], ''],
   ])('%s among %j', (given, known, words) => expect(didYouMean(given, known)).toBe(words));
 
-  it('has the nearest first', () => expect(nearNames('train', ['strain', 'pretrain', 'train'])).toEqual(['train', 'strain']));
+  it('has the nearest first', () =>
+    expect(nearNames('train', ['strain', 'pretrain', 'train'])).toEqual(['train', 'strain']));
 });
 
 describe('a key that is unknown', () => {

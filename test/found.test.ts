@@ -13,17 +13,24 @@ import {temporaryFolder} from './images/temporary-folder.js';
 import {newStore} from './store/new-store.js';
 import {listingOf} from './worker/listing-of.js';
 
-/** Small inputs of kinds that people reported of other tools, on which pupil was wrong once: see README.md beside them. */
+/**
+ * Small inputs of kinds that people reported of other tools, on which pupil was wrong once: see README.md beside them.
+ */
 const found = path.join(process.env['PUPIL_TEST_DATA'] ?? '', 'found');
 const isThere = Boolean(process.env['PUPIL_TEST_DATA']) && existsSync(found);
 if (!isThere) console.warn('SKIPPED: PUPIL_TEST_DATA names no folder that holds found/, inputs that failed once.');
 
 const at = (...names: string[]) => path.join(found, ...names);
-const refusal = (exitCode: number, message: RegExp) => expect.objectContaining({exitCode, message: expect.stringMatching(message) as string}) as Error;
+const refusal = (exitCode: number, message: RegExp) =>
+  expect.objectContaining({exitCode, message: expect.stringMatching(message) as string}) as Error;
 
 describe.skipIf(!isThere)('inputs that failed once', () => {
   it.each([
-    ['list-latin1-merges-classes', 'list.csv', /list\.csv: line 2 is no UTF-8 text \(byte 0x[0-9a-f]{2}\); .*iconv -f WINDOWS-1252/],
+    [
+      'list-latin1-merges-classes',
+      'list.csv',
+      /list\.csv: line 2 is no UTF-8 text \(byte 0x[0-9a-f]{2}\); .*iconv -f WINDOWS-1252/,
+    ],
     ['list-latin1-merges-classes', 'latin.jsonl', /latin\.jsonl: line 1 is no UTF-8 text/],
     ['byte-order-marks', 'bad21.jsonl', /^Line 21 of .*bad21\.jsonl cannot be used/],
     ['small-messages', 'semi.csv', /its columns are "path;label"; it seems to be separated by semicolons/],
@@ -45,7 +52,9 @@ describe.skipIf(!isThere)('inputs that failed once', () => {
     const list = await readFile(at('ansi-labels.csv'), 'utf8');
     for (const [name] of list.matchAll(/^[\w-]+\.png/gm)) await put(path.join(folder, name), name);
     await put(path.join(folder, 'list.csv'), list);
-    await expect(listingOf(folder, 'list.csv')).rejects.toThrow(refusal(3, /^The class name "\\x1b\[31mRED.* holds U\+001B, U\+0007, U\+000A/));
+    await expect(listingOf(folder, 'list.csv')).rejects.toThrow(
+      refusal(3, /^The class name "\\x1b\[31mRED.* holds U\+001B, U\+0007, U\+000A/),
+    );
   });
 
   it.each([
@@ -66,15 +75,23 @@ describe.skipIf(!isThere)('inputs that failed once', () => {
 
   it('test-picture-two-labels: one picture under two labels is no test picture, and is told', async () => {
     const {store} = await newStore();
-    const sets: [Role, string][] = [['labelled', 'train'], ['test', 'test'], ['unlabelled', 'pool']];
+    const sets: [Role, string][] = [
+      ['labelled', 'train'],
+      ['test', 'test'],
+      ['unlabelled', 'pool'],
+    ];
     for (const [role, folder] of sets) {
       const source = store.images.addSource(role, {kind: 'folder', path: folder, split: null}, folder);
       const {entries} = await listingOf(at('test-picture-two-labels'), folder, {labelled: role !== 'unlabelled'});
       store.atomically(() => entries.forEach(entry => store.images.addEntry(source, entry)));
     }
     store.atomically(() => store.images.setClasses(['blue', 'green', 'red']));
-    const {conflicts} = store.atomically(() => store.images.split({seed: 0, labelledPerClass: null, validation: {share: 0.1, atLeast: 5}, restIsPool: false}));
-    expect(conflicts.map(({detail}) => detail)).toEqual(Array(3).fill(expect.stringMatching(/^the same bytes are labelled \w+ and \w+ in the test set$/)));
+    const {conflicts} = store.atomically(() =>
+      store.images.split({seed: 0, labelledPerClass: null, validation: {share: 0.1, atLeast: 5}, restIsPool: false}),
+    );
+    expect(conflicts.map(({detail}) => detail)).toEqual(
+      Array(3).fill(expect.stringMatching(/^the same bytes are labelled \w+ and \w+ in the test set$/)),
+    );
     expect(store.images.splitCounts('test', 3).reduce((sum, images) => sum + images)).toBe(15);
   });
 
@@ -82,7 +99,10 @@ describe.skipIf(!isThere)('inputs that failed once', () => {
     const {classes, notes} = await listingOf(at('classes-alike-nfc-nfd'), 'merged');
     expect(classes).toEqual(['blue', 'ch\u00e2teau']);
     expect(notes).toEqual([expect.stringContaining('"cha\\u{302}teau" is "château"')]);
-    const [train, test] = [await listingOf(at('classes-alike-nfc-nfd'), 'train'), await listingOf(at('classes-alike-nfc-nfd'), 'test')];
+    const [train, test] = [
+      await listingOf(at('classes-alike-nfc-nfd'), 'train'),
+      await listingOf(at('classes-alike-nfc-nfd'), 'test'),
+    ];
     expect(new Set(test.classes)).toEqual(new Set(train.classes));
   });
 
@@ -91,13 +111,19 @@ describe.skipIf(!isThere)('inputs that failed once', () => {
     await cp(at('home-inside-pool'), home, {recursive: true});
     const before = await listingOf(home, '.', {labelled: false, ownFolders: ownFolders(home)});
     const {database, data, models} = runPaths(home, 'run');
-    for (const [folder, file] of [[path.dirname(database), path.basename(database)], [path.join(data, 'packs', 'train'), 'images.u8'], [models, 'report.jpg']] as const) {
+    for (const [folder, file] of [
+      [path.dirname(database), path.basename(database)],
+      [path.join(data, 'packs', 'train'), 'images.u8'],
+      [models, 'report.jpg'],
+    ] as const) {
       await mkdir(folder, {recursive: true});
       await cp(path.join(home, 'photos', '0.jpg'), path.join(folder, file));
     }
     const after = await listingOf(home, '.', {labelled: false, ownFolders: ownFolders(home)});
     expect([...after.pictures].sort()).toEqual([...before.pictures].sort());
-    expect(after.notes).toContain("pupil's own data, db, models left out: nothing that the home holds is a picture of a folder around it");
+    expect(after.notes).toContain(
+      "pupil's own data, db, models left out: nothing that the home holds is a picture of a folder around it",
+    );
   });
 
   it('experiment-arms-with-numbers: arms keep the order of the file', () => {
@@ -111,15 +137,30 @@ describe.skipIf(!isThere)('inputs that failed once', () => {
   });
 
   it('small-messages: numbers in teacher.classes become names', () => {
-    const {teacher} = readConfig({labelled: '/a', unlabelled: ['/b'], teacher: at('small-messages', 'logits.onnx'), set: ['teacher.classes=[0, 1, 2]']}, '/home');
+    const {teacher} = readConfig(
+      {
+        labelled: '/a',
+        unlabelled: ['/b'],
+        teacher: at('small-messages', 'logits.onnx'),
+        set: ['teacher.classes=[0, 1, 2]'],
+      },
+      '/home',
+    );
     expect(teacher.classes).toEqual(['0', '1', '2']);
   });
 });
 
-it.skipIf(!existsSync('/dev/full'))('a full disk behind stdout is told in a line (exit 4), whatever the command', async () => {
-  const home = await temporaryFolder();
-  for (const args of [['runs', '--home', home], ['--help']]) {
-    const {status, stderr} = spawnSync('sh', ['-c', 'exec "$@" > /dev/full', 'sh', process.execPath, program, ...args], {encoding: 'utf8'});
-    expect([status, stderr]).toEqual([4, expect.stringMatching(/^Cannot write to stdout: .*ENOSPC.*\n$/)]);
-  }
-});
+it.skipIf(!existsSync('/dev/full'))(
+  'a full disk behind stdout is told in a line (exit 4), whatever the command',
+  async () => {
+    const home = await temporaryFolder();
+    for (const args of [['runs', '--home', home], ['--help']]) {
+      const {status, stderr} = spawnSync(
+        'sh',
+        ['-c', 'exec "$@" > /dev/full', 'sh', process.execPath, program, ...args],
+        {encoding: 'utf8'},
+      );
+      expect([status, stderr]).toEqual([4, expect.stringMatching(/^Cannot write to stdout: .*ENOSPC.*\n$/)]);
+    }
+  },
+);

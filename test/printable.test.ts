@@ -1,7 +1,10 @@
 import {expect, it} from 'vitest';
 import {printable, printableJson, printableMessage} from '../src/printable.js';
 
-/** A title set by an old terminal's one-byte escape, a line turned around, a line's end that JSON lets stand, half a character. */
+/**
+ * A title set by an old terminal's one-byte escape, a line turned around, a line's end that JSON lets stand, half a
+ * character.
+ */
 const hostile = 'a\u009b31mb\u202ec\u2028d\u061ce\u0007f\ud800g';
 
 it('text of others is shown on one line, with what a terminal would act on as escapes', () => {

@@ -1,4 +1,6 @@
-/** Holds promises.md to the tests: each promise has a proof that is there, or is counted among those that have none yet. */
+/**
+ * Holds promises.md to the tests: each promise has a proof that is there, or is counted among those that have none yet.
+ */
 import {existsSync, readFileSync} from 'node:fs';
 import path from 'node:path';
 import {describe, expect, it} from 'vitest';
@@ -8,7 +10,11 @@ const NONE_YET = 5;
 
 const root = path.join(import.meta.dirname, '..');
 const isRow = (line: string) => line.startsWith('|') && !/^\|[-|]+\|$/.test(line);
-const cellsOf = (row: string) => row.slice(1, -1).split('|').map(cell => cell.trim());
+const cellsOf = (row: string) =>
+  row
+    .slice(1, -1)
+    .split('|')
+    .map(cell => cell.trim());
 
 /** The rows of every table of a page, under the heading above it; the first of each names its columns. */
 function tablesOf(markdown: string): Map<string, string[][]> {
@@ -28,7 +34,10 @@ function faultOf(proof: string): string | null {
   const [, file = '', separator, name = ''] = /^(\S+?\.(?:ts|py))( > |::)(.+)$/.exec(proof) ?? [];
   if (!existsSync(path.join(root, file)) || file === '') return `${proof}: no such file`;
   const lines = readFileSync(path.join(root, file), 'utf8').replaceAll("\\'", "'").split('\n');
-  const found = separator === '::' ? lines.filter(line => line.startsWith(`def ${name}(`)) : lines.filter(line => isTitle(line) && line.includes(name));
+  const found =
+    separator === '::'
+      ? lines.filter(line => line.startsWith(`def ${name}(`))
+      : lines.filter(line => isTitle(line) && line.includes(name));
   return found.length === 1 ? null : `${proof}: ${found.length} tests of that name`;
 }
 
@@ -71,7 +80,8 @@ it.skipIf(!isThere)('every promise of the design has a row', () => {
     const ours = (tables.get(heading) ?? []).map(([what = '']) => what.toLowerCase().replace(/[^\w-]+/g, ' '));
     if (ours.length === 0) missing.push(heading);
     for (const [inputs = ''] of table) {
-      for (const input of inputs.split(';').map(beginningOf)) if (!ours.some(what => ` ${what} `.includes(` ${input} `))) missing.push(`${heading}: ${input}`);
+      for (const input of inputs.split(';').map(beginningOf))
+        if (!ours.some(what => ` ${what} `.includes(` ${input} `))) missing.push(`${heading}: ${input}`);
     }
   }
   expect(missing).toEqual([]);

@@ -11,8 +11,29 @@ const {folder, remove} = lastingFolder();
 const pictures = path.join(folder, 'pictures');
 const home = path.join(folder, 'home');
 const command = (...settings: string[]) => [
-  'orchestrate', '--home', home, '--run', 'several', '--labelled', path.join(pictures, 'labelled'), '--unlabelled', path.join(pictures, 'unlabelled'), '--until', 'teacher', '--device', 'cpu', '--json',
-  ...['image.size=32', 'teacher.model=cifarnet', 'teacher.epochs=3', 'teacher.evaluations=1', 'train.checkpoint_minutes=0.0001', 'train.batch_size=8', ...settings].flatMap(setting => ['--set', setting]),
+  'orchestrate',
+  '--home',
+  home,
+  '--run',
+  'several',
+  '--labelled',
+  path.join(pictures, 'labelled'),
+  '--unlabelled',
+  path.join(pictures, 'unlabelled'),
+  '--until',
+  'teacher',
+  '--device',
+  'cpu',
+  '--json',
+  ...[
+    'image.size=32',
+    'teacher.model=cifarnet',
+    'teacher.epochs=3',
+    'teacher.evaluations=1',
+    'train.checkpoint_minutes=0.0001',
+    'train.batch_size=8',
+    ...settings,
+  ].flatMap(setting => ['--set', setting]),
 ];
 
 /** Processes of this run's trainer, by their number: RANK=1. */
@@ -31,7 +52,10 @@ function workers(): Map<string, number> {
 }
 
 const state = (id: number) => /\) (\S)/.exec(readFileSync(`/proc/${id}/stat`, 'utf8'))?.[1];
-/** The first process holds still once it has saved its first checkpoint, so that the training is not over before the blow; until it is let go. */
+/**
+ * The first process holds still once it has saved its first checkpoint, so that the training is not over before the
+ * blow; until it is let go.
+ */
 const HELD = {...env, PUPIL_FAIL_POINT: 'trainer.checkpoint.after:1:SIGSTOP'};
 const heldProcesses = async () =>
   await vi.waitUntil(
@@ -43,14 +67,29 @@ const heldProcesses = async () =>
   );
 
 beforeAll(async () => {
-  await drawDemo({protocol: 1, task: 'draw', output: pictures, seed: 3, size: 32, labelledPerClass: 12, unlabelled: 20, testPerClass: 1}, new AbortController().signal, async () => {});
+  await drawDemo(
+    {
+      protocol: 1,
+      task: 'draw',
+      output: pictures,
+      seed: 3,
+      size: 32,
+      labelledPerClass: 12,
+      unlabelled: 20,
+      testPerClass: 1,
+    },
+    new AbortController().signal,
+    async () => {},
+  );
 });
 afterAll(remove);
 
 it('is refused before any work where this torch has nothing for processes to talk by (exit 4)', async () => {
   const {code, stdout} = await pupil(command('train.processes=2'), {env: {PUPIL_PYTHON: colourTrainer}});
   expect(code).toBe(4);
-  expect(stdout).toContain('Several processes cannot train together here: this torch has no gloo. Set train.processes and train.hosts to 1');
+  expect(stdout).toContain(
+    'Several processes cannot train together here: this torch has no gloo. Set train.processes and train.hosts to 1',
+  );
   expect(stdout).not.toContain('"stage_started"');
 });
 
@@ -82,7 +121,9 @@ describe.skipIf(!existsSync(python))('a teacher trained by two processes', () =>
     const {code, stdout} = await struck.ended;
     expect(code, stdout).toBe(4);
     expect(stdout).toContain('Going on after step');
-    expect(stdout).toContain(`Process 1 of this training (counted from 0, process id ${victim}) was killed by SIGKILL, probably because memory ran out`);
+    expect(stdout).toContain(
+      `Process 1 of this training (counted from 0, process id ${victim}) was killed by SIGKILL, probably because memory ran out`,
+    );
     expect(workers().size).toBe(0);
 
     const finished = await outputOf(command('train.processes=1'), {env});

@@ -6,7 +6,10 @@ import {describe, expect, it} from 'vitest';
 
 const src = fileURLToPath(new URL('../src/', import.meta.url));
 
-/** The floors of the house from the top: what stands on one imports from lower ones only. A file of src/ itself stands for itself. */
+/**
+ * The floors of the house from the top: what stands on one imports from lower ones only. A file of src/ itself stands
+ * for itself.
+ */
 const floors = [
   ['main'],
   ['cli'],
@@ -36,7 +39,9 @@ const importsOf = (file: string): string[] =>
     .map(({fileName}) => path.join(path.dirname(file), fileName.replace(/\.js$/, '.ts')))
     .filter(imported => !imported.startsWith('..'));
 
-const files = readdirSync(src, {recursive: true, encoding: 'utf8'}).filter(file => file.endsWith('.ts') && !file.endsWith('.d.ts'));
+const files = readdirSync(src, {recursive: true, encoding: 'utf8'}).filter(
+  file => file.endsWith('.ts') && !file.endsWith('.d.ts'),
+);
 const imports = new Map(files.map(file => [file, importsOf(file)]));
 
 /** The files of a circle that can be entered at `file`; empty where there is none. */
@@ -54,13 +59,21 @@ function circleFrom(file: string, trail: readonly string[], done: Set<string>): 
 describe('the imports of src/', () => {
   it('come from every room, and name files that are there', () => {
     expect(imports.size).toBeGreaterThan(150);
-    expect([...imports].flatMap(([file, found]) => found.filter(imported => !imports.has(imported) && !imported.endsWith('.d.ts')).map(imported => `${file} imports ${imported}`))).toEqual([]);
+    expect(
+      [...imports].flatMap(([file, found]) =>
+        found
+          .filter(imported => !imports.has(imported) && !imported.endsWith('.d.ts'))
+          .map(imported => `${file} imports ${imported}`),
+      ),
+    ).toEqual([]);
     expect([...new Set([...imports.keys()].map(roomOf))].toSorted()).toEqual(floors.flat().toSorted());
   });
 
   it('run downwards, floor by floor', () => {
     const upward = [...imports].flatMap(([file, found]) =>
-      found.filter(imported => roomOf(imported) !== roomOf(file) && floorOf(imported) <= floorOf(file)).map(imported => `${file} imports ${imported}`),
+      found
+        .filter(imported => roomOf(imported) !== roomOf(file) && floorOf(imported) <= floorOf(file))
+        .map(imported => `${file} imports ${imported}`),
     );
     expect(upward).toEqual([]);
   });

@@ -1,4 +1,7 @@
-"""The process's edge: `python -m trainer CONFIG.json` runs one task and turns its outcome into a last event and an exit code."""
+"""
+The process's edge: `python -m trainer CONFIG.json` runs one task and turns its outcome into a last event and an exit
+code.
+"""
 
 import os
 import signal
@@ -8,18 +11,41 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from . import events, meeting, ranks, stop
-from .config import EvaluateTask, ExportTask, ImportTask, QuantiseTask, SpeedTask, Task, TrainTask, WrapTask, parse_task, read_message
-from .errors import EXIT_CONFIG, EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_LOST, SET_UP, Failure, Interrupted, exit_code, explain
+from .config import (
+    EvaluateTask,
+    ExportTask,
+    ImportTask,
+    QuantiseTask,
+    SpeedTask,
+    Task,
+    TrainTask,
+    WrapTask,
+    parse_task,
+    read_message,
+)
+from .errors import (
+    EXIT_CONFIG,
+    EXIT_FINISHED,
+    EXIT_INTERRUPTED,
+    EXIT_LOST,
+    SET_UP,
+    Failure,
+    Interrupted,
+    exit_code,
+    explain,
+)
 from .parent import die_with_parent
 
 
 def main(arguments: list[str]) -> int:
     if len(arguments) != 1 or not events.connect():
-        print('usage: python -m trainer CONFIG.json 3>EVENTS.ndjson   (events go to file descriptor 3)', file=sys.stderr)
+        print(
+            'usage: python -m trainer CONFIG.json 3>EVENTS.ndjson   (events go to file descriptor 3)', file=sys.stderr
+        )
         return EXIT_CONFIG
-    # Before torch is imported, which takes seconds: a stop in that time must not kill the process without a word. The terminal sends
-    # SIGINT to parent and child alike, and what it means is the parent's to say.
-    # One of several processes is killed by it until it has joined the others (see join_processes): it may be waiting for one that is.
+    # Before torch is imported, which takes seconds: a stop in that time must not kill the process without a word. The
+    # terminal sends SIGINT to parent and child alike, and what it means is the parent's to say. One of several
+    # processes is killed by it until it has joined the others (see join_processes): it may be waiting for one that is.
     if not ranks.is_one_of_several():
         signal.signal(signal.SIGTERM, stop.request)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -52,9 +78,13 @@ def main(arguments: list[str]) -> int:
 
 
 def run(task: Task) -> dict[str, Any]:
-    """Runs the task. Its module, and with it torch, is imported only here, so that a refused config is told within milliseconds."""
-    # Threads that wait for each other spin for milliseconds by default. On a machine that also does other work the thread waited for
-    # may not be running, and training becomes 10 times slower; giving the core away sooner costs little where nothing else runs.
+    """
+    Runs the task. Its module, and with it torch, is imported only here, so that a refused config is told within
+    milliseconds.
+    """
+    # Threads that wait for each other spin for milliseconds by default. On a machine that also does other work the
+    # thread waited for may not be running, and training becomes 10 times slower; giving the core away sooner costs
+    # little where nothing else runs.
     os.environ.setdefault('GOMP_SPINCOUNT', '5000')
     try:
         import torch  # noqa: F401
@@ -94,7 +124,10 @@ def run(task: Task) -> dict[str, Any]:
 
 
 def leave_the_others(failure: Failure) -> NoReturn:
-    """Says why one of several processes ends, and ends it at once: an orderly end would wait for what a GPU expects of the others."""
+    """
+    Says why one of several processes ends, and ends it at once: an orderly end would wait for what a GPU expects of the
+    others.
+    """
     print(f'Process {ranks.rank()}: {failure}', file=sys.stderr, flush=True)
     if failure.reason == 'process-lost':
         os._exit(EXIT_LOST)

@@ -14,9 +14,9 @@ RAND_CHANGES = 2
 
 def augment(images: Tensor, draws: Tensor, size: int, settings: Augment, seed: int, epoch: int, fill: Tensor) -> Tensor:
     """
-    uint8 [batch, packed size, packed size, 3] to uint8 [batch, size, size, 3]: crop and flip, then the policy's changes, then a blanked
-    square of the colour `fill` (uint8 [3]). `draws` int64 [batch] on the CPU name the pictures (see batches.py): one is altered in the same
-    way whatever batch it is in, so interruptions change nothing.
+    uint8 [batch, packed size, packed size, 3] to uint8 [batch, size, size, 3]: crop and flip, then the policy's
+    changes, then a blanked square of the colour `fill` (uint8 [3]). `draws` int64 [batch] on the CPU name the pictures
+    (see batches.py): one is altered in the same way whatever batch it is in, so interruptions change nothing.
     """
     # Made on the CPU: which picture gets which change can then be told without waiting for a GPU.
     random = uniform(draws, 11, seed, epoch)
@@ -29,7 +29,9 @@ def augment(images: Tensor, draws: Tensor, size: int, settings: Augment, seed: i
             strength = torch.full((len(draws),), settings.strength / 30) * _sign(random[:, 7 + turn])
             images = change(images, _choice(random[:, 5 + turn]), strength, RAND)
     if settings.cutout > 0:
-        images = blanked(images, round(settings.cutout * size), random[:, 9:11].to(images.device, non_blocking=True), fill)
+        images = blanked(
+            images, round(settings.cutout * size), random[:, 9:11].to(images.device, non_blocking=True), fill
+        )
     return images
 
 
@@ -43,7 +45,8 @@ def cropped(images: Tensor, size: int, settings: Augment, random: Tensor) -> Ten
         return resized_crop(images, size, settings.min_area, flip, random[:, 1:5])
     margin = images.shape[1] - size
     if settings.crop == 'shift':
-        # All offsets from `pad` pixels outside the picture on one side to `pad` outside on the other are equally likely.
+        # All offsets from `pad` pixels outside the picture on one side to `pad` outside on the other are equally
+        # likely.
         offsets = (random[:, 1:3] * (margin + 2 * settings.pad + 1)).long() - settings.pad
     else:
         offsets = torch.full_like(random[:, 1:3], margin // 2, dtype=torch.int64)
@@ -52,8 +55,8 @@ def cropped(images: Tensor, size: int, settings: Augment, random: Tensor) -> Ten
 
 def blanked(images: Tensor, side: int, random: Tensor, fill: Tensor) -> Tensor:
     """
-    Cutout (DeVries and Taylor, arXiv 1708.04552): a square of `side` pixels, its centre anywhere in the picture by `random` float32
-    [batch, 2] in 0..1, takes the colour `fill` (uint8 [3]); part of it may lie outside.
+    Cutout (DeVries and Taylor, arXiv 1708.04552): a square of `side` pixels, its centre anywhere in the picture by
+    `random` float32 [batch, 2] in 0..1, takes the colour `fill` (uint8 [3]); part of it may lie outside.
     """
     size = images.shape[1]
     line = torch.arange(size, device=images.device)
@@ -80,8 +83,8 @@ def centre(images: Tensor, size: int) -> Tensor:
 
 def shifted_crop(images: Tensor, size: int, flip: Tensor, offsets: Tensor) -> Tensor:
     """
-    Cuts [batch, size, size, 3] out at `offsets` int64 [batch, 2] (down, right), reflected where it leaves the picture, and mirrors
-    where `flip` bool [batch, 1]: one gather of whole pixels.
+    Cuts [batch, size, size, 3] out at `offsets` int64 [batch, 2] (down, right), reflected where it leaves the picture,
+    and mirrors where `flip` bool [batch, 1]: one gather of whole pixels.
     """
     batch, side = images.shape[:2]
     # 32 bits reach for 2 ** 31 pixels, and are written and read in half the time.
@@ -96,9 +99,9 @@ def shifted_crop(images: Tensor, size: int, flip: Tensor, offsets: Tensor) -> Te
 
 def resized_crop(images: Tensor, size: int, min_area: float, flip: Tensor, random: Tensor) -> Tensor:
     """
-    Scales a random part of each picture, of `min_area` to all of its area and of 3:4 to 4:3 in shape, to [batch, size, size, 3]
-    (RandomResizedCrop of Szegedy et al., arXiv 1409.4842), bilinear. `random` float [batch, 4] in 0..1. Packs hold pictures only a
-    little larger than `size`, so nothing has to be smoothed before it shrinks.
+    Scales a random part of each picture, of `min_area` to all of its area and of 3:4 to 4:3 in shape, to [batch, size,
+    size, 3] (RandomResizedCrop of Szegedy et al., arXiv 1409.4842), bilinear. `random` float [batch, 4] in 0..1. Packs
+    hold pictures only a little larger than `size`, so nothing has to be smoothed before it shrinks.
     """
     area = min_area + (1 - min_area) * random[:, 0]
     shape = (4 / 3) ** (2 * random[:, 1] - 1)
@@ -109,14 +112,17 @@ def resized_crop(images: Tensor, size: int, min_area: float, flip: Tensor, rando
     x = right.unsqueeze(1) + width.unsqueeze(1) * torch.where(flip, -line, line)
     y = down.unsqueeze(1) + height.unsqueeze(1) * line
     grid = torch.stack(torch.broadcast_tensors(x.unsqueeze(1), y.unsqueeze(2)), dim=3)
-    pixels = F.grid_sample(images.permute(0, 3, 1, 2).float(), grid, mode='bilinear', padding_mode='border', align_corners=False)
+    pixels = F.grid_sample(
+        images.permute(0, 3, 1, 2).float(), grid, mode='bilinear', padding_mode='border', align_corners=False
+    )
     return pixels.round_().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
 def uniform(draws: Tensor, numbers: int, seed: int, epoch: int) -> Tensor:
     """
-    Random numbers in [0, 1), float32 [batch, numbers], each a hash of (seed, epoch, draw, number) and so independent of everything else.
-    The hash is a 32-bit integer mixer applied three times; products stay within 64 bits, and only their low half is kept.
+    Random numbers in [0, 1), float32 [batch, numbers], each a hash of (seed, epoch, draw, number) and so independent of
+    everything else. The hash is a 32-bit integer mixer applied three times; products stay within 64 bits, and only
+    their low half is kept.
     """
     key = seed_of('augment', seed, epoch)
     number = torch.arange(numbers, device=draws.device) * 0x9E3779B9

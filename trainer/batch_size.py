@@ -18,7 +18,9 @@ SMALL_PICTURES_ON_CPU, LARGE_PICTURES_ON_CPU = 128, 32
 SHARE_OF_MEMORY = 0.85
 
 
-def fitting_batch_size(architecture: Architecture, samples: int, bf16: bool, device: torch.device, processes: int) -> int:
+def fitting_batch_size(
+    architecture: Architecture, samples: int, bf16: bool, device: torch.device, processes: int
+) -> int:
     """
     For each of `processes` a power of two: the largest with which a whole step fits, at most `samples` in all. Raises
     Failure('out-of-memory') where 2 do not fit.

@@ -1,4 +1,7 @@
-"""Draws what a step learns from: altered pictures and the probabilities of their classes, decided by seed, epoch and step alone."""
+"""
+Draws what a step learns from: altered pictures and the probabilities of their classes, decided by seed, epoch and step
+alone.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,8 +24,8 @@ MOST_AT_ONCE, PIXELS_AT_ONCE = 16, 1 << 21
 @dataclass(frozen=True)
 class Source:
     """
-    What batches are drawn from. `part` tells this process's share of a batch of so many, as positions in it; `fill` uint8 [3] is the
-    colour of blanked squares.
+    What batches are drawn from. `part` tells this process's share of a batch of so many, as positions in it; `fill`
+    uint8 [3] is the colour of blanked squares.
     """
 
     training: Pack
@@ -35,8 +38,8 @@ class Source:
 @dataclass(frozen=True)
 class Plan:
     """
-    How an epoch of `training` is cut into steps. An epoch takes `samples` draws of the set that is learned from; each of its `steps`
-    has `labelled` pictures of the labelled set besides.
+    How an epoch of `training` is cut into steps. An epoch takes `samples` draws of the set that is learned from; each
+    of its `steps` has `labelled` pictures of the labelled set besides.
     """
 
     samples: int
@@ -46,8 +49,8 @@ class Plan:
 
 def plan_epoch(training: Pack, batch_size: int, labelled_share: float, balanced: bool) -> Plan:
     """
-    All samples are used, and batches differ by at most one in size, instead of a small rest: 129 samples at a batch size of 128 make
-    65 and 64, so that no batch norm ever sees a single picture.
+    All samples are used, and batches differ by at most one in size, instead of a small rest: 129 samples at a batch
+    size of 128 make 65 and 64, so that no batch norm ever sees a single picture.
     """
     samples = len(training)
     if balanced:
@@ -61,8 +64,9 @@ def plan_epoch(training: Pack, batch_size: int, labelled_share: float, balanced:
 
 def epoch_order(training: Pack, plan: Plan, seed: int, epoch: int) -> Tensor:
     """
-    The draws of an epoch in order, int64 [plan.samples] on the CPU: a function of the seed and the epoch. A draw is a sample's number,
-    plus the number of samples for each time that the sample was drawn before in this epoch: repetitions are altered differently.
+    The draws of an epoch in order, int64 [plan.samples] on the CPU: a function of the seed and the epoch. A draw is a
+    sample's number, plus the number of samples for each time that the sample was drawn before in this epoch:
+    repetitions are altered differently.
     """
     if plan.samples == len(training):
         return permutation(len(training), 'order', seed, epoch)
@@ -80,8 +84,8 @@ def epoch_order(training: Pack, plan: Plan, seed: int, epoch: int) -> Tensor:
 
 def with_labelled(draws: Tensor, labelled: Pack | None, count: int, seed: int, step: int) -> Tensor:
     """
-    The draws of a step with `count` of the labelled set behind them, int64: that set is gone through again and again, each time in
-    another order. Its draws count downwards from -1, which tells them from the others.
+    The draws of a step with `count` of the labelled set behind them, int64: that set is gone through again and again,
+    each time in another order. Its draws count downwards from -1, which tells them from the others.
     """
     if labelled is None:
         return draws
@@ -106,16 +110,19 @@ def permutation(count: int, purpose: str, seed: int, turn: int) -> Tensor:
 
 def batches(source: Source, plan: Plan, at_once: int, epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor, int]]:
     """
-    The batches of an epoch from number `first` on: pictures uint8 [n, size, size, 3] and the probabilities of their classes float32
-    [n, classes] of this process's part of each, and the size of the whole batch. `at_once` of them are prepared together, which changes
-    nothing but the time: see `batches_at_once`.
+    The batches of an epoch from number `first` on: pictures uint8 [n, size, size, 3] and the probabilities of their
+    classes float32 [n, classes] of this process's part of each, and the size of the whole batch. `at_once` of them are
+    prepared together, which changes nothing but the time: see `batches_at_once`.
     """
     seed = source.task.seed
     draws = epoch_order(source.training, plan, seed, epoch).tensor_split(plan.steps)
 
     def group(start: int) -> list[Tensor]:
         numbers = range(start, min(start + at_once, plan.steps))
-        return [with_labelled(draws[number], source.labelled, plan.labelled, seed, epoch * plan.steps + number) for number in numbers]
+        return [
+            with_labelled(draws[number], source.labelled, plan.labelled, seed, epoch * plan.steps + number)
+            for number in numbers
+        ]
 
     following = group(first)
     for start in range(first, plan.steps, at_once):
@@ -128,19 +135,23 @@ def batches(source: Source, plan: Plan, at_once: int, epoch: int, first: int) ->
 
 def batches_at_once(training: Pack, labelled: Pack | None, batch_size: int) -> int:
     """
-    How many batches are prepared together. A GPU is done with a kernel on a batch of small pictures before the next is launched, so
-    there they are many, as far as all pictures lie on it; a CPU is faster while a batch fits its cache.
+    How many batches are prepared together. A GPU is done with a kernel on a batch of small pictures before the next is
+    launched, so there they are many, as far as all pictures lie on it; a CPU is faster while a batch fits its cache.
     """
-    if training.device.type == 'cpu' or training.file is not None or (labelled is not None and labelled.file is not None):
+    if (
+        training.device.type == 'cpu'
+        or training.file is not None
+        or (labelled is not None and labelled.file is not None)
+    ):
         return 1
     return max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // (batch_size * training.size**2)))
 
 
 def draw_batches(source: Source, wholes: Sequence[Tensor], epoch: int) -> list[tuple[Tensor, Tensor]]:
     """
-    The pictures uint8 [n, size, size, 3] and the probabilities of their classes float32 [n, classes] of a part of each batch of draws.
-    What a picture becomes depends on its draw and, where pictures are mixed, on the one before it in the whole batch, never on the
-    part: several processes that share a batch make of it what one makes.
+    The pictures uint8 [n, size, size, 3] and the probabilities of their classes float32 [n, classes] of a part of each
+    batch of draws. What a picture becomes depends on its draw and, where pictures are mixed, on the one before it in
+    the whole batch, never on the part: several processes that share a batch make of it what one makes.
     """
     task = source.task
     mixes = task.augment.mix != 'none'
@@ -153,17 +164,25 @@ def draw_batches(source: Source, wholes: Sequence[Tensor], epoch: int) -> list[t
     images = augment(images, together, task.architecture.size, task.augment, task.seed, epoch, source.fill)
     sizes = [len(one) for one in taken]
     drawn = zip(images.split(sizes), targets.split(sizes), strict=True)
-    return [mixed(source, whole, *one, epoch) for whole, one in zip(wholes, drawn, strict=True)] if mixes else list(drawn)
+    return (
+        [mixed(source, whole, *one, epoch) for whole, one in zip(wholes, drawn, strict=True)] if mixes else list(drawn)
+    )
 
 
 def positions(source: Source, whole: Tensor, mixes: bool) -> Tensor:
-    """The places of this process's part of a batch; where pictures are mixed, with one more at the front: the partner of the first."""
+    """
+    The places of this process's part of a batch; where pictures are mixed, with one more at the front: the partner of
+    the first.
+    """
     own = torch.arange(len(whole))[source.part(len(whole))]
     return torch.cat((own[:1] - 1, own)) % len(whole) if mixes else own
 
 
 def mixed(source: Source, whole: Tensor, images: Tensor, targets: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
-    """The pictures of a part of a batch, behind the partner of the first, blended in shares that are drawn for the whole batch."""
+    """
+    The pictures of a part of a batch, behind the partner of the first, blended in shares that are drawn for the whole
+    batch.
+    """
     settings = source.task.augment
     random = np.random.default_rng(seed_of('mix', source.task.seed, epoch, int(whole[0])))
     share = torch.from_numpy(random.beta(settings.mix_alpha, settings.mix_alpha, len(whole))).float()
@@ -182,7 +201,10 @@ def announce(source: Source, whole: Tensor) -> None:
 
 
 def answers(pack: Pack, samples: Tensor, task: TrainTask) -> tuple[Tensor, Tensor]:
-    """Pictures uint8 [n, packed size, packed size, 3] and the probabilities float32 [n, classes] that are learned from a pack."""
+    """
+    Pictures uint8 [n, packed size, packed size, 3] and the probabilities float32 [n, classes] that are learned from a
+    pack.
+    """
     images, labels, rows = gather(pack, samples)
     if task.targets == 'hard' or pack.answers is None:
         # Label smoothing (Szegedy et al., arXiv 1512.00567, section 7). Soft targets are as certain as the teacher is.
@@ -194,9 +216,10 @@ def answers(pack: Pack, samples: Tensor, task: TrainTask) -> tuple[Tensor, Tenso
 
 def soft_targets(best: Tensor, log_prob: Tensor, classes: int, temperature: float, rest: str) -> Tensor:
     """
-    The teacher's distribution, evened out by `temperature` (Hinton et al., arXiv 1503.02531): p ** (1 / temperature), normalised.
-    `best` int64 and `log_prob` float32 [n, kept] are its best classes and their natural log-probabilities. What these leave of 1 is
-    spread evenly over all other classes (`spread`) or dropped (`drop`). Returns float32 [n, classes].
+    The teacher's distribution, evened out by `temperature` (Hinton et al., arXiv 1503.02531): p ** (1 / temperature),
+    normalised. `best` int64 and `log_prob` float32 [n, kept] are its best classes and their natural log-probabilities.
+    What these leave of 1 is spread evenly over all other classes (`spread`) or dropped (`drop`). Returns float32 [n,
+    classes].
     """
     kept = best.shape[1]
     logits = log_prob.new_full((len(best), classes), -torch.inf)

@@ -12,7 +12,10 @@ from .publish import publish
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Replaces the checkpoint at `path` by `state` (tensors and plain values); a kill or a full disk leaves the older one whole."""
+    """
+    Replaces the checkpoint at `path` by `state` (tensors and plain values); a kill or a full disk leaves the older one
+    whole.
+    """
     fail_point.passed('trainer.checkpoint.before')
     publish(path, lambda file: torch.save(state, file))
     fail_point.passed('trainer.checkpoint.after')
@@ -20,8 +23,8 @@ def save(path: Path, state: dict[str, Any]) -> None:
 
 def load(path: Path, fingerprint: str) -> dict[str, Any] | None:
     """
-    The state saved at `path`, its tensors on the CPU, where it carries `fingerprint`; else None, and a note tells why. Checksums are
-    compared, and nothing but tensors and plain values is unpickled.
+    The state saved at `path`, its tensors on the CPU, where it carries `fingerprint`; else None, and a note tells why.
+    Checksums are compared, and nothing but tensors and plain values is unpickled.
     """
     if not path.exists():
         return None
@@ -39,6 +42,8 @@ def load(path: Path, fingerprint: str) -> dict[str, Any] | None:
         events.note(f'The checkpoint {path} is damaged ({reason}); training starts again from the first epoch.')
         return None
     if not isinstance(state, dict) or state.get('fingerprint') != fingerprint:
-        events.note(f'The checkpoint {path} belongs to other settings or data; training starts again from the first epoch.')
+        events.note(
+            f'The checkpoint {path} belongs to other settings or data; training starts again from the first epoch.'
+        )
         return None
     return state

@@ -25,8 +25,11 @@ class Classifier(nn.Module):
         self.mean, self.std = tuple(mean), tuple(std)
         self.net = build_network(architecture)
         self.register_buffer('scale', torch.tensor([1 / (255 * s) for s in std]).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer('shift', torch.tensor([-m / s for m, s in zip(mean, std, strict=True)]).view(1, 3, 1, 1), persistent=False)
-        # NHWC pixels, permuted, are channels_last already; with weights of the same layout nothing is reordered on the way.
+        self.register_buffer(
+            'shift', torch.tensor([-m / s for m, s in zip(mean, std, strict=True)]).view(1, 3, 1, 1), persistent=False
+        )
+        # NHWC pixels, permuted, are channels_last already; with weights of the same layout nothing is reordered on the
+        # way.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, images: Tensor) -> Tensor:

@@ -1,4 +1,6 @@
-"""Turns a config file into a typed task, refusing whatever is unknown, missing or of the wrong kind; it knows no defaults."""
+"""
+Turns a config file into a typed task, refusing whatever is unknown, missing or of the wrong kind; it knows no defaults.
+"""
 
 import json
 import re
@@ -32,7 +34,9 @@ Device = Annotated[str, Rule("'cpu' or 'cuda:N'", re.compile(r'cpu|cuda:\d+').fu
 Channels = Annotated[tuple[float, ...], Rule('a list of 3 numbers', lambda value: len(value) == 3)]
 Deviations = Annotated[tuple[AboveZero, ...], Rule('a list of 3 numbers above 0', lambda value: len(value) == 3)]
 Classes = Annotated[tuple[str, ...], Rule('a list of at least 2 class names', lambda value: len(value) >= 2)]
-Protocol = Annotated[int, Rule(f'{PROTOCOL}, the only protocol that this trainer speaks', lambda value: value == PROTOCOL)]
+Protocol = Annotated[
+    int, Rule(f'{PROTOCOL}, the only protocol that this trainer speaks', lambda value: value == PROTOCOL)
+]
 
 
 # The same list as modelNames in src/children/protocol.ts.
@@ -40,7 +44,8 @@ Protocol = Annotated[int, Rule(f'{PROTOCOL}, the only protocol that this trainer
 ModelName = Literal[
     'cifarnet',
     'resnet18', 'resnet34', 'resnet50', 'resnet101', 'resnet152',
-    'resnext50_32x4d', 'resnext101_32x4d', 'resnext101_32x8d', 'resnext101_32x16d', 'resnext101_32x32d', 'resnext101_32x48d',
+    'resnext50_32x4d', 'resnext101_32x4d', 'resnext101_32x8d',
+    'resnext101_32x16d', 'resnext101_32x32d', 'resnext101_32x48d',
     'wrn-28-2', 'wrn-28-8', 'wrn-28-10',
     'resnet20', 'resnet32', 'resnet44', 'resnet56', 'resnet110',
 ]
@@ -275,7 +280,9 @@ def _parse_object(kind: Any, value: Any, key: str, problems: list[str]) -> Any:
     kinds = get_type_hints(kind, include_extras=True)
     problems += [f'{prefix}{name}: unknown key' for name in value if name not in kinds]
     problems += [f'{prefix}{field.name}: missing key' for field in fields(kind) if field.name not in value]
-    parsed = {name: _parse(kinds[name], item, f'{prefix}{name}', problems) for name, item in value.items() if name in kinds}
+    parsed = {
+        name: _parse(kinds[name], item, f'{prefix}{name}', problems) for name, item in value.items() if name in kinds
+    }
     return None if problems else kind(**parsed)
 
 
@@ -315,7 +322,9 @@ def _contradictions(task: Task) -> list[str]:
         if resize < size:
             problems.append(f'architecture.resize: expected at least architecture.size ({size}), found {resize}')
         if task.architecture.name == 'cifarnet' and size < 16:
-            problems.append(f'architecture.size: cifarnet halves a picture three times and needs 16 pixels or more, found {size}')
+            problems.append(
+                f'architecture.size: cifarnet halves a picture three times and needs 16 pixels or more, found {size}'
+            )
     if not isinstance(task, TrainTask):
         return problems
     if task.augment.crop == 'shift' and task.augment.pad >= task.architecture.resize:

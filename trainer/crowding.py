@@ -1,10 +1,10 @@
 """
 Where a training's CPU threads run: each on a core of its own, or in turn on one where other work keeps the cores busy.
 
-Threads meet some hundred times in a step. Where other work holds a core, all wait there for the one thread that it keeps from running,
-and training becomes ten to thirty times slower than a single thread's. A single thread would be the remedy, but adds numbers in
-another order: other weights. The same threads in turn on one core do about as well, and compute the same to the last bit, so where
-they run may change at any step, and no checkpoint knows of it.
+Threads meet some hundred times in a step. Where other work holds a core, all wait there for the one thread that it
+keeps from running, and training becomes ten to thirty times slower than a single thread's. A single thread would be the
+remedy, but adds numbers in another order: other weights. The same threads in turn on one core do about as well, and
+compute the same to the last bit, so where they run may change at any step, and no checkpoint knows of it.
 """
 
 import os
@@ -29,10 +29,16 @@ SHORTEST_PAUSE = 10.0
 
 
 class Crowding:
-    """Counts pictures and, between steps, moves the threads of this process to where they are faster. Says so where it moves them."""
+    """
+    Counts pictures and, between steps, moves the threads of this process to where they are faster. Says so where it
+    moves them.
+    """
 
     def __init__(self, now: Callable[[], float], waited: Callable[[], float], place: Callable[[bool], None]):
-        """`now` tells the time and `waited` how long threads have waited for a core, in seconds; `place` gathers them on one, or not."""
+        """
+        `now` tells the time and `waited` how long threads have waited for a core, in seconds; `place` gathers them on
+        one, or not.
+        """
         self.now, self.waited, self.place = now, waited, place
         self.gathered = False
         # Of the place before, while another is tried.
@@ -54,7 +60,9 @@ class Crowding:
         rate = self.images / seconds
         if self.rate_before is not None:
             self.judge(rate, self.rate_before, seconds)
-        elif self.now() >= self.quiet_until and (self.gathered or (self.waited() - self.waited_before) / seconds > WAITING):
+        elif self.now() >= self.quiet_until and (
+            self.gathered or (self.waited() - self.waited_before) / seconds > WAITING
+        ):
             self.rate_before = rate
             self.move()
         self.begin()
@@ -67,9 +75,14 @@ class Crowding:
             self.move()
         elif self.gathered:
             figures = f'{rate:.0f} images/s, {before:.0f} on all'
-            events.note(f'Other work keeps the cores busy: the threads of training take turns on one ({figures}). The result is the same.')
+            events.note(
+                f'Other work keeps the cores busy: the threads of training take turns on one ({figures}). The result '
+                'is the same.'
+            )
         else:
-            events.note(f'The threads of training are on all cores again ({rate:.0f} images/s, {before:.0f} in turn on one).')
+            events.note(
+                f'The threads of training are on all cores again ({rate:.0f} images/s, {before:.0f} in turn on one).'
+            )
 
     def move(self) -> None:
         self.gathered = not self.gathered
@@ -82,7 +95,9 @@ def watch_crowding(threads: int, device: torch.device) -> Crowding | None:
         return None
     cores = os.sched_getaffinity(0)
     # Of all cores, the system has put this thread on one that is less busy than others.
-    return Crowding(time.monotonic, seconds_waited, lambda gathered: place_threads({current_core()} if gathered else cores))
+    return Crowding(
+        time.monotonic, seconds_waited, lambda gathered: place_threads({current_core()} if gathered else cores)
+    )
 
 
 def place_threads(cores: set[int]) -> None:

@@ -34,8 +34,9 @@ def open_device(name: str, threads: int) -> torch.device:
 
 def keep_freed_memory() -> None:
     """
-    Has glibc keep the memory that a step frees for the next one. By default it returns activations to the system, which then fills
-    fresh pages with zeros in every step: a ResNet-50 at 32 px trained 1.2 to 1.3 times as fast without, for a third more memory.
+    Has glibc keep the memory that a step frees for the next one. By default it returns activations to the system, which
+    then fills fresh pages with zeros in every step: a ResNet-50 at 32 px trained 1.2 to 1.3 times as fast without, for
+    a third more memory.
     """
     mallopt = getattr(ctypes.CDLL(None), 'mallopt', None) if sys.platform == 'linux' else None
     if mallopt is not None:
@@ -57,8 +58,8 @@ def require_cuda(device: torch.device) -> None:
 
 def has_bf16(device: torch.device) -> bool:
     """
-    Whether bfloat16 is fast on the device. On a CPU only its own instructions make it so: with avx512_bf16 a core trains
-    1.5 times as many images a second as in float32, without them bfloat16 is emulated and slower.
+    Whether bfloat16 is fast on the device. On a CPU only its own instructions make it so: with avx512_bf16 a core
+    trains 1.5 times as many images a second as in float32, without them bfloat16 is emulated and slower.
     """
     if device.type == 'cuda':
         return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -74,7 +75,10 @@ def has_int8_tiles() -> bool:
 def trains_in_bf16(precision: str, device: torch.device) -> bool:
     """Resolves `auto`, and refuses a bf16 that the device lacks."""
     if precision == 'bf16' and device.type == 'cuda' and not has_bf16(device):
-        raise Failure('device', f'precision bf16 was asked for, but {device_name(device)} lacks it. Set the precision to auto or fp32.')
+        raise Failure(
+            'device',
+            f'precision bf16 was asked for, but {device_name(device)} lacks it. Set the precision to auto or fp32.',
+        )
     return precision == 'bf16' or (precision == 'auto' and has_bf16(device))
 
 

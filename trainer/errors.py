@@ -8,7 +8,9 @@ from typing import Literal
 
 from . import ranks
 
-Reason = Literal['config', 'data', 'model', 'out-of-memory', 'diverged', 'device', 'disk-full', 'process-lost', 'gate', 'bug']
+Reason = Literal[
+    'config', 'data', 'model', 'out-of-memory', 'diverged', 'device', 'disk-full', 'process-lost', 'gate', 'bug'
+]
 
 EXIT_FINISHED = 0
 EXIT_CONFIG = 64
@@ -23,7 +25,10 @@ SET_UP = 'npm run setup' if (Path(__file__).parents[1] / 'src').is_dir() else 'n
 
 
 class Failure(Exception):
-    """Something a person can mend. The message says what was found, what was expected, and what to do; it is shown without a stack."""
+    """
+    Something a person can mend. The message says what was found, what was expected, and what to do; it is shown without
+    a stack.
+    """
 
     def __init__(self, reason: Reason, message: str):
         super().__init__(message)
@@ -42,11 +47,16 @@ def exit_code(failure: Failure) -> int:
 
 
 def explain(error: Exception) -> Failure:
-    """Names the cause of anything that was raised: full memory and full disks by what to do about them, the rest as a bug."""
+    """
+    Names the cause of anything that was raised: full memory and full disks by what to do about them, the rest as a bug.
+    """
     if isinstance(error, Failure):
         return error
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Failure('disk-full', f'No room left on the disk{_place_and_space(error)}. Free some space and run the same command again.')
+        return Failure(
+            'disk-full',
+            f'No room left on the disk{_place_and_space(error)}. Free some space and run the same command again.',
+        )
     if is_out_of_memory(error):
         return out_of_memory(error, batch_size=None)
     if ranks.is_one_of_several() and _is_lost_connection(error):

@@ -30,8 +30,12 @@ class Accuracy:
 
 
 @torch.inference_mode()
-def accuracies(classifiers: list[Classifier], pack: Pack, batch_size: int, processes: Processes = ALONE) -> list[Accuracy]:
-    """The accuracy of each classifier, in evaluation mode, on all samples of a pack, which is read once for all of them."""
+def accuracies(
+    classifiers: list[Classifier], pack: Pack, batch_size: int, processes: Processes = ALONE
+) -> list[Accuracy]:
+    """
+    The accuracy of each classifier, in evaluation mode, on all samples of a pack, which is read once for all of them.
+    """
     # Sums stay on the device: asking a GPU for each batch's value would make it wait for Python.
     sums = torch.zeros(len(classifiers), 3, dtype=torch.float64, device=pack.device)
     for samples in torch.arange(len(pack))[processes.part(len(pack))].split(batch_size):
@@ -42,7 +46,9 @@ def accuracies(classifiers: list[Classifier], pack: Pack, batch_size: int, proce
         for row, classifier in zip(sums, classifiers, strict=True):
             logits = classifier(images)
             hits = hits_of(logits, labels)
-            row += torch.stack((hits[:, 0].sum(), hits.sum(), F.cross_entropy(logits, labels, reduction='sum'))).double()
+            row += torch.stack(
+                (hits[:, 0].sum(), hits.sum(), F.cross_entropy(logits, labels, reduction='sum'))
+            ).double()
     return [Accuracy(*row) for row in (processes.total(sums) / len(pack)).tolist()]
 
 
@@ -54,8 +60,9 @@ def hits_of(logits: Tensor, labels: Tensor) -> Tensor:
 @torch.inference_mode()
 def evaluate(task: EvaluateTask) -> dict[str, Any]:
     """
-    The `evaluate` task: every model on the same pack, in float32 also where they were trained in bf16, since these are the
-    numbers that get reported. With `flip` also the mean probability of a picture and its mirror image, as figures of their own.
+    The `evaluate` task: every model on the same pack, in float32 also where they were trained in bf16, since these are
+    the numbers that get reported. With `flip` also the mean probability of a picture and its mirror image, as figures
+    of their own.
     """
     device = open_device(task.device, task.threads)
     use_full_float32()
@@ -63,7 +70,9 @@ def evaluate(task: EvaluateTask) -> dict[str, Any]:
     first = classifiers[0].architecture
     for named, classifier in zip(task.models, classifiers, strict=True):
         if (classifier.architecture.size, classifier.architecture.classes) != (first.size, first.classes):
-            raise Failure('model', f'{named.model} has another picture size or other classes than {task.models[0].model}.')
+            raise Failure(
+                'model', f'{named.model} has another picture size or other classes than {task.models[0].model}.'
+            )
     pack = open_pack(task.pack, first.size, first.classes, device)
 
     # Test sets and their logits fit in memory: 50,000 pictures of 1,000 classes take 200 MB a model.
@@ -85,14 +94,19 @@ def evaluate(task: EvaluateTask) -> dict[str, Any]:
     labels = pack.samples[:, 1].long().cpu()
     return {
         'models': [
-            {'name': named.name, **figures(named, torch.cat(own), torch.cat(flipped) if flipped else None, labels, task.pack)}
+            {
+                'name': named.name,
+                **figures(named, torch.cat(own), torch.cat(flipped) if flipped else None, labels, task.pack),
+            }
             for named, own, flipped in zip(task.models, logits, mirrored, strict=True)
         ]
     }
 
 
 def figures(named: NamedModel, logits: Tensor, mirrored: Tensor | None, labels: Tensor, pack: Path) -> dict[str, Any]:
-    """Accuracies of logits [images, classes], and how well they are calibrated as trained and at the model's temperature."""
+    """
+    Accuracies of logits [images, classes], and how well they are calibrated as trained and at the model's temperature.
+    """
     if not logits.isfinite().all():
         raise Failure('model', f'The model {named.model} answers NaN or infinity on pictures of {pack}.')
 
@@ -107,7 +121,9 @@ def figures(named: NamedModel, logits: Tensor, mirrored: Tensor | None, labels: 
         'ece_before': calibration_error(logits, labels),
         'ece_after': calibration_error(calibrated, labels),
         'bins': {'before': bins(logits, labels), 'after': bins(calibrated, labels)},
-        'flipped': None if mirrored is None else accuracy(calibrated.softmax(1) + (mirrored / named.temperature).softmax(1)),
+        'flipped': None
+        if mirrored is None
+        else accuracy(calibrated.softmax(1) + (mirrored / named.temperature).softmax(1)),
     }
 
 

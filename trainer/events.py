@@ -1,4 +1,7 @@
-"""Writes the trainer's events, one JSON object a line, to file descriptor 3: libraries print freely, so stdout cannot carry a protocol."""
+"""
+Writes the trainer's events, one JSON object a line, to file descriptor 3: libraries print freely, so stdout cannot
+carry a protocol.
+"""
 
 import json
 import os
@@ -27,7 +30,10 @@ def emit(kind: str, **fields: Any) -> None:
     # Of several processes the first tells how the training goes; why it failed is told by whoever knows.
     if kind != 'failed' and ranks.rank() != 0:
         return
-    line = json.dumps({'type': kind, **fields}, ensure_ascii=False, allow_nan=False, separators=(',', ':')).encode() + b'\n'
+    line = (
+        json.dumps({'type': kind, **fields}, ensure_ascii=False, allow_nan=False, separators=(',', ':')).encode()
+        + b'\n'
+    )
     while line:
         line = line[os.write(DESCRIPTOR, line) :]
 

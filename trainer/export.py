@@ -22,8 +22,8 @@ from .publish import publish
 
 class Ranker(nn.Module):
     """
-    What is exported: uint8 [batch, size, size, 3] in, the `kept` best log-probabilities at `temperature`, descending, and their classes
-    (int32) out.
+    What is exported: uint8 [batch, size, size, 3] in, the `kept` best log-probabilities at `temperature`, descending,
+    and their classes (int32) out.
     """
 
     def __init__(self, classifier: Classifier, kept: int, temperature: float):
@@ -47,7 +47,9 @@ def export(task: ExportTask) -> dict[str, Any]:
     classifier = load_model(task.model)
     architecture = classifier.architecture
     if task.kept > len(architecture.classes):
-        raise Failure('config', f'kept: expected at most the {len(architecture.classes)} classes of the model, found {task.kept}')
+        raise Failure(
+            'config', f'kept: expected at most the {len(architecture.classes)} classes of the model, found {task.kept}'
+        )
     pack = open_pack(task.validation_pack, architecture.size, architecture.classes, device)
     logits = logits_of(classifier.to(device), pack, task.batch_size)
     labels = pack.samples[:, 1].long().cpu()
@@ -67,14 +69,20 @@ def export(task: ExportTask) -> dict[str, Any]:
 
 @torch.inference_mode()
 def logits_of(classifier: Classifier, pack: Pack, batch_size: int) -> Tensor:
-    """Those of every sample of a pack, float32 [samples, classes] on the CPU. Raises Failure('model') where one is not finite."""
+    """
+    Those of every sample of a pack, float32 [samples, classes] on the CPU. Raises Failure('model') where one is not
+    finite.
+    """
     batches = []
     for samples in torch.arange(len(pack)).split(batch_size):
         stop.check()
         batches.append(classifier(gather(pack, samples)[0]).cpu())
     logits = torch.cat(batches)
     if not logits.isfinite().all():
-        raise Failure('model', 'The network answers NaN or infinity on validation pictures. Train it again, with a lower learning rate.')
+        raise Failure(
+            'model',
+            'The network answers NaN or infinity on validation pictures. Train it again, with a lower learning rate.',
+        )
     return logits
 
 
@@ -97,7 +105,8 @@ def onnx_bytes(ranker: Ranker) -> bytes:
     )
     assert program is not None
     model = program.model_proto
-    # The exporter records stack traces with this machine's paths: they are nobody's business, and would make equal graphs differ.
+    # The exporter records stack traces with this machine's paths: they are nobody's business, and would make equal
+    # graphs differ.
     graph = model.graph
     for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         part.ClearField('metadata_props')
@@ -119,7 +128,10 @@ def onnx_bytes(ranker: Ranker) -> bytes:
 
 @torch.inference_mode()
 def write_reference(file: BinaryIO, ranker: Ranker, pack: Pack, batch_size: int) -> None:
-    """All images of the pack in row order: float32 log-probabilities [images, kept], then int32 classes [images, kept], little-endian."""
+    """
+    All images of the pack in row order: float32 log-probabilities [images, kept], then int32 classes [images, kept],
+    little-endian.
+    """
     answers = []
     for images in pack.images.split(batch_size):
         stop.check()

@@ -1,4 +1,6 @@
-"""Named places at which the trainer can be made to end, as by a kill, so that every one of them is tried (test/torture)."""
+"""
+Named places at which the trainer can be made to end, as by a kill, so that every one of them is tried (test/torture).
+"""
 
 import os
 import signal
@@ -6,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import Literal, get_args
 
-# All there are in Python; those of the other processes are in src/files/fail-point.ts, which tells what the variables mean.
+# All there are in Python; those of the other processes are in src/files/fail-point.ts, which tells what the variables
+# mean.
 FailPoint = Literal[
     'trainer.publish.before-fsync',
     'trainer.publish.before-rename',

@@ -8,8 +8,9 @@ Value = TypeVar('Value')
 # `module.model.` and the like have no more.
 FRONT_PARTS = 3
 
-# A pattern, and our name for what it matches. Applied in this order; what no pattern knows stays as it is. torchvision's and timm's
-# ResNets and ResNeXts, chenyaofo/pytorch-cifar-models and bearpaw/pytorch-classification have our names already.
+# A pattern, and our name for what it matches. Applied in this order; what no pattern knows stays as it is.
+# torchvision's and timm's ResNets and ResNeXts, chenyaofo/pytorch-cifar-models and bearpaw/pytorch-classification have
+# our names already.
 RULES = tuple(
     (re.compile(pattern), ours)
     for pattern, ours in (
@@ -32,12 +33,13 @@ RULES = tuple(
 )
 
 
-# What training programs keep among a network's weights that is none of them: weights of a loss, states of a metric (torchmetrics'),
-# how many weights were averaged.
+# What training programs keep among a network's weights that is none of them: weights of a loss, states of a metric
+# (torchmetrics'), how many weights were averaged.
 COMPANIONS = re.compile(
     r"""(^|\.)(
         (\w*_)?(criterion|criteria|loss|loss_fn|loss_func|loss_function|loss_fct|lossfn)(_\w+)?\..+
-        | (\w*_)?(metrics?|acc|acc1|acc5|accuracy|top1|top5|f1|f1_score|precision|recall|auroc|auc|confusion|confmat)(_\w+)?
+        | (\w*_)?(metrics?|acc|acc1|acc5|accuracy|top1|top5|f1|f1_score|precision|recall|auroc|auc|confusion|confmat)
+          (_\w+)?
           \.(.+\.)?(confmat|tp|fp|tn|fn|correct|total|sum_value|mean_value|value|weight|preds|target|measures|\w+_count)
         | n_averaged
     )$""",
@@ -68,7 +70,10 @@ def to_our_names(weights: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def without_shared_front(weights: Mapping[str, Value]) -> dict[str, Value]:
-    """Drops what all names begin with: `module.` of DistributedDataParallel, `model.` of Lightning, `_orig_mod.` of torch.compile."""
+    """
+    Drops what all names begin with: `module.` of DistributedDataParallel, `model.` of Lightning, `_orig_mod.` of
+    torch.compile.
+    """
     inner = dict(weights)
     while inner and len({name.partition('.')[0] for name in inner}) == 1 and all('.' in name for name in inner):
         inner = {name.partition('.')[2]: value for name, value in inner.items()}

@@ -1,4 +1,7 @@
-"""Turns a checkpoint from elsewhere into a model file: safe to open, of the right network, its outputs matched to the classes by name."""
+"""
+Turns a checkpoint from elsewhere into a model file: safe to open, of the right network, its outputs matched to the
+classes by name.
+"""
 
 import argparse
 import json
@@ -31,7 +34,8 @@ from .models.cifar_resnet import CifarResNet, padding_shortcuts
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-# Under which keys of a checkpoint the weights lie. Where it has moving averages of them, too, its makers tested with those.
+# Under which keys of a checkpoint the weights lie. Where it has moving averages of them, too, its makers tested with
+# those.
 AVERAGED = ('state_dict_ema', 'model_ema', 'ema_state_dict', 'ema_model')
 PLAIN = ('state_dict', 'model_state_dict', 'model', 'net', 'network')
 
@@ -43,7 +47,8 @@ HARMLESS: list[Any] = [
     *((np.float64(0).__reduce__()[0], f'{module}.multiarray.scalar') for module in ('numpy.core', 'numpy._core')),
 ]
 
-# Integers, float8 and the like stand for weights only together with scales; complex numbers would lose half of themselves.
+# Integers, float8 and the like stand for weights only together with scales; complex numbers would lose half of
+# themselves.
 PLAIN_FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 DIFFERENCES_SHOWN = 5
@@ -58,7 +63,9 @@ def import_weights(task: ImportTask) -> dict[str, Any]:
     try:
         size = task.file.stat().st_size
     except OSError as error:
-        raise Failure('model', f'{task.file} cannot be read as a checkpoint: {error.strerror}. Fetch it again.') from error
+        raise Failure(
+            'model', f'{task.file} cannot be read as a checkpoint: {error.strerror}. Fetch it again.'
+        ) from error
     with limited_memory(task.file, size):
         return import_within_limits(task)
 
@@ -67,7 +74,8 @@ def import_within_limits(task: ImportTask) -> dict[str, Any]:
     weights, metadata = read_checkpoint(task.file)
     if any('block1.layer.0.' in name for name in weights):
         events.note(
-            f'{task.file} is taken for a wide ResNet with ReLU, as in its paper. Nets for semi-supervised learning bear the same names, '
+            f'{task.file} is taken for a wide ResNet with ReLU, as in its paper. Nets for semi-supervised learning '
+            'bear the same names, '
             'and some of those have leaky ReLUs: compare its accuracy on validation with the one you know.'
         )
     try:
@@ -75,7 +83,11 @@ def import_within_limits(task: ImportTask) -> dict[str, Any]:
             told or (json.loads(metadata[key]) if key in metadata else imagenet)
             for key, told, imagenet in (('mean', task.mean, IMAGENET_MEAN), ('std', task.std, IMAGENET_STD))
         )
-        file_classes = task.file_classes if 'classes' not in metadata or task.file_classes is not None else json.loads(metadata['classes'])
+        file_classes = (
+            task.file_classes
+            if 'classes' not in metadata or task.file_classes is not None
+            else json.loads(metadata['classes'])
+        )
         if file_classes is not None and not all(isinstance(name, str) for name in file_classes):
             raise ValueError('classes that are no names')
         classifier = Classifier(task.architecture, mean, std)
@@ -90,13 +102,19 @@ def import_within_limits(task: ImportTask) -> dict[str, Any]:
     network = classifier.net
     given = to_our_names(network_in(weights, network, task.file))
     if isinstance(network, CifarResNet) and lacks_shortcuts(given):
-        events.note(f'{task.file} has no weights for its shortcuts: they pad with zeros on both sides, as in the original paper.')
+        events.note(
+            f'{task.file} has no weights for its shortcuts: they pad with zeros on both sides, as in the original '
+            'paper.'
+        )
     weights = completed(given, network)
     differences = differences_of(weights, network)
     if differences:
         more = len(differences) - DIFFERENCES_SHOWN
         shown = '; '.join(differences[:DIFFERENCES_SHOWN]) + (f', and {more} more differences' if more > 0 else '')
-        raise Failure('model', f'{task.file} does not fit a {named(task.architecture)}: {shown}. {advice(given, task.architecture)}')
+        raise Failure(
+            'model',
+            f'{task.file} does not fit a {named(task.architecture)}: {shown}. {advice(given, task.architecture)}',
+        )
     strange = [
         (name, weights[name].dtype)
         for name, tensor in network.state_dict().items()
@@ -116,7 +134,10 @@ def import_within_limits(task: ImportTask) -> dict[str, Any]:
     weights = {name: weights[name].to(tensor.dtype) for name, tensor in network.state_dict().items()}
     broken = [name for name, tensor in weights.items() if not tensor.isfinite().all()]
     if broken:
-        raise Failure('model', f'{task.file} holds NaN or infinity in {", ".join(broken[:5])}. Take a checkpoint from before that.')
+        raise Failure(
+            'model',
+            f'{task.file} holds NaN or infinity in {", ".join(broken[:5])}. Take a checkpoint from before that.',
+        )
     save_model(task.output, classifier, weights)
     return {'parameters': sum(parameter.numel() for parameter in network.parameters())}
 
@@ -125,7 +146,10 @@ def import_within_limits(task: ImportTask) -> dict[str, Any]:
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Names and tensors of a .safetensors, .pt or .pth file, and its metadata (empty for the latter two). Runs no code from the file."""
+    """
+    Names and tensors of a .safetensors, .pt or .pth file, and its metadata (empty for the latter two). Runs no code
+    from the file.
+    """
     try:
         if path.suffix.lower() == '.safetensors':
             with safetensors.safe_open(path, 'pt') as file:
@@ -148,7 +172,9 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             raise
         # Damaged files make the readers raise nearly anything.
         reason = (str(error) or repr(error)).splitlines()[0]
-        raise Failure('model', f'{path} cannot be read as a checkpoint: {reason}. Fetch it again; expected a whole file.') from error
+        raise Failure(
+            'model', f'{path} cannot be read as a checkpoint: {reason}. Fetch it again; expected a whole file.'
+        ) from error
     return state_dict_in(path, content), {}
 
 
@@ -190,21 +216,51 @@ def state_dict_in(path: Path, content: Any) -> dict[str, Tensor]:
             named[name] = value
     if not named or not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in named.items()):
         where = f' under {".".join(keys)}' if keys else ''
-        strange = next((f' ({name!r} is a {type(value).__name__})' for name, value in named.items() if not isinstance(value, Tensor)), '')
+        strange = next(
+            (
+                f' ({name!r} is a {type(value).__name__})'
+                for name, value in named.items()
+                if not isinstance(value, Tensor)
+            ),
+            '',
+        )
         known = ', '.join((*PLAIN, *AVERAGED))
-        raise Failure('model', f'{path} holds no state dict{where}{strange}: expected names and tensors, alone or under one of {known}.')
-    empty = [name for name, value in named.items() if value.layout != torch.strided or value.is_meta or value.is_quantized]
+        raise Failure(
+            'model',
+            f'{path} holds no state dict{where}{strange}: expected names and tensors, alone or under one of {known}.',
+        )
+    empty = [
+        name for name, value in named.items() if value.layout != torch.strided or value.is_meta or value.is_quantized
+    ]
     if empty:
         raise Failure(
-            'model', f'{path} holds {empty[0]} without plain values (sparse, quantised or on no device). Save it as plain tensors.'
+            'model',
+            f'{path} holds {empty[0]} without plain values (sparse, quantised or on no device). Save it as plain '
+            'tensors.',
         )
     return named
 
 
 def is_state_of_training(name: Any) -> bool:
     """Whether an entry beside the weights is the optimizer's, the schedule's or the like, by its name."""
-    words = ('optim', 'sched', 'scaler', 'rng', 'callback', 'loops', 'hyper_param', 'hparams', 'args', 'config', '_extra_state')
-    return isinstance(name, str) and '.' not in name.removesuffix('._extra_state') and any(word in name.lower() for word in words)
+    words = (
+        'optim',
+        'sched',
+        'scaler',
+        'rng',
+        'callback',
+        'loops',
+        'hyper_param',
+        'hparams',
+        'args',
+        'config',
+        '_extra_state',
+    )
+    return (
+        isinstance(name, str)
+        and '.' not in name.removesuffix('._extra_state')
+        and any(word in name.lower() for word in words)
+    )
 
 
 # ---------------------------------------------------------------- the network
@@ -212,9 +268,10 @@ def is_state_of_training(name: Any) -> bool:
 
 def network_in(weights: Mapping[str, Tensor], network: nn.Module, path: Path) -> Mapping[str, Tensor]:
     """
-    Of all that lies in a state dict the weights of `network`: without the known companions of a training, and of several networks the only
-    one that fits, or its moving averages. All of it where nothing fits, so that the differences are told. Raises Failure('model') where
-    it is not clear which network is meant, or something lies beside it that nobody knows.
+    Of all that lies in a state dict the weights of `network`: without the known companions of a training, and of
+    several networks the only one that fits, or its moving averages. All of it where nothing fits, so that the
+    differences are told. Raises Failure('model') where it is not clear which network is meant, or something lies beside
+    it that nobody knows.
     """
     companions = [name for name in weights if is_companion(name)]
     rest = {name: tensor for name, tensor in weights.items() if name not in set(companions)}
@@ -232,7 +289,8 @@ def network_in(weights: Mapping[str, Tensor], network: nn.Module, path: Path) ->
         shown = ', '.join(front.removesuffix('.') for front in fronts)
         raise Failure(
             'model',
-            f'{path} holds several networks that fit: {shown}. Save the one that is meant alone: torch.save(model.state_dict(), ...).',
+            f'{path} holds several networks that fit: {shown}. Save the one that is meant alone: '
+            'torch.save(model.state_dict(), ...).',
         )
     taken = averaged[0] if len(fronts) > 1 else fronts[0]
     unknown = [name for name in rest if not name.startswith(tuple(fronts))]
@@ -241,14 +299,16 @@ def network_in(weights: Mapping[str, Tensor], network: nn.Module, path: Path) ->
         shown = ', '.join(unknown[:DIFFERENCES_SHOWN]) + (' ...' if len(unknown) > DIFFERENCES_SHOWN else '')
         raise Failure(
             'model',
-            f'{path} holds {shown} beside the network, which is unexpected. Save the network alone: torch.save(model.state_dict(), ...).',
+            f'{path} holds {shown} beside the network, which is unexpected. Save the network alone: '
+            'torch.save(model.state_dict(), ...).',
         )
     if len(fronts) > 1:
         events.note(f'{path} has moving averages of its weights, too: taking those ({taken.removesuffix(".")}).')
     if companions or unknown:
         left = [*companions, *unknown]
         events.note(
-            f'{path} holds {len(left)} values beside the network {taken.removesuffix(".")}'.rstrip() + f', such as {left[0]}: left out.'
+            f'{path} holds {len(left)} values beside the network {taken.removesuffix(".")}'.rstrip()
+            + f', such as {left[0]}: left out.'
         )
     return fitting[taken]
 
@@ -287,7 +347,11 @@ def advice(weights: Mapping[str, Tensor], asked: Architecture) -> str:
     stems: tuple[Literal['small', 'imagenet'], ...] = ('small', 'imagenet')
     others = [replace(asked, name=name, stem=stem) for name in get_args(ModelName) for stem in stems]
     with torch.device('meta'):
-        fitting = [other for other in others if not differences_of(completed(weights, network := build_network(other)), network)]
+        fitting = [
+            other
+            for other in others
+            if not differences_of(completed(weights, network := build_network(other)), network)
+        ]
     if not fitting:
         return 'It fits none of the networks that teacher.model can name.'
     found = fitting[0]

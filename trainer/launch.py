@@ -1,11 +1,13 @@
 """
 Starts several processes that train one network together, and ends them together.
 
-    python -m trainer.launch --processes=N CONFIG.json 3>EVENTS.ndjson                                   one training on this host
-    python -m trainer.launch --processes=N --hosts=H --address=HOST:PORT CONFIG.json 3>EVENTS.ndjson     the first host's part of one
-    python -m trainer.launch --processes=N --hosts=H --address=HOST:PORT --host=R      host R's part of every training, until it is stopped
+    python -m trainer.launch --processes=N CONFIG.json 3>EVENTS.ndjson                                   one training on
+    this host python -m trainer.launch --processes=N --hosts=H --address=HOST:PORT CONFIG.json 3>EVENTS.ndjson     the
+    first host's part of one python -m trainer.launch --processes=N --hosts=H --address=HOST:PORT --host=R      host R's
+    part of every training, until it is stopped
 
-Not torchrun: its rendezvous listens on all interfaces and unpickles what it is sent, so whoever reached its port ran code here.
+Not torchrun: its rendezvous listens on all interfaces and unpickles what it is sent, so whoever reached its port ran
+code here.
 """
 
 import argparse
@@ -59,7 +61,9 @@ def main(arguments: list[str]) -> int:
     try:
         given = parser.parse_args(arguments)
         if given.processes < 1 or not 0 <= given.host < given.hosts or (given.config is None) != (given.host > 0):
-            parser.error('the first host takes a CONFIG.json, the others their --host from 1 on, as the first one tells it')
+            parser.error(
+                'the first host takes a CONFIG.json, the others their --host from 1 on, as the first one tells it'
+            )
     except SystemExit:
         return EXIT_CONFIG
     group = Group(given.processes, given.hosts, given.host, given.address)
@@ -101,14 +105,20 @@ def follow(group: Group) -> int:
             time.sleep(PAUSE_SECONDS)
         print('Taking part in a training.', flush=True)
         code, problem = run(group, FROM_FIRST_HOST)
-        print(problem or {EXIT_FINISHED: 'It is finished.', EXIT_INTERRUPTED: 'It was stopped.'}.get(code, 'It failed.'), flush=True)
+        print(
+            problem or {EXIT_FINISHED: 'It is finished.', EXIT_INTERRUPTED: 'It was stopped.'}.get(code, 'It failed.'),
+            flush=True,
+        )
         if stop.requested():
             return code
         time.sleep(PAUSE_SECONDS)
 
 
 def run(group: Group, config: str) -> tuple[int, str | None]:
-    """Starts this host's processes and waits for their end: an exit code, and what went wrong where no process could say it."""
+    """
+    Starts this host's processes and waits for their end: an exit code, and what went wrong where no process could say
+    it.
+    """
     signal.signal(signal.SIGTERM, stop.request)
     with arrange(group.address, is_first=group.host == 0, is_alone=group.hosts == 1) as meeting:
         processes = [start(group, local_rank, meeting, config) for local_rank in range(group.processes)]
@@ -135,7 +145,10 @@ def start(group: Group, local_rank: int, meeting: Meeting, config: str) -> subpr
 
 
 def wait_for(processes: Sequence[subprocess.Popen[bytes]], first_rank: int) -> list[End]:
-    """How all ended, in that order. Where one fails, or a stop is asked for, the others are asked to end, and killed if they do not."""
+    """
+    How all ended, in that order. Where one fails, or a stop is asked for, the others are asked to end, and killed if
+    they do not.
+    """
     ends: list[End] = []
     left = dict(enumerate(processes, first_rank))
     deadline: float | None = None
@@ -169,12 +182,21 @@ def verdict(ends: Sequence[End], was_stopped: bool) -> tuple[int, str | None]:
         return EXIT_INTERRUPTED, None
     first = min(failed, key=lambda end: end.code == EXIT_LOST)
     if first.code == EXIT_LOST:
-        return EXIT_OTHER, f'The processes of this training lost each other, perhaps because one on another host ended; see there. {KEEPS}'
+        return (
+            EXIT_OTHER,
+            'The processes of this training lost each other, perhaps because one on another host ended; see there. '
+            f'{KEEPS}',
+        )
     name = signal.Signals(-first.code).name
     why, advice = '', ''
     if name == 'SIGKILL':
-        why, advice = ', probably because memory ran out', ' Where that happens again, lower train.batch_size or train.processes.'
-    what = f'Process {first.rank} of this training (counted from 0, process id {first.process}) was killed by {name}{why}'
+        why, advice = (
+            ', probably because memory ran out',
+            ' Where that happens again, lower train.batch_size or train.processes.',
+        )
+    what = (
+        f'Process {first.rank} of this training (counted from 0, process id {first.process}) was killed by {name}{why}'
+    )
     return EXIT_OTHER, f'{what}, and the others cannot go on without it. {KEEPS}{advice}'
 
 

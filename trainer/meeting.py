@@ -1,8 +1,10 @@
 """
-Where the processes of one training meet: a store of torch's that listens at one address, and hands the task to other hosts.
+Where the processes of one training meet: a store of torch's that listens at one address, and hands the task to other
+hosts.
 
-Neither the store nor gloo nor NCCL knows who is talking to it, so on one host all of them keep to its loopback, and on several to the
-network of the address that the user names. Nothing that comes through them is unpickled: the store holds bytes, here JSON.
+Neither the store nor gloo nor NCCL knows who is talking to it, so on one host all of them keep to its loopback, and on
+several to the network of the address that the user names. Nothing that comes through them is unpickled: the store holds
+bytes, here JSON.
 """
 
 import json
@@ -20,7 +22,8 @@ from typing import Any
 from . import ranks
 from .errors import Failure
 
-# How long a process waits for the others: a host that fell silent without closing its connections ends the training after it.
+# How long a process waits for the others: a host that fell silent without closing its connections ends the training
+# after it.
 PATIENCE = timedelta(minutes=10)
 # In place of a config file's path: the task is the first host's.
 FROM_FIRST_HOST = '-'
@@ -42,7 +45,10 @@ class Meeting:
 
 @contextmanager
 def arrange(address: tuple[str, int], is_first: bool, is_alone: bool) -> Iterator[Meeting]:
-    """Opens the port, on the first host, for its first process to inherit. Raises Failure where this machine has no such address."""
+    """
+    Opens the port, on the first host, for its first process to inherit. Raises Failure where this machine has no such
+    address.
+    """
     host, port = address
     listener: socket.socket | None = None
     try:
@@ -87,8 +93,8 @@ def own_address(host: str, port: int) -> str:
 
 def _keeping_to(own: str, is_alone: bool) -> dict[str, str]:
     """
-    The variables that bind gloo and NCCL to the interface of an address; other than torch's store they can be told no address. On
-    several hosts what the user has set for his network stands.
+    The variables that bind gloo and NCCL to the interface of an address; other than torch's store they can be told no
+    address. On several hosts what the user has set for his network stands.
     """
     interface = _interface_of(own)
     if interface is None:
@@ -136,7 +142,9 @@ def store() -> Any:
 
 
 def offer(message: Any) -> None:
-    """Called with the task by every process that was started with it; does something in the first of several hosts' only."""
+    """
+    Called with the task by every process that was started with it; does something in the first of several hosts' only.
+    """
     if ranks.rank() == 0 and ranks.count() > ranks.local_count():
         store().set(_TASK, json.dumps(message))
 

@@ -15,8 +15,8 @@ TIMES_THE_FILE = 10
 @contextlib.contextmanager
 def limited_memory(path: Path, size: int, least: int = LEAST_BYTES) -> Iterator[None]:
     """
-    Within it the process may take so much more memory as files of `size` bytes need, where the system can limit it (Linux can). Raises
-    Failure('model') for what needs more. `least` is for tests.
+    Within it the process may take so much more memory as files of `size` bytes need, where the system can limit it
+    (Linux can). Raises Failure('model') for what needs more. `least` is for tests.
     """
     if sys.platform != 'linux':
         yield
@@ -36,7 +36,8 @@ def limited_memory(path: Path, size: int, least: int = LEAST_BYTES) -> Iterator[
             raise
         raise Failure(
             'model',
-            f'{path} holds {size / 1e6:.1f} MB, and fills more than {allowed / 1e9:.1f} GB of memory when it is opened: no model does. '
+            f'{path} holds {size / 1e6:.1f} MB, and fills more than {allowed / 1e9:.1f} GB of memory when it is '
+            'opened: no model does. '
             'Fetch or export it again.',
         ) from error
     finally:

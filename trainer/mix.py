@@ -6,11 +6,12 @@ from torch import Tensor
 
 def mix(kind: str, images: Tensor, targets: Tensor, share: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
     """
-    `images` uint8 [n + 1, size, size, 3] and `targets` float32 [n + 1, classes] become n of each: the k-th of the result is made of the
-    k-th and the one after it, which keeps `share` float32 [n] of itself.
+    `images` uint8 [n + 1, size, size, 3] and `targets` float32 [n + 1, classes] become n of each: the k-th of the
+    result is made of the k-th and the one after it, which keeps `share` float32 [n] of itself.
 
-    `mixup` (Zhang et al., arXiv 1710.09412) blends all pixels. `cutmix` (Yun et al., arXiv 1905.04899) pastes a rectangle of the other
-    picture around `centre` float32 [n, 2] in 0..1 (down, right); `share` is then what the rectangle, cut at the border, really left.
+    `mixup` (Zhang et al., arXiv 1710.09412) blends all pixels. `cutmix` (Yun et al., arXiv 1905.04899) pastes a
+    rectangle of the other picture around `centre` float32 [n, 2] in 0..1 (down, right); `share` is then what the
+    rectangle, cut at the border, really left.
     """
     other, own = images[:-1], images[1:]
     if kind == 'mixup':

@@ -15,7 +15,10 @@ from .publish import publish
 
 
 def save_model(path: Path, classifier: Classifier, weights: Mapping[str, Tensor]) -> None:
-    """Publishes `weights` (a state dict of `classifier.net`) with the classifier's metadata. Equal weights make equal bytes."""
+    """
+    Publishes `weights` (a state dict of `classifier.net`) with the classifier's metadata. Equal weights make equal
+    bytes.
+    """
     architecture = classifier.architecture
     metadata = {
         'model': architecture.name,
@@ -37,7 +40,9 @@ def load_model(path: Path) -> Classifier:
             metadata = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}
     except (OSError, safetensors.SafetensorError) as error:
-        raise Failure('model', f'The model {path} cannot be read: {error}. Run the stage that makes it again.') from error
+        raise Failure(
+            'model', f'The model {path} cannot be read: {error}. Run the stage that makes it again.'
+        ) from error
     try:
         architecture = Architecture(
             name=metadata['model'],
@@ -54,8 +59,11 @@ def load_model(path: Path) -> Classifier:
 
 
 def _with_sorted_header(data: bytes) -> bytes:
-    # safetensors writes metadata in the order of a randomly seeded hash map; sorted, the file is a function of its content.
+    # safetensors writes metadata in the order of a randomly seeded hash map; sorted, the file is a function of its
+    # content.
     length = int.from_bytes(data[:8], 'little')
-    header = json.dumps(json.loads(data[8 : 8 + length]), sort_keys=True, separators=(',', ':'), ensure_ascii=False).encode()
+    header = json.dumps(
+        json.loads(data[8 : 8 + length]), sort_keys=True, separators=(',', ':'), ensure_ascii=False
+    ).encode()
     header += b' ' * (-len(header) % 8)
     return len(header).to_bytes(8, 'little') + header + data[8 + length :]

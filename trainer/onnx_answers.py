@@ -7,27 +7,63 @@ from onnx import ModelProto, NodeProto
 Kind = Literal['logits', 'probabilities', 'log_probabilities']
 
 # Operators that leave values as they are, or round them.
-PASSING: tuple[str, ...] = ('Identity', 'Cast', 'Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Transpose', 'Slice', 'Gather', 'Split')
+PASSING: tuple[str, ...] = (
+    'Identity',
+    'Cast',
+    'Reshape',
+    'Flatten',
+    'Squeeze',
+    'Unsqueeze',
+    'Transpose',
+    'Slice',
+    'Gather',
+    'Split',
+)
 PASSING += ('Concat', 'Expand', 'Dropout', 'QuantizeLinear', 'DequantizeLinear')
 # What a network has learnt: behind one of these everything is a sum of weighted values, and so a logit.
-LAYERS = ('Gemm', 'MatMul', 'Conv', 'QLinearConv', 'QLinearMatMul', 'MatMulInteger', 'ConvInteger', 'BatchNormalization')
+LAYERS = (
+    'Gemm',
+    'MatMul',
+    'Conv',
+    'QLinearConv',
+    'QLinearMatMul',
+    'MatMulInteger',
+    'ConvInteger',
+    'BatchNormalization',
+)
 # Of logits these make logits, and of probabilities something in proportion to probabilities.
 SUMS = ('Add', 'Sum', 'Mean', 'ReduceMean', 'ReduceSum', 'GlobalAveragePool', 'AveragePool')
 # They keep a logarithm from 0.
 LIMITS = ('Clip', 'Max', 'Min')
-ACTIVATIONS = ('Relu', 'LeakyRelu', 'PRelu', 'Elu', 'Selu', 'Celu', 'Gelu', 'HardSwish', 'Mish', 'Softplus', 'MaxPool', *LIMITS)
+ACTIVATIONS = (
+    'Relu',
+    'LeakyRelu',
+    'PRelu',
+    'Elu',
+    'Selu',
+    'Celu',
+    'Gelu',
+    'HardSwish',
+    'Mish',
+    'Softplus',
+    'MaxPool',
+    *LIMITS,
+)
 
 
 class Told(NamedTuple):
     """What the graph tells of a value, and the operator that told it."""
 
-    # `activated`: a layer's values, bent by an activation; their mean is taken for logits, they themselves may be anything.
+    # `activated`: a layer's values, bent by an activation; their mean is taken for logits, they themselves may be
+    # anything.
     kind: Kind | Literal['activated', 'constant', 'unclear']
     operator: str
 
 
 def told_of(model: ModelProto, output: str) -> Told:
-    """What the graph tells of `output`. Nodes come in the order in which they are computed; the checker has seen to that."""
+    """
+    What the graph tells of `output`. Nodes come in the order in which they are computed; the checker has seen to that.
+    """
     told: dict[str, Told] = {tensor.name: Told('constant', '') for tensor in model.graph.initializer}
     told |= {tensor.values.name: Told('constant', '') for tensor in model.graph.sparse_initializer}
     for node in model.graph.node:

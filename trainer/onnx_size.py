@@ -14,8 +14,8 @@ LARGE_TENSOR = 2**16
 
 def fit_in_one_file(model: ModelProto, largest: int = LARGEST_FILE) -> None:
     """
-    Where the weights of `model` are too large, stores those of its large layers in half precision; they are single precision again
-    before anything is computed. Raises Failure('model') where that is not enough.
+    Where the weights of `model` are too large, stores those of its large layers in half precision; they are single
+    precision again before anything is computed. Raises Failure('model') where that is not enough.
     """
     if _size(model) <= largest:
         return
@@ -23,7 +23,9 @@ def fit_in_one_file(model: ModelProto, largest: int = LARGEST_FILE) -> None:
     for tensor in model.graph.initializer:
         if tensor.data_type == TensorProto.FLOAT and len(tensor.raw_data) >= LARGE_TENSOR:
             name = tensor.name
-            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f'{name} in half precision'))
+            tensor.CopyFrom(
+                numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f'{name} in half precision')
+            )
             casts.append(helper.make_node('Cast', [tensor.name], [name], to=TensorProto.FLOAT))
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
@@ -31,10 +33,12 @@ def fit_in_one_file(model: ModelProto, largest: int = LARGEST_FILE) -> None:
     if _size(model) > largest:
         raise Failure(
             'model',
-            f'The network has {_size(model) / 1e9:.1f} GB of weights in half precision; an ONNX file holds 2 GB. Take a smaller one.',
+            f'The network has {_size(model) / 1e9:.1f} GB of weights in half precision; an ONNX file holds 2 GB. '
+            'Take a smaller one.',
         )
     events.note(
-        'The ONNX file holds the large weights in half precision: as they are they would take more than the 2 GB that one file can hold.'
+        'The ONNX file holds the large weights in half precision: as they are they would take more than the 2 GB '
+        'that one file can hold.'
     )
 
 

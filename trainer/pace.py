@@ -6,12 +6,16 @@ import torch
 from torch import Tensor
 
 SECONDS_BETWEEN_READINGS = 1.0
-# Epochs of a small set take less time than a checkpoint: after an epoch, saving is held to about a hundredth of the time.
+# Epochs of a small set take less time than a checkpoint: after an epoch, saving is held to about a hundredth of the
+# time.
 TIMES_A_SAVE = 100
 
 
 class Readings:
-    """The losses and the speed of the steps since the last reading. Asking a GPU for each loss would make it wait for Python."""
+    """
+    The losses and the speed of the steps since the last reading. Asking a GPU for each loss would make it wait for
+    Python.
+    """
 
     def __init__(self) -> None:
         self.losses: list[Tensor] = []

@@ -36,8 +36,9 @@ CHANGES = ('identity', *GEOMETRY, *COLOURS)
 
 def change(images: Tensor, chosen: Tensor, strength: Tensor, limits: Limits) -> Tensor:
     """
-    Applies to each picture of uint8 [n, size, size, 3] the change at `chosen` (int64 [n], an index into CHANGES) with `strength` (float32
-    [n], -1 to 1; changes without a direction go by its size). Both lie on the CPU, so that a GPU need not be waited for.
+    Applies to each picture of uint8 [n, size, size, 3] the change at `chosen` (int64 [n], an index into CHANGES) with
+    `strength` (float32 [n], -1 to 1; changes without a direction go by its size). Both lie on the CPU, so that a GPU
+    need not be waited for.
     """
     # In the order of their changes, so that those of one change lie together.
     order = chosen.argsort(stable=True)
@@ -50,9 +51,15 @@ def change(images: Tensor, chosen: Tensor, strength: Tensor, limits: Limits) -> 
     if bends > 0:
         matrix = affine(chosen[identity : identity + bends], strength[identity : identity + bends], limits)
         parts.append(bent(bending, matrix.to(images.device, non_blocking=True)))
-    amounts = strength.to(images.device, non_blocking=True).view(-1, 1, 1, 1)[identity + bends :].split(numbers[len(GEOMETRY) :])
+    amounts = (
+        strength.to(images.device, non_blocking=True)
+        .view(-1, 1, 1, 1)[identity + bends :]
+        .split(numbers[len(GEOMETRY) :])
+    )
     parts += [
-        _recolour(name, some, amount, limits) for name, some, amount in zip(COLOURS, recoloured, amounts, strict=True) if len(some) > 0
+        _recolour(name, some, amount, limits)
+        for name, some, amount in zip(COLOURS, recoloured, amounts, strict=True)
+        if len(some) > 0
     ]
     return torch.cat(parts).index_select(0, order.argsort().to(images.device, non_blocking=True))
 

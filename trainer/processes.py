@@ -1,4 +1,7 @@
-"""Several processes that train one network together, one a GPU: who takes which part of a batch, and how their gradients become one."""
+"""
+Several processes that train one network together, one a GPU: who takes which part of a batch, and how their gradients
+become one.
+"""
 
 import atexit
 import signal
@@ -37,7 +40,9 @@ class Processes:
         return slice(batch * self.rank // self.count, batch * (self.rank + 1) // self.count)
 
     def weight(self, own: int, batch: int) -> float:
-        """What a mean over `own` pictures is multiplied with, so that the mean over all processes is that over the batch."""
+        """
+        What a mean over `own` pictures is multiplied with, so that the mean over all processes is that over the batch.
+        """
         return own * self.count / batch
 
     def any(self, claim: bool) -> bool:
@@ -101,8 +106,8 @@ _on_cpu: dist.ProcessGroup | None = None
 
 def join_processes(device: str) -> Processes:
     """
-    The group that launch.py started this process in, or the process alone. `device` is the first process's; the others of a host take
-    the GPUs after it.
+    The group that launch.py started this process in, or the process alone. `device` is the first process's; the others
+    of a host take the GPUs after it.
     """
     global _on_cpu
     if ranks.count() == 1:
@@ -121,7 +126,9 @@ def join_processes(device: str) -> Processes:
 
 
 def leave_together() -> None:
-    """Ends together with the others: the first process keeps the store, and its host's port says that a training goes on."""
+    """
+    Ends together with the others: the first process keeps the store, and its host's port says that a training goes on.
+    """
     dist.barrier(group=_on_cpu)
     dist.destroy_process_group()
 

@@ -10,8 +10,8 @@ from . import fail_point
 
 def publish(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """
-    Lets `write` fill a temporary file beside `path`, then renames it over `path`: temporary, fsync, rename, fsync of the folder.
-    Whatever fails on the way, or a kill at any moment, leaves the older file as it was. Where it cannot be
+    Lets `write` fill a temporary file beside `path`, then renames it over `path`: temporary, fsync, rename, fsync of
+    the folder. Whatever fails on the way, or a kill at any moment, leaves the older file as it was. Where it cannot be
     written the OSError names the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -21,21 +21,23 @@ from .errors import Failure
 from .publish import publish
 from .raw_pixels import QUANTISATION, fold_normalisation, take_bytes
 
-# What is computed in int8. Relu, Add and MaxPool among them: a residual block then stays in int8 from end to end, where each of them
-# left in float would cost a conversion on both of its sides.
+# What is computed in int8. Relu, Add and MaxPool among them: a residual block then stays in int8 from end to end, where
+# each of them left in float would cost a conversion on both of its sides.
 QUANTISED = ['Conv', 'Gemm', 'MatMul', 'Add', 'MaxPool', 'Relu', 'ReduceMean']
 WEIGHTED = ('Conv', 'Gemm', 'MatMul')
 # Log-probabilities tell apart what half precision rounds to the same.
 ALWAYS_FLOAT32 = ['LogSoftmax', 'TopK']
 CALIBRATION_IMAGES = 256
 CALIBRATION_BATCH = 8
-# Products of one sum of a convolution, from which on tiles outweigh laying its patches out as a matrix: of 256, 512, 1,024 and 2,048 the
-# fastest for a ResNet-50.
+# Products of one sum of a convolution, from which on tiles outweigh laying its patches out as a matrix: of 256, 512,
+# 1,024 and 2,048 the fastest for a ResNet-50.
 LONG_SUM = 512
 
 
 def quantise(task: QuantiseTask) -> dict[str, Any]:
-    """The `quantise` task. Equal inputs make equal bytes. Raises Failure('device') where onnxruntime is not installed."""
+    """
+    The `quantise` task. Equal inputs make equal bytes. Raises Failure('device') where onnxruntime is not installed.
+    """
     model = onnx.load(task.model)
     made = in_half_precision(model) if task.precision == 'fp16' else in_int8(task, model)
     # The quantiser writes a model of its own; what ours says of itself goes with it.
@@ -61,13 +63,20 @@ def in_half_precision(model: ModelProto) -> ModelProto:
 
 def in_int8(task: QuantiseTask, model: ModelProto) -> ModelProto:
     """
-    Weights of each channel and activations of each tensor as 8-bit integers with fixed scales (static quantisation, Jacob et al.,
-    arXiv 1712.05877; Krishnamoorthi, arXiv 1806.08342): a scale that depended on the batch would make scores depend on it. Ranges of
-    activations are those of calibration pictures less a hundred-thousandth at either end, so that single outliers widen none. Pixels
-    are integers already: normalising them in float32 took a tenth of a ResNet-50's time. Changes `model`.
+    Weights of each channel and activations of each tensor as 8-bit integers with fixed scales (static quantisation,
+    Jacob et al., arXiv 1712.05877; Krishnamoorthi, arXiv 1806.08342): a scale that depended on the batch would make
+    scores depend on it. Ranges of activations are those of calibration pictures less a hundred-thousandth at either
+    end, so that single outliers widen none. Pixels are integers already: normalising them in float32 took a tenth of a
+    ResNet-50's time. Changes `model`.
     """
     try:
-        from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+        from onnxruntime.quantization import (
+            CalibrationDataReader,
+            CalibrationMethod,
+            QuantFormat,
+            QuantType,
+            quantize_static,
+        )
     except ImportError as error:
         raise not_installed(error) from error
     size = model.graph.input[0].type.tensor_type.shape.dim[1].dim_value
@@ -75,7 +84,10 @@ def in_int8(task: QuantiseTask, model: ModelProto) -> ModelProto:
     rows = spread_rows(pack, pixels=CALIBRATION_IMAGES * pack.size**2)
 
     class Calibration(CalibrationDataReader):  # type: ignore[misc]
-        """Batches of the pack, read when they are wanted. Asked for one at a time (the stride), so that only its activations are held."""
+        """
+        Batches of the pack, read when they are wanted. Asked for one at a time (the stride), so that only its
+        activations are held.
+        """
 
         def __init__(self) -> None:
             self.batches = rows.split(CALIBRATION_BATCH)
@@ -120,9 +132,10 @@ def in_int8(task: QuantiseTask, model: ModelProto) -> ModelProto:
 
 def moved(model: ModelProto, by: Literal[-1, 1]) -> ModelProto:
     """
-    The network with the weights of layers with long sums one lower (`by` -1), and their zero points with them: every answer stays what it
-    was. But onnxruntime then takes its matrix kernel, which knows a processor's 8-bit tiles (AMX), in place of a convolution kernel for
-    weights around zero, which does not: a ResNet-50 is 1.17 times as fast. With 1 it is as it was before.
+    The network with the weights of layers with long sums one lower (`by` -1), and their zero points with them: every
+    answer stays what it was. But onnxruntime then takes its matrix kernel, which knows a processor's 8-bit tiles (AMX),
+    in place of a convolution kernel for weights around zero, which does not: a ResNet-50 is 1.17 times as fast. With 1
+    it is as it was before.
     """
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
@@ -131,7 +144,12 @@ def moved(model: ModelProto, by: Literal[-1, 1]) -> ModelProto:
         tensor, zero = weights[node.input[0]], weights[node.input[2]]
         values, zeros = onnx.numpy_helper.to_array(tensor), onnx.numpy_helper.to_array(zero)
         # Symmetric weights go from -127 to 127, so that there is room below.
-        if values.dtype == np.int8 and values.ndim == 4 and values[0].size >= LONG_SUM and (zeros == (0 if by < 0 else -1)).all():
+        if (
+            values.dtype == np.int8
+            and values.ndim == 4
+            and values[0].size >= LONG_SUM
+            and (zeros == (0 if by < 0 else -1)).all()
+        ):
             tensor.CopyFrom(onnx.numpy_helper.from_array(values + np.int8(by), tensor.name))
             zero.CopyFrom(onnx.numpy_helper.from_array(zeros + np.int8(by), zero.name))
     return model
@@ -139,8 +157,9 @@ def moved(model: ModelProto, by: Literal[-1, 1]) -> ModelProto:
 
 def kept_in_float(model: ModelProto, ends_in_float: bool) -> list[NodeProto]:
     """
-    What comes before the first layer with weights (the normalisation of pixels) and after the last (the softmax). With `ends_in_float`
-    those two layers as well, which lose most by rounding and, in large networks, take little of the time.
+    What comes before the first layer with weights (the normalisation of pixels) and after the last (the softmax). With
+    `ends_in_float` those two layers as well, which lose most by rounding and, in large networks, take little of the
+    time.
     """
     nodes = list(model.graph.node)
     layers = [place for place, node in enumerate(nodes) if node.op_type in WEIGHTED]
@@ -156,4 +175,6 @@ def kept_in_float(model: ModelProto, ends_in_float: bool) -> list[NodeProto]:
 
 def not_installed(error: ImportError) -> Failure:
     command = f'{sys.executable} -m pip install onnxruntime'
-    return Failure('device', f'Other precisions than fp32 need the Python package onnxruntime ({error}). Install it: {command}')
+    return Failure(
+        'device', f'Other precisions than fp32 need the Python package onnxruntime ({error}). Install it: {command}'
+    )

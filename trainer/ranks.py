@@ -1,4 +1,7 @@
-"""Which of the processes of one training this is, as launch.py tells it through the environment: known before torch is imported."""
+"""
+Which of the processes of one training this is, as launch.py tells it through the environment: known before torch is
+imported.
+"""
 
 import os
 

@@ -28,11 +28,12 @@ class Normalised(NamedTuple):
 
 def fold_normalisation(model: ModelProto) -> bool:
     """
-    As w * (scale * x + shift) = (w * scale) * x + w * shift, other weights and another bias do what the normalisation did. Only the
-    zeros around the pixels have to become the colour that was normalised to zero: a frame of bytes, off by half of one at most.
+    As w * (scale * x + shift) = (w * scale) * x + w * shift, other weights and another bias do what the normalisation
+    did. Only the zeros around the pixels have to become the colour that was normalised to zero: a frame of bytes, off
+    by half of one at most.
 
-    Changes `model`, whose convolution then takes PIXELS, float32 [batch, 3, height, width] in 0..255. False where its graph does not
-    begin so, and was left as it was.
+    Changes `model`, whose convolution then takes PIXELS, float32 [batch, 3, height, width] in 0..255. False where its
+    graph does not begin so, and was left as it was.
     """
     graph = model.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
@@ -51,7 +52,9 @@ def fold_normalisation(model: ModelProto) -> bool:
     made |= colours
     conv.input[:] = [PIXELS, WEIGHTS, BIAS]
     del conv.attribute[:]
-    conv.attribute.extend(helper.make_attribute(name, value) for name, value in (attributes | {'pads': [0, 0, 0, 0]}).items())
+    conv.attribute.extend(
+        helper.make_attribute(name, value) for name, value in (attributes | {'pads': [0, 0, 0, 0]}).items()
+    )
 
     nodes = [
         *frame,
@@ -68,9 +71,14 @@ def fold_normalisation(model: ModelProto) -> bool:
 
 
 def take_bytes(model: ModelProto) -> None:
-    """Lets a quantised network that was folded take the bytes in place of a conversion to float32 and, by QUANTISATION, back."""
+    """
+    Lets a quantised network that was folded take the bytes in place of a conversion to float32 and, by QUANTISATION,
+    back.
+    """
     graph = model.graph
-    quantiser = next((node for node in graph.node if node.op_type == 'QuantizeLinear' and node.input[0] == PIXELS), None)
+    quantiser = next(
+        (node for node in graph.node if node.op_type == 'QuantizeLinear' and node.input[0] == PIXELS), None
+    )
     if quantiser is None:
         return
     for node in graph.node:
@@ -97,7 +105,11 @@ def _first_convolution(graph: GraphProto, constants: Mapping[str, TensorProto]) 
         if node.op_type == 'Conv':
             is_plain = attributes.get('group', 1) == 1 and attributes.get('auto_pad', b'NOTSET') == b'NOTSET'
             is_by_channel = scale.shape == shift.shape == (1, 3, 1, 1)
-            return Normalised(node, scale, shift, nodes) if is_float and is_plain and is_by_channel and scale.all() else None
+            return (
+                Normalised(node, scale, shift, nodes)
+                if is_float and is_plain and is_by_channel and scale.all()
+                else None
+            )
         if node.op_type == 'Cast' and attributes['to'] == TensorProto.FLOAT:
             is_float = True
         elif node.op_type == 'Transpose':
@@ -116,15 +128,22 @@ def _first_convolution(graph: GraphProto, constants: Mapping[str, TensorProto]) 
         name = node.output[0]
 
 
-def _framed(graph: GraphProto, pads: Sequence[int], colour: np.ndarray) -> tuple[list[NodeProto], dict[str, np.ndarray]]:
-    """The nodes that put a frame of so many pixels (top, left, bottom, right) around the pictures, and what they take besides."""
+def _framed(
+    graph: GraphProto, pads: Sequence[int], colour: np.ndarray
+) -> tuple[list[NodeProto], dict[str, np.ndarray]]:
+    """
+    The nodes that put a frame of so many pixels (top, left, bottom, right) around the pictures, and what they take
+    besides.
+    """
     if not any(pads):
         return [helper.make_node('Identity', ['images'], [FRAMED], FRAMED)], {}
     top, left, bottom, right = pads
     height, width = (dimension.dim_value for dimension in graph.input[0].type.tensor_type.shape.dim[1:3])
     beside = {'left': (height, left), 'right': (height, right)}
     across = {'top': (top, left + width + right), 'bottom': (bottom, left + width + right)}
-    constants = {f'pupil/{side}': np.broadcast_to(colour, (1, *shape, 3)).copy() for side, shape in (beside | across).items()}
+    constants = {
+        f'pupil/{side}': np.broadcast_to(colour, (1, *shape, 3)).copy() for side, shape in (beside | across).items()
+    }
     constants |= {'pupil/first': np.zeros(1, np.int64), 'pupil/one-picture': np.ones(3, np.int64)}
     steps: list[tuple[str, list[str], str, dict[str, Any]]] = [
         ('Shape', ['images'], 'pupil/shape', {}),
@@ -134,4 +153,6 @@ def _framed(graph: GraphProto, pads: Sequence[int], colour: np.ndarray) -> tuple
         ('Concat', ['pupil/left of all', 'images', 'pupil/right of all'], 'pupil/widened', {'axis': 2}),
         ('Concat', ['pupil/top of all', 'pupil/widened', 'pupil/bottom of all'], FRAMED, {'axis': 1}),
     ]
-    return [helper.make_node(operator, inputs, [output], output, **more) for operator, inputs, output, more in steps], constants
+    return [
+        helper.make_node(operator, inputs, [output], output, **more) for operator, inputs, output, more in steps
+    ], constants

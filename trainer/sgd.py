@@ -1,4 +1,7 @@
-"""SGD with Nesterov momentum: torch's own arithmetic, without the seconds that torch.optim.SGD spends on loading torch.compile."""
+"""
+SGD with Nesterov momentum: torch's own arithmetic, without the seconds that torch.optim.SGD spends on loading
+torch.compile.
+"""
 
 from typing import Any
 
@@ -9,8 +12,8 @@ from torch.optim.sgd import sgd
 
 class Sgd:
     """
-    Does what torch.optim.SGD(nesterov=True, fused=True) does, bit for bit. Norms and biases are not decayed: they are few, and shrinking
-    them only shifts activations (He et al., arXiv 1812.01187, section 3.1).
+    Does what torch.optim.SGD(nesterov=True, fused=True) does, bit for bit. Norms and biases are not decayed: they are
+    few, and shrinking them only shifts activations (He et al., arXiv 1812.01187, section 3.1).
     """
 
     def __init__(self, network: nn.Module, momentum: float, weight_decay: float):

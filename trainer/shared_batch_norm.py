@@ -1,4 +1,7 @@
-"""A batch norm of several processes on CPUs, for which torch has none: it counts the whole batch, to which each process has a part."""
+"""
+A batch norm of several processes on CPUs, for which torch has none: it counts the whole batch, to which each process
+has a part.
+"""
 
 from typing import Any
 
@@ -8,7 +11,10 @@ from torch import Tensor, nn
 
 
 class SharedBatchNorm(nn.BatchNorm2d):
-    """What torch's SyncBatchNorm does on GPUs, for CPUs: mean and variance over the whole batch, to which each process has a part."""
+    """
+    What torch's SyncBatchNorm does on GPUs, for CPUs: mean and variance over the whole batch, to which each process has
+    a part.
+    """
 
     # torch.compile cannot follow what processes tell each other.
     @torch.compiler.disable
@@ -27,7 +33,9 @@ class SharedBatchNorm(nn.BatchNorm2d):
         variance = (square - mean.square()).to(pixels.dtype)
         mean = mean.to(pixels.dtype)
         with torch.no_grad():
-            assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
+            assert (
+                self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
+            )
             assert self.momentum is not None
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * (count / (count - 1)).to(variance.dtype), self.momentum)

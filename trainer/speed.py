@@ -15,12 +15,18 @@ from .sgd import Sgd
 
 
 def speed(task: SpeedTask) -> dict[str, Any]:
-    """The `speed` task: images a second of training as `train` does it, and of a forward pass in float32 as in scoring."""
+    """
+    The `speed` task: images a second of training as `train` does it, and of a forward pass in float32 as in scoring.
+    """
     device = open_device(task.device, task.threads)
     torch.manual_seed(task.seed)
     size = task.architecture.size
     # A whole batch of large pictures can take a CPU a minute; from a few pictures on, the batch hardly matters there.
-    batch_size = (task.batch_size or 256) if device.type == 'cuda' else min(task.batch_size or 128, max(4, 128 * 32**2 // size**2))
+    batch_size = (
+        (task.batch_size or 256)
+        if device.type == 'cuda'
+        else min(task.batch_size or 128, max(4, 128 * 32**2 // size**2))
+    )
     images = torch.randint(0, 256, (batch_size, size, size, 3), dtype=torch.uint8, device=device)
     labels = torch.randint(0, len(task.architecture.classes), (batch_size,), device=device)
     classifier = Classifier(task.architecture, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)).to(device)

@@ -1,4 +1,6 @@
-"""What a training has come to: weights, optimizer, position, and what validation said of it. All of it is in a checkpoint."""
+"""
+What a training has come to: weights, optimizer, position, and what validation said of it. All of it is in a checkpoint.
+"""
 
 import math
 import time
@@ -26,8 +28,8 @@ Reading = dict[str, Any]
 @dataclass
 class TrainingState:
     """
-    `batch` batches of epoch `epoch` (both from 0) are done. What is drawn, and how it is altered, are functions of seed, epoch and step,
-    so nothing else has to be remembered about the data.
+    `batch` batches of epoch `epoch` (both from 0) are done. What is drawn, and how it is altered, are functions of
+    seed, epoch and step, so nothing else has to be remembered about the data.
     """
 
     classifier: Classifier
@@ -97,20 +99,31 @@ class TrainingState:
         """Adds what validation said of the weights as they are, and keeps a copy where they are the best so far."""
         self.history.append(reading)
         if best_of(self.history, validation_images) is reading:
-            self.best_weights = {name: tensor.detach().to('cpu', copy=True) for name, tensor in self.measured.net.state_dict().items()}
+            self.best_weights = {
+                name: tensor.detach().to('cpu', copy=True) for name, tensor in self.measured.net.state_dict().items()
+            }
 
 
 def first_weights(task: TrainTask, training: Pack) -> Classifier:
-    """Fresh weights, normalised by the training pictures' statistics, or those of `task.init` with the normalisation they know."""
+    """
+    Fresh weights, normalised by the training pictures' statistics, or those of `task.init` with the normalisation they
+    know.
+    """
     torch.manual_seed(task.seed)
     if task.init is not None:
         classifier = load_model(task.init)
         if classifier.architecture != task.architecture:
-            raise Failure('model', f'The weights in {task.init} are of another network, or for other classes, than this training asks for.')
+            raise Failure(
+                'model',
+                f'The weights in {task.init} are of another network, or for other classes, than this training asks '
+                'for.',
+            )
         return classifier
     classifier = Classifier(task.architecture, *channel_statistics(training))
     if isinstance(classifier.net, CifarNet):
-        classifier.net.whiten.weight.data.copy_(whitening_filters(classifier.normalised(spread(training, pixels=5_000 * 32**2))))
+        classifier.net.whiten.weight.data.copy_(
+            whitening_filters(classifier.normalised(spread(training, pixels=5_000 * 32**2)))
+        )
     return classifier
 
 
@@ -118,7 +131,9 @@ def saved_state(task: TrainTask, processes: Processes) -> dict[str, Any] | None:
     """What an interrupted attempt with the same settings and data left; None where there is none."""
     saved = checkpoint.load(task.checkpoint, task.fingerprint)
     if not processes.alike((-1, -1) if saved is None else (saved['epoch'], saved['batch'])):
-        raise Failure('data', f'The hosts of this training see different files at {task.checkpoint}: they must share that folder.')
+        raise Failure(
+            'data', f'The hosts of this training see different files at {task.checkpoint}: they must share that folder.'
+        )
     return saved
 
 
@@ -127,8 +142,9 @@ Tensors = tuple[Tensor, ...] | list[Tensor]
 
 def moving_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
     """
-    The update of averaged weights: each step they keep `decay` of themselves, less at the beginning (Polyak and Juditsky, 1992, with
-    the warm-up of TensorFlow's ExponentialMovingAverage), so that a short training is not held back by its random start.
+    The update of averaged weights: each step they keep `decay` of themselves, less at the beginning (Polyak and
+    Juditsky, 1992, with the warm-up of TensorFlow's ExponentialMovingAverage), so that a short training is not held
+    back by its random start.
     """
 
     def update(averages: Tensors, weights: Tensors, updates: Tensor | int) -> None:
@@ -145,9 +161,10 @@ def best_of(history: list[Reading], validation_images: int) -> Reading:
     """
     The evaluation whose weights are kept: the latest one whose top-1 is within one standard error of the highest.
 
-    The rule of one standard error (Breiman et al., 1984; Hastie et al., The Elements of Statistical Learning, section 7.10), with
-    the longest training as the simplest model: the learning rate falls to 0, so of weights that validation cannot tell apart the
-    later are the better bet. With 50 validation images one error is 7 points, and the highest of many noisy readings is luck.
+    The rule of one standard error (Breiman et al., 1984; Hastie et al., The Elements of Statistical Learning, section
+    7.10), with the longest training as the simplest model: the learning rate falls to 0, so of weights that validation
+    cannot tell apart the later are the better bet. With 50 validation images one error is 7 points, and the highest of
+    many noisy readings is luck.
     """
     highest = max(entry['top1'] for entry in history)
     standard_error = math.sqrt(highest * (1 - highest) / validation_images)

@@ -1,4 +1,6 @@
-"""Trains one classifier; the teacher, the pre-trained and the fine-tuned student are this loop under different settings."""
+"""
+Trains one classifier; the teacher, the pre-trained and the fine-tuned student are this loop under different settings.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +41,9 @@ LARGEST_LOSS = 1e4
 
 def train(task: TrainTask) -> dict[str, Any]:
     """
-    The `train` task. Leaves the weights of the best epoch by validation at `task.output`. Started again after an interruption it
-    goes on from `task.checkpoint`; on one CPU machine the weights then equal those of an uninterrupted run byte for byte.
+    The `train` task. Leaves the weights of the best epoch by validation at `task.output`. Started again after an
+    interruption it goes on from `task.checkpoint`; on one CPU machine the weights then equal those of an uninterrupted
+    run byte for byte.
     """
     started = time.monotonic()
     processes = join_processes(task.device)
@@ -105,7 +108,9 @@ def learn(training: Training, state: TrainingState, log: tensorboard.Log) -> Non
             # What it starts from is a candidate, too: a training that only takes away leaves it as it was.
             validate(training, state, log, epochs_done=0)
         while state.epoch < task.epochs:
-            for images, targets, whole in batches(training.source, training.plan, training.at_once, state.epoch, first=state.batch):
+            for images, targets, whole in batches(
+                training.source, training.plan, training.at_once, state.epoch, first=state.batch
+            ):
                 if processes.any(stop.requested()):
                     raise Interrupted
                 with training.autocast:
@@ -184,10 +189,14 @@ def validate(training: Training, state: TrainingState, log: tensorboard.Log, epo
     """Measures the weights as they are, and keeps a copy where they are the best so far."""
     state.measured.eval()
     with training.autocast:
-        (accuracy,) = accuracies([state.measured], training.packs.validation, training.validation_batch, training.processes)
+        (accuracy,) = accuracies(
+            [state.measured], training.packs.validation, training.validation_batch, training.processes
+        )
     state.classifier.train()
     if not math.isfinite(accuracy.loss):
-        raise diverged(f'The validation loss became {accuracy.loss} after epoch {epochs_done}', training.peak_rate, training.task)
+        raise diverged(
+            f'The validation loss became {accuracy.loss} after epoch {epochs_done}', training.peak_rate, training.task
+        )
     figures = {'top1': accuracy.top1, 'top5': accuracy.top5, 'loss': accuracy.loss}
     events.emit('evaluated', epoch=epochs_done, **figures)
     log.write(state.step, {f'validation/{name}': value for name, value in figures.items()})
@@ -205,7 +214,10 @@ class Packs:
 
 
 def open_packs(task: TrainTask, device: torch.device, processes: Processes) -> Packs:
-    """The pictures that are learned from and measured on. Raises Failure('data') where there are too few, or soft targets lack answers."""
+    """
+    The pictures that are learned from and measured on. Raises Failure('data') where there are too few, or soft targets
+    lack answers.
+    """
     open_one = partial(open_pack, classes=task.architecture.classes, device=device, room=room_for_packs(device))
     training = open_one(task.train_pack, task.architecture.resize)
     labelled = None if task.labelled_pack is None else open_one(task.labelled_pack, task.architecture.resize)
@@ -243,7 +255,12 @@ class Training:
 
 
 def set_up(
-    task: TrainTask, processes: Processes, device: torch.device, packs: Packs, classifier: Classifier, saved: dict[str, Any] | None
+    task: TrainTask,
+    processes: Processes,
+    device: torch.device,
+    packs: Packs,
+    classifier: Classifier,
+    saved: dict[str, Any] | None,
 ) -> Training:
     """Finds the batch size, unless it is given or an earlier attempt did, and what follows from it."""
     bf16 = trains_in_bf16(task.precision, device)
@@ -255,7 +272,9 @@ def set_up(
         )
     plan = plan_epoch(packs.training, batch_size, task.labelled_share, task.balanced)
     if plan.samples // plan.steps + plan.labelled < processes.count:
-        raise Failure('data', f'{processes.count} processes cannot share batches of {batch_size}. Lower train.processes.')
+        raise Failure(
+            'data', f'{processes.count} processes cannot share batches of {batch_size}. Lower train.processes.'
+        )
     fill = torch.tensor(classifier.mean, device=device).mul(255).round().to(torch.uint8)
     return Training(
         task=task,
@@ -267,17 +286,19 @@ def set_up(
         plan=plan,
         at_once=batches_at_once(packs.training, packs.labelled, batch_size),
         autocast=torch.autocast(device.type, torch.bfloat16, enabled=bf16),
-        # Without gradients four times a process's part takes no more memory, and a GPU wants it; a CPU is faster while a batch
-        # fits its cache.
+        # Without gradients four times a process's part takes no more memory, and a GPU wants it; a CPU is faster while
+        # a batch fits its cache.
         validation_batch=max(1, batch_size // processes.count) * (4 if device.type == 'cuda' else 1),
         peak_rate=task.learning_rate * (1 if task.batch_size else batch_size / REFERENCE_BATCH),
     )
 
 
-def compiled(forward: Callable[[torch.Tensor], torch.Tensor], device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
+def compiled(
+    forward: Callable[[torch.Tensor], torch.Tensor], device: torch.device
+) -> Callable[[torch.Tensor], torch.Tensor]:
     """
-    `forward` through torch.compile; on a GPU with CUDA graphs: the kernels of a step are then launched as one. Batches have two sizes
-    at most, and code made for each is faster than code for any.
+    `forward` through torch.compile; on a GPU with CUDA graphs: the kernels of a step are then launched as one. Batches
+    have two sizes at most, and code made for each is faster than code for any.
     """
     return torch.compile(forward, dynamic=False, mode='reduce-overhead' if device.type == 'cuda' else 'default')
 
@@ -292,5 +313,9 @@ def too_few_samples(task: TrainTask, samples: int, processes: int) -> str:
 def diverged(what: str, learning_rate: float, task: TrainTask) -> Failure:
     third = f'{task.learning_rate / 3:.2g}, a third of what it is, is worth a try'
     keys = f"Lower the step's learning_rate (teacher, pretrain or finetune; {third}), or raise train.warmup."
-    kept = f' The last good checkpoint is kept: {task.checkpoint}; other settings begin anew.' if task.checkpoint.exists() else ''
+    kept = (
+        f' The last good checkpoint is kept: {task.checkpoint}; other settings begin anew.'
+        if task.checkpoint.exists()
+        else ''
+    )
     return Failure('diverged', f'{what}, with a learning rate of {learning_rate:.3g}. {keys}{kept}')

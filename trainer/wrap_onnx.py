@@ -1,4 +1,7 @@
-"""Puts an ONNX file from elsewhere behind the signature of our own: raw pixels in, the best classes in the run's order out."""
+"""
+Puts an ONNX file from elsewhere behind the signature of our own: raw pixels in, the best classes in the run's order
+out.
+"""
 
 import json
 import math
@@ -38,7 +41,9 @@ SMALLEST_PROBABILITY = np.finfo(np.float32).tiny
 
 
 def wrap(task: WrapTask) -> dict[str, Any]:
-    """The `wrap` task. Raises Failure('model') for a file that cannot be taken, or does not tell what nobody else told."""
+    """
+    The `wrap` task. Raises Failure('model') for a file that cannot be taken, or does not tell what nobody else told.
+    """
     beside = task.file.with_name(f'{task.file.name}.data')
     with limited_memory(task.file, sum(file.stat().st_size for file in (task.file, beside) if file.exists())):
         return wrap_within_limits(task)
@@ -74,7 +79,9 @@ def wrap_within_limits(task: WrapTask) -> dict[str, Any]:
     nodes = [*before, *model.graph.node, *after]
     del model.graph.node[:], model.graph.input[:], model.graph.output[:], model.graph.value_info[:]
     model.graph.node.extend(nodes)
-    model.graph.input.append(helper.make_tensor_value_info('images', TensorProto.UINT8, ['batch', task.size, task.size, 3]))
+    model.graph.input.append(
+        helper.make_tensor_value_info('images', TensorProto.UINT8, ['batch', task.size, task.size, 3])
+    )
     model.graph.output.append(helper.make_tensor_value_info('log_prob', TensorProto.FLOAT, ['batch', task.kept]))
     model.graph.output.append(helper.make_tensor_value_info('class', TensorProto.INT32, ['batch', task.kept]))
     model.graph.output.append(helper.make_tensor_value_info('given', TensorProto.FLOAT, ['batch', len(order)]))
@@ -94,7 +101,9 @@ def wrap_within_limits(task: WrapTask) -> dict[str, Any]:
         onnx.checker.check_model(model)
         content = model.SerializeToString(deterministic=True)
     except Exception as error:
-        raise Failure('model', f'{task.file} cannot be wrapped: {_first_line(error)}. Export it again with a newer program.') from error
+        raise Failure(
+            'model', f'{task.file} cannot be wrapped: {_first_line(error)}. Export it again with a newer program.'
+        ) from error
     publish(task.output, lambda file: file.write(content))
     return {'input': layout, 'answer': kind}
 
@@ -103,13 +112,20 @@ def wrap_within_limits(task: WrapTask) -> dict[str, Any]:
 
 
 def read_onnx(path: Path) -> ModelProto:
-    """The model with all its weights inside. Those that PyTorch's exporter puts beside it, in NAME.onnx.data, are read, too."""
+    """
+    The model with all its weights inside. Those that PyTorch's exporter puts beside it, in NAME.onnx.data, are read,
+    too.
+    """
     try:
         model = onnx.load(path, load_external_data=False)
     except (DecodeError, OSError) as error:
-        raise Failure('model', f'{path} cannot be read as an ONNX file: {_first_line(error)}. Fetch or export it again.') from error
+        raise Failure(
+            'model', f'{path} cannot be read as an ONNX file: {_first_line(error)}. Fetch or export it again.'
+        ) from error
     if not all(isinstance(text, str) for text in _texts(model)):
-        raise Failure('model', f'{path} cannot be read as an ONNX file: it has names that are no text. Fetch or export it again.')
+        raise Failure(
+            'model', f'{path} cannot be read as an ONNX file: it has names that are no text. Fetch or export it again.'
+        )
     check_what_it_needs(model, path)
     elsewhere = _external(model)
     try:
@@ -117,23 +133,31 @@ def read_onnx(path: Path) -> ModelProto:
             onnx.checker.check_model(model)
     # The checker words its complaints with names from the file, which need not be text.
     except (onnx.checker.ValidationError, UnicodeDecodeError) as error:
-        raise Failure('model', f'{path} cannot be read as an ONNX file: {_first_line(error)}. Fetch or export it again.') from error
+        raise Failure(
+            'model', f'{path} cannot be read as an ONNX file: {_first_line(error)}. Fetch or export it again.'
+        ) from error
     if elsewhere - {f'{path.name}.data'}:
         raise Failure(
             'model',
-            f'{path} keeps weights in {", ".join(sorted(elsewhere))}; expected them inside, or in {path.name}.data beside it. '
+            f'{path} keeps weights in {", ".join(sorted(elsewhere))}; expected them inside, or in {path.name}.data '
+            'beside it. '
             f'Make one file of them: onnx.save(onnx.load({path.name!r}), "one.onnx").',
         )
     if elsewhere:
         try:
             onnx.load_external_data_for_model(model, str(path.parent))
         except (onnx.checker.ValidationError, OSError, ValueError) as error:
-            raise Failure('model', f'{path}.data, with its weights, cannot be read: {_first_line(error)}. Fetch both again.') from error
+            raise Failure(
+                'model', f'{path}.data, with its weights, cannot be read: {_first_line(error)}. Fetch both again.'
+            ) from error
     return model
 
 
 def _texts(model: ModelProto) -> Iterator[str | bytes]:
-    """Every name, key and description, wherever it stands. One that is no UTF-8 comes as bytes, which nothing behind expects."""
+    """
+    Every name, key and description, wherever it stands. One that is no UTF-8 comes as bytes, which nothing behind
+    expects.
+    """
     waiting: list[Message] = [model]
     while waiting:
         for field, value in waiting.pop().ListFields():
@@ -186,11 +210,16 @@ def _nodes(model: ModelProto) -> Iterator[NodeProto]:
 
 
 def check_what_it_needs(model: ModelProto, path: Path) -> None:
-    """Raises Failure('model') for operators, opsets and weights that are not to be had; onnxruntime would tell in its own words."""
+    """
+    Raises Failure('model') for operators, opsets and weights that are not to be had; onnxruntime would tell in its own
+    words.
+    """
     newest = onnx.defs.onnx_opset_version()
     found = max((entry.version for entry in model.opset_import if entry.domain in STANDARD), default=0)
     if found > newest:
-        raise Failure('model', f'{path} is of opset {found}; expected {newest} at most. Export it again with an older one.')
+        raise Failure(
+            'model', f'{path} is of opset {found}; expected {newest} at most. Export it again with an older one.'
+        )
     own = {(function.domain, function.name) for function in model.functions}
     strange = sorted(
         {
@@ -204,22 +233,29 @@ def check_what_it_needs(model: ModelProto, path: Path) -> None:
     )
     if strange:
         raise Failure(
-            'model', f'{path} needs operators that are not ours to run: {", ".join(strange[:5])}. Export it with those of ONNX alone.'
+            'model',
+            f'{path} needs operators that are not ours to run: {", ".join(strange[:5])}. Export it with those of '
+            'ONNX alone.',
         )
     by_chance = sorted({node.op_type for node in _nodes(model) if node.domain in STANDARD and node.op_type in RANDOM})
     if by_chance:
         raise Failure(
             'model',
-            f'{path} answers by chance ({", ".join(by_chance)}): a picture would have other scores each time. Export it for evaluation.',
+            f'{path} answers by chance ({", ".join(by_chance)}): a picture would have other scores each time. Export '
+            'it for evaluation.',
         )
     there = {''}.union(*([value.name for value in (*graph.input, *graph.initializer)] for graph in _graphs(model)))
     there |= {sparse.values.name for graph in _graphs(model) for sparse in graph.sparse_initializer}
-    there |= {name for node in _nodes(model) for name in node.output} | {name for function in model.functions for name in function.input}
+    there |= {name for node in _nodes(model) for name in node.output} | {
+        name for function in model.functions for name in function.input
+    }
     missing = sorted({name for node in _nodes(model) for name in node.input if name not in there})
     if missing:
         more = f' and {len(missing) - 5} more' if len(missing) > 5 else ''
         raise Failure(
-            'model', f'{path} lacks the weights {", ".join(missing[:5])}{more}. Export it again with its weights (export_params=True).'
+            'model',
+            f'{path} lacks the weights {", ".join(missing[:5])}{more}. Export it again with its weights '
+            '(export_params=True).',
         )
 
 
@@ -228,10 +264,14 @@ def take_own(task: WrapTask, described: str) -> None:
     try:
         about = json.loads(described)
         size, resize, kept, classes = about['size'], about['resize'], about['kept'], about['classes']
-        if not all(isinstance(number, int) for number in (size, resize, kept)) or not all(isinstance(name, str) for name in classes):
+        if not all(isinstance(number, int) for number in (size, resize, kept)) or not all(
+            isinstance(name, str) for name in classes
+        ):
             raise TypeError('numbers or names of another kind')
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise Failure('model', f'The "pupil" metadata of {task.file} is not understood: {error!r}. Export it again.') from error
+        raise Failure(
+            'model', f'The "pupil" metadata of {task.file} is not understood: {error!r}. Export it again.'
+        ) from error
     told = {
         'classes': task.file_classes is not None,
         'mean': task.mean is not None,
@@ -247,11 +287,15 @@ def take_own(task: WrapTask, described: str) -> None:
     if (size, resize) != (task.size, task.resize):
         raise Failure(
             'model',
-            f'{task.file} takes {size} px cut from {resize} px; this run prepares {task.size} px cut from {task.resize} px. '
+            f'{task.file} takes {size} px cut from {resize} px; this run prepares {task.size} px cut from '
+            f'{task.resize} px. '
             f'Set image.size={size} and image.resize={resize}.',
         )
     if kept < task.kept:
-        raise Failure('model', f'{task.file} gives the {kept} best classes of a picture; select.top_p wants {task.kept}. Export it again.')
+        raise Failure(
+            'model',
+            f'{task.file} gives the {kept} best classes of a picture; select.top_p wants {task.kept}. Export it again.',
+        )
     publish(task.output, lambda file: file.write(task.file.read_bytes()))
 
 
@@ -264,7 +308,8 @@ def with_recent_opset(model: ModelProto, path: Path) -> ModelProto:
     except Exception as error:
         raise Failure(
             'model',
-            f'{path} is of opset {version}, and cannot be converted: {_first_line(error)}. Export it with opset {OLDEST_OPSET} or newer.',
+            f'{path} is of opset {version}, and cannot be converted: {_first_line(error)}. Export it with opset '
+            f'{OLDEST_OPSET} or newer.',
         ) from error
 
 
@@ -279,7 +324,9 @@ def the_input(model: ModelProto, path: Path) -> ValueInfoProto:
 
 
 def layout_of(pictures: ValueInfoProto, task: WrapTask) -> str:
-    """`teacher.input`, checked against the graph's input, or what that tells. Raises where they differ, or nobody tells."""
+    """
+    `teacher.input`, checked against the graph's input, or what that tells. Raises where they differ, or nobody tells.
+    """
     kind = pictures.type.tensor_type.elem_type
     sides = _sides(pictures)
     number = 'uint8' if kind == TensorProto.UINT8 else 'float' if kind in FLOATS else None
@@ -291,42 +338,61 @@ def layout_of(pictures: ValueInfoProto, task: WrapTask) -> str:
     if layout == 'auto':
         if axes is None:
             raise Failure(
-                'model', f'{shown}; its graph does not tell where the channels are. Set teacher.input to {number}_nchw or {number}_nhwc.'
+                'model',
+                f'{shown}; its graph does not tell where the channels are. Set teacher.input to {number}_nchw or '
+                f'{number}_nhwc.',
             )
         layout = f'{number}_{axes}'
     elif not layout.startswith(number) or (axes is not None and not layout.endswith(axes)):
-        raise Failure('model', f'{shown}, which is not the {layout} of teacher.input. Leave that out, or set what is true.')
+        raise Failure(
+            'model', f'{shown}, which is not the {layout} of teacher.input. Leave that out, or set what is true.'
+        )
     across = sides[2:] if layout.endswith('nchw') else sides[1:3]
     if any(side not in (None, task.size) for side in across):
         found = 'x'.join(str(side or 'any') for side in across)
-        raise Failure('model', f'{task.file} takes pictures of {found} pixels; this run prepares {task.size}. Set image.size to its own.')
+        raise Failure(
+            'model',
+            f'{task.file} takes pictures of {found} pixels; this run prepares {task.size}. Set image.size to its own.',
+        )
     return layout
 
 
 def normalisation(layout: str, task: WrapTask) -> tuple[Sequence[float], Sequence[float]] | tuple[None, None]:
     if layout.startswith('uint8'):
         if task.mean is not None or task.std is not None:
-            raise Failure('model', f'{task.file} takes bytes, which nothing normalises. Leave teacher.mean and teacher.std out.')
+            raise Failure(
+                'model', f'{task.file} takes bytes, which nothing normalises. Leave teacher.mean and teacher.std out.'
+            )
         return None, None
     if task.mean is None or task.std is None:
         events.note(
-            f"{task.file} does not say how its pictures were normalised: taking ImageNet's mean or deviation where none was given. "
+            f"{task.file} does not say how its pictures were normalised: taking ImageNet's mean or deviation where "
+            'none was given. '
             'Set teacher.mean and teacher.std where it was trained with others.'
         )
     return task.mean or IMAGENET_MEAN, task.std or IMAGENET_STD
 
 
 def the_output(model: ModelProto, task: WrapTask) -> tuple[ValueInfoProto, int]:
-    """The output that answers, and for how many classes: the only one, or the only one with as many values a picture as classes."""
+    """
+    The output that answers, and for how many classes: the only one, or the only one with as many values a picture as
+    classes.
+    """
     inferred = with_shapes(model, task.file)
     wanted = len(task.classes if task.file_classes is None else task.file_classes)
     answers = list(inferred.graph.output)
     if len(answers) > 1:
         answers = [value for value in answers if _values(value) == wanted]
     if len(answers) != 1:
-        raise Failure('model', f'{task.file} gives {_shown(inferred.graph.output)}; expected one output with {wanted} values a picture.')
+        raise Failure(
+            'model',
+            f'{task.file} gives {_shown(inferred.graph.output)}; expected one output with {wanted} values a picture.',
+        )
     if answers[0].type.tensor_type.elem_type not in (*FLOATS, TensorProto.BFLOAT16):
-        raise Failure('model', f'{task.file} gives {_shown(answers)}; expected a float for each class, not what was chosen by them.')
+        raise Failure(
+            'model',
+            f'{task.file} gives {_shown(answers)}; expected a float for each class, not what was chosen by them.',
+        )
     outputs = _values(answers[0])
     if outputs is None:
         events.note(f'{task.file} does not tell how many classes it answers for: taking {wanted}.')
@@ -361,8 +427,8 @@ def kind_of(model: ModelProto, answer: ValueInfoProto, task: WrapTask) -> Kind:
 
 def free_batch(model: ModelProto, path: Path) -> None:
     """
-    Lets a graph that was exported for a fixed number of pictures take any. Reshapes to that number are the one thing in a
-    classifier that holds on to it; raises where something else does.
+    Lets a graph that was exported for a fixed number of pictures take any. Reshapes to that number are the one thing in
+    a classifier that holds on to it; raises where something else does.
     """
     dimension = model.graph.input[0].type.tensor_type.shape.dim[0]
     fixed = dimension.dim_value
@@ -375,12 +441,19 @@ def free_batch(model: ModelProto, path: Path) -> None:
     reshapes = [node for node in model.graph.node if node.op_type == 'Reshape']
     while True:
         inferred = with_shapes(model, path)
-        shapes = {value.name: value for value in (*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output)}
+        shapes = {
+            value.name: value for value in (*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output)
+        }
         constants = _constants(model)
         # In order: what a reshape lets through decides what the next one is given.
         for node in reshapes:
             shape = constants.get(node.input[1])
-            if shape is not None and shape.size and shape.flat[0] == fixed and _first_is_batch(shapes.get(node.input[0])):
+            if (
+                shape is not None
+                and shape.size
+                and shape.flat[0] == fixed
+                and _first_is_batch(shapes.get(node.input[0]))
+            ):
                 # 0: as many as come in.
                 name = f'pupil/shape of {node.output[0]}'
                 model.graph.initializer.append(numpy_helper.from_array(np.array([0, *shape.flat[1:]], np.int64), name))
@@ -394,7 +467,8 @@ def free_batch(model: ModelProto, path: Path) -> None:
     if any(_sides(value)[:1] == [fixed] for value in inferred.graph.output):
         raise Failure(
             'model',
-            f'{path} was exported for {fixed} pictures at once, and holds on to that. Export it again with a dynamic batch dimension.',
+            f'{path} was exported for {fixed} pictures at once, and holds on to that. Export it again with a dynamic '
+            'batch dimension.',
         )
 
 
@@ -408,11 +482,17 @@ def _constants(model: ModelProto) -> dict[str, np.ndarray]:
         for attribute in node.attribute
         if attribute.name == 'value'
     }
-    return {name: numpy_helper.to_array(tensor) for name, tensor in tensors.items() if tensor.data_type == TensorProto.INT64}
+    return {
+        name: numpy_helper.to_array(tensor) for name, tensor in tensors.items() if tensor.data_type == TensorProto.INT64
+    }
 
 
 def _first_is_batch(value: ValueInfoProto | None) -> bool:
-    return value is not None and bool(value.type.tensor_type.shape.dim) and value.type.tensor_type.shape.dim[0].dim_param == 'batch'
+    return (
+        value is not None
+        and bool(value.type.tensor_type.shape.dim)
+        and value.type.tensor_type.shape.dim[0].dim_param == 'batch'
+    )
 
 
 def pixels_to(
@@ -435,10 +515,13 @@ def pixels_to(
     yield from _chain(name, steps or [('Identity', [], {})], pictures.name)
 
 
-def ranked_from(answer: ValueInfoProto, kind: Kind, order: Sequence[int], task: WrapTask, model: ModelProto) -> Iterator[NodeProto]:
+def ranked_from(
+    answer: ValueInfoProto, kind: Kind, order: Sequence[int], task: WrapTask, model: ModelProto
+) -> Iterator[NodeProto]:
     """
-    The nodes from the given graph's answer to `given`, that answer as it is, and to `log_prob` and `class`. All kinds end in a softmax:
-    probabilities may come as percentages or as a sum over several networks, and one of log-probabilities changes nothing.
+    The nodes from the given graph's answer to `given`, that answer as it is, and to `log_prob` and `class`. All kinds
+    end in a softmax: probabilities may come as percentages or as a sum over several networks, and one of
+    log-probabilities changes nothing.
     """
     given: list[tuple[str, list[str], dict[str, Any]]] = [('Cast', [], {'to': TensorProto.FLOAT})]
     if len(_sides(answer)) != 2:

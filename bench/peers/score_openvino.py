@@ -1,4 +1,7 @@
-"""OpenVINO on the same ONNX files, Pillow decoding in a pool of threads. `python -m bench.peers.score_openvino fp32|bf16|int8 JOB`."""
+"""
+OpenVINO on the same ONNX files, Pillow decoding in a pool of threads. `python -m bench.peers.score_openvino
+fp32|bf16|int8 JOB`.
+"""
 
 import sys
 from collections.abc import Iterator

@@ -1,5 +1,6 @@
 """
-PyTorch behind a DataLoader whose workers decode with Pillow. `python -m bench.peers.score_torch fp32|bf16|bf16_compiled JOB`.
+PyTorch behind a DataLoader whose workers decode with Pillow. `python -m bench.peers.score_torch fp32|bf16|bf16_compiled
+JOB`.
 """
 
 import sys

@@ -1,4 +1,7 @@
-"""The limit: the same network and optimiser on one batch that lies normalised on the device. `python -m bench.peers.synthetic CASE`."""
+"""
+The limit: the same network and optimiser on one batch that lies normalised on the device. `python -m
+bench.peers.synthetic CASE`.
+"""
 
 import json
 import sys

@@ -66,7 +66,9 @@ def main(case: Case) -> None:
     torch.backends.cudnn.benchmark = True
     device = torch.device(case.device)
     network: nn.Module = build_network(case.network()).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=True)
+    optimizer = torch.optim.SGD(
+        network.parameters(), lr=1e-3, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=True
+    )
     loader = DataLoader(
         Pictures(Path(case.pictures) / 'files', case.size),
         case.batch_size,

@@ -4,7 +4,8 @@ import process from 'node:process';
 import {root} from './places.mjs';
 
 /**
- * Resolves with its exit code, null where it could not be started or was killed; what it wrote to stdout; and all it wrote. `onLine` gets each line as it comes.
+ * Resolves with its exit code, null where it could not be started or was killed; what it wrote to stdout; and all it
+ * wrote. `onLine` gets each line as it comes.
  */
 export const ended = (command, args, {env = {}, cwd = root, signal, onLine = () => {}} = {}) =>
   new Promise(resolve => {

@@ -1,4 +1,5 @@
-// Shows that set-up is alive: what is under way and for how long, redrawn every second in one line on a terminal, as a plain line every 15 seconds elsewhere.
+// Shows that set-up is alive: what is under way and for how long, redrawn every second in one line on a terminal, as a
+// plain line every 15 seconds elsewhere.
 
 const REDRAWN_MS = 1000;
 const PLAIN_MS = 15_000;

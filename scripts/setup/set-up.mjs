@@ -1,4 +1,5 @@
-// Sets pupil up, in a clone (npm run setup) and for an installed package (pupil setup): Node's side and Python's, side by side. Safe to run again; does only what is missing.
+// Sets pupil up, in a clone (npm run setup) and for an installed package (pupil setup): Node's side and Python's, side
+// by side. Safe to run again; does only what is missing.
 import process from 'node:process';
 import {installCudaProvider} from './cuda-provider.mjs';
 import {build, checkNode, installCompiledPackages, installNodePackages} from './node-packages.mjs';
@@ -17,9 +18,15 @@ async function setUpNode(step) {
   await build(step);
 }
 
-const setUpPython = async (step, extras) => await (process.env.PUPIL_PYTHON ? checkGivenPython(step, process.env.PUPIL_PYTHON) : makePythonEnvironment(step, extras));
+const setUpPython = async (step, extras) =>
+  await (process.env.PUPIL_PYTHON
+    ? checkGivenPython(step, process.env.PUPIL_PYTHON)
+    : makePythonEnvironment(step, extras));
 
-/** `extras`: what the environment holds beside the trainer's own packages. `withPython: false` leaves Python's side out. Resolves with whether anything was missing; throws a SetupError. */
+/**
+ * `extras`: what the environment holds beside the trainer's own packages. `withPython: false` leaves Python's side out.
+ * Resolves with whether anything was missing; throws a SetupError.
+ */
 export async function setUp({stream, signal, extras = NO_EXTRAS, withPython = true}) {
   const started = performance.now();
   const progress = showProgress(stream);
@@ -33,7 +40,10 @@ export async function setUp({stream, signal, extras = NO_EXTRAS, withPython = tr
     if (other !== undefined) throw other;
     if (failed.length > 0) throw new SetupError(failed.map(({message}) => message).join('\n\n'));
     if (withPython) await installCudaProvider(step);
-    if (ranAny() && withPython) progress.say(`ready in ${((performance.now() - started) / 1000).toFixed(0)} s. Try: npx pupil ${isClone ? '--help' : 'demo'}`);
+    if (ranAny() && withPython)
+      progress.say(
+        `ready in ${((performance.now() - started) / 1000).toFixed(0)} s. Try: npx pupil ${isClone ? '--help' : 'demo'}`,
+      );
     return ranAny();
   } finally {
     progress.end();

@@ -1,4 +1,5 @@
-// Runs a step of set-up: only where its stamp says that something changed, with its commands' own words as progress, and with the command that mends it where one fails.
+// Runs a step of set-up: only where its stamp says that something changed, with its commands' own words as progress,
+// and with the command that mends it where one fails.
 import {existsSync, mkdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import path from 'node:path';
 import {ended} from './ended.mjs';
@@ -15,10 +16,20 @@ function actionOf(line) {
   if (script) return `building ${script[1]}`;
   const fetched = /^npm http fetch GET 200 \S*?\/([^/\s]+?)(?:\.tgz)? /.exec(line);
   if (fetched) return `fetched ${decodeURIComponent(fetched[1])}`;
-  const collecting = /^\s*(Collecting|Downloading|Building|Installing) (collected packages|\S+)(?: .*?(\([\d.]+ [kMG]B\)))?/.exec(line);
+  const collecting =
+    /^\s*(Collecting|Downloading|Building|Installing) (collected packages|\S+)(?: .*?(\([\d.]+ [kMG]B\)))?/.exec(line);
   if (!collecting) return null;
   const [, verb, what, size] = collecting;
-  return [verb.toLowerCase(), what.split('/').at(-1).replace(/(-cp\d+|-py\d).*\.whl$/, ''), size].filter(Boolean).join(' ');
+  return [
+    verb.toLowerCase(),
+    what
+      .split('/')
+      .at(-1)
+      .replace(/(-cp\d+|-py\d).*\.whl$/, ''),
+    size,
+  ]
+    .filter(Boolean)
+    .join(' ');
 }
 
 /** What the steps of one set-up share. */
@@ -33,7 +44,10 @@ export function stepsOf({progress, signal}) {
         if (action !== null) progress.doing(task, action);
       },
     });
-  /** Does `work` unless the stamp holds this key. It gets `run`, which throws where a command fails, and `succeeds`, which tells. */
+  /**
+   * Does `work` unless the stamp holds this key. It gets `run`, which throws where a command fails, and `succeeds`,
+   * which tells.
+   */
   async function step(stamp, key, task, work) {
     if (existsSync(stamp) && readFileSync(stamp, 'utf8') === key) return;
     ranAny = true;
@@ -48,7 +62,10 @@ export function stepsOf({progress, signal}) {
           const {code, output} = await command(file, args, options, task);
           signal?.throwIfAborted();
           if (code === 0) return;
-          const said = output.trim().split('\n').filter(line => !CHATTER.test(line));
+          const said = output
+            .trim()
+            .split('\n')
+            .filter(line => !CHATTER.test(line));
           throw new SetupError(`${file} ${args.join(' ')} failed.\n${said.slice(-25).join('\n')}\nTo mend it: ${mend}`);
         },
         async succeeds(file, args) {

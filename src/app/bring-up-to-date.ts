@@ -34,18 +34,35 @@ export interface RunRequest {
   readonly wanted: Wanted;
   /** Runs that it may start as a copy of where it is new; the most alike is taken. */
   readonly origins: readonly string[];
-  /** Where the data is no longer the run's: `archive` keeps that run aside and starts anew; else the run is refused with this advice. */
+  /**
+   * Where the data is no longer the run's: `archive` keeps that run aside and starts anew; else the run is refused with
+   * this advice.
+   */
   readonly onChange: 'archive' | {readonly advice: string};
 }
 
-/** Every round of a run, in order. Parts that were asked for are the first round's; the others follow from its student, whole. */
+/**
+ * Every round of a run, in order. Parts that were asked for are the first round's; the others follow from its student,
+ * whole.
+ */
 export async function bringRoundsUpToDate(request: RunRequest, stop: Stop, emit: Emit): Promise<Outcome[]> {
   const {config, home, wanted, origins} = request;
   const configs = wanted.only === undefined && wanted.until === undefined ? configsOfRounds(config, home) : [config];
   const outcomes: Outcome[] = [];
   for (const round of configs) {
     const before = outcomes.map(({run}) => run);
-    outcomes.push(await bringUpToDate({...request, config: round, wanted: round === config ? wanted : {}, origins: [...new Set([...origins, ...before])]}, stop, emit));
+    outcomes.push(
+      await bringUpToDate(
+        {
+          ...request,
+          config: round,
+          wanted: round === config ? wanted : {},
+          origins: [...new Set([...origins, ...before])],
+        },
+        stop,
+        emit,
+      ),
+    );
   }
   return outcomes;
 }
@@ -58,7 +75,8 @@ export const adviceOnChange = (run: string): string =>
 export const ADVICE_IN_EXPERIMENTS = 'Put the data back, or give the experiment another name.';
 
 /** The refusal of a run whose data is no longer what it was made from. */
-export const otherData = (run: string, change: string, advice: string): UserError => new UserError('OTHER_DATA', `Run ${run} was made from other data:\n  ${change}\nNothing was touched. ${advice}`);
+export const otherData = (run: string, change: string, advice: string): UserError =>
+  new UserError('OTHER_DATA', `Run ${run} was made from other data:\n  ${change}\nNothing was touched. ${advice}`);
 
 async function bringUpToDate(request: RunRequest, stop: Stop, emit: Emit): Promise<Outcome> {
   const {config, home} = request;
@@ -72,7 +90,8 @@ async function bringUpToDate(request: RunRequest, stop: Stop, emit: Emit): Promi
     const draws = lacksDemoPictures(config, home);
     const missing = missingDatasets(config, home);
     // Whoever lacks Python or torch should not wait for pictures first.
-    if (draws || missing.length > 0) await provePython(findPython(request.python), {attempt: path.join(paths.attempts, 'python'), stop});
+    if (draws || missing.length > 0)
+      await provePython(findPython(request.python), {attempt: path.join(paths.attempts, 'python'), stop});
     if (draws) await drawDemoPictures({paths, threads: threadsOf(config), stop, emit});
     if (missing.length > 0) await fetchMissing(missing, {home, signal: stop.requested, emit});
     if (!existsSync(paths.database)) await startAsCopy(request, paths, stop, emit);
@@ -89,7 +108,11 @@ async function bringUpToDate(request: RunRequest, stop: Stop, emit: Emit): Promi
     }
     store.run.setConfig(JSON.stringify(config));
     const outcome = await runWhatIsStale(context, request);
-    if (!existsSync(paths.database)) throw new UserError('LOST_DATABASE', `${paths.database} was removed while the run went on, and with it all that was recorded. Run the same command again; it begins anew.`);
+    if (!existsSync(paths.database))
+      throw new UserError(
+        'LOST_DATABASE',
+        `${paths.database} was removed while the run went on, and with it all that was recorded. Run the same command again; it begins anew.`,
+      );
     return outcome;
   } catch (error) {
     // A run of which no stage began is none: whoever mends the command has nothing to clear away.
@@ -105,7 +128,10 @@ async function bringUpToDate(request: RunRequest, stop: Stop, emit: Emit): Promi
   }
 }
 
-/** Refuses what a new run would be refused for, before anything of it is there, or drawn or fetched for it: then its data is looked at once it has come. */
+/**
+ * Refuses what a new run would be refused for, before anything of it is there, or drawn or fetched for it: then its
+ * data is looked at once it has come.
+ */
 async function lookAhead({config, home, python}: RunRequest, paths: RunPaths, stop: Stop): Promise<void> {
   if (!lacksDemoPictures(config, home) && missingDatasets(config, home).length === 0) {
     const blank = blankStore();
@@ -119,7 +145,12 @@ async function lookAhead({config, home, python}: RunRequest, paths: RunPaths, st
 }
 
 /** Makes the new run a copy of the one it has most in common with, where one has any. */
-async function startAsCopy({config, home, origins}: RunRequest, paths: RunPaths, stop: Stop, emit: Emit): Promise<void> {
+async function startAsCopy(
+  {config, home, origins}: RunRequest,
+  paths: RunPaths,
+  stop: Stop,
+  emit: Emit,
+): Promise<void> {
   const relatives = origins.map(run => runPaths(home, run)).filter(({database}) => existsSync(database));
   if (relatives.length === 0) return;
   const opened: {paths: RunPaths; store: Store}[] = [];
@@ -132,7 +163,10 @@ async function startAsCopy({config, home, origins}: RunRequest, paths: RunPaths,
       const store = isLocked(relative.lock) ? null : openWhereSound(relative.database);
       if (store) opened.push({paths: relative, store});
     }
-    found = await mostAlike(stages, opened.map(run => ({...run, context: {...looking, store: run.store}})));
+    found = await mostAlike(
+      stages,
+      opened.map(run => ({...run, context: {...looking, store: run.store}})),
+    );
   } finally {
     for (const {store} of opened) store.close();
     blank.close();
@@ -143,7 +177,11 @@ async function startAsCopy({config, home, origins}: RunRequest, paths: RunPaths,
   if (lock === null) return; // Somebody took it just now.
   try {
     const {linked} = await copyRun(origin, paths, {fresh: found.fresh, relatives: opened.map(run => run.paths)});
-    emit({type: 'note', stage: null, message: `${paths.run} starts as a copy of ${origin.run}, which has ${found.fresh.join(', ')} as it needs them${linked ? '' : '; files were copied, because the file system links none'}`});
+    emit({
+      type: 'note',
+      stage: null,
+      message: `${paths.run} starts as a copy of ${origin.run}, which has ${found.fresh.join(', ')} as it needs them${linked ? '' : '; files were copied, because the file system links none'}`,
+    });
   } finally {
     lock.release();
   }
@@ -182,7 +220,11 @@ async function runWhatIsStale(context: RunContext, {wanted, python}: RunRequest)
   if (!nothingToDo) await unpackSources(ready);
   const outcome = await runStages(stages, ready, wanted);
   // Where a part was asked for, what lies behind it may be of earlier settings, and is no outcome of these.
-  const standing = new Set('report' in outcome ? stageNames : (await inspect(stages, ready, {restamp: true})).filter(({stands}) => stands).map(({stage}) => stage.name));
+  const standing = new Set(
+    'report' in outcome
+      ? stageNames
+      : (await inspect(stages, ready, {restamp: true})).filter(({stands}) => stands).map(({stage}) => stage.name),
+  );
   return {run: paths.run, stages: outcome, ...resultsOf(store, standing)};
 }
 

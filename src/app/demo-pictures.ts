@@ -16,17 +16,33 @@ export const demoPicturesFolder = (home: string): string => path.join(home, 'dat
 /** Whether a config reads the demo's pictures while they are not there yet. */
 export function lacksDemoPictures({labelled, unlabelled, test}: Config, home: string): boolean {
   const folder = demoPicturesFolder(home);
-  return !existsSync(folder) && [labelled.source, test, ...unlabelled].some(source => source?.startsWith(folder + path.sep));
+  return (
+    !existsSync(folder) && [labelled.source, test, ...unlabelled].some(source => source?.startsWith(folder + path.sep))
+  );
 }
 
-export async function drawDemoPictures({paths, threads, stop, emit}: {paths: RunPaths; threads: number; stop: Stop; emit: Emit}): Promise<void> {
+export async function drawDemoPictures({
+  paths,
+  threads,
+  stop,
+  emit,
+}: {
+  paths: RunPaths;
+  threads: number;
+  stop: Stop;
+  emit: Emit;
+}): Promise<void> {
   const output = demoPicturesFolder(paths.home);
   emit({type: 'note', stage: null, message: `drawing the demo's pictures into ${output}`});
-  await runChild<'draw'>(workerCommand({threads, device: 'cpu', python: null}), {protocol: PROTOCOL, task: 'draw', output, ...DRAWING}, {
-    attempt: path.join(paths.attempts, 'drawing'),
-    stop,
-    onEvent(event) {
-      if (event.type === 'progress') emit({...event, stage: 'prepare', part: 'drawing'});
+  await runChild<'draw'>(
+    workerCommand({threads, device: 'cpu', python: null}),
+    {protocol: PROTOCOL, task: 'draw', output, ...DRAWING},
+    {
+      attempt: path.join(paths.attempts, 'drawing'),
+      stop,
+      onEvent(event) {
+        if (event.type === 'progress') emit({...event, stage: 'prepare', part: 'drawing'});
+      },
     },
-  });
+  );
 }

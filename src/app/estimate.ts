@@ -1,4 +1,7 @@
-/** How much work each stage would be: images, steps, bytes on disk, and seconds at a speed measured now. Reads file names, writes nothing. */
+/**
+ * How much work each stage would be: images, steps, bytes on disk, and seconds at a speed measured now. Reads file
+ * names, writes nothing.
+ */
 import {PROTOCOL, type TaskResult} from '../children/protocol.js';
 import {type Config, isOnnxFile} from '../config/schema.js';
 import {classesKept, evaluationBatch, trainingSettings} from '../config/rules.js';
@@ -33,7 +36,10 @@ export interface Counts {
   readonly bytesAnImage: number;
 }
 
-/** What does not grow with the data, and outweighs all else where there is little of it. Measured on this machine, in seconds. */
+/**
+ * What does not grow with the data, and outweighs all else where there is little of it. Measured on this machine, in
+ * seconds.
+ */
 export interface StartUps {
   readonly trainer: number;
   readonly worker: number;
@@ -45,9 +51,15 @@ export interface Speeds {
   readonly startUps: StartUps;
 }
 
-/** To trace and optimise a network for ONNX takes about as long as so many starts of the trainer: CPU seconds of the export of a cifarnet (12) over those of a probe (3.6). */
+/**
+ * To trace and optimise a network for ONNX takes about as long as so many starts of the trainer: CPU seconds of the
+ * export of a cifarnet (12) over those of a probe (3.6).
+ */
 const EXPORT_IN_STARTS = 3.3;
-/** What listing, hashing and decoding take of one thread; sharp on photos of 100 kB to 2 MB and on PNGs of 32 px. Far from exact, and seldom much of a run. */
+/**
+ * What listing, hashing and decoding take of one thread; sharp on photos of 100 kB to 2 MB and on PNGs of 32 px. Far
+ * from exact, and seldom much of a run.
+ */
 const SECONDS_AN_IMAGE = 0.0015;
 const DECODED_BYTES_A_SECOND = 15e6;
 /** The trial of layouts before scoring: one measurement, and a search where scoring takes long. */
@@ -56,8 +68,8 @@ const TRIAL = {fromImages: 2000, seconds: 2, worthSearching: 300, searchSeconds:
 type Speed = TaskResult<'speed'>;
 
 /**
- * Counts the images of every source by its listing; the same bytes in two places count twice. Throws (exit 3), as the run would, where the
- * sets have other classes, or there is nothing to score.
+ * Counts the images of every source by its listing; the same bytes in two places count twice. Throws (exit 3), as the
+ * run would, where the sets have other classes, or there is nothing to score.
  */
 export async function countImages({config, sources, signal}: RunContext): Promise<Counts> {
   const labels = new Map<Role, Map<string, number>>();
@@ -83,26 +95,47 @@ export async function countImages({config, sources, signal}: RunContext): Promis
   return {...split, bytesAnImage: images === 0 ? 0 : bytes / images};
 }
 
-function splitCounts(config: Config, perClass: readonly number[], found: {validation: number; test: number; unlabelled: number}, sources: readonly RunSource[]): Omit<Counts, 'bytesAnImage'> {
+function splitCounts(
+  config: Config,
+  perClass: readonly number[],
+  found: {validation: number; test: number; unlabelled: number},
+  sources: readonly RunSource[],
+): Omit<Counts, 'bytesAnImage'> {
   const sum = (numbers: number[]) => numbers.reduce((total, number) => total + number, 0);
   const {per_class: wanted} = config.labelled;
   const {per_class: beside, share} = config.validation;
   const own = sources.some(source => source.role === 'validation');
   const drawn = perClass.map(images => Math.min(wanted ?? Infinity, images - (own ? 0 : (beside ?? 0))));
-  const split = own || beside !== null ? drawn.map(() => 0) : drawn.map(images => Math.min(Math.max(VALIDATION_AT_LEAST, Math.ceil(share * images)), Math.floor(images / 2)));
+  const split =
+    own || beside !== null
+      ? drawn.map(() => 0)
+      : drawn.map(images => Math.min(Math.max(VALIDATION_AT_LEAST, Math.ceil(share * images)), Math.floor(images / 2)));
   const validation = own ? found.validation : beside !== null ? beside * perClass.length : sum(split);
-  const rest = config.unlabelled.includes(REST) ? sum([...perClass]) - sum(drawn) - (own || beside === null ? 0 : validation) : 0;
-  return {classes: perClass.length, train: sum(drawn) - sum(split), validation, test: found.test, pool: found.unlabelled + rest};
+  const rest = config.unlabelled.includes(REST)
+    ? sum([...perClass]) - sum(drawn) - (own || beside === null ? 0 : validation)
+    : 0;
+  return {
+    classes: perClass.length,
+    train: sum(drawn) - sum(split),
+    validation,
+    test: found.test,
+    pool: found.unlabelled + rest,
+  };
 }
 
 /** What each stage would take, with the starts of its children. `speeds` null leaves times out. */
-export function estimate({config, size, resize, threads}: Pick<RunContext, 'config' | 'size' | 'resize' | 'threads'>, counts: Counts, speeds: Speeds | null): Record<StageName, Estimate> {
+export function estimate(
+  {config, size, resize, threads}: Pick<RunContext, 'config' | 'size' | 'resize' | 'threads'>,
+  counts: Counts,
+  speeds: Speeds | null,
+): Record<StageName, Estimate> {
   const pixels = (images: number, side: number) => images * side * side * 3;
   const kept = classesKept(config, counts.classes);
   const selected = selectedPairs(config, counts);
   const batch = evaluationBatch(config);
   const timed = (seconds: (speeds: Speeds) => number) => speeds && seconds(speeds);
-  const decoding = (images: number) => (images * (SECONDS_AN_IMAGE + counts.bytesAnImage / DECODED_BYTES_A_SECOND)) / threads;
+  const decoding = (images: number) =>
+    (images * (SECONDS_AN_IMAGE + counts.bytesAnImage / DECODED_BYTES_A_SECOND)) / threads;
   const exporting = ({startUps}: Speeds) => startUps.trainer * (1 + EXPORT_IN_STARTS) + startUps.worker;
   const training = (step: TrainingStep, images: number): Estimate => {
     const {batchSize, evaluations, ...settings} = trainingSettings(config, step, size);
@@ -122,7 +155,12 @@ export function estimate({config, size, resize, threads}: Pick<RunContext, 'conf
   const pretrain = training('pretrain', selected);
   const finetune = training('finetune', counts.train);
   const baseline = config.evaluate.baseline ? (pretrain.steps! + finetune.steps!) * batch : 0;
-  const looking = (images: number, seconds: (speeds: Speeds) => number): Estimate => ({images, steps: null, bytes: null, seconds: timed(seconds)});
+  const looking = (images: number, seconds: (speeds: Speeds) => number): Estimate => ({
+    images,
+    steps: null,
+    bytes: null,
+    seconds: timed(seconds),
+  });
   const listed = counts.train + counts.validation + counts.test + counts.pool;
   const packed = counts.train + counts.validation + counts.test;
   const packs = config.test === null ? 2 : 3;
@@ -132,18 +170,27 @@ export function estimate({config, size, resize, threads}: Pick<RunContext, 'conf
       ...looking(listed, ({startUps}) => (1 + packs) * startUps.worker + decoding(packed) + decoding(listed) / 10),
       bytes: pixels(counts.train, resize) + pixels(counts.validation + counts.test, size),
     },
-    teacher: config.teacher.file === null ? training('teacher', counts.train) : looking(0, ({startUps}) => startUps.trainer),
-    export: looking(counts.validation, speeds => (config.teacher.file !== null && isOnnxFile(config.teacher.file) ? speeds.startUps.worker : exporting(speeds))),
+    teacher:
+      config.teacher.file === null ? training('teacher', counts.train) : looking(0, ({startUps}) => startUps.trainer),
+    export: looking(counts.validation, speeds =>
+      config.teacher.file !== null && isOnnxFile(config.teacher.file) ? speeds.startUps.worker : exporting(speeds),
+    ),
     score: {
       ...looking(counts.pool, ({teacher, startUps}) => {
         // Decoders and network work side by side.
         const scoring = Math.max(counts.pool / teacher.scoreImagesPerSecond, decoding(counts.pool));
-        const trial = counts.pool < TRIAL.fromImages ? 0 : startUps.worker + TRIAL.seconds + (scoring < TRIAL.worthSearching ? 0 : TRIAL.searchSeconds);
+        const trial =
+          counts.pool < TRIAL.fromImages
+            ? 0
+            : startUps.worker + TRIAL.seconds + (scoring < TRIAL.worthSearching ? 0 : TRIAL.searchSeconds);
         return startUps.worker + trial + scoring;
       }),
       bytes: counts.pool * (100 + 8 * kept),
     },
-    select: {...looking(selected, ({startUps}) => startUps.worker + decoding(Math.min(selected, counts.pool))), bytes: pixels(Math.min(selected, counts.pool), resize)},
+    select: {
+      ...looking(selected, ({startUps}) => startUps.worker + decoding(Math.min(selected, counts.pool))),
+      bytes: pixels(Math.min(selected, counts.pool), resize),
+    },
     pretrain,
     finetune: {...finetune, seconds: timed(speeds => finetune.seconds! + exporting(speeds))},
     evaluate: {
@@ -157,7 +204,10 @@ export function estimate({config, size, resize, threads}: Pick<RunContext, 'conf
   };
 }
 
-/** Starts both children once for nothing: the second time in a command, so that what they load lies in memory as it will. */
+/**
+ * Starts both children once for nothing: the second time in a command, so that what they load lies in memory as it
+ * will.
+ */
 async function measureStartUps(context: RunContext): Promise<StartUps> {
   const timed = async (start: () => Promise<unknown>): Promise<number> => {
     const started = performance.now();
@@ -166,7 +216,9 @@ async function measureStartUps(context: RunContext): Promise<StartUps> {
   };
   const probe = {protocol: PROTOCOL, task: 'probe', device: 'cpu'} as const;
   return {
-    trainer: await timed(() => runTrainer<'probe'>(context, {...probe, device: context.device}, {stage: 'prepare', part: 'measuring'})),
+    trainer: await timed(() =>
+      runTrainer<'probe'>(context, {...probe, device: context.device}, {stage: 'prepare', part: 'measuring'}),
+    ),
     worker: await timed(() => runWorker<'probe'>(context, probe, {stage: 'prepare', part: 'measuring'})),
   };
 }
@@ -180,13 +232,15 @@ function selectedPairs({select: {top_p: givenP, top_k: givenK}}: Config, {classe
 }
 
 /**
- * Times a few real steps of both nets, on one device: where several work together, with its part of the batch, and as many times as fast
- * (what they tell each other comes on top). The context is one of `withDevice`.
+ * Times a few real steps of both nets, on one device: where several work together, with its part of the batch, and as
+ * many times as fast (what they tell each other comes on top). The context is one of `withDevice`.
  */
 export async function measureSpeeds(context: RunContext): Promise<Speeds> {
   const onGpu = context.device.startsWith('cuda');
   // Processes on one CPU share its cores.
-  const [trainers, scorers] = onGpu ? [context.processes.count * context.processes.hosts, context.scorers.length] : [1, 1];
+  const [trainers, scorers] = onGpu
+    ? [context.processes.count * context.processes.hosts, context.scorers.length]
+    : [1, 1];
   const measure = async (step: TrainingStep, classes: number): Promise<Speed> => {
     const {model, stem, batchSize, precision} = trainingSettings(context.config, step, context.size);
     const {trainImagesPerSecond, scoreImagesPerSecond} = await runTrainer<'speed'>(
@@ -197,15 +251,26 @@ export async function measureSpeeds(context: RunContext): Promise<Speeds> {
         device: context.device,
         threads: context.threads,
         seed: 0,
-        architecture: {name: model, stem, size: context.size, resize: context.resize, classes: Array.from({length: classes}, (_, index) => String(index))},
+        architecture: {
+          name: model,
+          stem,
+          size: context.size,
+          resize: context.resize,
+          classes: Array.from({length: classes}, (_, index) => String(index)),
+        },
         batchSize: batchSize && Math.ceil(batchSize / trainers),
         precision,
       },
       {stage: step, part: 'measuring'},
     );
-    return {trainImagesPerSecond: trainers * trainImagesPerSecond, scoreImagesPerSecond: scorers * scoreImagesPerSecond};
+    return {
+      trainImagesPerSecond: trainers * trainImagesPerSecond,
+      scoreImagesPerSecond: scorers * scoreImagesPerSecond,
+    };
   };
   const teacher = await measure('teacher', 100);
-  const same = trainingSettings(context.config, 'teacher', context.size).model === trainingSettings(context.config, 'pretrain', context.size).model;
+  const same =
+    trainingSettings(context.config, 'teacher', context.size).model ===
+    trainingSettings(context.config, 'pretrain', context.size).model;
   return {teacher, student: same ? teacher : await measure('pretrain', 100), startUps: await measureStartUps(context)};
 }

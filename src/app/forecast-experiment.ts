@@ -28,14 +28,23 @@ export interface PlannedRun {
   readonly seconds: number;
 }
 
-export async function forecastExperiment({runs}: Pick<Experiment, 'runs'>, request: Request, stop: Stop): Promise<PlannedRun[]> {
+export async function forecastExperiment(
+  {runs}: Pick<Experiment, 'runs'>,
+  request: Request,
+  stop: Stop,
+): Promise<PlannedRun[]> {
   // The children's configs and logs go where nothing of a run lies.
   const attempts = temporaryFolder('dry-run');
   const blank = blankStore();
   try {
     const contexts: RunContext[] = [];
     for (const {config} of runs) {
-      const context = await contextFor(config, {paths: {...runPaths(request.home, config.run), attempts}, store: blank, stop, emit: () => {}});
+      const context = await contextFor(config, {
+        paths: {...runPaths(request.home, config.run), attempts},
+        store: blank,
+        stop,
+        emit: () => {},
+      });
       // A pool may have millions of files: it is looked at once for all runs that read it.
       const alike = contexts.find(other => sourcesKey(other) === sourcesKey(context));
       contexts.push(alike ? {...context, sources: alike.sources} : context);
@@ -47,7 +56,11 @@ export async function forecastExperiment({runs}: Pick<Experiment, 'runs'>, reque
   }
 }
 
-async function planRuns(runs: readonly ExperimentRun[], contexts: readonly RunContext[], {home, python, onMeasuring}: Request): Promise<PlannedRun[]> {
+async function planRuns(
+  runs: readonly ExperimentRun[],
+  contexts: readonly RunContext[],
+  {home, python, onMeasuring}: Request,
+): Promise<PlannedRun[]> {
   const planned: PlannedRun[] = [];
   const baselines = new Set<string>();
   const speedsOf = memo(speedKey, async context => {
@@ -57,27 +70,43 @@ async function planRuns(runs: readonly ExperimentRun[], contexts: readonly RunCo
   const countsOf = memo(sourcesKey, countImages);
   for (const [index, context] of contexts.entries()) {
     const sameSeed = contexts.slice(0, index).filter((_, other) => runs[other]!.seed === runs[index]!.seed);
-    const fresh = (await freshNow(context, home)) ?? larger(await sharedWith(context, sameSeed), await freshInAnother(context, runs[index]!.seed, home));
+    const fresh =
+      (await freshNow(context, home)) ??
+      larger(await sharedWith(context, sameSeed), await freshInAnother(context, runs[index]!.seed, home));
     const stale = stages.map(stage => stage.name).filter(stage => !fresh.has(stage));
     const counts = await countsOf(context);
     const speeds = stale.length === 0 ? null : await speedsOf(context);
     const amounts = estimate(context, counts, speeds);
     // A baseline of equal data, settings and steps is trained once, whosever it is.
     const settings = trainingSettings(context.config, 'pretrain', context.size);
-    const epochs = Math.ceil((amounts.evaluate.steps ?? 0) / Math.ceil(counts.train / (settings.batchSize ?? evaluationBatch(context.config))));
+    const epochs = Math.ceil(
+      (amounts.evaluate.steps ?? 0) / Math.ceil(counts.train / (settings.batchSize ?? evaluationBatch(context.config))),
+    );
     const baseline = JSON.stringify([runs[index]!.seed, {...settings, epochs}]);
-    const secondsOf = (stage: StageName) => (stage === 'evaluate' && baselines.has(baseline) ? 0 : (amounts[stage].seconds ?? 0));
+    const secondsOf = (stage: StageName) =>
+      stage === 'evaluate' && baselines.has(baseline) ? 0 : (amounts[stage].seconds ?? 0);
     // Of later rounds only the labelled sets and the teacher are there already; a baseline is the first one's.
-    const round = (['export', 'score', 'select', 'pretrain', 'finetune', 'evaluate', 'report'] as const).reduce((sum, stage) => sum + (amounts[stage].seconds ?? 0), 0);
-    const rounds = existsSync(runPaths(home, `${context.config.run}.round${context.config.rounds}`).database) ? 0 : context.config.rounds - 1;
+    const round = (['export', 'score', 'select', 'pretrain', 'finetune', 'evaluate', 'report'] as const).reduce(
+      (sum, stage) => sum + (amounts[stage].seconds ?? 0),
+      0,
+    );
+    const rounds = existsSync(runPaths(home, `${context.config.run}.round${context.config.rounds}`).database)
+      ? 0
+      : context.config.rounds - 1;
     const proving = speeds?.startUps.trainer ?? 0;
-    planned.push({run: context.config.run, stages: stale, seconds: stale.reduce((sum, stage) => sum + secondsOf(stage), proving) + rounds * (proving + round)});
+    planned.push({
+      run: context.config.run,
+      stages: stale,
+      seconds: stale.reduce((sum, stage) => sum + secondsOf(stage), proving) + rounds * (proving + round),
+    });
     baselines.add(baseline);
   }
   return planned;
 }
 
-/** What of a run that exists is fresh; null where there is none yet. Throws what the run itself would be refused with. */
+/**
+ * What of a run that exists is fresh; null where there is none yet. Throws what the run itself would be refused with.
+ */
 async function freshNow(context: RunContext, home: string): Promise<ReadonlySet<StageName> | null> {
   const store = openStoreToRead(runPaths(home, context.config.run).database);
   if (store === null) return null;
@@ -101,11 +130,15 @@ async function freshInAnother(context: RunContext, seed: number, home: string): 
   try {
     return new Set((await mostAlike(stages, opened))?.fresh);
   } finally {
-    for (const {context: {store}} of opened) store.close();
+    for (const {
+      context: {store},
+    } of opened)
+      store.close();
   }
 }
 
-const larger = <Value>(one: ReadonlySet<Value>, other: ReadonlySet<Value>): ReadonlySet<Value> => (one.size >= other.size ? one : other);
+const larger = <Value>(one: ReadonlySet<Value>, other: ReadonlySet<Value>): ReadonlySet<Value> =>
+  one.size >= other.size ? one : other;
 
 /** What a new run would find done in a run of this experiment that comes before it. Its report is always its own. */
 async function sharedWith(context: RunContext, others: readonly RunContext[]): Promise<ReadonlySet<StageName>> {
@@ -118,15 +151,21 @@ async function sharedWith(context: RunContext, others: readonly RunContext[]): P
   return best;
 }
 
-const sourcesKey = ({config: {labelled, validation, unlabelled, test}}: RunContext): string => JSON.stringify([labelled, validation, unlabelled, test]);
+const sourcesKey = ({config: {labelled, validation, unlabelled, test}}: RunContext): string =>
+  JSON.stringify([labelled, validation, unlabelled, test]);
 
 const speedKey = ({config, size}: RunContext): string => {
-  const networks = (['teacher', 'pretrain'] as const).map(step => trainingSettings(config, step, size)).map(({model, stem, batchSize, precision}) => [model, stem, batchSize, precision]);
+  const networks = (['teacher', 'pretrain'] as const)
+    .map(step => trainingSettings(config, step, size))
+    .map(({model, stem, batchSize, precision}) => [model, stem, batchSize, precision]);
   return JSON.stringify([config.device, config.train.processes, config.train.hosts, config.score.workers, networks]);
 };
 
 /** Asks once for all contexts that have the same key. */
-function memo<Value>(keyOf: (context: RunContext) => string, ask: (context: RunContext) => Promise<Value>): (context: RunContext) => Promise<Value> {
+function memo<Value>(
+  keyOf: (context: RunContext) => string,
+  ask: (context: RunContext) => Promise<Value>,
+): (context: RunContext) => Promise<Value> {
   const answers = new Map<string, Promise<Value>>();
   return context => {
     const key = keyOf(context);

@@ -32,27 +32,48 @@ export interface Forecast {
   readonly provingSeconds: number | null;
   /** Where a run of this name would be kept, since the data is no longer its own. */
   readonly change: string | null;
-  readonly stages: readonly {readonly name: StageName; readonly wanted: boolean; readonly fresh: boolean; readonly reason: string; readonly amount: Estimate}[];
+  readonly stages: readonly {
+    readonly name: StageName;
+    readonly wanted: boolean;
+    readonly fresh: boolean;
+    readonly reason: string;
+    readonly amount: Estimate;
+  }[];
 }
 
 /**
- * The rounds of a run in order, as far as they can be looked into: one that began, where the one before it is done. `later` are the others,
- * of which every stage that follows from a teacher would run. Throws what the run itself would be refused with.
+ * The rounds of a run in order, as far as they can be looked into: one that began, where the one before it is done.
+ * `later` are the others, of which every stage that follows from a teacher would run. Throws what the run itself would
+ * be refused with.
  */
-export async function forecastRounds(config: Config, wanted: Wanted, request: ForecastRequest, stop: Stop): Promise<{readonly rounds: readonly Forecast[]; readonly later: readonly string[]}> {
+export async function forecastRounds(
+  config: Config,
+  wanted: Wanted,
+  request: ForecastRequest,
+  stop: Stop,
+): Promise<{readonly rounds: readonly Forecast[]; readonly later: readonly string[]}> {
   const [first = config, ...others] = configsOfRounds(config, request.home);
   const rounds = [await forecast(first, wanted, request, stop)];
   const later = others.map(({run}) => run);
   for (const round of others) {
     const before = rounds.at(-1)!;
-    if (!existsSync(runPaths(request.home, round.run).database) || before.stages.some(({fresh, wanted}) => wanted && !fresh)) break;
+    if (
+      !existsSync(runPaths(request.home, round.run).database) ||
+      before.stages.some(({fresh, wanted}) => wanted && !fresh)
+    )
+      break;
     rounds.push(await forecast(round, {}, request, stop));
     later.shift();
   }
   return {rounds, later};
 }
 
-async function forecast(config: Config, wanted: Wanted, {home, python, acceptChange, onMeasuring}: ForecastRequest, stop: Stop): Promise<Forecast> {
+async function forecast(
+  config: Config,
+  wanted: Wanted,
+  {home, python, acceptChange, onMeasuring}: ForecastRequest,
+  stop: Stop,
+): Promise<Forecast> {
   const paths = runPaths(home, config.run);
   const [blank, store] = [blankStore(), openStoreToRead(paths.database)];
   // The children's configs and logs go where nothing of the run lies.
@@ -75,7 +96,13 @@ async function forecast(config: Config, wanted: Wanted, {home, python, acceptCha
       device: measured?.device ?? config.device,
       provingSeconds: speeds && speeds.startUps.trainer,
       change,
-      stages: plan.map(({stage: {name}, wanted, verdict: {fresh, reason}}) => ({name, wanted, fresh, reason, amount: amounts[name]})),
+      stages: plan.map(({stage: {name}, wanted, verdict: {fresh, reason}}) => ({
+        name,
+        wanted,
+        fresh,
+        reason,
+        amount: amounts[name],
+      })),
     };
   } finally {
     blank.close();

@@ -20,5 +20,8 @@ export function heldError({run, database}: RunPaths): UserError {
     // Whatever is wrong with its database, its holder will be told.
     if (!(error instanceof UserError)) throw error;
   }
-  return new UserError('BUSY_RUN', `Run ${run} is being worked on by ${who}. Wait for it, or use another name (--run NAME).`);
+  return new UserError(
+    'BUSY_RUN',
+    `Run ${run} is being worked on by ${who}. Wait for it, or use another name (--run NAME).`,
+  );
 }

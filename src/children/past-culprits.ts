@@ -1,9 +1,10 @@
 /**
  * Gets a task of the image worker past the pictures that a decoder dies of or hangs in.
  *
- * A worker keeps a file of what is in its decoder's hands. Where it dies, or so many decoders hang that it gives itself up, those that
- * were past their time are culprits, and the others are decoded again in a worker of their own, one by one: what that one dies of is a
- * culprit beyond doubt. Then the task begins again, and sets the culprits aside unopened.
+ * A worker keeps a file of what is in its decoder's hands. Where it dies, or so many decoders hang that it gives itself
+ * up, those that were past their time are culprits, and the others are decoded again in a worker of their own, one by
+ * one: what that one dies of is a culprit beyond doubt. Then the task begins again, and sets the culprits aside
+ * unopened.
  */
 import {readFile, rm} from 'node:fs/promises';
 import path from 'node:path';
@@ -22,13 +23,24 @@ export interface Decoding<Result> {
   readonly onCulprit: (culprit: Culprit) => void;
 }
 
-/** Runs a task until nothing stops it any more. What a worker dies of with no picture in its hands comes out; so does the second death that no picture is to blame for. */
-export async function runPastCulprits<Result>({attempt, run, decode, pictureOf, onCulprit}: Decoding<Result>): Promise<Result> {
+/**
+ * Runs a task until nothing stops it any more. What a worker dies of with no picture in its hands comes out; so does
+ * the second death that no picture is to blame for.
+ */
+export async function runPastCulprits<Result>({
+  attempt,
+  run,
+  decode,
+  pictureOf,
+  onCulprit,
+}: Decoding<Result>): Promise<Result> {
   const inHand = path.join(attempt, 'in-hand.json');
   const culprits: Culprit[] = [];
 
   /** Runs a worker; returns its result, or what its decoder had in hand when it was stopped by that. */
-  async function attemptTo<T>(work: (precautions: Precautions) => Promise<T>): Promise<{result: T} | {stop: ChildError; pictures: PicturesInHand}> {
+  async function attemptTo<T>(
+    work: (precautions: Precautions) => Promise<T>,
+  ): Promise<{result: T} | {stop: ChildError; pictures: PicturesInHand}> {
     await rm(inHand, {force: true});
     try {
       return {result: await work({inHand, culprits})};
@@ -60,7 +72,8 @@ export async function runPastCulprits<Result>({attempt, run, decode, pictureOf, 
       const tried = await attemptTo(precautions => decode(rest.map(pictureOf), precautions));
       if ('result' in tried) return;
       for (const {key} of tried.pictures) known.add(key);
-      for (const key of blameLate(tried.pictures)) blame(key, {code: 'DECODER_CRASH', detail: `crashed the decoder (${tried.stop.killedBy})`});
+      for (const key of blameLate(tried.pictures))
+        blame(key, {code: 'DECODER_CRASH', detail: `crashed the decoder (${tried.stop.killedBy})`});
     }
   }
 
@@ -78,7 +91,10 @@ export async function runPastCulprits<Result>({attempt, run, decode, pictureOf, 
   }
 }
 
-/** The error of a worker that a decoder may have stopped; null for any other. A SIGKILL comes from outside, mostly for want of memory, which ends Node otherwise, too. */
+/**
+ * The error of a worker that a decoder may have stopped; null for any other. A SIGKILL comes from outside, mostly for
+ * want of memory, which ends Node otherwise, too.
+ */
 function stopOf(error: unknown): ChildError | null {
   if (!(error instanceof ChildError)) return null;
   const isCrash = error.killedBy !== undefined && error.killedBy !== 'SIGKILL' && error.reason !== 'out-of-memory';

@@ -1,8 +1,10 @@
 /**
- * The messages between the orchestrator and its two children, as zod schemas: what each task is told, and what it answers.
+ * The messages between the orchestrator and its two children, as zod schemas: what each task is told, and what it
+ * answers.
  *
- * A child is started with the path of a config file (one task) and answers with NDJSON events on file descriptor 3; the image
- * worker also reads one descriptor a line on stdin. On the wire every key is snake_case; here and inside TypeScript camelCase.
+ * A child is started with the path of a config file (one task) and answers with NDJSON events on file descriptor 3; the
+ * image worker also reads one descriptor a line on stdin. On the wire every key is snake_case; here and inside
+ * TypeScript camelCase.
  */
 import {z} from 'zod';
 import {errorCodeNames} from '../errors.js';
@@ -15,15 +17,35 @@ const positive = z.int().positive();
 const fraction = z.number().min(0).max(1);
 const finite = z.number();
 const path = z.string().min(1);
-/** Lowercase hex of the first 12 bytes (24 digits) of a SHA-256: of the file's bytes, or of the pixels of a CIFAR record. */
+/**
+ * Lowercase hex of the first 12 bytes (24 digits) of a SHA-256: of the file's bytes, or of the pixels of a CIFAR
+ * record.
+ */
 const imageId = z.string().regex(/^[0-9a-f]{24}$/);
 
 // ---------------------------------------------------------------- what both speak of
 
 /** Why an image was set aside. */
 export const quarantineCodes = [
-  'EMPTY_FILE', 'NOT_AN_IMAGE', 'TRUNCATED', 'CORRUPT', 'FORMAT_BLOCKED', 'TOO_MANY_PIXELS', 'FILE_TOO_LARGE', 'DECODE_TIMEOUT', 'DEGENERATE_SIZE',
-  'UNREADABLE', 'NOT_A_FILE', 'OUTSIDE_ROOT', 'CHANGED', 'BAD_SCORE', 'DECODER_CRASH', 'BAD_RECORD', 'NO_LABEL', 'LABEL_CONFLICT', 'LEAK',
+  'EMPTY_FILE',
+  'NOT_AN_IMAGE',
+  'TRUNCATED',
+  'CORRUPT',
+  'FORMAT_BLOCKED',
+  'TOO_MANY_PIXELS',
+  'FILE_TOO_LARGE',
+  'DECODE_TIMEOUT',
+  'DEGENERATE_SIZE',
+  'UNREADABLE',
+  'NOT_A_FILE',
+  'OUTSIDE_ROOT',
+  'CHANGED',
+  'BAD_SCORE',
+  'DECODER_CRASH',
+  'BAD_RECORD',
+  'NO_LABEL',
+  'LABEL_CONFLICT',
+  'LEAK',
 ] as const;
 const problem = z.strictObject({code: z.enum(quarantineCodes), detail: z.string()});
 export type Problem = z.infer<typeof problem>;
@@ -38,7 +60,10 @@ export type PicturesInHand = z.infer<typeof picturesInHand>;
 
 // ---------------------------------------------------------------- what a task is told
 
-/** Where an image's bytes lie. `file` is an absolute printable path (see images/printable-path.ts); `offset` and `length` are null for a whole file. */
+/**
+ * Where an image's bytes lie. `file` is an absolute printable path (see images/printable-path.ts); `offset` and
+ * `length` are null for a whole file.
+ */
 const location = {
   file: path,
   offset: count.nullable(),
@@ -51,7 +76,10 @@ const location = {
 const decoding = z.strictObject({
   size: positive,
   resize: positive,
-  /** Lets a decoder that can read a picture at half or a quarter of its size do so: faster, and not quite the same pixels. */
+  /**
+   * Lets a decoder that can read a picture at half or a quarter of its size do so: faster, and not quite the same
+   * pixels.
+   */
   shrinkOnLoad: z.boolean(),
   formats: z.array(z.enum(['jpeg', 'png', 'webp', 'gif', 'tiff', 'avif'])).min(1),
   maxFileBytes: positive,
@@ -60,7 +88,10 @@ const decoding = z.strictObject({
 });
 export type Decoding = z.infer<typeof decoding>;
 
-/** What lets a task in which strangers' pictures are decoded get past those that a decoder dies of or hangs in (see past-culprits.ts). */
+/**
+ * What lets a task in which strangers' pictures are decoded get past those that a decoder dies of or hangs in (see
+ * past-culprits.ts).
+ */
 const precautions = z.strictObject({
   /** The file in which the worker keeps what is in its decoder's hands, for whoever finds it dead. */
   inHand: path,
@@ -89,7 +120,10 @@ const indexTask = z.strictObject({
   ...task,
   task: z.literal('index'),
   sources: z.array(z.strictObject({...source.shape, labelled: z.boolean()})),
-  /** A folder of ours that outlives the run's stages: where an archive that cannot be read at random (CIFAR's .tar.gz) is unpacked to. */
+  /**
+   * A folder of ours that outlives the run's stages: where an archive that cannot be read at random (CIFAR's .tar.gz)
+   * is unpacked to.
+   */
   cache: path,
   /** What pupil writes to, which is no part of a folder around it. */
   ownFolders: z.array(path),
@@ -136,7 +170,10 @@ const scoreTask = z.strictObject({
   precautions,
   fingerprint: z.string(),
 });
-/** Scores a few images over and over, to find the layout that is fastest here. The images come as one shard on stdin, which is not written. */
+/**
+ * Scores a few images over and over, to find the layout that is fastest here. The images come as one shard on stdin,
+ * which is not written.
+ */
 const trialTask = z.strictObject({
   ...task,
   task: z.literal('trial'),
@@ -162,19 +199,55 @@ const measureTask = z.strictObject({
   /** A file that the trainer's export wrote: the same network's answers in PyTorch. Null: only accuracies. */
   reference: path.nullable(),
 });
-const predictTask = z.strictObject({...task, task: z.literal('predict'), model: path, device, decoding, precautions, threads: positive, top: positive});
+const predictTask = z.strictObject({
+  ...task,
+  task: z.literal('predict'),
+  model: path,
+  device,
+  decoding,
+  precautions,
+  threads: positive,
+  top: positive,
+});
 /** Decodes pictures one by one and keeps nothing: what it dies of, it dies of alone. */
 const decodeTask = z.strictObject({...task, task: z.literal('decode'), decoding, precautions});
-const thumbnailsTask = z.strictObject({...task, task: z.literal('thumbnails'), pack: path, ids: z.array(imageId), size: positive, output: path});
-const drawTask = z.strictObject({...task, task: z.literal('draw'), output: path, seed: z.int(), size: positive, labelledPerClass: positive, unlabelled: positive, testPerClass: positive});
+const thumbnailsTask = z.strictObject({
+  ...task,
+  task: z.literal('thumbnails'),
+  pack: path,
+  ids: z.array(imageId),
+  size: positive,
+  output: path,
+});
+const drawTask = z.strictObject({
+  ...task,
+  task: z.literal('draw'),
+  output: path,
+  seed: z.int(),
+  size: positive,
+  labelledPerClass: positive,
+  unlabelled: positive,
+  testPerClass: positive,
+});
 const workerProbeTask = z.strictObject({...task, task: z.literal('probe'), device});
 
-export const workerTask = z.discriminatedUnion('task', [indexTask, packTask, scoreTask, trialTask, measureTask, predictTask, decodeTask, thumbnailsTask, drawTask, workerProbeTask]);
+export const workerTask = z.discriminatedUnion('task', [
+  indexTask,
+  packTask,
+  scoreTask,
+  trialTask,
+  measureTask,
+  predictTask,
+  decodeTask,
+  thumbnailsTask,
+  drawTask,
+  workerProbeTask,
+]);
 export type WorkerTask = z.infer<typeof workerTask>;
 
 /**
- * One line on the worker's stdin in `pack`: an image, the labels (indices into `classes`) under which it stands in the pack, and the
- * teacher's `kept` best classes of it with their natural log-probabilities, where the pack holds them.
+ * One line on the worker's stdin in `pack`: an image, the labels (indices into `classes`) under which it stands in the
+ * pack, and the teacher's `kept` best classes of it with their natural log-probabilities, where the pack holds them.
  */
 export const packItem = z.strictObject({
   id: imageId,
@@ -202,14 +275,32 @@ export type DecodeItem = z.infer<typeof decodeItem>;
 /** The same list as ModelName in trainer/config.py. */
 export const modelNames = [
   'cifarnet',
-  'resnet18', 'resnet34', 'resnet50', 'resnet101', 'resnet152',
-  'resnext50_32x4d', 'resnext101_32x4d', 'resnext101_32x8d', 'resnext101_32x16d', 'resnext101_32x32d', 'resnext101_32x48d',
-  'wrn-28-2', 'wrn-28-8', 'wrn-28-10',
-  'resnet20', 'resnet32', 'resnet44', 'resnet56', 'resnet110',
+  'resnet18',
+  'resnet34',
+  'resnet50',
+  'resnet101',
+  'resnet152',
+  'resnext50_32x4d',
+  'resnext101_32x4d',
+  'resnext101_32x8d',
+  'resnext101_32x16d',
+  'resnext101_32x32d',
+  'resnext101_32x48d',
+  'wrn-28-2',
+  'wrn-28-8',
+  'wrn-28-10',
+  'resnet20',
+  'resnet32',
+  'resnet44',
+  'resnet56',
+  'resnet110',
 ] as const;
 const architecture = z.strictObject({
   name: z.enum(modelNames),
-  /** Of ResNets and ResNeXts; `small`: 3x3 stride 1 and no max-pool, for 32 px; `imagenet`: 7x7 stride 2 and max-pool. The others have their own. */
+  /**
+   * Of ResNets and ResNeXts; `small`: 3x3 stride 1 and no max-pool, for 32 px; `imagenet`: 7x7 stride 2 and max-pool.
+   * The others have their own.
+   */
   stem: z.enum(['small', 'imagenet']),
   size: positive,
   resize: positive,
@@ -232,7 +323,10 @@ const trainTask = z.strictObject({
   fingerprint: z.string().min(1),
   architecture,
   trainPack: path,
-  /** `soft`: the teacher's answers that the pack holds, evened out by `temperature`; what they leave out is spread over the other classes, or dropped. */
+  /**
+   * `soft`: the teacher's answers that the pack holds, evened out by `temperature`; what they leave out is spread over
+   * the other classes, or dropped.
+   */
   targets: z.enum(['hard', 'soft']),
   temperature: z.number().positive(),
   rest: z.enum(['spread', 'drop']),
@@ -259,7 +353,9 @@ const trainTask = z.strictObject({
   precision: z.enum(['auto', 'fp32', 'bf16']),
   augment: z.strictObject({
     flip: z.boolean(),
-    /** `shift`: random crop after reflecting `pad` pixels; `resized`: RandomResizedCrop of the packed picture; `none`. */
+    /**
+     * `shift`: random crop after reflecting `pad` pixels; `resized`: RandomResizedCrop of the packed picture; `none`.
+     */
     crop: z.enum(['none', 'shift', 'resized']),
     pad: count,
     /** Smallest share of the area that RandomResizedCrop may keep. */
@@ -314,12 +410,16 @@ const importTask = z.strictObject({
   architecture,
   /** Names of the checkpoint's outputs, in its order; null: those in its metadata. */
   fileClasses: z.array(z.string()).nullable(),
-  /** Of red, green and blue in 0..1, as the checkpoint's net is used to; null: what its metadata say, else ImageNet's. */
+  /**
+   * Of red, green and blue in 0..1, as the checkpoint's net is used to; null: what its metadata say, else ImageNet's.
+   */
   mean: channels.nullable(),
   std: deviations.nullable(),
   output: path,
 });
-/** Puts an ONNX file from elsewhere behind the signature that `export` gives its own: raw pixels in, top-P classes out. */
+/**
+ * Puts an ONNX file from elsewhere behind the signature that `export` gives its own: raw pixels in, top-P classes out.
+ */
 const wrapTask = z.strictObject({
   ...task,
   ...trainerRun,
@@ -351,10 +451,26 @@ const quantiseTask = z.strictObject({
   output: path,
 });
 /** A few real steps on random pixels: how fast this machine trains and scores with a network. */
-const speedTask = z.strictObject({...task, ...trainerRun, task: z.literal('speed'), architecture, batchSize: positive.nullable(), precision: trainTask.shape.precision});
+const speedTask = z.strictObject({
+  ...task,
+  ...trainerRun,
+  task: z.literal('speed'),
+  architecture,
+  batchSize: positive.nullable(),
+  precision: trainTask.shape.precision,
+});
 const trainerProbeTask = z.strictObject({...task, task: z.literal('probe'), device: z.string()});
 
-export const trainerTask = z.discriminatedUnion('task', [trainTask, exportTask, evaluateTask, importTask, wrapTask, quantiseTask, speedTask, trainerProbeTask]);
+export const trainerTask = z.discriminatedUnion('task', [
+  trainTask,
+  exportTask,
+  evaluateTask,
+  importTask,
+  wrapTask,
+  quantiseTask,
+  speedTask,
+  trainerProbeTask,
+]);
 export type TrainerTask = z.infer<typeof trainerTask>;
 
 /** The tasks in which strangers' pictures are decoded. All others read packs or draw. */
@@ -365,7 +481,10 @@ export type TaskOf<Name extends TaskName> = Extract<WorkerTask | TrainerTask, {t
 
 // ---------------------------------------------------------------- what a task answers
 
-/** An image as a source lists it. `file` is relative to the source's root; the place shown to people is root/file#member. Exactly one of id and problem is null. */
+/**
+ * An image as a source lists it. `file` is relative to the source's root; the place shown to people is
+ * root/file#member. Exactly one of id and problem is null.
+ */
 const indexEntry = z.strictObject({
   file: path,
   member: z.string().nullable(),
@@ -381,24 +500,56 @@ export type IndexEntry = z.infer<typeof indexEntry>;
 const quarantined = z.strictObject({id: imageId, problem});
 export type Quarantined = z.infer<typeof quarantined>;
 
-/** Of each part of scoring, which work side by side; those of reading and decoding are divided by how many work at once. */
-export const scoringParts = z.strictObject({reading: z.number().nonnegative(), decoding: z.number().nonnegative(), inferring: z.number().nonnegative(), writing: z.number().nonnegative()});
+/**
+ * Of each part of scoring, which work side by side; those of reading and decoding are divided by how many work at once.
+ */
+export const scoringParts = z.strictObject({
+  reading: z.number().nonnegative(),
+  decoding: z.number().nonnegative(),
+  inferring: z.number().nonnegative(),
+  writing: z.number().nonnegative(),
+});
 
 /** Events of a child. Unknown types are ignored, so that a newer child can say more. */
 const events = [
   z.object({type: z.literal('hello'), protocol: z.int(), runtime: z.string(), device: z.string()}),
   /** `busy`: the share of the last second or so in which each part of scoring was at work. */
-  z.object({type: z.literal('progress'), done: count, total: count.nullable(), imagesPerSecond: finite, busy: scoringParts.exactOptional()}),
+  z.object({
+    type: z.literal('progress'),
+    done: count,
+    total: count.nullable(),
+    imagesPerSecond: finite,
+    busy: scoringParts.exactOptional(),
+  }),
   z.object({type: z.literal('note'), message: z.string()}),
-  z.object({type: z.literal('step'), step: count, totalSteps: positive, epoch: count, loss: finite, lr: finite, imagesPerSecond: finite, memoryBytes: count}),
-  /** A training starts, or goes on: `step` steps and `epoch` whole epochs are done. What was told of later ones no longer holds. */
+  z.object({
+    type: z.literal('step'),
+    step: count,
+    totalSteps: positive,
+    epoch: count,
+    loss: finite,
+    lr: finite,
+    imagesPerSecond: finite,
+    memoryBytes: count,
+  }),
+  /**
+   * A training starts, or goes on: `step` steps and `epoch` whole epochs are done. What was told of later ones no
+   * longer holds.
+   */
   z.object({type: z.literal('begun'), step: count, epoch: count}),
   z.object({type: z.literal('evaluated'), epoch: count, top1: fraction, top5: fraction, loss: finite}),
   z.object({type: z.literal('checkpoint'), epoch: count, path}),
   z.object({type: z.literal('indexed'), source: count, entries: z.array(indexEntry)}),
   z.object({type: z.literal('quarantined'), images: z.array(quarantined)}),
   /** A score file was published; `sha256` is of its bytes, in hex. */
-  z.object({type: z.literal('shard'), shard: count, path, sha256: z.string(), rows: count, quarantined: z.array(quarantined)}),
+  z.object({
+    type: z.literal('shard'),
+    shard: count,
+    path,
+    sha256: z.string(),
+    rows: count,
+    quarantined: z.array(quarantined),
+  }),
   z.object({
     type: z.literal('predicted'),
     image: z.string(),
@@ -407,7 +558,24 @@ const events = [
   }),
   z.object({type: z.literal('finished'), result: z.json()}),
   z.object({type: z.literal('interrupted'), message: z.string()}),
-  z.object({type: z.literal('failed'), reason: z.enum(['config', 'data', 'model', 'out-of-memory', 'diverged', 'device', 'disk-full', 'process-lost', 'stuck', 'gate', 'bug']), message: z.string(), code: z.enum(errorCodeNames).optional()}),
+  z.object({
+    type: z.literal('failed'),
+    reason: z.enum([
+      'config',
+      'data',
+      'model',
+      'out-of-memory',
+      'diverged',
+      'device',
+      'disk-full',
+      'process-lost',
+      'stuck',
+      'gate',
+      'bug',
+    ]),
+    message: z.string(),
+    code: z.enum(errorCodeNames).optional(),
+  }),
 ] as const;
 export const childEvent = z.discriminatedUnion('type', events);
 export type ChildEvent = z.infer<typeof childEvent>;
@@ -419,19 +587,43 @@ export type ReliabilityBin = z.infer<typeof reliabilityBin>;
 
 /** The `result` of each task's `finished` event. */
 export const taskResults = {
-  index: z.strictObject({sources: z.array(z.strictObject({classes: z.array(z.string()).nullable(), images: count, notes: z.array(z.string()), warnings: z.array(z.string())}))}),
+  index: z.strictObject({
+    sources: z.array(
+      z.strictObject({
+        classes: z.array(z.string()).nullable(),
+        images: count,
+        notes: z.array(z.string()),
+        warnings: z.array(z.string()),
+      }),
+    ),
+  }),
   pack: z.strictObject({images: count, samples: count, quarantined: count}),
   /** `busy` are seconds. */
   score: z.strictObject({shards: count, images: count, seconds: finite, busy: scoringParts}),
   /** `tried` layouts were measured; the one taken scored so many images a second, and the first of them so many. */
   trial: z.strictObject({layout, imagesPerSecond: finite, firstImagesPerSecond: finite, tried: count}),
   /** `fittedTemperature`: what would have to divide the logits for the answers to be worth what they say. */
-  measure: z.strictObject({images: count, top1: fraction, top5: fraction, fittedTemperature: z.number().positive(), largestDifference: finite.nullable(), top1Agreement: fraction.nullable()}),
+  measure: z.strictObject({
+    images: count,
+    top1: fraction,
+    top5: fraction,
+    fittedTemperature: z.number().positive(),
+    largestDifference: finite.nullable(),
+    top1Agreement: fraction.nullable(),
+  }),
   predict: z.strictObject({images: count}),
   decode: z.strictObject({images: count}),
   thumbnails: z.strictObject({images: count}),
   draw: z.strictObject({images: count}),
-  train: z.strictObject({epochs: count, bestEpoch: count, steps: count, batchSize: positive, top1: fraction, top5: fraction, seconds: finite}),
+  train: z.strictObject({
+    epochs: count,
+    bestEpoch: count,
+    steps: count,
+    batchSize: positive,
+    top1: fraction,
+    top5: fraction,
+    seconds: finite,
+  }),
   /** `ece` is the expected calibration error on validation, before and after the temperature. */
   export: z.strictObject({images: count, temperature: finite, eceBefore: fraction, eceAfter: fraction}),
   evaluate: z.strictObject({
@@ -473,7 +665,9 @@ type Json = z.infer<ReturnType<typeof z.json>>;
 /** Our messages have eight levels or so; many thousands would overflow the stack of whoever walks through them. */
 const MAX_NESTING = 100;
 
-/** Renames keys at every depth; the few names that there are, are made once: a shard's line has thousands of objects. */
+/**
+ * Renames keys at every depth; the few names that there are, are made once: a shard's line has thousands of objects.
+ */
 function keyMapper(rename: (key: string) => string): (value: unknown) => unknown {
   const names = new Map<string, string>();
   const nameOf = (key: string): string => {
@@ -499,7 +693,10 @@ const toCamelCase = keyMapper(key => key.replace(/_([a-z])/g, (_, letter: string
 /** One message as a line of JSON with snake_case keys, without its newline. */
 export const toWire = (message: object): string => printableJson(toSnakeCase(message));
 
-/** A line of JSON with camelCase keys, not yet validated. Throws SyntaxError where it is no JSON, RangeError where it is nested without end. */
+/**
+ * A line of JSON with camelCase keys, not yet validated. Throws SyntaxError where it is no JSON, RangeError where it is
+ * nested without end.
+ */
 export const fromWire = (line: string): unknown => toCamelCase(JSON.parse(line));
 
 export type {Json};

@@ -12,18 +12,27 @@ export {isClone, setupCommand};
 /** torch before this release lacks what the export needs. */
 export const OLDEST_TORCH = '2.11';
 
-/** The interpreter: `--python`, else PUPIL_PYTHON, else the virtual environment that set-up made. Throws (exit 4) where it is not there. */
+/**
+ * The interpreter: `--python`, else PUPIL_PYTHON, else the virtual environment that set-up made. Throws (exit 4) where
+ * it is not there.
+ */
 export function findPython(flag: string | undefined): string {
   const chosen = flag ?? process.env['PUPIL_PYTHON'];
   if (chosen !== undefined && chosen !== '') {
     // A bare name such as python3.12 is looked up on the PATH when it starts.
     if (chosen.includes(path.sep) && !existsSync(chosen)) {
-      throw new UserError('NOT_SET_UP', `There is no Python at ${chosen} (from ${flag === undefined ? 'PUPIL_PYTHON' : '--python'}). Give the path of an interpreter that has torch ${OLDEST_TORCH} or newer.`);
+      throw new UserError(
+        'NOT_SET_UP',
+        `There is no Python at ${chosen} (from ${flag === undefined ? 'PUPIL_PYTHON' : '--python'}). Give the path of an interpreter that has torch ${OLDEST_TORCH} or newer.`,
+      );
     }
     return chosen;
   }
   if (!existsSync(venvPython)) {
-    throw new UserError('NOT_SET_UP', `The trainer's Python environment is missing (${venvPython}). Run ${setupCommand}${isClone ? ` in ${packageFolder}` : ''}, or name an interpreter that has torch ${OLDEST_TORCH} or newer with --python or PUPIL_PYTHON.`);
+    throw new UserError(
+      'NOT_SET_UP',
+      `The trainer's Python environment is missing (${venvPython}). Run ${setupCommand}${isClone ? ` in ${packageFolder}` : ''}, or name an interpreter that has torch ${OLDEST_TORCH} or newer with --python or PUPIL_PYTHON.`,
+    );
   }
   return venvPython;
 }
@@ -35,10 +44,14 @@ export function isRecentTorch(runtime: string): boolean {
   return major > oldestMajor || (major === oldestMajor && minor >= oldestMinor);
 }
 
-/** Library folders of the CUDA wheels beside this interpreter's torch, for onnxruntime's CUDA provider; none where there are no such wheels. */
+/**
+ * Library folders of the CUDA wheels beside this interpreter's torch, for onnxruntime's CUDA provider; none where there
+ * are no such wheels.
+ */
 export function cudaLibraryFolders(python: string): string[] {
   const library = path.resolve(path.dirname(python), '..', 'lib');
-  const subfolders = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder).map(name => path.join(folder, name)) : []);
+  const subfolders = (folder: string): string[] =>
+    existsSync(folder) ? readdirSync(folder).map(name => path.join(folder, name)) : [];
   return subfolders(library)
     .filter(folder => path.basename(folder).startsWith('python3'))
     .flatMap(folder => subfolders(path.join(folder, 'site-packages', 'nvidia')))

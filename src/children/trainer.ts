@@ -17,7 +17,8 @@ const alone: Processes = {count: 1, hosts: 1, address: ''};
 export const trainerCommand = (python: string, processes: Processes = alone): ChildCommand => ({
   name: 'trainer',
   file: python,
-  args: processes.count * processes.hosts === 1 ? ['-m', 'trainer'] : ['-m', 'trainer.launch', ...launchOptions(processes)],
+  args:
+    processes.count * processes.hosts === 1 ? ['-m', 'trainer'] : ['-m', 'trainer.launch', ...launchOptions(processes)],
   env: {PYTHONPATH: packageFolder, PYTHONUNBUFFERED: '1', PYTHONDONTWRITEBYTECODE: '1'},
   cwd: packageFolder,
 });
@@ -26,4 +27,7 @@ export const trainerCommand = (python: string, processes: Processes = alone): Ch
 export const joinCommand = (python: string, processes: Processes, rank: number): string =>
   `cd ${packageFolder} && ${python} -B -m trainer.launch ${[...launchOptions(processes), `--host=${rank}`].join(' ')}`;
 
-const launchOptions = ({count, hosts, address}: Processes): string[] => [`--processes=${count}`, ...(hosts > 1 ? [`--hosts=${hosts}`, `--address=${address}`] : [])];
+const launchOptions = ({count, hosts, address}: Processes): string[] => [
+  `--processes=${count}`,
+  ...(hosts > 1 ? [`--hosts=${hosts}`, `--address=${address}`] : []),
+];

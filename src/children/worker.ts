@@ -4,7 +4,15 @@ import type {ChildCommand} from './child.js';
 import {cudaLibraryFolders, packageFolder} from './python-env.js';
 import {READS_AT_ONCE, SPARE_THREADS} from './worker-pool.js';
 
-export function workerCommand({threads, device, python}: {readonly threads: number; readonly device: string; readonly python: string | null}): ChildCommand {
+export function workerCommand({
+  threads,
+  device,
+  python,
+}: {
+  readonly threads: number;
+  readonly device: string;
+  readonly python: string | null;
+}): ChildCommand {
   const cuda = device.startsWith('cuda') && python !== null ? cudaLibraryFolders(python) : [];
   return {
     name: 'worker',
@@ -14,9 +22,12 @@ export function workerCommand({threads, device, python}: {readonly threads: numb
     env: {
       // Decoding and file reads share libuv's pool, which is sized once, at its first use.
       UV_THREADPOOL_SIZE: String(threads + READS_AT_ONCE + SPARE_THREADS),
-      // glibc gives each thread an arena of its own, up to eight a core, and what pictures of all sizes leave behind there is hardly ever given back.
+      // glibc gives each thread an arena of its own, up to eight a core, and what pictures of all sizes leave behind
+      // there is hardly ever given back.
       MALLOC_ARENA_MAX: process.env['MALLOC_ARENA_MAX'] ?? '2',
-      ...(cuda.length > 0 && {LD_LIBRARY_PATH: [...cuda, process.env['LD_LIBRARY_PATH']].filter(Boolean).join(path.delimiter)}),
+      ...(cuda.length > 0 && {
+        LD_LIBRARY_PATH: [...cuda, process.env['LD_LIBRARY_PATH']].filter(Boolean).join(path.delimiter),
+      }),
       // The provider would round matrix products to TF32, and the scores would differ from PyTorch's.
       ...(device.startsWith('cuda') && {NVIDIA_TF32_OVERRIDE: '0'}),
     },

@@ -27,7 +27,10 @@ const SETUP = isClone ? `cd ${packageFolder} && ${setupCommand}` : setupCommand;
 /** A ResNet's checkpoints, a report and packs of a small run. */
 const LEAST_FREE_BYTES = 2e9;
 
-export async function doctor(flags: {readonly home: string; readonly python?: string | undefined; readonly json: boolean}, stop: Stop): Promise<void> {
+export async function doctor(
+  flags: {readonly home: string; readonly python?: string | undefined; readonly json: boolean},
+  stop: Stop,
+): Promise<void> {
   const attempt = temporaryFolder('doctor');
   try {
     const trainer = await pythonChecks(flags.python, attempt, stop);
@@ -39,11 +42,17 @@ export async function doctor(flags: {readonly home: string; readonly python?: st
     else {
       const paint = painter(process.stdout);
       for (const check of checks) {
-        process.stdout.write(`${check.ok ? paint('green', 'ok   ') : paint('red', 'FAULT')} ${check.name.padEnd(12)} ${check.found}\n`);
+        process.stdout.write(
+          `${check.ok ? paint('green', 'ok   ') : paint('red', 'FAULT')} ${check.name.padEnd(12)} ${check.found}\n`,
+        );
         if (!check.ok) process.stdout.write(`      ${''.padEnd(12)} mend it with: ${check.fix}\n`);
       }
     }
-    if (!ok) throw new UserError('UNFIT_MACHINE', `${checks.filter(check => !check.ok).length} of ${checks.length} checks found a fault.`);
+    if (!ok)
+      throw new UserError(
+        'UNFIT_MACHINE',
+        `${checks.filter(check => !check.ok).length} of ${checks.length} checks found a fault.`,
+      );
   } finally {
     await rm(attempt, {recursive: true, force: true});
   }
@@ -52,7 +61,12 @@ export async function doctor(flags: {readonly home: string; readonly python?: st
 function nodeCheck(): Check {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
   const ok = major > 20 || (major === 20 && minor >= 19);
-  return {name: 'node', ok, found: `Node ${process.versions.node} on ${process.platform}/${process.arch}, ${availableParallelism()} CPU threads`, fix: 'install Node 20.19 or newer (22 and 24 are tested, too)'};
+  return {
+    name: 'node',
+    ok,
+    found: `Node ${process.versions.node} on ${process.platform}/${process.arch}, ${availableParallelism()} CPU threads`,
+    fix: 'install Node 20.19 or newer (22 and 24 are tested, too)',
+  };
 }
 
 function sqliteCheck(): Check {
@@ -70,14 +84,22 @@ function sqliteCheck(): Check {
 async function workerCheck(device: string, attempt: string, stop: Stop, python: string | null = null): Promise<Check> {
   const name = device === 'cpu' ? 'onnxruntime' : 'cuda scoring';
   try {
-    const result = await runChild<'probe'>(workerCommand({threads: 1, device, python}), {protocol: PROTOCOL, task: 'probe', device}, {attempt, stop, onEvent: () => {}});
+    const result = await runChild<'probe'>(
+      workerCommand({threads: 1, device, python}),
+      {protocol: PROTOCOL, task: 'probe', device},
+      {attempt, stop, onEvent: () => {}},
+    );
     return {name, ok: true, found: `${result.runtime} ran a model on ${result.deviceName}`, fix: ''};
   } catch (error) {
     return {name, ok: false, found: firstLine(error), fix: SETUP};
   }
 }
 
-async function pythonChecks(flag: string | undefined, attempt: string, stop: Stop): Promise<{checks: Check[]; cuda: string | null; python: string | null}> {
+async function pythonChecks(
+  flag: string | undefined,
+  attempt: string,
+  stop: Stop,
+): Promise<{checks: Check[]; cuda: string | null; python: string | null}> {
   let python: string;
   try {
     python = findPython(flag);
@@ -86,16 +108,29 @@ async function pythonChecks(flag: string | undefined, attempt: string, stop: Sto
     return {checks: [{name: 'python', ok: false, found: firstLine(error), fix: SETUP}], cuda: null, python: null};
   }
   try {
-    const result = await runChild<'probe'>(trainerCommand(python), {protocol: PROTOCOL, task: 'probe', device: 'auto'}, {attempt, stop, onEvent: () => {}});
+    const result = await runChild<'probe'>(
+      trainerCommand(python),
+      {protocol: PROTOCOL, task: 'probe', device: 'auto'},
+      {attempt, stop, onEvent: () => {}},
+    );
     const recent = isRecentTorch(result.runtime);
     const checks: Check[] = [
-      {name: 'python', ok: recent, found: `${result.runtime} at ${python}${flag === undefined && process.env['PUPIL_PYTHON'] ? ' (from PUPIL_PYTHON)' : ''}${recent ? '' : `; torch ${OLDEST_TORCH} or newer is needed`}`, fix: SETUP},
+      {
+        name: 'python',
+        ok: recent,
+        found: `${result.runtime} at ${python}${flag === undefined && process.env['PUPIL_PYTHON'] ? ' (from PUPIL_PYTHON)' : ''}${recent ? '' : `; torch ${OLDEST_TORCH} or newer is needed`}`,
+        fix: SETUP,
+      },
       {name: 'training', ok: true, found: `on ${result.deviceName}${result.bf16 ? ', bf16' : ''}`, fix: ''},
       {name: 'processes', ok: true, found: wordSeveral(result), fix: ''},
     ];
     return {checks, cuda: result.device.startsWith('cuda') ? result.device : null, python};
   } catch (error) {
-    return {checks: [{name: 'python', ok: false, found: `${python}: ${firstLine(error)}`, fix: SETUP}], cuda: null, python};
+    return {
+      checks: [{name: 'python', ok: false, found: `${python}: ${firstLine(error)}`, fix: SETUP}],
+      cuda: null,
+      python,
+    };
   }
 }
 
@@ -104,7 +139,8 @@ function wordSeveral({device, several}: TaskResult<'probe'>): string {
   const {gpus, backends} = several ?? {gpus: 0, backends: []};
   const needed = device.startsWith('cuda') ? 'nccl' : 'gloo';
   const found = gpus === 0 ? 'no GPU' : `${gpus} GPU${gpus === 1 ? '' : 's'}`;
-  if (!backends.includes('gloo') || !backends.includes(needed)) return `${found}; one process at a time, since torch has no ${needed} (train.processes: 1)`;
+  if (!backends.includes('gloo') || !backends.includes(needed))
+    return `${found}; one process at a time, since torch has no ${needed} (train.processes: 1)`;
   return `${found}; several can train together by ${backends.join(', ')} (train.processes)`;
 }
 
@@ -115,12 +151,28 @@ async function diskCheck(home: string): Promise<Check> {
     await access(place, constants.W_OK);
     const {bavail, bsize} = await statfs(place);
     const free = bavail * bsize;
-    return {name: 'disk', ok: free > LEAST_FREE_BYTES, found: `${bytes(free)} free in ${home}`, fix: `free some space there, or name another home with --home DIR`};
+    return {
+      name: 'disk',
+      ok: free > LEAST_FREE_BYTES,
+      found: `${bytes(free)} free in ${home}`,
+      fix: `free some space there, or name another home with --home DIR`,
+    };
   } catch (error) {
-    return {name: 'disk', ok: false, found: `${home} cannot be written: ${firstLine(error)}`, fix: 'name another home with --home DIR'};
+    return {
+      name: 'disk',
+      ok: false,
+      found: `${home} cannot be written: ${firstLine(error)}`,
+      fix: 'name another home with --home DIR',
+    };
   }
 }
 
-const memoryCheck = (): Check => ({name: 'memory', ok: true, found: `${bytes(freemem())} free of ${bytes(totalmem())}`, fix: ''});
+const memoryCheck = (): Check => ({
+  name: 'memory',
+  ok: true,
+  found: `${bytes(freemem())} free of ${bytes(totalmem())}`,
+  fix: '',
+});
 
-const firstLine = (error: unknown): string => (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '';
+const firstLine = (error: unknown): string =>
+  (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '';

@@ -28,16 +28,26 @@ export async function experiment(flags: ExperimentCommandFlags, stop: Stop): Pro
   const view = flags.json ? jsonView(process.stdout) : viewFor(process.stderr, stop.requested);
   // For people what is fresh of dozens of runs is not worth a line each.
   const emit: Emit = event => {
-    const known = event.type === 'stage_fresh' || (event.type === 'started' && plan.runs.some(({config}) => config.run === event.run));
+    const known =
+      event.type === 'stage_fresh' ||
+      (event.type === 'started' && plan.runs.some(({config}) => config.run === event.run));
     if (flags.json || !known) view.emit(event);
   };
   try {
     const {results, failures} = await runExperiment(plan, flags, stop, emit);
     view.close();
     if (flags.json) process.stdout.write(`${toWire({type: 'results', ...results, rows: rowsForScripts(results)})}\n`);
-    else process.stdout.write(`${results.runs.length === 0 ? '' : `\n${terminalTable(results)}\n`}\nReport: ${experimentFile(home, plan.name, 'table.html')}\n`);
+    else
+      process.stdout.write(
+        `${results.runs.length === 0 ? '' : `\n${terminalTable(results)}\n`}\nReport: ${experimentFile(home, plan.name, 'table.html')}\n`,
+      );
     const [first] = failures;
-    if (first) throw new UserError(first.error.code, `${failures.length} of ${plan.runs.length} runs failed, first ${first.run}. Mend it and run the same command again; what is done stays.`, {cause: first.error});
+    if (first)
+      throw new UserError(
+        first.error.code,
+        `${failures.length} of ${plan.runs.length} runs failed, first ${first.run}. Mend it and run the same command again; what is done stays.`,
+        {cause: first.error},
+      );
   } finally {
     view.close();
   }

@@ -18,10 +18,21 @@ export async function fetchByName({home, datasets: names, mirror, json}: FetchFl
   const wanted = [...new Set(names)].map(datasetCalled);
   const view = json ? jsonView(process.stdout) : viewFor(process.stderr, stop.requested);
   try {
-    await fetchDatasets(wanted, {home, mirror: mirror === undefined ? null : checkedMirror(mirror), signal: stop.requested, emit: view.emit});
+    await fetchDatasets(wanted, {
+      home,
+      mirror: mirror === undefined ? null : checkedMirror(mirror),
+      signal: stop.requested,
+      emit: view.emit,
+    });
   } catch (thrown) {
     const error = explainFault(thrown, {home, database: lockFile(home)});
-    if (json) view.emit({type: 'failed', exitCode: exitCodeFor(error), code: errorCodeOf(error), message: error instanceof Error ? error.message : String(error)});
+    if (json)
+      view.emit({
+        type: 'failed',
+        exitCode: exitCodeFor(error),
+        code: errorCodeOf(error),
+        message: error instanceof Error ? error.message : String(error),
+      });
     throw error;
   } finally {
     view.close();
@@ -33,10 +44,16 @@ function datasetCalled(name: string): Dataset {
   const found = datasets.find(dataset => dataset.name === name);
   if (found) return found;
   const names = datasets.map(dataset => dataset.name);
-  throw new UserError('NO_SUCH_DATASET', `There is no data set ${JSON.stringify(name)}. Data sets: ${names.join(', ')}.${didYouMean(name, names)}`);
+  throw new UserError(
+    'NO_SUCH_DATASET',
+    `There is no data set ${JSON.stringify(name)}. Data sets: ${names.join(', ')}.${didYouMean(name, names)}`,
+  );
 }
 
 function checkedMirror(mirror: string): string {
   if (URL.canParse(mirror) && /^https?:$/.test(new URL(mirror).protocol)) return mirror;
-  throw new UserError('BAD_ARGUMENTS', `--mirror ${mirror}: expected an address under which the archives lie by their own names, such as https://mirror.example.org/data.`);
+  throw new UserError(
+    'BAD_ARGUMENTS',
+    `--mirror ${mirror}: expected an address under which the archives lie by their own names, such as https://mirror.example.org/data.`,
+  );
 }

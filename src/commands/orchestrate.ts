@@ -29,17 +29,35 @@ export async function orchestrate(flags: OrchestrateFlags, stop: Stop): Promise<
     refuseHeld(runPaths(flags.home, config.run));
     const {adviceOnChange, bringRoundsUpToDate} = await import('../app/bring-up-to-date.js');
     const outcomes = await bringRoundsUpToDate(
-      {config, home: flags.home, python: flags.python, wanted: flags, origins: [], onChange: flags.acceptChange ? 'archive' : {advice: adviceOnChange(config.run)}},
+      {
+        config,
+        home: flags.home,
+        python: flags.python,
+        wanted: flags,
+        origins: [],
+        onChange: flags.acceptChange ? 'archive' : {advice: adviceOnChange(config.run)},
+      },
       stop,
       view.emit,
     );
-    const done: Extract<Event, {type: 'done'}> = {type: 'done', ...outcomes.at(-1)!, seconds: (performance.now() - started) / 1000, rounds: outcomes.map(({run, results, selection}) => ({run, results, selection}))};
+    const done: Extract<Event, {type: 'done'}> = {
+      type: 'done',
+      ...outcomes.at(-1)!,
+      seconds: (performance.now() - started) / 1000,
+      rounds: outcomes.map(({run, results, selection}) => ({run, results, selection})),
+    };
     view.emit(done);
     view.close();
     if (!flags.json) process.stdout.write(verdict(outcomes, done.seconds, flags.home));
   } catch (error) {
     // People read the error at the end; a script finds it on the last line of its stream.
-    if (flags.json) view.emit({type: 'failed', exitCode: exitCodeFor(error), code: errorCodeOf(error), message: error instanceof Error ? error.message : String(error)});
+    if (flags.json)
+      view.emit({
+        type: 'failed',
+        exitCode: exitCodeFor(error),
+        code: errorCodeOf(error),
+        message: error instanceof Error ? error.message : String(error),
+      });
     throw error;
   } finally {
     view.close();
@@ -60,7 +78,14 @@ function verdict(outcomes: readonly Outcome[], seconds: number, home: string): s
   const [first] = outcomes;
   const last = outcomes.at(-1);
   if (!first || !last) return '';
-  const ran = outcomes.map(({run, stages}) => ({run, stages: Object.entries(stages).filter(([, {status, seconds}]) => status === 'ran' || (status === 'skipped' && seconds > 0)).map(([name]) => name)})).filter(({stages}) => stages.length > 0);
+  const ran = outcomes
+    .map(({run, stages}) => ({
+      run,
+      stages: Object.entries(stages)
+        .filter(([, {status, seconds}]) => status === 'ran' || (status === 'skipped' && seconds > 0))
+        .map(([name]) => name),
+    }))
+    .filter(({stages}) => stages.length > 0);
   const did = ran.map(({run, stages}) => `${outcomes.length === 1 ? '' : `${run}: `}${stages.join(', ')}`).join('; ');
   const head = `${first.run}: ${did === '' ? 'nothing to do' : `${did} ran`} in ${duration(seconds)}\n`;
   if (last.results === null) return head;
@@ -74,14 +99,25 @@ function oneRound(results: Results, {flipped, calibration}: Outcome): string {
     const accuracy = results[key];
     if (accuracy === null) return [];
     const [mirrored, ece] = [flipped?.[key], calibration?.[key]?.eceAfter];
-    return [[name, percent(accuracy.top1), percent(accuracy.top5), ...(flipped ? [mirrored ? percent(mirrored.top1) : ''] : []), ...(calibrated ? [ece === undefined ? '' : percent(ece)] : [])]];
+    return [
+      [
+        name,
+        percent(accuracy.top1),
+        percent(accuracy.top5),
+        ...(flipped ? [mirrored ? percent(mirrored.top1) : ''] : []),
+        ...(calibrated ? [ece === undefined ? '' : percent(ece)] : []),
+      ],
+    ];
   });
   const header = ['', 'top-1', 'top-5', ...(flipped ? ['flipped'] : []), ...(calibrated ? ['ECE'] : [])];
   const notes = [
     ...(flipped ? ['flipped: top-1 with mirror images as well, which is not the headline'] : []),
     ...(calibrated ? ['ECE: expected calibration error, at the temperatures that were asked for'] : []),
   ];
-  return [table(header, rows, {align: ['left', ...header.slice(1).map(() => 'right' as const)]}), ...(notes.length === 0 ? [] : ['', ...notes])].join('\n');
+  return [
+    table(header, rows, {align: ['left', ...header.slice(1).map(() => 'right' as const)]}),
+    ...(notes.length === 0 ? [] : ['', ...notes]),
+  ].join('\n');
 }
 
 /** Top-1, a column a round. */
@@ -89,5 +125,7 @@ function severalRounds(outcomes: readonly Outcome[]): string {
   const rows = rowNames
     .map(([key, name]) => [name, ...outcomes.map(({results}) => (results?.[key] ? percent(results[key].top1) : ''))])
     .filter(([, ...cells]) => cells.some(cell => cell !== ''));
-  return table(['top-1', ...outcomes.map((_, index) => `round ${index + 1}`)], rows, {align: ['left', ...outcomes.map(() => 'right' as const)]});
+  return table(['top-1', ...outcomes.map((_, index) => `round ${index + 1}`)], rows, {
+    align: ['left', ...outcomes.map(() => 'right' as const)],
+  });
 }

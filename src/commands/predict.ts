@@ -30,10 +30,17 @@ export async function predict(flags: PredictFlags, stop: Stop): Promise<void> {
   const {paths, config, classes, cifar} = await intactStudent(flags);
   const model = paths.model('student', 'model.onnx');
   const folder = flags.images.find(image => statSync(image, {throwIfNoEntry: false})?.isDirectory());
-  if (folder !== undefined) throw new UserError('BAD_ARGUMENTS', `${folder} is a folder. Give picture files, such as ${path.join(folder, '*.jpg')}.`);
+  if (folder !== undefined)
+    throw new UserError(
+      'BAD_ARGUMENTS',
+      `${folder} is a folder. Give picture files, such as ${path.join(folder, '*.jpg')}.`,
+    );
 
   let [answered, failed] = [0, 0];
-  const items = flags.images.map((image): PredictItem => ({image, file: toPrintable(Buffer.from(path.resolve(image)))}));
+  const items = flags.images.map((image): PredictItem => ({
+    image,
+    file: toPrintable(Buffer.from(path.resolve(image))),
+  }));
   const [threads, decoding] = [threadsOf(config), decodingOf({config, ...imageSizes(config, cifar)})];
   const worker = workerCommand({threads, device: 'cpu', python: null});
   // Not the run's own: two that predict at once would read each other's task, and a home may be read-only.
@@ -44,7 +51,16 @@ export async function predict(flags: PredictFlags, stop: Stop): Promise<void> {
       run: precautions =>
         runChild<'predict'>(
           worker,
-          {protocol: PROTOCOL, task: 'predict', model, device: 'cpu', decoding, precautions, threads, top: Math.min(flags.top, classes)},
+          {
+            protocol: PROTOCOL,
+            task: 'predict',
+            model,
+            device: 'cpu',
+            decoding,
+            precautions,
+            threads,
+            top: Math.min(flags.top, classes),
+          },
           {
             attempt,
             stop,
@@ -54,13 +70,31 @@ export async function predict(flags: PredictFlags, stop: Stop): Promise<void> {
               const {image, classes, error} = event;
               answered++;
               if (error !== null) failed++;
-              if (flags.json) process.stdout.write(`${printableJson(error === null ? {image, classes} : {image, error})}\n`);
-              else if (error !== null) process.stdout.write(`${toPrintable(Buffer.from(image))}\n  ${error.code}: ${printable(error.detail)}\n`);
-              else process.stdout.write(`${toPrintable(Buffer.from(image))}\n${indent(table(['', ''], classes.map(row => [percent(row.probability), row.class]), {align: ['right']}))}\n`);
+              if (flags.json)
+                process.stdout.write(`${printableJson(error === null ? {image, classes} : {image, error})}\n`);
+              else if (error !== null)
+                process.stdout.write(
+                  `${toPrintable(Buffer.from(image))}\n  ${error.code}: ${printable(error.detail)}\n`,
+                );
+              else
+                process.stdout.write(
+                  `${toPrintable(Buffer.from(image))}\n${indent(
+                    table(
+                      ['', ''],
+                      classes.map(row => [percent(row.probability), row.class]),
+                      {align: ['right']},
+                    ),
+                  )}\n`,
+                );
             },
           },
         ),
-      decode: (pictures, precautions) => runChild<'decode'>(worker, {protocol: PROTOCOL, task: 'decode', decoding, precautions}, {attempt, stop, lines: pictures, onEvent: () => {}}),
+      decode: (pictures, precautions) =>
+        runChild<'decode'>(
+          worker,
+          {protocol: PROTOCOL, task: 'decode', decoding, precautions},
+          {attempt, stop, lines: pictures, onEvent: () => {}},
+        ),
       pictureOf: file => ({id: null, file, offset: null, length: null, encoding: 'encoded'}),
       // Each is answered with its problem.
       onCulprit: () => {},
@@ -68,18 +102,33 @@ export async function predict(flags: PredictFlags, stop: Stop): Promise<void> {
   } finally {
     await rm(attempt, {recursive: true, force: true});
   }
-  if (failed === flags.images.length) throw new UserError('UNREADABLE_PICTURES', failed === 1 ? 'The picture could not be read.' : `None of the ${failed} pictures could be read.`);
+  if (failed === flags.images.length)
+    throw new UserError(
+      'UNREADABLE_PICTURES',
+      failed === 1 ? 'The picture could not be read.' : `None of the ${failed} pictures could be read.`,
+    );
 }
 
-/** What is needed of the run. Throws (exit 3) where it has no student yet, and (exit 4) where that is not the one which fine-tuning left. */
-async function intactStudent(flags: PredictFlags): Promise<{paths: RunPaths; config: Config; classes: number; cifar: boolean}> {
+/**
+ * What is needed of the run. Throws (exit 3) where it has no student yet, and (exit 4) where that is not the one which
+ * fine-tuning left.
+ */
+async function intactStudent(
+  flags: PredictFlags,
+): Promise<{paths: RunPaths; config: Config; classes: number; cifar: boolean}> {
   const {store, paths, config} = openRun(flags);
   try {
     const recorded = store.stages.read('finetune');
-    if (recorded?.status !== 'done') throw new UserError('NO_RESULT_YET', `Run ${paths.run} has no student yet: its finetune stage has not finished. Finish it with pupil orchestrate.`);
+    if (recorded?.status !== 'done')
+      throw new UserError(
+        'NO_RESULT_YET',
+        `Run ${paths.run} has no student yet: its finetune stage has not finished. Finish it with pupil orchestrate.`,
+      );
     const [damage] = await damageOf(finetune, recorded, {store, home: paths.home}, () => {});
     if (damage) throw damagedError(paths.run, damage);
-    const cifar = store.images.sources().some(source => source.role === 'labelled' && source.spec.kind.startsWith('cifar'));
+    const cifar = store.images
+      .sources()
+      .some(source => source.role === 'labelled' && source.spec.kind.startsWith('cifar'));
     return {paths, config, classes: store.images.classes().length, cifar};
   } finally {
     store.close();

@@ -23,7 +23,10 @@ export function rankings(flags: RankingsFlags): void {
   try {
     const {counts, movedOn} = selectionOf(run);
     process.stdout.write(rankingsText(run, counts, flags));
-    if (movedOn !== null) process.stderr.write(`This selection is out of date: ${movedOn} has made something else since. Run pupil orchestrate to select anew.\n`);
+    if (movedOn !== null)
+      process.stderr.write(
+        `This selection is out of date: ${movedOn} has made something else since. Run pupil orchestrate to select anew.\n`,
+      );
     if (!flags.csv && !flags.json) tellOtherRounds(run.paths);
   } finally {
     run.store.close();
@@ -36,11 +39,25 @@ export const rankingsText = (run: OpenRun, selection: Pick<SelectionCounts, 'top
 
 const score = (value: number | null): string => (value === null ? '' : value.toFixed(5));
 
-function allClasses({paths, store}: OpenRun, selection: Pick<SelectionCounts, 'topK'>, {json, csv: asCsv}: RankingsFlags): string {
+function allClasses(
+  {paths, store}: OpenRun,
+  selection: Pick<SelectionCounts, 'topK'>,
+  {json, csv: asCsv}: RankingsFlags,
+): string {
   const classes = rankedClasses(store, selection);
   if (json) return `${printableJson({run: paths.run, classes})}\n`;
-  if (asCsv) return csv([['class', 'candidates', 'selected', 'cutoff', 'short'], ...classes.map(row => [row.class, row.candidates, row.selected, row.cutoff ?? '', row.short ? 1 : 0])]);
-  const rows = classes.map(row => [row.class, count(row.candidates), count(row.selected), score(row.cutoff), row.short ? `short of K = ${count(selection.topK)}` : '']);
+  if (asCsv)
+    return csv([
+      ['class', 'candidates', 'selected', 'cutoff', 'short'],
+      ...classes.map(row => [row.class, row.candidates, row.selected, row.cutoff ?? '', row.short ? 1 : 0]),
+    ]);
+  const rows = classes.map(row => [
+    row.class,
+    count(row.candidates),
+    count(row.selected),
+    score(row.cutoff),
+    row.short ? `short of K = ${count(selection.topK)}` : '',
+  ]);
   return `${table(['class', 'candidates', 'selected', 'cut-off', ''], rows, {align: ['left', 'right', 'right', 'right']})}\n`;
 }
 
@@ -48,8 +65,20 @@ function oneClass({store, paths}: OpenRun, given: string, flags: RankingsFlags):
   const {rows, ...summary} = rankedImages(store, given, flags);
   if (flags.json) return `${printableJson({run: paths.run, ...summary, rows})}\n`;
   const also = (row: RankedImage) => row.also.map(other => `${other.class} #${other.rank}`).join(', ');
-  if (flags.csv) return csv([['rank', 'score', 'image', 'place', 'selected', 'also'], ...rows.map(row => [row.rank, row.score, row.image, row.place, row.selected ? 1 : 0, also(row)])]);
+  if (flags.csv)
+    return csv([
+      ['rank', 'score', 'image', 'place', 'selected', 'also'],
+      ...rows.map(row => [row.rank, row.score, row.image, row.place, row.selected ? 1 : 0, also(row)]),
+    ]);
   const head = `${printable(summary.class)}: ${count(summary.candidates)} candidates, ${count(summary.selected)} selected, cut-off ${score(summary.cutoff)}\n`;
-  const listed = rows.map(row => [String(row.rank), score(row.score), row.image.slice(0, 12), row.place, row.selected ? also(row) : 'left out: LEAK']);
-  return head + `${table(['rank', 'score', 'image', 'place', 'also selected for'], listed, {align: ['right', 'right']})}\n`;
+  const listed = rows.map(row => [
+    String(row.rank),
+    score(row.score),
+    row.image.slice(0, 12),
+    row.place,
+    row.selected ? also(row) : 'left out: LEAK',
+  ]);
+  return (
+    head + `${table(['rank', 'score', 'image', 'place', 'also selected for'], listed, {align: ['right', 'right']})}\n`
+  );
 }

@@ -18,13 +18,19 @@ export async function report(flags: RunName, stop: Stop): Promise<void> {
   let evaluated;
   try {
     evaluated = looked.stages.read('evaluate');
-    if (evaluated?.status === 'done') requireIntact({store: looked, paths}, ...stageNames.filter(name => name !== 'report'));
+    if (evaluated?.status === 'done')
+      requireIntact({store: looked, paths}, ...stageNames.filter(name => name !== 'report'));
   } finally {
     looked.close();
   }
-  if (evaluated?.status !== 'done') throw new UserError('NO_RESULT_YET', `Run ${paths.run} has no results yet: its evaluate stage has not finished. Run pupil orchestrate.`);
+  if (evaluated?.status !== 'done')
+    throw new UserError(
+      'NO_RESULT_YET',
+      `Run ${paths.run} has no results yet: its evaluate stage has not finished. Run pupil orchestrate.`,
+    );
   const lock = takeLock(paths.lock);
-  if (lock === null) throw new UserError('BUSY_RUN', `Run ${paths.run} is being worked on; its report is written at the end.`);
+  if (lock === null)
+    throw new UserError('BUSY_RUN', `Run ${paths.run} is being worked on; its report is written at the end.`);
   const view = viewFor(process.stderr, stop.requested);
   const store = openStore(paths.database);
   try {

@@ -1,4 +1,7 @@
-/** `pupil setup`: makes the Python side and installs what comes as machine code, where any pupil of this version finds it. */
+/**
+ * `pupil setup`: makes the Python side and installs what comes as machine code, where any pupil of this version finds
+ * it.
+ */
 import {setUp, SetupError} from '../../scripts/setup/set-up.mjs';
 import type {Stop} from '../children/child.js';
 import {throwIfStopped, UserError} from '../errors.js';

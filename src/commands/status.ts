@@ -21,9 +21,19 @@ export async function status(flags: RunName & {readonly json: boolean}, stop: St
       return;
     }
     const paint = painter(process.stdout);
-    const rows = standings.map(({name, status, seconds, headline, reason}) => [name, status, seconds === 0 ? '' : duration(seconds), status === 'fresh' && headline !== '' ? headline : reason]);
-    const text = table(['stage', 'status', 'time', ''], rows, {align: ['left', 'left', 'right'], width: widthOf(process.stdout)});
-    process.stdout.write(`${paint('bold', `Run ${run.paths.run} in ${printable(run.paths.home)}`)}\n${text}\n${setAside(run)}`);
+    const rows = standings.map(({name, status, seconds, headline, reason}) => [
+      name,
+      status,
+      seconds === 0 ? '' : duration(seconds),
+      status === 'fresh' && headline !== '' ? headline : reason,
+    ]);
+    const text = table(['stage', 'status', 'time', ''], rows, {
+      align: ['left', 'left', 'right'],
+      width: widthOf(process.stdout),
+    });
+    process.stdout.write(
+      `${paint('bold', `Run ${run.paths.run} in ${printable(run.paths.home)}`)}\n${text}\n${setAside(run)}`,
+    );
     tellOtherRounds(run.paths);
   } finally {
     run.store.close();
@@ -43,6 +53,9 @@ function setAside({store}: OpenRun): string {
   if (images === 0) return '';
   const lines = reasons.map(({stage, code, images}) => `  ${count(images)} ${code} in ${stage}`);
   const shown = examples.map(row => `  ${row.code.padEnd(16)} ${printable(`${row.place}: ${row.detail}`)}`);
-  const more = images > SET_ASIDE_SHOWN ? `  and ${count(images - SET_ASIDE_SHOWN)} more, in the table quarantine of the run's database\n` : '';
+  const more =
+    images > SET_ASIDE_SHOWN
+      ? `  and ${count(images - SET_ASIDE_SHOWN)} more, in the table quarantine of the run's database\n`
+      : '';
   return `\nImages set aside:\n${lines.join('\n')}\n${shown.join('\n')}\n${more}`;
 }

@@ -12,7 +12,9 @@ export async function why(flags: RunName & {readonly image: string; readonly jso
     const story = await storyOf(run, flags.image);
     const {image, places, classes, unscored} = story;
     if (flags.json) {
-      process.stdout.write(`${printableJson({run: run.paths.run, image, places, classes, ...(unscored !== null && {reason: unscored})})}\n`);
+      process.stdout.write(
+        `${printableJson({run: run.paths.run, image, places, classes, ...(unscored !== null && {reason: unscored})})}\n`,
+      );
       return;
     }
     process.stdout.write(words(story));
@@ -25,6 +27,13 @@ export async function why(flags: RunName & {readonly image: string; readonly jso
 function words({image, places, classes, unscored}: ImageStory): string {
   const head = `image ${image}\n${places.map(place => `  ${printable(place)}\n`).join('')}`;
   if (unscored !== null) return `${head}${printable(unscored)}\n`;
-  const rows = classes.map(row => [String(row.position), row.class, row.score.toFixed(5), row.rank === null ? '' : count(row.rank), row.cutoff?.toFixed(5) ?? '', row.reason]);
+  const rows = classes.map(row => [
+    String(row.position),
+    row.class,
+    row.score.toFixed(5),
+    row.rank === null ? '' : count(row.rank),
+    row.cutoff?.toFixed(5) ?? '',
+    row.reason,
+  ]);
   return `${head}${table(['', 'class', 'score', 'rank', 'cut-off', ''], rows, {align: ['right', 'left', 'right', 'right', 'right']})}\n`;
 }

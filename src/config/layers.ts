@@ -1,4 +1,7 @@
-/** From a preset, a file and flags to one checked config: layers of keys, the later over the earlier, and every mistake told with its place. */
+/**
+ * From a preset, a file and flags to one checked config: layers of keys, the later over the earlier, and every mistake
+ * told with its place.
+ */
 import {readFileSync, readdirSync, statSync} from 'node:fs';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
@@ -31,7 +34,8 @@ export const presetNames = (): string[] =>
     .map(name => name.slice(0, -'.yaml'.length))
     .sort();
 
-export const isPlain = (value: unknown): value is Plain => typeof value === 'object' && value !== null && !Array.isArray(value);
+export const isPlain = (value: unknown): value is Plain =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** The keys of a YAML file, each at its line. */
 export function yamlLayer(file: string, shown: string): FileLayer {
@@ -39,11 +43,16 @@ export function yamlLayer(file: string, shown: string): FileLayer {
   const lines = new LineCounter();
   const document = parseYaml(text, shown, lines);
   const values = valueOf(document, shown) ?? {};
-  if (!isPlain(values)) throw new UserError('BAD_CONFIG', `${shown} should hold keys and values, such as \`labelled: birds/train\`.`);
+  if (!isPlain(values))
+    throw new UserError('BAD_CONFIG', `${shown} should hold keys and values, such as \`labelled: birds/train\`.`);
   return {
     values,
     keysUnder: keys => {
-      const node = keys.reduce<unknown>((parent, key) => (isMap(parent) ? parent.items.find(item => String(item.key) === String(key))?.value : undefined), document.contents);
+      const node = keys.reduce<unknown>(
+        (parent, key) =>
+          isMap(parent) ? parent.items.find(item => String(item.key) === String(key))?.value : undefined,
+        document.contents,
+      );
       return isMap(node) ? node.items.map(item => String(item.key)) : [];
     },
     locate(keys) {
@@ -72,30 +81,48 @@ function readText(file: string, shown: string): string {
     switch (systemCode(cause)) {
       case 'ENOENT':
       case 'ENOTDIR': {
-        if (!statSync(folder, {throwIfNoEntry: false})?.isDirectory()) throw new UserError('BAD_CONFIG', `There is no config file ${shown}: ${folder} is no folder.`, {cause});
+        if (!statSync(folder, {throwIfNoEntry: false})?.isDirectory())
+          throw new UserError('BAD_CONFIG', `There is no config file ${shown}: ${folder} is no folder.`, {cause});
         const preset = presetNames().includes(shown) ? ` To take the preset, write --preset ${shown}.` : '';
         const stem = (name: string) => path.basename(name).replace(/\.ya?ml$/, '');
-        const beside = new Map(readdirSync(folder).filter(name => stem(name) !== name).map(name => [stem(name), path.join(path.dirname(shown), name)]));
+        const beside = new Map(
+          readdirSync(folder)
+            .filter(name => stem(name) !== name)
+            .map(name => [stem(name), path.join(path.dirname(shown), name)]),
+        );
         const near = didYouMean(stem(shown), [...beside.keys()], name => beside.get(name) ?? name);
         throw new UserError('BAD_CONFIG', `There is no config file ${shown}.${preset === '' ? near : preset}`, {cause});
       }
       case 'EISDIR':
-        throw new UserError('BAD_CONFIG', `${shown} is a folder; expected a config file (YAML). A folder of pictures goes behind --labelled, --unlabelled, --validation or --test.`, {cause});
+        throw new UserError(
+          'BAD_CONFIG',
+          `${shown} is a folder; expected a config file (YAML). A folder of pictures goes behind --labelled, --unlabelled, --validation or --test.`,
+          {cause},
+        );
       case null:
         throw cause;
       default:
-        throw new UserError('BAD_CONFIG', `The config file ${shown} cannot be read (${systemCode(cause)}). Check its permissions.`, {cause});
+        throw new UserError(
+          'BAD_CONFIG',
+          `The config file ${shown} cannot be read (${systemCode(cause)}). Check its permissions.`,
+          {cause},
+        );
     }
   }
 }
 
 const lookUp = (values: unknown, keys: readonly PropertyKey[]): unknown =>
-  keys.reduce<unknown>((value, key) => (isPlain(value) ? value[String(key)] : Array.isArray(value) ? (value as unknown[])[Number(key)] : undefined), values);
+  keys.reduce<unknown>(
+    (value, key) =>
+      isPlain(value) ? value[String(key)] : Array.isArray(value) ? (value as unknown[])[Number(key)] : undefined,
+    values,
+  );
 
 /** `select.top_k=4000`: the value is read as YAML, so numbers, lists and null come out as such. */
 function setLayer(assignment: string): Layer {
   const at = assignment.indexOf('=');
-  if (at < 1) throw new UserError('BAD_CONFIG', `--set ${assignment}: expected KEY=VALUE, such as --set select.top_k=4000.`);
+  if (at < 1)
+    throw new UserError('BAD_CONFIG', `--set ${assignment}: expected KEY=VALUE, such as --set select.top_k=4000.`);
   const keys = assignment.slice(0, at).split('.');
   const shown = `--set ${assignment}`;
   const value = valueOf(parseYaml(assignment.slice(at + 1), shown), shown);
@@ -118,12 +145,16 @@ export function innerLayer(layer: Layer, keys: readonly string[]): Layer {
 function merge(base: unknown, over: unknown): unknown {
   if (!isPlain(base) || !isPlain(over)) return over;
   const merged = new Map(Object.entries(base));
-  for (const [key, value] of Object.entries(over)) merged.set(key, merged.has(key) ? merge(merged.get(key), value) : value);
+  for (const [key, value] of Object.entries(over))
+    merged.set(key, merged.has(key) ? merge(merged.get(key), value) : value);
   // Not by assignment, which would take the key __proto__ for the object's prototype.
   return Object.fromEntries(merged);
 }
 
-/** What the command line says about the config. Paths in it are relative to the current folder, those in a file to the file's. */
+/**
+ * What the command line says about the config. Paths in it are relative to the current folder, those in a file to the
+ * file's.
+ */
 export interface ConfigFlags {
   readonly file?: string | undefined;
   readonly preset?: string | undefined;
@@ -146,19 +177,26 @@ export function absoluteSource(spec: string, base: string): string {
 }
 
 function absolutePaths(values: Plain, base: string): Plain {
-  const source = (value: unknown): unknown => (typeof value === 'string' ? absoluteSource(value, base) : Array.isArray(value) ? value.map(source) : value);
-  // `labelled: DIR` is short for `labelled: {source: DIR}`; written out, it can be joined with other keys of another layer.
+  const source = (value: unknown): unknown =>
+    typeof value === 'string' ? absoluteSource(value, base) : Array.isArray(value) ? value.map(source) : value;
+  // `labelled: DIR` is short for `labelled: {source: DIR}`; written out, it can be joined with other keys of another
+  // layer.
   const set = (value: unknown): unknown => {
     const long = typeof value === 'string' ? {source: value} : value;
     return isPlain(long) && 'source' in long ? {...long, source: source(long['source'])} : long;
   };
-  const file = (value: unknown): unknown => (typeof value === 'string' && value !== '' ? path.resolve(base, value) : value);
+  const file = (value: unknown): unknown =>
+    typeof value === 'string' && value !== '' ? path.resolve(base, value) : value;
   const made: Plain = {...values};
   for (const key of ['labelled', 'validation']) if (key in made) made[key] = set(made[key]);
   for (const key of ['unlabelled', 'test']) if (key in made) made[key] = source(made[key]);
   const teacher = made['teacher'];
   if (isPlain(teacher)) {
-    made['teacher'] = {...teacher, ...('file' in teacher && {file: file(teacher['file'])}), ...('classes' in teacher && {classes: file(teacher['classes'])})};
+    made['teacher'] = {
+      ...teacher,
+      ...('file' in teacher && {file: file(teacher['file'])}),
+      ...('classes' in teacher && {classes: file(teacher['classes'])}),
+    };
   }
   return made;
 }
@@ -179,12 +217,19 @@ const plainSchema = () => z.toJSONSchema(configSchema, {io: 'input', unrepresent
 export function jsonSchema(): object {
   const {properties, ...schema} = plainSchema();
   const orString = (key: string) => ({[key]: {anyOf: [{type: 'string'}, properties?.[key]]}});
-  return {...schema, properties: {...properties, ...orString('labelled'), ...orString('unlabelled'), ...orString('validation')}};
+  return {
+    ...schema,
+    properties: {...properties, ...orString('labelled'), ...orString('unlabelled'), ...orString('validation')},
+  };
 }
 
 /** A preset's keys, with its paths, which are relative to the home. Throws where there is no such preset. */
 export function presetLayer(preset: string, home: string): Layer {
-  if (!presetNames().includes(preset)) throw new UserError('BAD_CONFIG', `There is no preset ${JSON.stringify(preset)}. Presets: ${presetNames().join(', ')}.${didYouMean(preset, presetNames())}`);
+  if (!presetNames().includes(preset))
+    throw new UserError(
+      'BAD_CONFIG',
+      `There is no preset ${JSON.stringify(preset)}. Presets: ${presetNames().join(', ')}.${didYouMean(preset, presetNames())}`,
+    );
   return placed(yamlLayer(path.join(presetsFolder, `${preset}.yaml`), `preset ${preset}`), home);
 }
 
@@ -192,8 +237,8 @@ export function presetLayer(preset: string, home: string): Layer {
 export const placed = (layer: Layer, base: string): Layer => ({...layer, values: absolutePaths(layer.values, base)});
 
 /**
- * The config of a run from preset, file and flags, in that order of strength, paths absolute. A home's paths in a preset are
- * relative to the home. Throws a UserError (exit 2) that lists every mistake with the place it was made.
+ * The config of a run from preset, file and flags, in that order of strength, paths absolute. A home's paths in a
+ * preset are relative to the home. Throws a UserError (exit 2) that lists every mistake with the place it was made.
  */
 export function readConfig(flags: ConfigFlags, home: string): Config {
   const cwd = process.cwd();
@@ -222,8 +267,15 @@ export function readConfig(flags: ConfigFlags, home: string): Config {
   return value;
 }
 
-/** Checks layers, the later over the earlier, against a schema. Null where there are mistakes: each in words, with the place it was made. */
-export function check<Value>(schema: z.ZodType<Value>, layers: readonly Layer[], keys: readonly string[]): {value: Value | null; mistakes: string[]} {
+/**
+ * Checks layers, the later over the earlier, against a schema. Null where there are mistakes: each in words, with the
+ * place it was made.
+ */
+export function check<Value>(
+  schema: z.ZodType<Value>,
+  layers: readonly Layer[],
+  keys: readonly string[],
+): {value: Value | null; mistakes: string[]} {
   const merged = layers.reduce<unknown>((values, layer) => merge(values, layer.values), {});
   const parsed = schema.safeParse(merged);
   if (parsed.success) return {value: parsed.data, mistakes: []};
@@ -237,13 +289,19 @@ export function check<Value>(schema: z.ZodType<Value>, layers: readonly Layer[],
   };
   const mistakes = parsed.error.issues.flatMap(issue => {
     if (issue.code === 'unrecognized_keys') {
-      return issue.keys.flatMap(key => unknownKeys(lookUp(merged, [...issue.path, key]), [...issue.path, key], keys)).map(({path, near}) => `${where(path)}unknown key ${path.map(String).join('.')}.${question(near)}`);
+      return issue.keys
+        .flatMap(key => unknownKeys(lookUp(merged, [...issue.path, key]), [...issue.path, key], keys))
+        .map(({path, near}) => `${where(path)}unknown key ${path.map(String).join('.')}.${question(near)}`);
     }
     const dotted = issue.path.map(String).join('.');
     const found = lookUp(merged, issue.path);
-    if (found === undefined && (dotted === 'labelled' || dotted === 'labelled.source')) return ['No labelled pictures: give --labelled DIR (or the key labelled).'];
-    if (found === undefined && dotted === 'unlabelled') return ['No unlabelled pictures: give --unlabelled DIR (or the key unlabelled).'];
-    return [`${where(issue.path)}${dotted} is ${shown(found)}; expected ${expectation(issue)}.${issue.code === 'invalid_value' && typeof found === 'string' ? didYouMean(found, issue.values.map(String)) : ''}`];
+    if (found === undefined && (dotted === 'labelled' || dotted === 'labelled.source'))
+      return ['No labelled pictures: give --labelled DIR (or the key labelled).'];
+    if (found === undefined && dotted === 'unlabelled')
+      return ['No unlabelled pictures: give --unlabelled DIR (or the key unlabelled).'];
+    return [
+      `${where(issue.path)}${dotted} is ${shown(found)}; expected ${expectation(issue)}.${issue.code === 'invalid_value' && typeof found === 'string' ? didYouMean(found, issue.values.map(String)) : ''}`,
+    ];
   });
   return {value: null, mistakes};
 }
@@ -253,20 +311,33 @@ interface UnknownKey {
   readonly near: readonly string[];
 }
 
-/** An unknown key that holds others is a section misspelt, most likely: then each of those is told, with what it may have been. */
+/**
+ * An unknown key that holds others is a section misspelt, most likely: then each of those is told, with what it may
+ * have been.
+ */
 function unknownKeys(value: unknown, path: readonly PropertyKey[], known: readonly string[]): UnknownKey[] {
-  const inner = isPlain(value) ? Object.entries(value).flatMap(([key, held]) => unknownKeys(held, [...path, key], known)) : [];
+  const inner = isPlain(value)
+    ? Object.entries(value).flatMap(([key, held]) => unknownKeys(held, [...path, key], known))
+    : [];
   return inner.some(({near}) => near.length > 0) ? inner : [{path, near: nearKeys(path.map(String).join('.'), known)}];
 }
 
 /** One mistake as it is, several as a list. */
 export const wordMistakes = (mistakes: readonly string[]): string =>
-  mistakes.length === 1 ? mistakes[0]! : `${mistakes.length} mistakes in the configuration:\n  ${mistakes.join('\n  ')}`;
+  mistakes.length === 1
+    ? mistakes[0]!
+    : `${mistakes.length} mistakes in the configuration:\n  ${mistakes.join('\n  ')}`;
 
 /** A value as a message shows it. JSON has no NaN, which is what a flag that is no number comes as. */
 const shown = (value: unknown): string => (Number.isNaN(value) ? 'NaN' : JSON.stringify(value));
 
-const typeNames: Record<string, string> = {int: 'a whole number', string: 'text', boolean: 'true or false', array: 'a list', object: 'keys and values'};
+const typeNames: Record<string, string> = {
+  int: 'a whole number',
+  string: 'text',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'keys and values',
+};
 
 /** What zod expected, in words. */
 function expectation(issue: z.core.$ZodIssue): string {
@@ -280,7 +351,12 @@ function expectation(issue: z.core.$ZodIssue): string {
     case 'invalid_value':
       return `${issue.values.length > 1 ? 'one of ' : ''}${issue.values.map(String).join(', ')}`;
     case 'invalid_union':
-      return issue.errors.map(([first]) => (first ? `${first.path.length > 0 ? 'a list of which each is ' : ''}${expectation(first)}` : '')).filter(Boolean).join(', or ');
+      return issue.errors
+        .map(([first]) =>
+          first ? `${first.path.length > 0 ? 'a list of which each is ' : ''}${expectation(first)}` : '',
+        )
+        .filter(Boolean)
+        .join(', or ');
     default:
       return issue.message;
   }

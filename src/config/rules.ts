@@ -7,7 +7,10 @@ import type {Config, TrainingKeys} from './schema.js';
 type OwnKeys = {readonly [Key in keyof TrainingKeys]?: TrainingKeys[Key] | undefined};
 type ModelName = Architecture['name'];
 
-/** Training settings that depend on the net. cifarnet: cifar10-airbench's; ResNets: torchvision's reference recipe, its rate scaled with the batch. */
+/**
+ * Training settings that depend on the net. cifarnet: cifar10-airbench's; ResNets: torchvision's reference recipe, its
+ * rate scaled with the batch.
+ */
 function recipe(name: ModelName, batchSize: number) {
   return name === 'cifarnet'
     ? {learningRate: batchSize / 128, warmup: 0.2, schedule: 'linear' as const, weightDecay: 1e-3}
@@ -21,15 +24,24 @@ export const imageSizes = (config: Config, labelledIsCifar: boolean): {size: num
   return {size, resize: given(config.image.resize, size <= 64 ? size : Math.round((size * 8) / 7))};
 };
 
-/** Throws (exit 2) where sizes and other keys cannot go together, all of it at once: a training would find out only when its turn comes. */
+/**
+ * Throws (exit 2) where sizes and other keys cannot go together, all of it at once: a training would find out only when
+ * its turn comes.
+ */
 export function checkSizes(config: Config, {size, resize}: {readonly size: number; readonly resize: number}): void {
   const mistakes: string[] = [];
   if (resize < size) mistakes.push(`image.resize is ${resize}; expected at least image.size, which is ${size}.`);
   for (const step of ['teacher', 'pretrain', 'finetune'] as const) {
     if (step === 'teacher' && config.teacher.file !== null) continue;
     const {model, augment} = trainingSettings(config, step, size);
-    if (model === 'cifarnet' && size < 16) mistakes.push(`image.size is ${size}; expected 16 or more for ${step === 'teacher' ? 'teacher.model' : 'student.model'} cifarnet, which halves a picture three times.`);
-    if (augment.crop === 'shift' && augment.pad >= resize) mistakes.push(`${step}.pad (or train.pad) is ${augment.pad}; expected less than the ${resize} pixels of a picture.`);
+    if (model === 'cifarnet' && size < 16)
+      mistakes.push(
+        `image.size is ${size}; expected 16 or more for ${step === 'teacher' ? 'teacher.model' : 'student.model'} cifarnet, which halves a picture three times.`,
+      );
+    if (augment.crop === 'shift' && augment.pad >= resize)
+      mistakes.push(
+        `${step}.pad (or train.pad) is ${augment.pad}; expected less than the ${resize} pixels of a picture.`,
+      );
   }
   if (mistakes.length > 0) throw new UserError('BAD_CONFIG', [...new Set(mistakes)].join('\n'));
 }
@@ -39,8 +51,12 @@ export const studentModel = (config: Config): ModelName => given(config.student.
 /** The batch that learning rates belong to where the trainer finds the batch size itself. */
 export const REFERENCE_BATCH = 256;
 
-/** A learning rate that belongs to the reference batch, for another: as the trainer scales it to the batch that it finds. */
-export const scaledRate = (learningRate: number, batchSize: number): number => learningRate * (batchSize / REFERENCE_BATCH);
+/**
+ * A learning rate that belongs to the reference batch, for another: as the trainer scales it to the batch that it
+ * finds.
+ */
+export const scaledRate = (learningRate: number, batchSize: number): number =>
+  learningRate * (batchSize / REFERENCE_BATCH);
 
 /** All that decides what one training step makes. `size` in pixels. */
 export function trainingSettings(config: Config, step: 'teacher' | 'pretrain' | 'finetune', size: number) {
@@ -92,10 +108,18 @@ export function pseudoLabels(config: Config) {
 }
 
 /** All other steps learn from plain labels. */
-export const plainLabels: ReturnType<typeof pseudoLabels> = {targets: 'hard', temperature: 1, rest: 'spread', balanced: false, labelledShare: 0};
+export const plainLabels: ReturnType<typeof pseudoLabels> = {
+  targets: 'hard',
+  temperature: 1,
+  rest: 'spread',
+  balanced: false,
+  labelledShare: 0,
+};
 
 /** Images at once in evaluations, which run on one device, in float32 and without gradients. */
-export const evaluationBatch = (config: Config): number => Math.min(REFERENCE_BATCH, given(config.train.batch_size, REFERENCE_BATCH));
+export const evaluationBatch = (config: Config): number =>
+  Math.min(REFERENCE_BATCH, given(config.train.batch_size, REFERENCE_BATCH));
 
 /** Classes kept an image in the score files: enough that P up to 10 can change without scoring again. */
-export const classesKept = (config: Config, classes: number): number => Math.min(classes, Math.max(10, given(config.select.top_p, 0)));
+export const classesKept = (config: Config, classes: number): number =>
+  Math.min(classes, Math.max(10, given(config.select.top_p, 0)));

@@ -1,4 +1,7 @@
-/** Downloads one file whose size and checksum are known, going on where an earlier attempt or an earlier process stopped. */
+/**
+ * Downloads one file whose size and checksum are known, going on where an earlier attempt or an earlier process
+ * stopped.
+ */
 import {createHash} from 'node:crypto';
 import {constants, createReadStream} from 'node:fs';
 import {mkdir, open, readFile, rm, writeFile, type FileHandle} from 'node:fs/promises';
@@ -52,8 +55,9 @@ class Broken extends Error {
 }
 
 /**
- * Fills `file` and proves its checksum. What is there already is kept and gone on from. Throws (exit 4) where the server cannot be
- * reached, says no, or breaks off again and again, and (exit 3) for another file than the one expected, which is deleted.
+ * Fills `file` and proves its checksum. What is there already is kept and gone on from. Throws (exit 4) where the
+ * server cannot be reached, says no, or breaks off again and again, and (exit 3) for another file than the one
+ * expected, which is deleted.
  */
 export async function download(wanted: Download, {signal, onProgress, onNote, patience}: Watching): Promise<void> {
   await mkdir(path.dirname(wanted.file), {recursive: true});
@@ -63,9 +67,10 @@ export async function download(wanted: Download, {signal, onProgress, onNote, pa
   const transfer = new Transfer(wanted, handle, there > wanted.bytes ? 0 : there, agent, signal, throttled(onProgress));
   try {
     if (there > wanted.bytes) await handle.truncate(0);
-    if (transfer.at > 0 && transfer.at < wanted.bytes) onNote(`going on at ${inBytes(transfer.at)} of ${inBytes(wanted.bytes)}`);
+    if (transfer.at > 0 && transfer.at < wanted.bytes)
+      onNote(`going on at ${inBytes(transfer.at)} of ${inBytes(wanted.bytes)}`);
     let furthest = transfer.at;
-    for (let vain = 0; transfer.at < wanted.bytes; ) {
+    for (let vain = 0; transfer.at < wanted.bytes;) {
       try {
         await transfer.attempt();
       } catch (error) {
@@ -82,7 +87,9 @@ export async function download(wanted: Download, {signal, onProgress, onNote, pa
           );
         }
         const pauseMs = patience.firstPauseMs * 2 ** (vain - 1);
-        onNote(`broke off at ${inBytes(transfer.at)}: ${error.message}; trying again in ${Math.ceil(pauseMs / 1000)} s`);
+        onNote(
+          `broke off at ${inBytes(transfer.at)}: ${error.message}; trying again in ${Math.ceil(pauseMs / 1000)} s`,
+        );
         await sleep(pauseMs, undefined, {signal}).catch(() => throwIfStopped(signal));
       }
     }
@@ -99,7 +106,11 @@ function proxyAgent({address}: Download, {silenceMs}: Patience): EnvHttpProxyAge
   try {
     return new EnvHttpProxyAgent({connect: {timeout: CONNECT_MS}, headersTimeout: silenceMs, bodyTimeout: silenceMs});
   } catch (error) {
-    throw new UserError('NO_NETWORK', `Cannot use the proxy that this machine is set to${proxyHint(address)}: ${reasonOf(error)}.`, {cause: error});
+    throw new UserError(
+      'NO_NETWORK',
+      `Cannot use the proxy that this machine is set to${proxyHint(address)}: ${reasonOf(error)}.`,
+      {cause: error},
+    );
   }
 }
 
@@ -133,10 +144,19 @@ class Transfer {
         this.takesRanges = false;
         throw new Broken('the server does not send the range that was asked for');
       }
-      if (statusCode !== 200 && statusCode !== 206) throw new UserError('NO_NETWORK', `${address} says ${statusOf(statusCode)}. ${otherwise}`);
-      if (String(headers['content-type']).startsWith('text/html')) throw new UserError('NO_NETWORK', `${address} answers with a web page, as networks do that want a login first. ${otherwise}`);
+      if (statusCode !== 200 && statusCode !== 206)
+        throw new UserError('NO_NETWORK', `${address} says ${statusOf(statusCode)}. ${otherwise}`);
+      if (String(headers['content-type']).startsWith('text/html'))
+        throw new UserError(
+          'NO_NETWORK',
+          `${address} answers with a web page, as networks do that want a login first. ${otherwise}`,
+        );
       const total = Number(range === null ? headers['content-length'] : range[2]);
-      if (Number.isInteger(total) && total !== bytes) throw new UserError('DAMAGED_ARCHIVE', `${address} holds another file: ${count(total)} bytes, expected ${count(bytes)}. ${otherwise}`);
+      if (Number.isInteger(total) && total !== bytes)
+        throw new UserError(
+          'DAMAGED_ARCHIVE',
+          `${address} holds another file: ${count(total)} bytes, expected ${count(bytes)}. ${otherwise}`,
+        );
       if (statusCode === 200) await this.startAnew(headers);
       await this.write(body);
     } finally {
@@ -155,7 +175,11 @@ class Transfer {
     } catch (error) {
       throwIfStopped(this.signal);
       if (this.reached || mayPass(error)) throw new Broken(reasonOf(error), {cause: error});
-      throw new UserError('NO_NETWORK', `Cannot reach ${address}${proxyHint(address)}: ${reasonOf(error)}. ${otherwise}`, {cause: error});
+      throw new UserError(
+        'NO_NETWORK',
+        `Cannot reach ${address}${proxyHint(address)}: ${reasonOf(error)}. ${otherwise}`,
+        {cause: error},
+      );
     }
   }
 
@@ -164,14 +188,18 @@ class Transfer {
     if (from === 0) return {};
     const known = await readVersion(this.wanted);
     // A part from another address is gone on with all the same: the checksum vouches for the whole.
-    return {range: `bytes=${from}-`, ...(known?.address === this.wanted.address && known.validator !== null && {'if-range': known.validator})};
+    return {
+      range: `bytes=${from}-`,
+      ...(known?.address === this.wanted.address && known.validator !== null && {'if-range': known.validator}),
+    };
   }
 
   private async startAnew({etag, 'last-modified': modified}: Dispatcher.ResponseData['headers']): Promise<void> {
     await this.handle.truncate(0);
     this.at = 0;
     // A weak ETag vouches for no bytes.
-    const validator = typeof etag === 'string' && !etag.startsWith('W/') ? etag : typeof modified === 'string' ? modified : null;
+    const validator =
+      typeof etag === 'string' && !etag.startsWith('W/') ? etag : typeof modified === 'string' ? modified : null;
     await writeVersion(this.wanted, validator);
   }
 
@@ -181,9 +209,13 @@ class Transfer {
       if (this.at + chunk.length > bytes) {
         await this.handle.truncate(0);
         this.at = 0;
-        throw new UserError('DAMAGED_ARCHIVE', `${address} holds another file: more than the expected ${count(bytes)} bytes. ${otherwise}`);
+        throw new UserError(
+          'DAMAGED_ARCHIVE',
+          `${address} holds another file: more than the expected ${count(bytes)} bytes. ${otherwise}`,
+        );
       }
-      for (let written = 0; written < chunk.length; ) written += (await this.handle.write(chunk, written, chunk.length - written, this.at + written)).bytesWritten;
+      for (let written = 0; written < chunk.length;)
+        written += (await this.handle.write(chunk, written, chunk.length - written, this.at + written)).bytesWritten;
       this.at += chunk.length;
       this.onProgress(this.at);
     }
@@ -215,7 +247,10 @@ async function readVersion(wanted: Download): Promise<z.infer<typeof version> | 
 
 /** `validator` is the server's own mark of the version, an ETag or a date; null where it gives none. */
 const writeVersion = (wanted: Download, validator: string | null): Promise<void> =>
-  writeFile(versionFile(wanted), JSON.stringify({address: wanted.address, validator} satisfies z.infer<typeof version>));
+  writeFile(
+    versionFile(wanted),
+    JSON.stringify({address: wanted.address, validator} satisfies z.infer<typeof version>),
+  );
 
 /** Takes a download away, with what belongs to it. */
 export async function removeDownload(wanted: Pick<Download, 'file'>): Promise<void> {

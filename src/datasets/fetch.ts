@@ -23,28 +23,43 @@ export interface Fetching {
 }
 
 /** Where a data set is downloaded from. */
-const addressOf = (dataset: Dataset, mirror: string | null): string => (mirror === null ? dataset.address : `${mirror.replace(/\/+$/, '')}/${archiveName(dataset)}`);
+const addressOf = (dataset: Dataset, mirror: string | null): string =>
+  mirror === null ? dataset.address : `${mirror.replace(/\/+$/, '')}/${archiveName(dataset)}`;
 
 /** No run is named with a dot in front. */
 export const lockFile = (home: string): string => path.join(home, 'db', '.fetch.lock');
 
 /**
- * Fetches what is not there yet, one after the other; does nothing where all is there and whole. Interrupted anywhere, it goes on
- * from there the next time. Throws (exit 75) where another process is at it.
+ * Fetches what is not there yet, one after the other; does nothing where all is there and whole. Interrupted anywhere,
+ * it goes on from there the next time. Throws (exit 75) where another process is at it.
  */
 export async function fetchDatasets(wanted: readonly Dataset[], fetching: Fetching): Promise<void> {
   const missing: Dataset[] = [];
   for (const dataset of wanted) {
-    if (await isThere(dataset, fetching)) fetching.emit({type: 'dataset_ready', dataset: dataset.name, path: datasetFolder(fetching.home, dataset), status: 'there'});
+    if (await isThere(dataset, fetching))
+      fetching.emit({
+        type: 'dataset_ready',
+        dataset: dataset.name,
+        path: datasetFolder(fetching.home, dataset),
+        status: 'there',
+      });
     else missing.push(dataset);
   }
   if (missing.length === 0) return;
   const data = path.join(fetching.home, 'data');
   await mkdir(data, {recursive: true}).catch((cause: unknown) => {
-    throw new UserError('NO_ACCESS', `${data} cannot be made (${cause instanceof Error ? cause.message : String(cause)}). See what lies there: it must be a folder, or nothing.`, {cause});
+    throw new UserError(
+      'NO_ACCESS',
+      `${data} cannot be made (${cause instanceof Error ? cause.message : String(cause)}). See what lies there: it must be a folder, or nothing.`,
+      {cause},
+    );
   });
   const lock = takeLock(lockFile(fetching.home));
-  if (lock === null) throw new UserError('BUSY_FETCH', `Another process is fetching data sets into ${fetching.home}. Wait for it, and run the same command again.`);
+  if (lock === null)
+    throw new UserError(
+      'BUSY_FETCH',
+      `Another process is fetching data sets into ${fetching.home}. Wait for it, and run the same command again.`,
+    );
   try {
     for (const dataset of missing) await fetchOne(dataset, fetching);
   } finally {
@@ -52,7 +67,10 @@ export async function fetchDatasets(wanted: readonly Dataset[], fetching: Fetchi
   }
 }
 
-async function fetchOne(dataset: Dataset, {home, mirror, signal, emit, patience = usualPatience}: Fetching): Promise<void> {
+async function fetchOne(
+  dataset: Dataset,
+  {home, mirror, signal, emit, patience = usualPatience}: Fetching,
+): Promise<void> {
   const folder = datasetFolder(home, dataset);
   // Another process may have brought it while the lock was waited for.
   if (existsSync(folder)) return emit({type: 'dataset_ready', dataset: dataset.name, path: folder, status: 'there'});
@@ -65,13 +83,31 @@ async function fetchOne(dataset: Dataset, {home, mirror, signal, emit, patience 
     await unpackInto(folder, placed, dataset, signal, emit);
   } else {
     const {title, contents, terms} = dataset;
-    emit({type: 'dataset_started', dataset: dataset.name, title, contents, address: wanted.address, bytes: dataset.bytes, path: folder, terms});
+    emit({
+      type: 'dataset_started',
+      dataset: dataset.name,
+      title,
+      contents,
+      address: wanted.address,
+      bytes: dataset.bytes,
+      path: folder,
+      terms,
+    });
     await refuseWithoutRoom(wanted, dataset);
     await download(wanted, {
       signal,
       patience,
       onNote: note,
-      onProgress: (done, perSecond) => emit({type: 'dataset_progress', dataset: dataset.name, part: 'downloading', done, total: dataset.bytes, unit: 'bytes', perSecond}),
+      onProgress: (done, perSecond) =>
+        emit({
+          type: 'dataset_progress',
+          dataset: dataset.name,
+          part: 'downloading',
+          done,
+          total: dataset.bytes,
+          unit: 'bytes',
+          perSecond,
+        }),
     });
     note('the checksum is right; unpacking');
     await unpackInto(folder, wanted.file, dataset, signal, emit);
@@ -95,12 +131,20 @@ function downloadOf(dataset: Dataset, home: string, mirror: string | null): Down
   };
 }
 
-async function proveArchive(archive: string, {address, bytes: expectedBytes, md5}: Dataset, signal: AbortSignal): Promise<void> {
+async function proveArchive(
+  archive: string,
+  {address, bytes: expectedBytes, md5}: Dataset,
+  signal: AbortSignal,
+): Promise<void> {
   const {size} = await stat(archive);
   const found = size === expectedBytes ? await md5Of(archive, signal) : null;
   if (found === md5) return;
-  const difference = found === null ? `${count(size)} bytes, expected ${count(expectedBytes)}` : `its md5 is ${found}, expected ${md5}`;
-  throw new UserError('DAMAGED_ARCHIVE', `${archive} is not the file of ${address}: ${difference}. Replace it, or remove it to have it downloaded; then run the same command again.`);
+  const difference =
+    found === null ? `${count(size)} bytes, expected ${count(expectedBytes)}` : `its md5 is ${found}, expected ${md5}`;
+  throw new UserError(
+    'DAMAGED_ARCHIVE',
+    `${archive} is not the file of ${address}: ${difference}. Replace it, or remove it to have it downloaded; then run the same command again.`,
+  );
 }
 
 async function refuseWithoutRoom({file}: Download, dataset: Dataset): Promise<void> {
@@ -123,33 +167,65 @@ type Receipt = z.infer<typeof receipt>;
 
 const PROGRESS_EVERY_MS = 1000;
 
-async function unpackInto(folder: string, archive: string, dataset: Dataset, signal: AbortSignal, emit: Emit): Promise<void> {
+async function unpackInto(
+  folder: string,
+  archive: string,
+  dataset: Dataset,
+  signal: AbortSignal,
+  emit: Emit,
+): Promise<void> {
   const started = performance.now();
   let shown = started;
   const onFile = (done: number) => {
     const now = performance.now();
     if (now - shown < PROGRESS_EVERY_MS) return;
     shown = now;
-    emit({type: 'dataset_progress', dataset: dataset.name, part: 'unpacking', done, total: null, unit: 'files', perSecond: (1000 * done) / (now - started)});
+    emit({
+      type: 'dataset_progress',
+      dataset: dataset.name,
+      part: 'unpacking',
+      done,
+      total: null,
+      unit: 'files',
+      perSecond: (1000 * done) / (now - started),
+    });
   };
   await publishFolder(folder, async temporary => {
-    await unpack({archive, format: archiveName(dataset).endsWith('.zip') ? 'zip' : 'tar.gz', into: temporary, folder: dataset.folder, signal, onFile});
+    await unpack({
+      archive,
+      format: archiveName(dataset).endsWith('.zip') ? 'zip' : 'tar.gz',
+      into: temporary,
+      folder: dataset.folder,
+      signal,
+      onFile,
+    });
     const unpacked: Receipt = {md5: dataset.md5, ...(await measure(temporary))};
     await writeFile(path.join(temporary, RECEIPT), JSON.stringify(unpacked));
   });
 }
 
-/** Whether the folder is there and holds what was unpacked. One without a receipt was brought by other means and is taken as it is. */
+/**
+ * Whether the folder is there and holds what was unpacked. One without a receipt was brought by other means and is
+ * taken as it is.
+ */
 async function isThere(dataset: Dataset, {home, emit}: Fetching): Promise<boolean> {
   const folder = datasetFolder(home, dataset);
   if (!existsSync(folder)) return false;
   const kept = await readFile(path.join(folder, RECEIPT), 'utf8').catch(() => null);
   if (kept === null) {
-    emit({type: 'note', stage: null, message: `${dataset.name}: ${folder} was brought by other means, and is taken as it is`});
+    emit({
+      type: 'note',
+      stage: null,
+      message: `${dataset.name}: ${folder} was brought by other means, and is taken as it is`,
+    });
     return true;
   }
   const expected = receiptOf(kept);
-  if (expected === null) throw new UserError('DAMAGED_DATASET', `${path.join(folder, RECEIPT)} is damaged, so that nothing tells whether ${folder} is whole. Remove that file to take the folder as it is, or move the folder away to have it anew.`);
+  if (expected === null)
+    throw new UserError(
+      'DAMAGED_DATASET',
+      `${path.join(folder, RECEIPT)} is damaged, so that nothing tells whether ${folder} is whole. Remove that file to take the folder as it is, or move the folder away to have it anew.`,
+    );
   const found = await measure(folder);
   if (found.files === expected.files && found.bytes === expected.bytes) return true;
   throw new UserError(
@@ -175,6 +251,8 @@ async function measure(folder: string): Promise<Pick<Receipt, 'files' | 'bytes'>
   const limit = pLimit(STATS_AT_A_TIME);
   const entries = await readdir(folder, {recursive: true, withFileTypes: true});
   const files = entries.filter(entry => entry.isFile() && !entry.name.startsWith('.'));
-  const sizes = await Promise.all(files.map(({parentPath, name}) => limit(async () => (await stat(path.join(parentPath, name))).size)));
+  const sizes = await Promise.all(
+    files.map(({parentPath, name}) => limit(async () => (await stat(path.join(parentPath, name))).size)),
+  );
   return {files: files.length, bytes: sizes.reduce((sum, size) => sum + size, 0)};
 }

@@ -1,4 +1,6 @@
-/** The data sets that pupil fetches by name: where they come from, what they are checked against, and on whose terms. */
+/**
+ * The data sets that pupil fetches by name: where they come from, what they are checked against, and on whose terms.
+ */
 import path from 'node:path';
 
 export interface Dataset {
@@ -19,7 +21,8 @@ export interface Dataset {
   readonly terms: string;
 }
 
-const cifarTerms = 'Its authors ask to cite: Alex Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009. See https://www.cs.toronto.edu/~kriz/cifar.html';
+const cifarTerms =
+  'Its authors ask to cite: Alex Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009. See https://www.cs.toronto.edu/~kriz/cifar.html';
 
 /** Checksums of CIFAR as its page states them; of Tiny ImageNet, whose page states none, as its users do. */
 export const datasets: readonly Dataset[] = [
@@ -55,7 +58,8 @@ export const datasets: readonly Dataset[] = [
     folder: 'tiny-imagenet-200',
     // Most files are smaller than a block of the disk.
     unpackingBytes: 510_000_000,
-    terms: "Its pictures are ImageNet's, for non-commercial research and education (https://www.image-net.org/download). To cite: Ya Le and Xuan Yang, Tiny ImageNet Visual Recognition Challenge, Stanford CS 231N, 2015; Deng et al., ImageNet, CVPR 2009",
+    terms:
+      "Its pictures are ImageNet's, for non-commercial research and education (https://www.image-net.org/download). To cite: Ya Le and Xuan Yang, Tiny ImageNet Visual Recognition Challenge, Stanford CS 231N, 2015; Deng et al., ImageNet, CVPR 2009",
   },
 ];
 

@@ -29,17 +29,25 @@ export const mayPass = (error: unknown): boolean => codeOf(error) in passing;
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const code = codeOf(error);
-  return reasons[code] ?? passing[code] ?? (error.cause instanceof Error ? reasonOf(error.cause) : error.message || code);
+  return (
+    reasons[code] ?? passing[code] ?? (error.cause instanceof Error ? reasonOf(error.cause) : error.message || code)
+  );
 }
 
-/** Tells which proxy this machine is set to use for an address, without the password that it may hold; empty where none is. */
+/**
+ * Tells which proxy this machine is set to use for an address, without the password that it may hold; empty where none
+ * is.
+ */
 export function proxyHint(address: string): string {
   // In the order in which the HTTP client looks: a lower-case name wins, even an empty one.
   const protocols = new URL(address).protocol === 'https:' ? ['https', 'http'] : ['http'];
   for (const protocol of protocols) {
-    const name = [`${protocol}_proxy`, `${protocol.toUpperCase()}_PROXY`].find(candidate => process.env[candidate] !== undefined);
+    const name = [`${protocol}_proxy`, `${protocol.toUpperCase()}_PROXY`].find(
+      candidate => process.env[candidate] !== undefined,
+    );
     const proxy = name === undefined ? '' : (process.env[name] ?? '');
-    if (proxy !== '') return ` (${name} names ${URL.canParse(proxy) ? new URL(proxy).host : 'something that is no URL'} as the proxy)`;
+    if (proxy !== '')
+      return ` (${name} names ${URL.canParse(proxy) ? new URL(proxy).host : 'something that is no URL'} as the proxy)`;
   }
   return '';
 }

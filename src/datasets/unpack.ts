@@ -37,13 +37,18 @@ export async function unpack({archive, format, into, folder, signal, onFile}: Un
     made.add(relative);
   };
   let files = 0;
-  const members = format === 'zip' ? zipMembers(archive) : tarMembers(archive, path.join(into, '.unpacking.tar'), signal);
+  const members =
+    format === 'zip' ? zipMembers(archive) : tarMembers(archive, path.join(into, '.unpacking.tar'), signal);
   try {
     for await (const {name, kind, read} of members) {
       throwIfStopped(signal);
       const relative = placeBelow(folder, name, archive);
       if (relative === null) continue;
-      if (kind === 'other') throw new UserError('DAMAGED_ARCHIVE', `${archive} holds ${name}, which is neither a file nor a folder. Nothing was unpacked.`);
+      if (kind === 'other')
+        throw new UserError(
+          'DAMAGED_ARCHIVE',
+          `${archive} holds ${name}, which is neither a file nor a folder. Nothing was unpacked.`,
+        );
       await makeFolder(kind === 'folder' ? relative : path.posix.dirname(relative));
       if (kind === 'folder') continue;
       await pipeline(await read(), createWriteStream(path.join(into, relative), {flags: 'wx'}), {signal});
@@ -53,14 +58,18 @@ export async function unpack({archive, format, into, folder, signal, onFile}: Un
     throwIfStopped(signal);
     throw explained(error, archive);
   }
-  if (files === 0) throw new UserError('DAMAGED_ARCHIVE', `${archive} holds no folder ${folder}. Nothing was unpacked.`);
+  if (files === 0)
+    throw new UserError('DAMAGED_ARCHIVE', `${archive} holds no folder ${folder}. Nothing was unpacked.`);
 }
 
 /** Where a member comes to lie, relative to the archive's one folder; null beside it. */
 function placeBelow(folder: string, name: string, archive: string): string | null {
   const parts = name.replace(/\/$/, '').split('/');
   if (parts.some(part => part === '' || part === '.' || part === '..') || /[\\\0]/.test(name)) {
-    throw new UserError('DAMAGED_ARCHIVE', `${archive} holds ${JSON.stringify(name)}, a name that may lead out of the folder. Nothing was unpacked.`);
+    throw new UserError(
+      'DAMAGED_ARCHIVE',
+      `${archive} holds ${JSON.stringify(name)}, a name that may lead out of the folder. Nothing was unpacked.`,
+    );
   }
   return parts[0] === folder ? parts.slice(1).join('/') || '.' : null;
 }
@@ -85,7 +94,8 @@ async function* tarMembers(archive: string, plain: string, signal: AbortSignal):
   const tar = await open(plain, 'r');
   try {
     for await (const {name, kind, offset, size} of readTar(tar, signal)) {
-      const read = async () => (size === 0 ? Readable.from([]) : createReadStream(plain, {start: offset, end: offset + size - 1}));
+      const read = async () =>
+        size === 0 ? Readable.from([]) : createReadStream(plain, {start: offset, end: offset + size - 1});
       yield {name, kind: kind === 'file' || kind === 'folder' ? kind : 'other', read};
     }
   } finally {
@@ -97,9 +107,12 @@ async function* tarMembers(archive: string, plain: string, signal: AbortSignal):
 /** What zlib and yauzl say about a damaged archive, as a data error; the disk's own complaints as they are. */
 function explained(error: unknown, archive: string): unknown {
   if (!(error instanceof Error) || error.name === 'UserError') return error;
-  if (systemCode(error) === 'EEXIST') return new UserError('DAMAGED_ARCHIVE', `${archive} holds a file twice (${error.message}).`, {cause: error});
+  if (systemCode(error) === 'EEXIST')
+    return new UserError('DAMAGED_ARCHIVE', `${archive} holds a file twice (${error.message}).`, {cause: error});
   if (systemCode(error) !== null) return error;
   const code = 'code' in error ? String(error.code) : '';
   // yauzl throws plain errors.
-  return error instanceof TarDamage || code.startsWith('Z_') || error.constructor === Error ? new UserError('DAMAGED_ARCHIVE', `${archive} is damaged: ${error.message}.`, {cause: error}) : error;
+  return error instanceof TarDamage || code.startsWith('Z_') || error.constructor === Error
+    ? new UserError('DAMAGED_ARCHIVE', `${archive} is damaged: ${error.message}.`, {cause: error})
+    : error;
 }

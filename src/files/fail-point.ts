@@ -1,4 +1,6 @@
-/** Named places at which a process can be made to end, as by a kill, so that every one of them is tried (test/torture). */
+/**
+ * Named places at which a process can be made to end, as by a kill, so that every one of them is tried (test/torture).
+ */
 import {appendFileSync} from 'node:fs';
 
 /** All there are in TypeScript; the trainer's are in trainer/fail_point.py. */
@@ -17,8 +19,9 @@ export const failPoints = [
 export type FailPoint = (typeof failPoints)[number];
 
 /**
- * PUPIL_FAIL_POINT is NAME[:N[:SIGNAL[:PROCESS]]]: at the N-th passage of NAME (the first where none is given) a process whose
- * arguments contain PROCESS sends itself SIGNAL (SIGKILL). PUPIL_POINTS_PASSED names a file to which every passage is added.
+ * PUPIL_FAIL_POINT is NAME[:N[:SIGNAL[:PROCESS]]]: at the N-th passage of NAME (the first where none is given) a
+ * process whose arguments contain PROCESS sends itself SIGNAL (SIGKILL). PUPIL_POINTS_PASSED names a file to which
+ * every passage is added.
  */
 const asked = process.env['PUPIL_FAIL_POINT'];
 const passages = process.env['PUPIL_POINTS_PASSED'];

@@ -5,7 +5,10 @@ import pLimit from 'p-limit';
 import {passFailPoint} from './fail-point.js';
 import {explainFault} from '../machine-fault.js';
 
-/** Disks commit several files in one go: of a hundred thousand files, eight at a time took a sixth of the time of one by one. */
+/**
+ * Disks commit several files in one go: of a hundred thousand files, eight at a time took a sixth of the time of one by
+ * one.
+ */
 const SYNCS_AT_A_TIME = 8;
 
 /** Waits until a file, or the list of a folder's files, is on the disk. */
@@ -20,7 +23,8 @@ export async function sync(path: string): Promise<void> {
 
 /**
  * Lets `write` fill a temporary beside `path`, then puts it in its place: fsync, rename, fsync of the folder around it.
- * A file or folder already there is replaced. What a killed process left behind is cleared by the next one that publishes the same path.
+ * A file or folder already there is replaced. What a killed process left behind is cleared by the next one that
+ * publishes the same path.
  */
 async function publish<T>(
   path: string,

@@ -11,7 +11,10 @@ function removeAll(): void {
   for (const folder of made) rmSync(folder, {recursive: true, force: true});
 }
 
-/** Makes one; whoever asked for it removes it. Throws (exit 4) where the system's folder for such things is not there, or takes none. */
+/**
+ * Makes one; whoever asked for it removes it. Throws (exit 4) where the system's folder for such things is not there,
+ * or takes none.
+ */
 export function temporaryFolder(purpose: string): string {
   try {
     const folder = mkdtempSync(path.join(tmpdir(), `pupil-${purpose}-`));
@@ -19,6 +22,10 @@ export function temporaryFolder(purpose: string): string {
     made.add(folder);
     return folder;
   } catch (cause) {
-    throw new UserError('NO_ACCESS', `No temporary folder can be made in ${tmpdir()} (${cause instanceof Error ? cause.message : String(cause)}). Make that folder, or name another in TMPDIR.`, {cause});
+    throw new UserError(
+      'NO_ACCESS',
+      `No temporary folder can be made in ${tmpdir()} (${cause instanceof Error ? cause.message : String(cause)}). Make that folder, or name another in TMPDIR.`,
+      {cause},
+    );
   }
 }

@@ -1,7 +1,10 @@
 /** The one reader of text that people give us: UTF-8, with or without a byte order mark, or refused with its line. */
 import {isUtf8} from 'node:buffer';
 
-/** The bytes are no UTF-8 text from this line on. The message says what was found and how to convert it, and follows the name of the file. */
+/**
+ * The bytes are no UTF-8 text from this line on. The message says what was found and how to convert it, and follows the
+ * name of the file.
+ */
 export class NotText extends Error {
   override readonly name = 'NotText';
   constructor(
@@ -14,25 +17,39 @@ export class NotText extends Error {
 
 const NEWLINE = 0x0a;
 
-/** Why bytes that begin at `line` are no text; `isStart` tells whether they are the first of the file, where UTF-16 has its mark. */
+/**
+ * Why bytes that begin at `line` are no text; `isStart` tells whether they are the first of the file, where UTF-16 has
+ * its mark.
+ */
 function explain(bytes: Buffer, line: number, isStart: boolean): NotText {
   const head = isStart ? bytes.toString('latin1', 0, 2) : '';
   if (head === '\xff\xfe' || head === '\xfe\xff' || (isUtf8(bytes) && bytes.includes(0))) {
-    return new NotText(line, `line ${line} is no UTF-8 text: it reads like UTF-16. Convert the file:  iconv -f UTF-16 -t UTF-8 OLD > NEW`);
+    return new NotText(
+      line,
+      `line ${line} is no UTF-8 text: it reads like UTF-16. Convert the file:  iconv -f UTF-16 -t UTF-8 OLD > NEW`,
+    );
   }
   let at = 0;
   let bad = line;
-  for (let end = bytes.indexOf(NEWLINE); end !== -1 && isUtf8(bytes.subarray(at, end)); end = bytes.indexOf(NEWLINE, at)) {
+  for (
+    let end = bytes.indexOf(NEWLINE);
+    end !== -1 && isUtf8(bytes.subarray(at, end));
+    end = bytes.indexOf(NEWLINE, at)
+  ) {
     at = end + 1;
     bad++;
   }
   const byte = firstBadByte(bytes.subarray(at));
-  return new NotText(bad, `line ${bad} is no UTF-8 text (byte 0x${byte.toString(16)}); often such a file is Windows-1252. Convert it:  iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW`);
+  return new NotText(
+    bad,
+    `line ${bad} is no UTF-8 text (byte 0x${byte.toString(16)}); often such a file is Windows-1252. Convert it:  iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW`,
+  );
 }
 
 function firstBadByte(bytes: Buffer): number {
   let at = 0;
-  while (at < bytes.length && isUtf8(bytes.subarray(at, at + sequenceLength(bytes[at]!)))) at += sequenceLength(bytes[at]!);
+  while (at < bytes.length && isUtf8(bytes.subarray(at, at + sequenceLength(bytes[at]!))))
+    at += sequenceLength(bytes[at]!);
   return bytes[at] ?? 0;
 }
 

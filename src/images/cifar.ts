@@ -1,4 +1,7 @@
-/** CIFAR-10 and CIFAR-100 in their binary version: fixed records of label bytes and 32x32 planes, in a folder or in the archive as downloaded. */
+/**
+ * CIFAR-10 and CIFAR-100 in their binary version: fixed records of label bytes and 32x32 planes, in a folder or in the
+ * archive as downloaded.
+ */
 import {createHash} from 'node:crypto';
 import {createReadStream, createWriteStream} from 'node:fs';
 import type {FileHandle} from 'node:fs/promises';
@@ -19,7 +22,10 @@ import {readTar, TarDamage} from './tar.js';
 
 export const CIFAR_PIXEL_BYTES = 32 * 32 * 3;
 
-/** The files of each version, with the records that each of them has; `labelBytes` before the pixels, the last of which is the (fine) label. From www.cs.toronto.edu/~kriz/cifar.html */
+/**
+ * The files of each version, with the records that each of them has; `labelBytes` before the pixels, the last of which
+ * is the (fine) label. From www.cs.toronto.edu/~kriz/cifar.html
+ */
 const layouts = {
   cifar10: {
     labelBytes: 1,
@@ -29,7 +35,14 @@ const layouts = {
     test: ['test_batch.bin'],
     records: {train: 10_000, test: 10_000},
   },
-  cifar100: {labelBytes: 2, classes: 100, namesFile: 'fine_label_names.txt', train: ['train.bin'], test: ['test.bin'], records: {train: 50_000, test: 10_000}},
+  cifar100: {
+    labelBytes: 2,
+    classes: 100,
+    namesFile: 'fine_label_names.txt',
+    train: ['train.bin'],
+    test: ['test.bin'],
+    records: {train: 50_000, test: 10_000},
+  },
 };
 export type CifarKind = keyof typeof layouts;
 
@@ -47,7 +60,10 @@ interface Extent {
 /** Records that are read at a time. */
 const RECORDS_PER_READ = 512;
 
-/** Unpacks `archive.tar.gz` to a plain .tar in `cache`, once for each version of the archive, and returns that tar's name. */
+/**
+ * Unpacks `archive.tar.gz` to a plain .tar in `cache`, once for each version of the archive, and returns that tar's
+ * name.
+ */
 async function gunzipOnce(archive: string, cache: string, signal: AbortSignal): Promise<string> {
   const target = await unpackedName(archive);
   if ((await statOrNull(`${cache}/${target}`)) !== null) return target;
@@ -58,7 +74,9 @@ async function gunzipOnce(archive: string, cache: string, signal: AbortSignal): 
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof Error && 'code' in error && String(error.code).startsWith('Z_')) {
-      throw new UserError('UNREADABLE_SOURCE', `${archive} is damaged (${error.message}). Download it again.`, {cause: error});
+      throw new UserError('UNREADABLE_SOURCE', `${archive} is damaged (${error.message}). Download it again.`, {
+        cause: error,
+      });
     }
     throw error;
   }
@@ -81,8 +99,14 @@ async function readExtent(handle: FileHandle, extent: Extent, at: number, length
   return wanted.subarray(0, bytesRead);
 }
 
-/** Opens a CIFAR folder, .tar or .tar.gz. Throws a data error where its record files or the names of its classes are missing. */
-export async function openCifar(spec: SourceSpec & {kind: CifarKind}, {labelled, cache}: SourceOptions): Promise<Source> {
+/**
+ * Opens a CIFAR folder, .tar or .tar.gz. Throws a data error where its record files or the names of its classes are
+ * missing.
+ */
+export async function openCifar(
+  spec: SourceSpec & {kind: CifarKind},
+  {labelled, cache}: SourceOptions,
+): Promise<Source> {
   const layout = layouts[spec.kind];
   const wanted = spec.split === null ? recordFiles(spec.kind) : layout[spec.split];
   const recordBytes = layout.labelBytes + CIFAR_PIXEL_BYTES;
@@ -104,24 +128,39 @@ export async function openCifar(spec: SourceSpec & {kind: CifarKind}, {labelled,
         for await (const member of readTar(tar, signal)) {
           const name = basename(member.name);
           if (member.kind !== 'file' || isServicePath(member.name)) continue;
-          if (extents.has(name)) throw new UserError('UNREADABLE_SOURCE', `${spec.path} holds two files named ${name}. Download it again, or unpack it and give the folder that is meant.`);
+          if (extents.has(name))
+            throw new UserError(
+              'UNREADABLE_SOURCE',
+              `${spec.path} holds two files named ${name}. Download it again, or unpack it and give the folder that is meant.`,
+            );
           extents.set(name, {name, file, offset: member.offset, size: member.size});
         }
       } catch (error) {
-        if (error instanceof TarDamage) throw new UserError('UNREADABLE_SOURCE', `${spec.path} is damaged: ${error.message}. Download it again.`, {cause: error});
+        if (error instanceof TarDamage)
+          throw new UserError('UNREADABLE_SOURCE', `${spec.path} is damaged: ${error.message}. Download it again.`, {
+            cause: error,
+          });
         throw error;
       } finally {
         await tar.close();
       }
     }
     const missing = wanted.filter(name => !extents.has(name));
-    if (missing.length > 0) throw new UserError('UNREADABLE_SOURCE', `${spec.path} lacks ${missing.join(', ')} of the binary version of ${spec.kind}.`);
+    if (missing.length > 0)
+      throw new UserError(
+        'UNREADABLE_SOURCE',
+        `${spec.path} lacks ${missing.join(', ')} of the binary version of ${spec.kind}.`,
+      );
     return extents;
   }
 
   async function readNames(extents: Map<string, Extent>): Promise<string[]> {
     const extent = extents.get(layout.namesFile);
-    if (extent === undefined) throw new UserError('UNREADABLE_SOURCE', `${spec.path} has no ${layout.namesFile}, which names its ${layout.classes} classes.`);
+    if (extent === undefined)
+      throw new UserError(
+        'UNREADABLE_SOURCE',
+        `${spec.path} has no ${layout.namesFile}, which names its ${layout.classes} classes.`,
+      );
     const handle = await open(fromPrintable(`${root}/${extent.file}`), 'r');
     const text = await readExtent(handle, extent, 0, extent.size).finally(() => handle.close());
     const names = textOf(text)
@@ -129,9 +168,13 @@ export async function openCifar(spec: SourceSpec & {kind: CifarKind}, {labelled,
       .map(line => line.trim())
       .filter(line => line !== '');
     if (names.length !== layout.classes)
-      throw new UserError('UNREADABLE_SOURCE', `${layout.namesFile} in ${spec.path} names ${names.length} classes; expected ${layout.classes}.`);
+      throw new UserError(
+        'UNREADABLE_SOURCE',
+        `${layout.namesFile} in ${spec.path} names ${names.length} classes; expected ${layout.classes}.`,
+      );
     const twice = names.find((name, position) => names.indexOf(name) < position);
-    if (twice !== undefined) throw new UserError('UNREADABLE_SOURCE', `${layout.namesFile} in ${spec.path} names the class ${twice} twice.`);
+    if (twice !== undefined)
+      throw new UserError('UNREADABLE_SOURCE', `${layout.namesFile} in ${spec.path} names the class ${twice} twice.`);
     return names;
   }
 
@@ -139,7 +182,10 @@ export async function openCifar(spec: SourceSpec & {kind: CifarKind}, {labelled,
     try {
       return decodeText(bytes);
     } catch (error) {
-      if (error instanceof NotText) throw new UserError('UNREADABLE_SOURCE', `${layout.namesFile} in ${spec.path}: ${error.message}`, {cause: error});
+      if (error instanceof NotText)
+        throw new UserError('UNREADABLE_SOURCE', `${layout.namesFile} in ${spec.path}: ${error.message}`, {
+          cause: error,
+        });
       throw error;
     }
   }
@@ -153,10 +199,17 @@ export async function openCifar(spec: SourceSpec & {kind: CifarKind}, {labelled,
       for (let first = 0; first < complete; first += RECORDS_PER_READ) {
         signal.throwIfAborted();
         const last = Math.min(first + RECORDS_PER_READ, complete);
-        const bytes = names === null ? null : await readExtent(handle, extent, first * recordBytes, (last - first) * recordBytes);
+        const bytes =
+          names === null ? null : await readExtent(handle, extent, first * recordBytes, (last - first) * recordBytes);
         for (let record = first; record < last; record++) {
           const at = extent.offset + record * recordBytes + layout.labelBytes;
-          const entry: Entry = {...place, member: memberName(record), offset: at, length: CIFAR_PIXEL_BYTES, problem: null};
+          const entry: Entry = {
+            ...place,
+            member: memberName(record),
+            offset: at,
+            length: CIFAR_PIXEL_BYTES,
+            problem: null,
+          };
           if (names === null || bytes === null) {
             yield entry;
             continue;
@@ -170,8 +223,17 @@ export async function openCifar(spec: SourceSpec & {kind: CifarKind}, {labelled,
       }
       const rest = extent.size - complete * recordBytes;
       if (rest > 0) {
-        const problem = {code: 'BAD_RECORD', detail: `${rest} bytes are left at the end; a record has ${recordBytes}`} as const;
-        yield {...place, member: memberName(complete), offset: extent.offset + complete * recordBytes, length: rest, problem};
+        const problem = {
+          code: 'BAD_RECORD',
+          detail: `${rest} bytes are left at the end; a record has ${recordBytes}`,
+        } as const;
+        yield {
+          ...place,
+          member: memberName(complete),
+          offset: extent.offset + complete * recordBytes,
+          length: rest,
+          problem,
+        };
       }
     } finally {
       await handle.close();
@@ -181,8 +243,14 @@ export async function openCifar(spec: SourceSpec & {kind: CifarKind}, {labelled,
   const warnings: string[] = [];
   /** Fewer than its authors put there may be what was wanted, or what a copy that broke off left. */
   function warnOfFew({name, size}: Extent): void {
-    const [found, whole] = [Math.floor(size / recordBytes), layout.records[layout.test.includes(name) ? 'test' : 'train']];
-    if (found < whole) warnings.push(`${name} holds ${plural(found, 'record')} of the ${count(whole)} that it has as published; if it was not cut on purpose, fetch it again`);
+    const [found, whole] = [
+      Math.floor(size / recordBytes),
+      layout.records[layout.test.includes(name) ? 'test' : 'train'],
+    ];
+    if (found < whole)
+      warnings.push(
+        `${name} holds ${plural(found, 'record')} of the ${count(whole)} that it has as published; if it was not cut on purpose, fetch it again`,
+      );
   }
 
   return {

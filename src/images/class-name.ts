@@ -2,14 +2,21 @@
 import {UserError} from '../errors.js';
 import {printable} from '../printable.js';
 
-/** Controls, marks that reorder or end a line, halves of characters, and what stands for bytes that were lost in decoding. */
+/**
+ * Controls, marks that reorder or end a line, halves of characters, and what stands for bytes that were lost in
+ * decoding.
+ */
 const refused = /[\p{Cc}\p{Cs}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffd]/gu;
 /** Characters that show nothing. */
 const invisible = /\p{Default_Ignorable_Code_Point}/gu;
 
-export const codePoint = (character: string): string => `U+${character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')}`;
+export const codePoint = (character: string): string =>
+  `U+${character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')}`;
 
-/** The label in Unicode's composed form (NFC), without blanks at its ends. Throws a data error that names `place` for one that cannot be shown. */
+/**
+ * The label in Unicode's composed form (NFC), without blanks at its ends. Throws a data error that names `place` for
+ * one that cannot be shown.
+ */
 export function className(label: string, place: string): string {
   const bad = [...new Set(label.match(refused))];
   if (bad.length > 0) {
@@ -22,11 +29,16 @@ export function className(label: string, place: string): string {
   return label.normalize('NFC').trim();
 }
 
-/** Whether a number that stands for a class is the one that was written: two that were larger than numbers are exact may have become one. */
-export const isExact = (label: number): boolean => Number.isFinite(label) && (!Number.isInteger(label) || Number.isSafeInteger(label));
+/**
+ * Whether a number that stands for a class is the one that was written: two that were larger than numbers are exact may
+ * have become one.
+ */
+export const isExact = (label: number): boolean =>
+  Number.isFinite(label) && (!Number.isInteger(label) || Number.isSafeInteger(label));
 
 /** What to do about one that is not. */
-export const NOT_EXACT = 'a number with more digits than numbers keep, so that two of them may become one class: write it in quotes';
+export const NOT_EXACT =
+  'a number with more digits than numbers keep, so that two of them may become one class: write it in quotes';
 
 /** A name in which what cannot be seen or told apart is spelt out. */
 export const quoted = (name: string): string =>

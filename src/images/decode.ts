@@ -1,12 +1,13 @@
 /**
  * The one decoder: bytes of an image to `size` x `size` RGB pixels, or the reason why not.
  *
- * The recipe is that of torchvision's Resize(resize, antialias) and CenterCrop(size) on a Pillow image, so that networks trained elsewhere
- * see what they were trained on; it stays within a few 1/255 of it. Upright by EXIF, alpha on white, first frame, 8-bit sRGB without
- * ICC conversion (Pillow converts none either), CMYK by Pillow's formula.
+ * The recipe is that of torchvision's Resize(resize, antialias) and CenterCrop(size) on a Pillow image, so that
+ * networks trained elsewhere see what they were trained on; it stays within a few 1/255 of it. Upright by EXIF, alpha
+ * on white, first frame, 8-bit sRGB without ICC conversion (Pillow converts none either), CMYK by Pillow's formula.
  *
- * An orientation that stands in XMP alone turns nothing: browsers and viewers ignore it, so nobody who labelled such a picture saw it turned.
- * EXIF that is damaged turns nothing either, and keeps no picture out: its pixels are taken as they lie.
+ * An orientation that stands in XMP alone turns nothing: browsers and viewers ignore it, so nobody who labelled such a
+ * picture saw it turned. EXIF that is damaged turns nothing either, and keeps no picture out: its pixels are taken as
+ * they lie.
  */
 import sharp, {type Sharp} from 'sharp';
 import type {Decoding, Problem, QuarantineCode} from '../children/protocol.js';
@@ -20,7 +21,8 @@ const CIFAR_SIDE = 32;
 /** A longer shape is no picture, and scaling its short side up would fill the memory. */
 const MAX_ASPECT = 64;
 
-// One thread for each image: parallelism comes from decoding several at once, which scales better and keeps memory in sight.
+// One thread for each image: parallelism comes from decoding several at once, which scales better and keeps memory in
+// sight.
 sharp.concurrency(1);
 sharp.cache(false);
 // Loaders of formats that no option allows (SVG, PDF, ...) cannot run, whatever a file pretends to be.
@@ -28,8 +30,8 @@ sharp.block({operation: ['VipsForeignLoad']});
 sharp.unblock({operation: ['Jpeg', 'Png', 'Webp', 'Nsgif', 'Tiff', 'Heif'].map(loader => `VipsForeignLoad${loader}`)});
 
 /**
- * `isHearsay`: the reason is in libvips' words. It keeps them in one buffer for the whole process, so where other images were decoded at
- * the same time they may be another's; alone, they are the image's own.
+ * `isHearsay`: the reason is in libvips' words. It keeps them in one buffer for the whole process, so where other
+ * images were decoded at the same time they may be another's; alone, they are the image's own.
  */
 export type DecodedImage = {pixels: Buffer; problem: null} | {pixels: null; problem: Problem; isHearsay?: true};
 
@@ -86,18 +88,25 @@ function problemOf(error: unknown, bytes: Buffer, format: Format): DecodedImage 
 const roundHalfEven = (value: number) => (Math.abs(value % 1) === 0.5 ? 2 * Math.round(value / 2) : Math.round(value));
 
 /** Resizes an upright image of `width` x `height` so that its short side is `resize`, and cuts the centre out. */
-function resizeAndCrop(image: Sharp, width: number, height: number, {size, resize, shrinkOnLoad}: Pick<Decoding, 'size' | 'resize' | 'shrinkOnLoad'>): Sharp {
+function resizeAndCrop(
+  image: Sharp,
+  width: number,
+  height: number,
+  {size, resize, shrinkOnLoad}: Pick<Decoding, 'size' | 'resize' | 'shrinkOnLoad'>,
+): Sharp {
   const short = Math.min(width, height);
   const scaled = (side: number) => (side === short ? resize : Math.trunc((resize * side) / short));
   const [w, h] = [scaled(width), scaled(height)];
   if (w !== width || h !== height) image.resize(w, h, {fit: 'fill', kernel: 'linear', fastShrinkOnLoad: shrinkOnLoad});
-  if (w !== size || h !== size) image.extract({left: roundHalfEven((w - size) / 2), top: roundHalfEven((h - size) / 2), width: size, height: size});
+  if (w !== size || h !== size)
+    image.extract({left: roundHalfEven((w - size) / 2), top: roundHalfEven((h - size) / 2), width: size, height: size});
   return image;
 }
 
 /**
- * CMYK as Pillow makes red, green and blue of it, with or without a profile: each is what its ink and black let through,
- * (255 - C)(255 - K) / 255. The four inverted are a picture with an alpha channel, for on black alpha does to a colour what black ink does.
+ * CMYK as Pillow makes red, green and blue of it, with or without a profile: each is what its ink and black let
+ * through, (255 - C)(255 - K) / 255. The four inverted are a picture with an alpha channel, for on black alpha does to
+ * a colour what black ink does.
  */
 async function lightOfInks(image: Sharp, {width, height}: Size): Promise<Sharp> {
   const light = await image.pipelineColourspace('cmyk').toColourspace('cmyk').negate().raw({depth: 'uchar'}).toBuffer();
@@ -109,23 +118,33 @@ async function decodeEncoded(bytes: Buffer, decoding: Decoding): Promise<Decoded
   if (bytes.length === 0) return refused('EMPTY_FILE', '0 bytes');
   if (bytes.length > maxFileBytes) return refused('FILE_TOO_LARGE', `${bytes.length} bytes; at most ${maxFileBytes}`);
   const sniffed = sniffFormat(bytes);
-  if (sniffed === null) return refused('NOT_AN_IMAGE', `begins with ${JSON.stringify(bytes.toString('latin1', 0, 16))}`);
+  if (sniffed === null)
+    return refused('NOT_AN_IMAGE', `begins with ${JSON.stringify(bytes.toString('latin1', 0, 16))}`);
   const format = formats.find(allowed => allowed === sniffed);
   if (format === undefined) return refused('FORMAT_BLOCKED', `${sniffed}; allowed: ${formats.join(', ')}`);
 
   try {
     let size = headerSize(bytes, format);
-    // `truncated`, the mildest level that is not blind: cut-off images are refused, harmless oddities (bytes before a marker) are not.
-    let image = sharp(bytes, {failOn: 'truncated', ignoreIcc: true, autoOrient: size === null, limitInputPixels: maxPixels, pages: 1});
+    // `truncated`, the mildest level that is not blind: cut-off images are refused, harmless oddities (bytes before a
+    // marker) are not.
+    let image = sharp(bytes, {
+      failOn: 'truncated',
+      ignoreIcc: true,
+      autoOrient: size === null,
+      limitInputPixels: maxPixels,
+      pages: 1,
+    });
     let isCmyk = false;
     if (size === null) {
       const {format: found, autoOrient, space} = await image.metadata();
-      if (found !== (format === 'avif' ? 'heif' : format)) return refused('FORMAT_BLOCKED', `begins like ${format}, but reads as ${found}`);
+      if (found !== (format === 'avif' ? 'heif' : format))
+        return refused('FORMAT_BLOCKED', `begins like ${format}, but reads as ${found}`);
       size = autoOrient;
       isCmyk = space === 'cmyk';
     }
     const {width, height} = size;
-    if (width * height > maxPixels) return refused('TOO_MANY_PIXELS', `${width} x ${height}; at most ${maxPixels} pixels`);
+    if (width * height > maxPixels)
+      return refused('TOO_MANY_PIXELS', `${width} x ${height}; at most ${maxPixels} pixels`);
     const [short, long] = [Math.min(width, height), Math.max(width, height)];
     if (short < 2 || long > MAX_ASPECT * short) return refused('DEGENERATE_SIZE', `${width} x ${height}`);
 
@@ -136,7 +155,8 @@ async function decodeEncoded(bytes: Buffer, decoding: Decoding): Promise<Decoded
       .raw({depth: 'uchar'})
       .toBuffer();
     const expected = decoding.size ** 2 * CHANNELS;
-    if (pixels.length !== expected) return refused('CORRUPT', `${format}: decodes to ${pixels.length} bytes; expected ${expected}`);
+    if (pixels.length !== expected)
+      return refused('CORRUPT', `${format}: decodes to ${pixels.length} bytes; expected ${expected}`);
     return {pixels, problem: null};
   } catch (error) {
     return problemOf(error, bytes, format);
@@ -155,7 +175,10 @@ function interleave(planes: Buffer): Buffer {
   return pixels;
 }
 
-/** Whether a 32x32 record has the size that is wanted: then it needs no sharp, which costs a thousand times what copying 3 KB does. */
+/**
+ * Whether a 32x32 record has the size that is wanted: then it needs no sharp, which costs a thousand times what copying
+ * 3 KB does.
+ */
 export const isCopied = ({size, resize}: Decoding): boolean => resize === CIFAR_SIDE && size === CIFAR_SIDE;
 
 /** The pixels of a 32x32 record as they are. */
@@ -172,8 +195,8 @@ async function decodeCifar(planes: Buffer, decoding: Decoding): Promise<DecodedI
 }
 
 /**
- * Decodes one image to `size` x `size` x 3 uint8, row-major RGB. Never throws for what lies in the bytes: every failure is a problem.
- * Runs in the thread pool, one thread an image. `resize` must not be below `size`.
+ * Decodes one image to `size` x `size` x 3 uint8, row-major RGB. Never throws for what lies in the bytes: every failure
+ * is a problem. Runs in the thread pool, one thread an image. `resize` must not be below `size`.
  */
 export const decodeImage = (bytes: Buffer, encoding: 'encoded' | 'cifar', decoding: Decoding): Promise<DecodedImage> =>
   encoding === 'cifar' ? decodeCifar(bytes, decoding) : decodeEncoded(bytes, decoding);

@@ -7,7 +7,10 @@ import {fileEntry, refusedFile, statFiles} from './listing.js';
 import {fromPrintable, toPrintable} from './printable-path.js';
 import {isServiceName, LeftOut} from './service-files.js';
 
-/** Files that data sets carry beside their images. Anything else that is no image is listed, and quarantined by the decoder. */
+/**
+ * Files that data sets carry beside their images. Anything else that is no image is listed, and quarantined by the
+ * decoder.
+ */
 const sideFile = /^(readme|licen[cs]e)[^.]*$|\.(txt|md|rst|csv|tsv|json|jsonl|xml|ya?ml|npy|mat|sha256|md5)$/i;
 
 type Kind = 'file' | 'folder' | 'link' | 'other';
@@ -19,21 +22,34 @@ interface Child {
 /** The children of a folder, streamed. Names come as bytes, because not every name is UTF-8. */
 async function* children(folder: string): AsyncGenerator<Child> {
   // Typed as if names were strings; Buffer.from takes them either way.
-  for await (const child of await opendir(fromPrintable(folder), {encoding: 'buffer' as BufferEncoding, bufferSize: 256})) {
-    yield {name: toPrintable(Buffer.from(child.name)), kind: child.isFile() ? 'file' : child.isDirectory() ? 'folder' : child.isSymbolicLink() ? 'link' : 'other'};
+  for await (const child of await opendir(fromPrintable(folder), {
+    encoding: 'buffer' as BufferEncoding,
+    bufferSize: 256,
+  })) {
+    yield {
+      name: toPrintable(Buffer.from(child.name)),
+      kind: child.isFile() ? 'file' : child.isDirectory() ? 'folder' : child.isSymbolicLink() ? 'link' : 'other',
+    };
   }
 }
 
-/** The class that a folder's printable name stands for: the name as other sources write it, or its escaped form where it is no UTF-8. */
+/**
+ * The class that a folder's printable name stands for: the name as other sources write it, or its escaped form where it
+ * is no UTF-8.
+ */
 function labelOf(name: string): string {
   const bytes = Buffer.from(fromPrintable(name));
   return isUtf8(bytes) ? bytes.toString('utf8') : name;
 }
 
 /** Opens a folder of images. Throws a data error where it is no folder that can be read. */
-export async function openFolder(root: string, {labelled, ownFolders = []}: Pick<SourceOptions, 'labelled' | 'ownFolders'>): Promise<Source> {
+export async function openFolder(
+  root: string,
+  {labelled, ownFolders = []}: Pick<SourceOptions, 'labelled' | 'ownFolders'>,
+): Promise<Source> {
   const real = await realpath(fromPrintable(root), {encoding: 'buffer'});
-  if (!(await lstat(real)).isDirectory()) throw new UserError('UNREADABLE_SOURCE', `${root} is a file; expected a folder of images.`);
+  if (!(await lstat(real)).isDirectory())
+    throw new UserError('UNREADABLE_SOURCE', `${root} is a file; expected a folder of images.`);
   const inside = Buffer.concat([real, Buffer.from('/')]);
   const notes: string[] = [];
   const realRoot = toPrintable(real);
@@ -52,17 +68,23 @@ export async function openFolder(root: string, {labelled, ownFolders = []}: Pick
     }
   }
 
-  /** What a link leads to, as an entry; null where it is a folder, which is not walked: its images are found where they lie. */
+  /**
+   * What a link leads to, as an entry; null where it is a folder, which is not walked: its images are found where they
+   * lie.
+   */
   async function followLink(file: string, label: string | null): Promise<Entry | null> {
     try {
       const target = await realpath(fromPrintable(`${root}/${file}`), {encoding: 'buffer'});
-      if (!target.subarray(0, inside.length).equals(inside)) return refusedFile(file, 'OUTSIDE_ROOT', `a link to ${toPrintable(target)}`);
+      if (!target.subarray(0, inside.length).equals(inside))
+        return refusedFile(file, 'OUTSIDE_ROOT', `a link to ${toPrintable(target)}`);
       const found = await stat(target);
       if (found.isDirectory()) {
         notes.push(`${file} is a link to a folder and was not followed`);
         return null;
       }
-      return found.isFile() ? fileEntry(file, label) : refusedFile(file, 'NOT_A_FILE', `a link to a pipe, socket or device`);
+      return found.isFile()
+        ? fileEntry(file, label)
+        : refusedFile(file, 'NOT_A_FILE', `a link to a pipe, socket or device`);
     } catch (error) {
       const code = systemCode(error);
       if (code === null) throw error;
@@ -116,9 +138,13 @@ export async function openFolder(root: string, {labelled, ownFolders = []}: Pick
     notes.length = 0;
     yield* labelled ? labelledEntries(signal) : walk('', null, signal);
     const {service, sideFiles, own} = leftOut;
-    if (sideFiles > 0) notes.push(`${sideFiles} side file${sideFiles === 1 ? '' : 's'} (such as .txt, .csv, .json) left out`);
+    if (sideFiles > 0)
+      notes.push(`${sideFiles} side file${sideFiles === 1 ? '' : 's'} (such as .txt, .csv, .json) left out`);
     notes.push(...service.note('hidden or service file or folder', 'hidden or service files and folders'));
-    if (own.length > 0) notes.push(`pupil's own ${own.sort().join(', ')} left out: nothing that the home holds is a picture of a folder around it`);
+    if (own.length > 0)
+      notes.push(
+        `pupil's own ${own.sort().join(', ')} left out: nothing that the home holds is a picture of a folder around it`,
+      );
   }
 
   async function* names(signal: AbortSignal): AsyncGenerator<string> {
@@ -136,4 +162,5 @@ export async function openFolder(root: string, {labelled, ownFolders = []}: Pick
 }
 
 /** The path with its links resolved; as it is where nothing lies there. */
-const realPathOf = async (path: string): Promise<string> => await realpath(fromPrintable(path), {encoding: 'buffer'}).then(toPrintable, () => path);
+const realPathOf = async (path: string): Promise<string> =>
+  await realpath(fromPrintable(path), {encoding: 'buffer'}).then(toPrintable, () => path);

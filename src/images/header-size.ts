@@ -1,7 +1,9 @@
 /**
- * The size of a picture from its header alone, where that is beyond doubt: in JPEG and PNG files that no EXIF turns and that are not in CMYK.
+ * The size of a picture from its header alone, where that is beyond doubt: in JPEG and PNG files that no EXIF turns and
+ * that are not in CMYK.
  *
- * Asking sharp for it costs a pipeline of its own: a sixteenth of decoding a photo, a quarter of decoding a picture of 64 px.
+ * Asking sharp for it costs a pipeline of its own: a sixteenth of decoding a photo, a quarter of decoding a picture of
+ * 64 px.
  */
 
 export interface Size {
@@ -9,8 +11,12 @@ export interface Size {
   readonly height: number;
 }
 
-/** What may stand in a JPEG's header without a say in how its pixels lie: APPn but for EXIF, comments, tables, the restart interval. */
-const isHarmlessSegment = (marker: number) => (marker >= 0xe0 && marker <= 0xef) || [0xfe, 0xdb, 0xc4, 0xdd].includes(marker);
+/**
+ * What may stand in a JPEG's header without a say in how its pixels lie: APPn but for EXIF, comments, tables, the
+ * restart interval.
+ */
+const isHarmlessSegment = (marker: number) =>
+  (marker >= 0xe0 && marker <= 0xef) || [0xfe, 0xdb, 0xc4, 0xdd].includes(marker);
 /** SOF0 to SOF15; three of their codes mean other things. */
 const isFrameHeader = (marker: number) => marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
 const START_OF_SCAN = 0xda;
@@ -25,16 +31,33 @@ function jpegSize(bytes: Buffer): Size | null {
     if (bytes[at] !== 0xff) return null;
     if (marker === START_OF_SCAN) return size;
     const isExif = marker === 0xe1 && bytes.toString('latin1', at + 4, at + 8) === 'Exif';
-    if (isFrameHeader(marker) && size === null && bytes[at + 9] !== INKS) size = {height: bytes.readUInt16BE(at + 5), width: bytes.readUInt16BE(at + 7)};
+    if (isFrameHeader(marker) && size === null && bytes[at + 9] !== INKS)
+      size = {height: bytes.readUInt16BE(at + 5), width: bytes.readUInt16BE(at + 7)};
     else if (isExif || !isHarmlessSegment(marker)) return null;
   }
   return null;
 }
 
 /** Chunks without a say in how the pixels lie. EXIF has one of its own, or hides in text. */
-const harmlessChunks = new Set(['PLTE', 'tRNS', 'gAMA', 'cHRM', 'sRGB', 'iCCP', 'sBIT', 'pHYs', 'bKGD', 'hIST', 'tIME', 'IDAT']);
+const harmlessChunks = new Set([
+  'PLTE',
+  'tRNS',
+  'gAMA',
+  'cHRM',
+  'sRGB',
+  'iCCP',
+  'sBIT',
+  'pHYs',
+  'bKGD',
+  'hIST',
+  'tIME',
+  'IDAT',
+]);
 
-/** The PNG specification, 5.3 and 11.2.1: chunks of a length, a type, data and a checksum; the first is the image header. */
+/**
+ * The PNG specification, 5.3 and 11.2.1: chunks of a length, a type, data and a checksum; the first is the image
+ * header.
+ */
 function pngSize(bytes: Buffer): Size | null {
   const typeAt = (at: number) => bytes.toString('latin1', at + 4, at + 8);
   if (bytes.length < 33 || typeAt(8) !== 'IHDR') return null;

@@ -1,10 +1,10 @@
 /**
- * Finds pictures that show what a held-out one shows: the same file in another size, format or quality. Crops, mirror images and other
- * views of the same thing are other pictures.
+ * Finds pictures that show what a held-out one shows: the same file in another size, format or quality. Crops, mirror
+ * images and other views of the same thing are other pictures.
  *
- * Two steps, as looking at every held-out picture would take too long. Pictures are candidates where, in a grid of 9 x 9 mean
- * brightnesses, one row or column rises and falls alike (difference hashes, which survive scaling and compression, piece by piece). Of
- * those, the ones are alike whose 8 x 8 mean colours differ by little.
+ * Two steps, as looking at every held-out picture would take too long. Pictures are candidates where, in a grid of 9 x
+ * 9 mean brightnesses, one row or column rises and falls alike (difference hashes, which survive scaling and
+ * compression, piece by piece). Of those, the ones are alike whose 8 x 8 mean colours differ by little.
  */
 const CHANNELS = 3;
 /** In each direction, at least, where there are so many. */
@@ -15,21 +15,29 @@ const COLOUR_VALUES = COLOURS * COLOURS * CHANNELS;
 /** A row or column of the grid: 8 differences in a byte. */
 const HASHES = 2 * GRID;
 /**
- * Difference of two pictures' colours, as a share of how much those of the held-out one vary, up to which they are alike: on pictures
- * with little in them, little is a lot. Of 259 photographs it finds 257 at half of their size, 256 at a quarter and 259 as JPEG of
- * quality 30, and takes none for another; of CIFAR-100's training pictures 45 look so like one of its test set, some 40 of them
- * the same photograph (120 at 0.2, a quarter of them only alike).
+ * Difference of two pictures' colours, as a share of how much those of the held-out one vary, up to which they are
+ * alike: on pictures with little in them, little is a lot. Of 259 photographs it finds 257 at half of their size, 256
+ * at a quarter and 259 as JPEG of quality 30, and takes none for another; of CIFAR-100's training pictures 45 look so
+ * like one of its test set, some 40 of them the same photograph (120 at 0.2, a quarter of them only alike).
  */
 const ALIKE = 0.15;
 
-/** Means of the channels over a grid of `side` x `side` cells of a square picture, float32 [side, side, 3], of some of the pixels where there are many. */
+/**
+ * Means of the channels over a grid of `side` x `side` cells of a square picture, float32 [side, side, 3], of some of
+ * the pixels where there are many.
+ */
 function meanColours(pixels: Uint8Array, size: number, side: number): Float32Array {
   const step = Math.max(1, Math.floor(size / (side * PIXELS_OF_CELL)));
   const means = new Float32Array(side * side * CHANNELS);
   const edge = (cell: number) => Math.floor((cell * size) / side);
   for (let row = 0, at = 0; row < side; row++) {
     for (let column = 0; column < side; column++, at += CHANNELS) {
-      const [top, bottom, left, right] = [edge(row), Math.max(edge(row + 1), edge(row) + 1), edge(column), Math.max(edge(column + 1), edge(column) + 1)];
+      const [top, bottom, left, right] = [
+        edge(row),
+        Math.max(edge(row + 1), edge(row) + 1),
+        edge(column),
+        Math.max(edge(column + 1), edge(column) + 1),
+      ];
       let [red, green, blue, count] = [0, 0, 0, 0];
       for (let y = top; y < bottom; y += step) {
         for (let x = left; x < right; x += step) {
@@ -115,7 +123,8 @@ export class Lookalikes {
   /** Sum of the differences of two pictures' colours, as far as it stays below `enough`. */
   #difference(number: number, colours: Float32Array, enough: number): number {
     let sum = 0;
-    for (let i = 0, at = number * COLOUR_VALUES; i < COLOUR_VALUES && sum < enough; i++) sum += Math.abs(this.#colours[at + i]! - colours[i]!);
+    for (let i = 0, at = number * COLOUR_VALUES; i < COLOUR_VALUES && sum < enough; i++)
+      sum += Math.abs(this.#colours[at + i]! - colours[i]!);
     return sum;
   }
 }

@@ -1,4 +1,6 @@
-/** Images listed in a table of paths and labels: CSV, JSON lines or Parquet. Paths are relative to the table's folder. */
+/**
+ * Images listed in a table of paths and labels: CSV, JSON lines or Parquet. Paths are relative to the table's folder.
+ */
 import {createReadStream} from 'node:fs';
 import {realpath, stat} from 'node:fs/promises';
 import {basename, dirname, isAbsolute, relative, resolve} from 'node:path';
@@ -18,7 +20,10 @@ const formats = ['.csv', '.jsonl', '.parquet'] as const;
 
 export const isManifest = (path: string) => formats.some(format => path.endsWith(format));
 
-const row = z.object({path: z.string().min(1), label: z.union([z.string(), z.number().refine(isExact, NOT_EXACT), z.bigint()]).nullish()});
+const row = z.object({
+  path: z.string().min(1),
+  label: z.union([z.string(), z.number().refine(isExact, NOT_EXACT), z.bigint()]).nullish(),
+});
 type Row = z.infer<typeof row>;
 
 /** A row as it was found, and where: `line 7`, `row 7`. */
@@ -39,7 +44,11 @@ class BadLine extends Error {
 }
 
 /** What a column that is no list of ours tends to be separated by. */
-const otherDelimiters = [[';', 'semicolons'], ['\t', 'tabs'], ['|', 'bars']] as const;
+const otherDelimiters = [
+  [';', 'semicolons'],
+  ['\t', 'tabs'],
+  ['|', 'bars'],
+] as const;
 
 /** Refuses columns that do not name the paths (and the labels), telling those that there are. */
 function checkColumns(columns: readonly string[], at: string, labelled: boolean): void {
@@ -63,7 +72,8 @@ async function* csvRows(file: string, labelled: boolean, signal: AbortSignal): A
   const parser = parse({columns, info: true, trim: true, skip_empty_lines: true});
   // A pipe would not tell the parser of a file that cannot be read.
   text.on('error', error => parser.destroy(error)).pipe(parser);
-  for await (const {record, info} of parser as AsyncIterable<{record: unknown; info: {lines: number}}>) yield {value: record, at: `line ${info.lines}`};
+  for await (const {record, info} of parser as AsyncIterable<{record: unknown; info: {lines: number}}>)
+    yield {value: record, at: `line ${info.lines}`};
 }
 
 async function* jsonRows(file: string, signal: AbortSignal): AsyncGenerator<Found> {
@@ -97,7 +107,11 @@ export function openManifest(path: string, {labelled}: Pick<SourceOptions, 'labe
   async function* rows(signal: AbortSignal): AsyncGenerator<Row> {
     let last = path.endsWith('.parquet') ? 'row 1' : 'line 1';
     try {
-      const found = path.endsWith('.csv') ? csvRows(path, labelled, signal) : path.endsWith('.jsonl') ? jsonRows(path, signal) : tableRows(path, labelled, signal);
+      const found = path.endsWith('.csv')
+        ? csvRows(path, labelled, signal)
+        : path.endsWith('.jsonl')
+          ? jsonRows(path, signal)
+          : tableRows(path, labelled, signal);
       for await (const {value, at} of found) {
         last = at;
         signal.throwIfAborted();
@@ -106,9 +120,18 @@ export function openManifest(path: string, {labelled}: Pick<SourceOptions, 'labe
     } catch (error) {
       signal.throwIfAborted();
       if (systemCode(error) !== null || !(error instanceof Error) || error instanceof UserError) throw error;
-      if (error instanceof NotText) throw new UserError('UNREADABLE_SOURCE', `${path}: ${error.message}`, {cause: error});
-      const place = error instanceof BadLine ? error.at : error instanceof CsvError && typeof error['lines'] === 'number' ? `line ${error['lines']}` : last;
-      const found = error instanceof z.ZodError ? error.issues.map(issue => `${issue.path.join('.')}: ${issue.message}`).join('; ') : error.message;
+      if (error instanceof NotText)
+        throw new UserError('UNREADABLE_SOURCE', `${path}: ${error.message}`, {cause: error});
+      const place =
+        error instanceof BadLine
+          ? error.at
+          : error instanceof CsvError && typeof error['lines'] === 'number'
+            ? `line ${error['lines']}`
+            : last;
+      const found =
+        error instanceof z.ZodError
+          ? error.issues.map(issue => `${issue.path.join('.')}: ${issue.message}`).join('; ')
+          : error.message;
       throw new UserError(
         'UNREADABLE_SOURCE',
         `${place[0]?.toUpperCase()}${place.slice(1)} of ${path} cannot be used (${found}). Expected columns "path" and ${labelled ? '"label"' : 'optionally "label"'}.`,
@@ -118,7 +141,8 @@ export function openManifest(path: string, {labelled}: Pick<SourceOptions, 'labe
   }
 
   /** The root with its links resolved, and a slash behind it. */
-  const realRoot = async () => toPrintable(await realpath(fromPrintable(root), {encoding: 'buffer'})).replace(/\/?$/, '/');
+  const realRoot = async () =>
+    toPrintable(await realpath(fromPrintable(root), {encoding: 'buffer'})).replace(/\/?$/, '/');
 
   /** A listed path below the root; null where it leads out, also with the links of both resolved. */
   async function below(listed: string, real: string): Promise<string | null> {
@@ -140,7 +164,8 @@ export function openManifest(path: string, {labelled}: Pick<SourceOptions, 'labe
     try {
       const real = toPrintable(await realpath(fromPrintable(`${root}/${file}`), {encoding: 'buffer'}));
       if (!real.startsWith(realRoot)) return refusedFile(file, 'OUTSIDE_ROOT', `a link to ${real}`);
-      if (!(await stat(fromPrintable(real))).isFile()) return refusedFile(file, 'NOT_A_FILE', 'a folder, pipe, socket or device');
+      if (!(await stat(fromPrintable(real))).isFile())
+        return refusedFile(file, 'NOT_A_FILE', 'a folder, pipe, socket or device');
     } catch (error) {
       const code = systemCode(error);
       if (code === null) throw error;

@@ -38,7 +38,10 @@ export interface PackRow {
   pixels: Uint8Array;
   /** Indices into the pack's classes. */
   labels: readonly number[];
-  /** The teacher's best classes and their log-probabilities, as many for every row of a pack; null in a pack without them. */
+  /**
+   * The teacher's best classes and their log-probabilities, as many for every row of a pack; null in a pack without
+   * them.
+   */
   answers: Answers | null;
 }
 
@@ -48,7 +51,10 @@ export interface Answers {
   readonly logProbs: readonly number[];
 }
 
-/** A new file that takes small pieces and writes large ones. Not a stream: what fails here is thrown where it is awaited. */
+/**
+ * A new file that takes small pieces and writes large ones. Not a stream: what fails here is thrown where it is
+ * awaited.
+ */
 async function openAppender(path: string) {
   const file = await open(path, 'w');
   let waiting: Uint8Array[] = [];
@@ -83,25 +89,40 @@ const BYTES_OF_ANSWER = 4;
 
 /** One row of each of the two files of answers. */
 function answersOf({classes, logProbs}: Answers): {classes: Buffer; logProbs: Buffer} {
-  const rows = {classes: Buffer.allocUnsafe(classes.length * BYTES_OF_ANSWER), logProbs: Buffer.allocUnsafe(logProbs.length * BYTES_OF_ANSWER)};
+  const rows = {
+    classes: Buffer.allocUnsafe(classes.length * BYTES_OF_ANSWER),
+    logProbs: Buffer.allocUnsafe(logProbs.length * BYTES_OF_ANSWER),
+  };
   classes.forEach((label, i) => rows.classes.writeInt32LE(label, i * BYTES_OF_ANSWER));
   logProbs.forEach((value, i) => rows.logProbs.writeFloatLE(value, i * BYTES_OF_ANSWER));
   return rows;
 }
 
-/** Writes `rows` as a pack at `path`, whole or not at all, in their order, with `kept` answers of the teacher for each. Returns its header. */
-export async function writePack(path: string, {size, classes, kept}: {size: number; classes: readonly string[]; kept: number}, rows: AsyncIterable<PackRow>): Promise<PackHeader> {
+/**
+ * Writes `rows` as a pack at `path`, whole or not at all, in their order, with `kept` answers of the teacher for each.
+ * Returns its header.
+ */
+export async function writePack(
+  path: string,
+  {size, classes, kept}: {size: number; classes: readonly string[]; kept: number},
+  rows: AsyncIterable<PackRow>,
+): Promise<PackHeader> {
   return await publishFolder(path, async folder => {
     const images = await openAppender(`${folder}/images.u8`);
     const samples = await openAppender(`${folder}/samples.i32`);
     const ids = await openAppender(`${folder}/ids.txt`);
-    const best = kept > 0 ? {classes: await openAppender(`${folder}/classes.i32`), logProbs: await openAppender(`${folder}/log_prob.f32`)} : null;
+    const best =
+      kept > 0
+        ? {classes: await openAppender(`${folder}/classes.i32`), logProbs: await openAppender(`${folder}/log_prob.f32`)}
+        : null;
     const files = [images, samples, ids, ...(best ? [best.classes, best.logProbs] : [])];
     const counts = {images: 0, samples: 0};
     try {
       for await (const {id, pixels, labels, answers} of rows) {
         if ((answers?.classes.length ?? 0) !== kept || (answers?.logProbs.length ?? 0) !== kept) {
-          throw new Error(`Image ${id} comes with ${answers?.classes.length ?? 0} answers of the teacher to a pack of ${kept} each.`);
+          throw new Error(
+            `Image ${id} comes with ${answers?.classes.length ?? 0} answers of the teacher to a pack of ${kept} each.`,
+          );
         }
         await images.append(pixels);
         await samples.append(samplesOf(counts.images, labels));
@@ -134,7 +155,9 @@ export interface Pack extends PackHeader {
   close(): Promise<void>;
 }
 
-/** Opens a pack. Throws a data error where a file is missing, or is not as long as pack.json says. The caller closes it. */
+/**
+ * Opens a pack. Throws a data error where a file is missing, or is not as long as pack.json says. The caller closes it.
+ */
 export async function openPack(path: string): Promise<Pack> {
   let stated: PackHeader;
   try {
@@ -150,7 +173,8 @@ export async function openPack(path: string): Promise<Pack> {
   ] as const) {
     const found = await stat(`${path}/${name}`).catch(() => null);
     if (found === null) throw new UserError('DAMAGED_FILE', `${path}/${name} is missing.`);
-    if (expected !== null && found.size !== expected) throw new UserError('DAMAGED_FILE', `${path}/${name} has ${found.size} bytes; expected ${expected}.`);
+    if (expected !== null && found.size !== expected)
+      throw new UserError('DAMAGED_FILE', `${path}/${name} has ${found.size} bytes; expected ${expected}.`);
   }
   const pairs = await readFile(`${path}/samples.i32`);
   const samplePairs = Int32Array.from({length: stated.samples * 2}, (_, i) => pairs.readInt32LE(i * 4));

@@ -1,11 +1,22 @@
-/** The process in which a Parquet file is taken apart: some damage keeps the library busy for ever, or has it fill more memory than Node lives through. */
+/**
+ * The process in which a Parquet file is taken apart: some damage keeps the library busy for ever, or has it fill more
+ * memory than Node lives through.
+ */
 import {Worker} from 'node:worker_threads';
-import {asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects, type AsyncBuffer, type Compressors, type FileMetaData} from 'hyparquet';
+import {
+  asyncBufferFromFile,
+  parquetMetadataAsync,
+  parquetReadObjects,
+  type AsyncBuffer,
+  type Compressors,
+  type FileMetaData,
+} from 'hyparquet';
 import {systemCode} from '../errors.js';
 import type {ParquetWatchMessage} from './parquet-watch.js';
 
 /** The names of its columns and the number of its rows, or some of its rows. */
-export type ParquetRequest = {readonly file: string} | {readonly columns: readonly string[]; readonly rowStart: number; readonly rowEnd: number};
+export type ParquetRequest =
+  {readonly file: string} | {readonly columns: readonly string[]; readonly rowStart: number; readonly rowEnd: number};
 
 /** A request, and what it may take of the processor's time. */
 export interface ParquetMessage {
@@ -13,13 +24,22 @@ export interface ParquetMessage {
   readonly mostBusyMs: number;
 }
 
-export type ParquetReply = {readonly names: string[]; readonly rows: number} | {readonly values: Record<string, unknown>[]} | {readonly failure: string; readonly system: {readonly code: string; readonly syscall: string} | null};
+export type ParquetReply =
+  | {readonly names: string[]; readonly rows: number}
+  | {readonly values: Record<string, unknown>[]}
+  | {readonly failure: string; readonly system: {readonly code: string; readonly syscall: string} | null};
 
-let open: {readonly file: AsyncBuffer; readonly metadata: FileMetaData; readonly compressors: Compressors} | null = null;
+let open: {readonly file: AsyncBuffer; readonly metadata: FileMetaData; readonly compressors: Compressors} | null =
+  null;
 
-/** Most files need none but those of hyparquet itself. The others' WebAssembly reserves 10 GB of address space, which a limit on that (ulimit -v) may refuse. */
+/**
+ * Most files need none but those of hyparquet itself. The others' WebAssembly reserves 10 GB of address space, which a
+ * limit on that (ulimit -v) may refuse.
+ */
 async function compressorsFor({row_groups: groups}: FileMetaData): Promise<Compressors> {
-  const isBuiltIn = groups.every(({columns}) => columns.every(({meta_data: about}) => about === undefined || ['UNCOMPRESSED', 'SNAPPY'].includes(about.codec)));
+  const isBuiltIn = groups.every(({columns}) =>
+    columns.every(({meta_data: about}) => about === undefined || ['UNCOMPRESSED', 'SNAPPY'].includes(about.codec)),
+  );
   return isBuiltIn ? {} : (await import('hyparquet-compressors')).compressors;
 }
 
@@ -43,7 +63,10 @@ process.on('message', ({request, mostBusyMs}: ParquetMessage) => {
   void answer(request)
     .catch((error: unknown) => {
       const code = systemCode(error);
-      return {failure: error instanceof Error ? error.message : String(error), system: code === null ? null : {code, syscall: 'read'}};
+      return {
+        failure: error instanceof Error ? error.message : String(error),
+        system: code === null ? null : {code, syscall: 'read'},
+      };
     })
     .then(reply => {
       tell({mostBusyMs: null});

@@ -1,4 +1,7 @@
-/** Rows of Parquet files, read in a process of its own: some damage keeps the library busy for ever, or fills all memory. */
+/**
+ * Rows of Parquet files, read in a process of its own: some damage keeps the library busy for ever, or fills all
+ * memory.
+ */
 import {fork} from 'node:child_process';
 import {once} from 'node:events';
 import {stat} from 'node:fs/promises';
@@ -7,14 +10,22 @@ import {allowedEnvironment} from '../children/environment.js';
 import type {ParquetMessage, ParquetReply, ParquetRequest} from './parquet-reader.js';
 
 const ROWS_AT_ONCE = 10_000;
-/** What a request may take of the processor's time: for a part of a large group of rows all before it are taken apart again. */
+/**
+ * What a request may take of the processor's time: for a part of a large group of rows all before it are taken apart
+ * again.
+ */
 const mostBusyMs = (fileBytes: number): number => 5000 + fileBytes / 1000;
 
 /**
- * The rows of a file in order, of each those columns that `choose` takes out of all. Throws an Error that says what is wrong with the file, with
- * the system's code where it cannot be read, or what `choose` throws; an AbortError as soon as the signal aborts.
+ * The rows of a file in order, of each those columns that `choose` takes out of all. Throws an Error that says what is
+ * wrong with the file, with the system's code where it cannot be read, or what `choose` throws; an AbortError as soon
+ * as the signal aborts.
  */
-export async function* parquetRows(file: string, choose: (names: readonly string[]) => readonly string[], signal: AbortSignal): AsyncGenerator<Record<string, unknown>> {
+export async function* parquetRows(
+  file: string,
+  choose: (names: readonly string[]) => readonly string[],
+  signal: AbortSignal,
+): AsyncGenerator<Record<string, unknown>> {
   const {size} = await stat(file);
   const reader = fork(fileURLToPath(new URL('../../dist/images/parquet-reader.js', import.meta.url)), {
     serialization: 'advanced',
@@ -43,7 +54,8 @@ export async function* parquetRows(file: string, choose: (names: readonly string
     const columns = choose(table.names);
     for (let rowStart = 0; rowStart < table.rows; rowStart += ROWS_AT_ONCE) {
       const part = await ask({columns, rowStart, rowEnd: rowStart + ROWS_AT_ONCE});
-      if (!('values' in part) || part.values.length === 0) throw new Error(`it says that it has ${table.rows} rows, and has ${rowStart}`);
+      if (!('values' in part) || part.values.length === 0)
+        throw new Error(`it says that it has ${table.rows} rows, and has ${rowStart}`);
       yield* part.values;
     }
   } finally {

@@ -1,4 +1,7 @@
-/** Kills the process that takes a Parquet file apart, from a thread of its own, once that has taken more of the processor's time than it may. */
+/**
+ * Kills the process that takes a Parquet file apart, from a thread of its own, once that has taken more of the
+ * processor's time than it may.
+ */
 import {parentPort} from 'node:worker_threads';
 
 /** What the work that begins now may take; null where it ended. */

@@ -1,7 +1,8 @@
 /**
  * Score files: Parquet with one row an image, its `kept` best classes and their natural log-probabilities, best first.
  *
- * Flat columns (`class_1` ... `log_prob_1` ...) on purpose: they read many times faster than lists, and every Parquet reader takes them.
+ * Flat columns (`class_1` ... `log_prob_1` ...) on purpose: they read many times faster than lists, and every Parquet
+ * reader takes them.
  */
 import {createHash} from 'node:crypto';
 import {readFile, writeFile} from 'node:fs/promises';
@@ -21,7 +22,9 @@ export interface ScoreMetadata {
   fingerprint: string;
 }
 
-/** The scores of `images.length` images, to be written. `classes[k]` and `logProbs[k]` hold the k-th best of each image. */
+/**
+ * The scores of `images.length` images, to be written. `classes[k]` and `logProbs[k]` hold the k-th best of each image.
+ */
 export interface Scores {
   images: string[];
   classes: Int32Array[];
@@ -35,12 +38,19 @@ export interface Scores {
  */
 export async function writeScores(file: string, scores: Scores, places: readonly string[]): Promise<string> {
   const {images, classes, logProbs, metadata} = scores;
-  // What hardly ever repeats is not searched for repetitions, and nobody asks for the extremes of a shard: half of the time to write.
+  // What hardly ever repeats is not searched for repetitions, and nobody asks for the extremes of a shard: half of the
+  // time to write.
   const columnData: ColumnSource[] = [
     {name: 'image', data: images, type: 'STRING', nullable: false, encoding: 'PLAIN'},
     {name: 'place', data: [...places], type: 'STRING', nullable: false, encoding: 'PLAIN'},
     ...classes.map((data, k): ColumnSource => ({name: `class_${k + 1}`, data, type: 'INT32', nullable: false})),
-    ...logProbs.map((data, k): ColumnSource => ({name: `log_prob_${k + 1}`, data, type: 'FLOAT', nullable: false, encoding: 'PLAIN'})),
+    ...logProbs.map((data, k): ColumnSource => ({
+      name: `log_prob_${k + 1}`,
+      data,
+      type: 'FLOAT',
+      nullable: false,
+      encoding: 'PLAIN',
+    })),
   ];
   const kvMetadata = [
     {key: 'classes', value: JSON.stringify(metadata.classes)},
@@ -48,7 +58,14 @@ export async function writeScores(file: string, scores: Scores, places: readonly
     {key: 'fingerprint', value: metadata.fingerprint},
   ];
   const bytes = new Uint8Array(
-    parquetWriteBuffer({columnData, kvMetadata, codec: 'UNCOMPRESSED', statistics: false, createdBy: 'pupil', rowGroupSize: Math.max(1, images.length)}),
+    parquetWriteBuffer({
+      columnData,
+      kvMetadata,
+      codec: 'UNCOMPRESSED',
+      statistics: false,
+      createdBy: 'pupil',
+      rowGroupSize: Math.max(1, images.length),
+    }),
   );
   await publishFile(file, temporary => writeFile(temporary, bytes));
   return createHash('sha256').update(bytes).digest('hex');
@@ -70,7 +87,11 @@ export async function readScores(file: string, topP: number): Promise<ScoredImag
     const parquet = await parquetMetadataAsync(buffer);
     const rows = Number(parquet.num_rows);
     const kept = parquet.schema.filter(column => column.name.startsWith('class_')).length;
-    if (kept < topP) throw new UserError('DAMAGED_FILE', `${file} keeps ${kept} classes an image; ${topP} are asked for. Score again with a larger top_p.`);
+    if (kept < topP)
+      throw new UserError(
+        'DAMAGED_FILE',
+        `${file} keeps ${kept} classes an image; ${topP} are asked for. Score again with a larger top_p.`,
+      );
 
     const ids = new Uint32Array(rows * ID_WORDS);
     const classes = Array.from({length: topP}, () => new Int32Array(rows));
@@ -86,7 +107,8 @@ export async function readScores(file: string, topP: number): Promise<ScoredImag
       onChunk: chunk => chunks.push(chunk),
     });
     for (const {columnName, columnData, rowStart} of chunks) {
-      if (columnData instanceof BigInt64Array || columnData instanceof BigUint64Array) throw new Error(`column ${columnName} has 64-bit integers`);
+      if (columnData instanceof BigInt64Array || columnData instanceof BigUint64Array)
+        throw new Error(`column ${columnName} has 64-bit integers`);
       if (columnName === 'image') {
         for (let row = 0; row < columnData.length; row++) putId(ids, rowStart + row, columnData[row] as Uint8Array);
         continue;
@@ -96,7 +118,8 @@ export async function readScores(file: string, topP: number): Promise<ScoredImag
     }
     return {ids, classes, logProbs};
   } catch (error) {
-    if (error instanceof Error && error.name !== 'UserError') throw new UserError('DAMAGED_FILE', `${file} is damaged (${error.message}).`, {cause: error});
+    if (error instanceof Error && error.name !== 'UserError')
+      throw new UserError('DAMAGED_FILE', `${file} is damaged (${error.message}).`, {cause: error});
     throw error;
   }
 }

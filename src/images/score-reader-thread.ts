@@ -18,9 +18,22 @@ if (port === null) throw new Error('The thread that reads scores was started as 
 async function reply({file, topP}: ScoreReaderRequest): Promise<[ScoreReaderReply, ArrayBuffer[]]> {
   try {
     const scores = await readScores(file, topP);
-    return [{scores}, [scores.ids, ...scores.classes, ...scores.logProbs].map(({buffer}) => buffer).filter(buffer => buffer instanceof ArrayBuffer)];
+    return [
+      {scores},
+      [scores.ids, ...scores.classes, ...scores.logProbs]
+        .map(({buffer}) => buffer)
+        .filter(buffer => buffer instanceof ArrayBuffer),
+    ];
   } catch (error) {
-    return [{failure: {message: error instanceof Error ? error.message : String(error), code: error instanceof UserError ? error.code : null}}, []];
+    return [
+      {
+        failure: {
+          message: error instanceof Error ? error.message : String(error),
+          code: error instanceof UserError ? error.code : null,
+        },
+      },
+      [],
+    ];
   }
 }
 

@@ -29,7 +29,10 @@ const isPicture = (name: string) => imageExtensions.has(name.slice(name.lastInde
 const exists = async (path: string) => (await statOrNull(path)) !== null;
 
 /** Splits `kind:path?split=train` into its parts; all but the path may be missing. */
-async function splitSpec(spec: string, baseDir: string): Promise<{kind: SourceKind | null; path: string; split: 'train' | 'test' | null}> {
+async function splitSpec(
+  spec: string,
+  baseDir: string,
+): Promise<{kind: SourceKind | null; path: string; split: 'train' | 'test' | null}> {
   const prefix = /^([a-z0-9]+):/.exec(spec)?.[1];
   const kind = kinds.find(known => known === prefix) ?? null;
   const absolute = (text: string) => toPrintable(Buffer.from(resolve(baseDir, text)));
@@ -69,15 +72,24 @@ async function recogniseFile(path: string): Promise<SourceKind> {
     if (name.startsWith(cifarFolders.cifar100)) return 'cifar100';
     if (name.startsWith(cifarFolders.cifar10)) return 'cifar10';
     if (/^cifar-10(0-python|-batches-py)/.test(name))
-      throw new UserError('UNREADABLE_SOURCE', `${path} is the Python version of CIFAR. Expected the binary version: cifar-10-binary.tar.gz or cifar-100-binary.tar.gz.`);
+      throw new UserError(
+        'UNREADABLE_SOURCE',
+        `${path} is the Python version of CIFAR. Expected the binary version: cifar-10-binary.tar.gz or cifar-100-binary.tar.gz.`,
+      );
     if (path.endsWith('.tar')) return 'webdataset';
-    throw new UserError('UNREADABLE_SOURCE', `${path} is a compressed archive. Images are read at random places: unpack it with  gunzip --keep '${path}'  and give the .tar.`);
+    throw new UserError(
+      'UNREADABLE_SOURCE',
+      `${path} is a compressed archive. Images are read at random places: unpack it with  gunzip --keep '${path}'  and give the .tar.`,
+    );
   }
   throw new UserError('UNREADABLE_SOURCE', `${path} is a file of an unknown kind. ${expected}.`);
 }
 
 async function recogniseFolder(path: string): Promise<SourceKind> {
-  const children = (await readdir(fromPrintable(path), {encoding: 'buffer', withFileTypes: true})).map(child => ({name: toPrintable(child.name), isFolder: child.isDirectory()}));
+  const children = (await readdir(fromPrintable(path), {encoding: 'buffer', withFileTypes: true})).map(child => ({
+    name: toPrintable(child.name),
+    isFolder: child.isDirectory(),
+  }));
   const names = new Set(children.map(({name}) => name));
   if (names.has('train.bin') || names.has('test.bin') || names.has(cifarFolders.cifar100)) return 'cifar100';
   if (names.has('data_batch_1.bin') || names.has('test_batch.bin') || names.has(cifarFolders.cifar10)) return 'cifar10';
@@ -93,7 +105,10 @@ async function recogniseFolder(path: string): Promise<SourceKind> {
   // An archive beside the folders that came out of it is no reason to leave those out, nor they to leave it out.
   const other = seen.find(({name, isFolder}) => isFolder || isPicture(name));
   if (other === undefined) return 'webdataset';
-  throw new UserError('BAD_SOURCE', `${path} holds archives (${tar.name}) and ${other.isFolder ? 'folders' : 'pictures'} (${other.name}) beside them. Say which are meant: webdataset:${path} for the archives alone, folder:${path} for the others.`);
+  throw new UserError(
+    'BAD_SOURCE',
+    `${path} holds archives (${tar.name}) and ${other.isFolder ? 'folders' : 'pictures'} (${other.name}) beside them. Say which are meant: webdataset:${path} for the archives alone, folder:${path} for the others.`,
+  );
 }
 
 /** Where the record files lie: in `path` itself, or in the folder that the archive unpacked to, one below. */
@@ -104,8 +119,8 @@ async function cifarFolder(kind: CifarKind, path: string): Promise<string> {
 
 /**
  * Recognises a source from what the user typed: `kind:path`, or a bare path whose kind is found by looking at it.
- * Relative paths start at `baseDir`. Throws a usage error for a path that is not there or a split of something that has none,
- * and a data error for things that are no source of images.
+ * Relative paths start at `baseDir`. Throws a usage error for a path that is not there or a split of something that has
+ * none, and a data error for things that are no source of images.
  */
 export async function parseSource(spec: string, baseDir: string): Promise<SourceSpec> {
   const {kind: named, path, split} = await splitSpec(spec, baseDir);
@@ -120,18 +135,31 @@ export async function parseSource(spec: string, baseDir: string): Promise<Source
           {cause: error},
         );
       });
-  const kind = named ?? (found === null ? 'webdataset' : found.isDirectory() ? await recogniseFolder(path) : await recogniseFile(path));
+  const kind =
+    named ??
+    (found === null ? 'webdataset' : found.isDirectory() ? await recogniseFolder(path) : await recogniseFile(path));
 
-  if (split !== null && !isCifar(kind)) throw new UserError('BAD_SOURCE', `"${spec}" asks for a split, but ${path} is a source of kind "${kind}", which has none.`);
-  if (kind === 'folder' && found?.isFile()) throw new UserError('BAD_SOURCE', `"${spec}" is a file; a source of kind "folder" is a folder of images.`);
+  if (split !== null && !isCifar(kind))
+    throw new UserError(
+      'BAD_SOURCE',
+      `"${spec}" asks for a split, but ${path} is a source of kind "${kind}", which has none.`,
+    );
+  if (kind === 'folder' && found?.isFile())
+    throw new UserError('BAD_SOURCE', `"${spec}" is a file; a source of kind "folder" is a folder of images.`);
   if (kind === 'manifest' && !(found?.isFile() && isManifest(path)))
-    throw new UserError('BAD_SOURCE', `"${spec}" is no .csv, .jsonl or .parquet file, which a source of kind "manifest" is.`);
+    throw new UserError(
+      'BAD_SOURCE',
+      `"${spec}" is no .csv, .jsonl or .parquet file, which a source of kind "manifest" is.`,
+    );
   if (kind === 'webdataset' && found?.isFile() && !path.endsWith('.tar'))
     throw new UserError('BAD_SOURCE', `"${spec}" is no .tar file, which a shard of kind "webdataset" is.`);
   if (isCifar(kind)) {
     const isArchive = /\.(tar|tar\.gz|tgz)$/.test(path);
     if (found?.isFile() && !isArchive)
-      throw new UserError('BAD_SOURCE', `"${spec}" is neither a folder nor a .tar.gz, which a source of kind "${kind}" is: ${recordFiles(kind).join(', ')}.`);
+      throw new UserError(
+        'BAD_SOURCE',
+        `"${spec}" is neither a folder nor a .tar.gz, which a source of kind "${kind}" is: ${recordFiles(kind).join(', ')}.`,
+      );
     return {kind, path: isArchive ? path : await cifarFolder(kind, path), split};
   }
   return {kind, path, split};

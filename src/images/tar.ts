@@ -1,8 +1,8 @@
 /**
  * Where the members of a tar lie, so that each can be read on its own later; nothing is ever extracted.
  *
- * A short reader of our own, because the tar libraries stream a member's content past and keep its offset to themselves.
- * Formats: ustar, pax (path, size, sparse), GNU long names, base-256 sizes.
+ * A short reader of our own, because the tar libraries stream a member's content past and keep its offset to
+ * themselves. Formats: ustar, pax (path, size, sparse), GNU long names, base-256 sizes.
  */
 import type {FileHandle} from 'node:fs/promises';
 import {toPrintable} from './printable-path.js';
@@ -77,14 +77,22 @@ function fullName(header: Buffer): Buffer {
   return prefix.length > 0 ? Buffer.concat([prefix, Buffer.from('/'), name]) : name;
 }
 
-const kinds: Record<string, TarMember['kind']> = {'0': 'file', '\0': 'file', '7': 'file', '1': 'link', '2': 'link', '5': 'folder', S: 'sparse'};
+const kinds: Record<string, TarMember['kind']> = {
+  '0': 'file',
+  '\0': 'file',
+  '7': 'file',
+  '1': 'link',
+  '2': 'link',
+  '5': 'folder',
+  S: 'sparse',
+};
 
 const isZero = (bytes: Buffer) => bytes.every(byte => byte === 0);
 
 /**
- * The members of an open tar, in order, also those of further tars behind its end mark, as `cat a.tar b.tar` leaves them. Throws
- * TarDamage where a header is wrong, a member is cut off, the end mark is missing, or what lies behind it is no tar; every member
- * yielded before that is complete.
+ * The members of an open tar, in order, also those of further tars behind its end mark, as `cat a.tar b.tar` leaves
+ * them. Throws TarDamage where a header is wrong, a member is cut off, the end mark is missing, or what lies behind it
+ * is no tar; every member yielded before that is complete.
  */
 export async function* readTar(tar: FileHandle, signal: AbortSignal): AsyncGenerator<TarMember> {
   const {size: tarSize} = await tar.stat();
@@ -107,7 +115,8 @@ export async function* readTar(tar: FileHandle, signal: AbortSignal): AsyncGener
   for (let at = 0; ;) {
     signal.throwIfAborted();
     const header = await bytesAt(at, BLOCK);
-    if (at === 0 && header[0] === 0x1f && header[1] === 0x8b) throw new TarDamage('it is compressed with gzip: unpack it with gunzip');
+    if (at === 0 && header[0] === 0x1f && header[1] === 0x8b)
+      throw new TarDamage('it is compressed with gzip: unpack it with gunzip');
     if (header.length < BLOCK && !ended) throw new TarDamage(`it ends at byte ${tarSize} without an end mark`);
     if (isZero(header)) {
       if (header.length < BLOCK) return;
@@ -123,18 +132,21 @@ export async function* readTar(tar: FileHandle, signal: AbortSignal): AsyncGener
 
     const type = String.fromCharCode(header.readUInt8(156));
     const paxSize = pax.get('size')?.toString('latin1');
-    const size = paxSize === undefined ? number(header.subarray(124, 136)) : /^\d+$/.test(paxSize) ? Number(paxSize) : null;
+    const size =
+      paxSize === undefined ? number(header.subarray(124, 136)) : /^\d+$/.test(paxSize) ? Number(paxSize) : null;
     if (size === null || !Number.isSafeInteger(size)) throw new TarDamage(`the header at byte ${at} states no size`);
     let offset = at + BLOCK;
     if (type === 'S') {
       // GNU sparse: further blocks of the hole map may follow the header.
       for (let more = header[482]; more === 1; offset += BLOCK) more = (await bytesAt(offset, BLOCK))[504];
     }
-    if (offset + size > tarSize) throw new TarDamage(`the member at byte ${at} is cut off: ${tarSize - offset} of ${size} bytes are there`);
+    if (offset + size > tarSize)
+      throw new TarDamage(`the member at byte ${at} is cut off: ${tarSize - offset} of ${size} bytes are there`);
     at = offset + Math.ceil(size / BLOCK) * BLOCK;
 
     if (type === 'L' || type === 'K' || type === 'x' || type === 'g') {
-      if (size > MAX_EXTENSION) throw new TarDamage(`the extended header at byte ${offset - BLOCK} is ${size} bytes long`);
+      if (size > MAX_EXTENSION)
+        throw new TarDamage(`the extended header at byte ${offset - BLOCK} is ${size} bytes long`);
       const content = Buffer.from(await bytesAt(offset, size)); // A copy: the window moves on.
       if (type === 'L') longName = upToNul(content);
       if (type === 'x') pax = paxRecords(content);

@@ -1,4 +1,7 @@
-/** Images in tar shards as WebDataset lays them out: a picture by its last extension, its label in a member beside it whose name begins as its own. */
+/**
+ * Images in tar shards as WebDataset lays them out: a picture by its last extension, its label in a member beside it
+ * whose name begins as its own.
+ */
 import type {FileHandle} from 'node:fs/promises';
 import {open, readdir} from 'node:fs/promises';
 import {basename, dirname} from 'node:path';
@@ -15,7 +18,24 @@ import type {TarMember} from './tar.js';
 import {readTar, TarDamage} from './tar.js';
 
 /** Also of formats that are never opened: those pictures are set aside with that reason. */
-export const imageExtensions: ReadonlySet<string> = new Set(['jpg', 'jpeg', 'jpe', 'jfif', 'png', 'webp', 'gif', 'tif', 'tiff', 'avif', 'heic', 'heif', 'bmp', 'jp2', 'jxl', 'svg']);
+export const imageExtensions: ReadonlySet<string> = new Set([
+  'jpg',
+  'jpeg',
+  'jpe',
+  'jfif',
+  'png',
+  'webp',
+  'gif',
+  'tif',
+  'tiff',
+  'avif',
+  'heic',
+  'heif',
+  'bmp',
+  'jp2',
+  'jxl',
+  'svg',
+]);
 /** Longest label file that is read. */
 const MAX_LABEL_BYTES = 1024 * 1024;
 
@@ -27,17 +47,29 @@ const range = /\{(\d+)\.\.(\d+)\}/;
 
 export const isShardPattern = (path: string) => range.test(path);
 
-/** The paths that a pattern with a range stands for; null for a path without one. Throws (exit 2) for a range that means nothing. */
+/**
+ * The paths that a pattern with a range stands for; null for a path without one. Throws (exit 2) for a range that means
+ * nothing.
+ */
 function shardPaths(path: string): {root: string; paths: string[]} | null {
   const match = range.exec(path);
   if (match === null) return null;
   const [text, first = '', last = ''] = match;
   const refuse = (what: string) => new UserError('BAD_SOURCE', `The range ${text} in ${path} ${what}.`);
-  if (range.test(path.slice(match.index + text.length))) throw refuse('is followed by another one; expected one range. Give the source several times, or put its shards into one folder and give that');
-  if (/^0\d/.test(first) && first.length !== last.length) throw refuse('begins and ends with numbers of different widths; write both as long as in the names of the shards, such as {000..012}');
+  if (range.test(path.slice(match.index + text.length)))
+    throw refuse(
+      'is followed by another one; expected one range. Give the source several times, or put its shards into one folder and give that',
+    );
+  if (/^0\d/.test(first) && first.length !== last.length)
+    throw refuse(
+      'begins and ends with numbers of different widths; write both as long as in the names of the shards, such as {000..012}',
+    );
   if (Number(first) > Number(last)) throw refuse(`runs backwards; expected {${last}..${first}}`);
   const count = Number(last) - Number(first) + 1;
-  if (count > MAX_SHARDS) throw refuse(`stands for ${plural(count, 'shard')}; at most ${plural(MAX_SHARDS, 'shard')} are looked for. Give the range that is there, or the folder`);
+  if (count > MAX_SHARDS)
+    throw refuse(
+      `stands for ${plural(count, 'shard')}; at most ${plural(MAX_SHARDS, 'shard')} are looked for. Give the range that is there, or the folder`,
+    );
   const numbers = Array.from({length: count}, (_, index) => String(Number(first) + index).padStart(first.length, '0'));
   return {root: dirname(path.slice(0, match.index) + 'x'), paths: numbers.map(number => path.replace(text, number))};
 }
@@ -59,7 +91,8 @@ async function findShards(path: string): Promise<Shards> {
     const {root, paths} = pattern;
     const shards: string[] = [];
     const missing: string[] = [];
-    for (const shard of paths) ((await statOrNull(shard))?.isFile() === true ? shards : missing).push(shard.slice(root.length + 1));
+    for (const shard of paths)
+      ((await statOrNull(shard))?.isFile() === true ? shards : missing).push(shard.slice(root.length + 1));
     return {root, shards, notes: [], warnings: missingWarning(missing)};
   }
   if (found.isFile()) return {root: dirname(path), shards: [basename(path)], notes: [], warnings: []};
@@ -72,18 +105,26 @@ async function findShards(path: string): Promise<Shards> {
     else if (name.endsWith('.tar')) shards.push(name);
     else others.add(name);
   }
-  const notes = [...service.note('hidden or service file or folder', 'hidden or service files and folders'), ...others.note('file or folder beside the .tar shards', 'files and folders beside the .tar shards')];
+  const notes = [
+    ...service.note('hidden or service file or folder', 'hidden or service files and folders'),
+    ...others.note('file or folder beside the .tar shards', 'files and folders beside the .tar shards'),
+  ];
   return {root: path, shards, notes, warnings: missingWarning(gaps(shards))};
 }
 
 const missingWarning = (missing: string[]): string[] =>
-  missing.length === 0 ? [] : [`missing among the shards: ${missing.slice(0, 20).join(', ')}${missing.length > 20 ? ` and ${missing.length - 20} more` : ''}`];
+  missing.length === 0
+    ? []
+    : [
+        `missing among the shards: ${missing.slice(0, 20).join(', ')}${missing.length > 20 ? ` and ${missing.length - 20} more` : ''}`,
+      ];
 
 /** Shards that a folder lacks: between its first and last number, in a row of names that differ only there. */
 function gaps(shards: string[]): string[] {
   const numbered = shards.map(shard => /^(.*?)(\d+)(\.tar)$/.exec(shard));
   const [head, ...others] = numbered;
-  if (!head || others.some(other => other === null || other[1] !== head[1] || other[2]?.length !== head[2]?.length)) return [];
+  if (!head || others.some(other => other === null || other[1] !== head[1] || other[2]?.length !== head[2]?.length))
+    return [];
   const present = new Set(shards);
   const last = Number(numbered.at(-1)?.[2]);
   const missing: string[] = [];
@@ -108,19 +149,26 @@ function splitName(name: string): MemberName {
   const base = name.lastIndexOf('/') + 1;
   const first = name.indexOf('.', base);
   const last = name.lastIndexOf('.');
-  return first === -1 ? {sample: name, stem: name, extension: ''} : {sample: name.slice(0, first), stem: name.slice(0, last), extension: name.slice(last + 1).toLowerCase()};
+  return first === -1
+    ? {sample: name, stem: name, extension: ''}
+    : {sample: name.slice(0, first), stem: name.slice(0, last), extension: name.slice(last + 1).toLowerCase()};
 }
 
 /** Why a member is not read, though its name says it is an image. */
 function refusal({name, kind}: TarMember): {code: QuarantineCode; detail: string} | null {
-  if (name.startsWith('/') || name.split('/').includes('..')) return {code: 'OUTSIDE_ROOT', detail: 'a member name that leads out of the archive'};
+  if (name.startsWith('/') || name.split('/').includes('..'))
+    return {code: 'OUTSIDE_ROOT', detail: 'a member name that leads out of the archive'};
   if (kind !== 'file') return {code: 'NOT_A_FILE', detail: `a tar member of kind "${kind}"`};
   return null;
 }
 
-const mayLabel = ({kind}: TarMember, extension: string): boolean => kind === 'file' && (extension === 'cls' || extension === 'json');
+const mayLabel = ({kind}: TarMember, extension: string): boolean =>
+  kind === 'file' && (extension === 'cls' || extension === 'json');
 
-/** The label in a .cls file (a number or a name) or under `label`, `class` or `cls` in a .json file. Null where there is none; throws a data error for a number that may not be the one that was written. */
+/**
+ * The label in a .cls file (a number or a name) or under `label`, `class` or `cls` in a .json file. Null where there is
+ * none; throws a data error for a number that may not be the one that was written.
+ */
 function parseLabel(extension: string, text: string, place: string): string | null {
   if (extension === 'cls') return text.trim() || null;
   let fields: unknown;
@@ -132,7 +180,8 @@ function parseLabel(extension: string, text: string, place: string): string | nu
   if (typeof fields !== 'object' || fields === null) return null;
   for (const key of ['label', 'class', 'cls']) {
     const value: unknown = Reflect.get(fields, key);
-    if (typeof value === 'number' && !isExact(value)) throw new UserError('UNREADABLE_SOURCE', `The ${key} in ${place} is ${NOT_EXACT}.`);
+    if (typeof value === 'number' && !isExact(value))
+      throw new UserError('UNREADABLE_SOURCE', `The ${key} in ${place} is ${NOT_EXACT}.`);
     if (typeof value === 'string' || typeof value === 'number') return String(value).trim() || null;
   }
   return null;
@@ -146,7 +195,10 @@ async function readText(tar: FileHandle, {name, offset, size}: TarMember, shard:
   try {
     return decodeText(bytes);
   } catch (error) {
-    if (error instanceof NotText) throw new UserError('UNREADABLE_SOURCE', `The label ${shard}#${name} cannot be read: ${error.message}`, {cause: error});
+    if (error instanceof NotText)
+      throw new UserError('UNREADABLE_SOURCE', `The label ${shard}#${name} cannot be read: ${error.message}`, {
+        cause: error,
+      });
     throw error;
   }
 }
@@ -168,7 +220,10 @@ class Sample {
     if (label !== null && !this.labels.has(stem)) this.labels.set(stem, label);
   }
 
-  /** Whether it is what WebDataset calls another field of a picture: `1.seg.png` beside `1.jpg`. `1.002.jpg` is a picture of its own. */
+  /**
+   * Whether it is what WebDataset calls another field of a picture: `1.seg.png` beside `1.jpg`. `1.002.jpg` is a
+   * picture of its own.
+   */
   isCompanion({stem}: SampleImage): boolean {
     return !/^(\.\d+)*$/.test(stem.slice(this.name.length)) && this.images.some(image => image.stem === this.name);
   }
@@ -179,7 +234,10 @@ class Sample {
   }
 }
 
-/** Opens tar shards: `path` is a pattern with a range, one .tar, or a folder of them. Throws a data error where there is none. */
+/**
+ * Opens tar shards: `path` is a pattern with a range, one .tar, or a folder of them. Throws a data error where there is
+ * none.
+ */
 export async function openWebDataset(path: string, {labelled}: Pick<SourceOptions, 'labelled'>): Promise<Source> {
   const {root, shards, ...found} = await findShards(path);
   if (shards.length === 0) throw new UserError('UNREADABLE_SOURCE', `No .tar shard found at ${path}.`);
@@ -187,12 +245,27 @@ export async function openWebDataset(path: string, {labelled}: Pick<SourceOption
   const warnings: string[] = [];
 
   function entryOf(file: string, member: TarMember, label: string | null): Entry {
-    const unlabelled = {code: 'NO_LABEL', detail: 'no label: neither a .cls nor a .json member with a label beside it'} as const;
+    const unlabelled = {
+      code: 'NO_LABEL',
+      detail: 'no label: neither a .cls nor a .json member with a label beside it',
+    } as const;
     const problem = refusal(member) ?? (labelled && label === null ? unlabelled : null);
-    return {file, member: member.name, offset: member.offset, length: member.size, encoding: 'encoded', label: problem === null ? label : null, problem};
+    return {
+      file,
+      member: member.name,
+      offset: member.offset,
+      length: member.size,
+      encoding: 'encoded',
+      label: problem === null ? label : null,
+      problem,
+    };
   }
 
-  async function* shardEntries(file: string, leftOut: Record<'service' | 'noPictures' | 'companions', LeftOut>, signal: AbortSignal): AsyncGenerator<Entry> {
+  async function* shardEntries(
+    file: string,
+    leftOut: Record<'service' | 'noPictures' | 'companions', LeftOut>,
+    signal: AbortSignal,
+  ): AsyncGenerator<Entry> {
     const tar = await open(fromPrintable(`${root}/${file}`), 'r');
     try {
       let sample = new Sample('');
@@ -207,14 +280,19 @@ export async function openWebDataset(path: string, {labelled}: Pick<SourceOption
           if (member.kind === 'folder' && member.name.endsWith('/')) continue;
           const {sample: name, stem, extension} = splitName(member.name);
           if (isServicePath(member.name)) leftOut.service.add(`${file}#${member.name}`);
-          else if (!imageExtensions.has(extension) && !(labelled && mayLabel(member, extension))) leftOut.noPictures.add(`${file}#${member.name}`);
+          else if (!imageExtensions.has(extension) && !(labelled && mayLabel(member, extension)))
+            leftOut.noPictures.add(`${file}#${member.name}`);
           else {
             if (name !== sample.name) {
               yield* listed();
               sample = new Sample(name);
             }
             if (imageExtensions.has(extension)) sample.images.push({member, stem});
-            else sample.addLabel(stem, parseLabel(extension, await readText(tar, member, `${root}/${file}`), `${root}/${file}#${member.name}`));
+            else
+              sample.addLabel(
+                stem,
+                parseLabel(extension, await readText(tar, member, `${root}/${file}`), `${root}/${file}#${member.name}`),
+              );
           }
         }
       } catch (error) {
@@ -249,7 +327,10 @@ export async function openWebDataset(path: string, {labelled}: Pick<SourceOption
       notes.push(
         ...leftOut.service.note('hidden or service member', 'hidden or service members'),
         ...leftOut.noPictures.note('member that is no picture', 'members that are no pictures'),
-        ...leftOut.companions.note('member that describes the picture beside it', 'members that describe the picture beside them'),
+        ...leftOut.companions.note(
+          'member that describes the picture beside it',
+          'members that describe the picture beside them',
+        ),
       );
     },
   };

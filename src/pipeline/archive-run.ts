@@ -1,4 +1,7 @@
-/** Moves a run aside, whole, as NAME@1 or the next free number: files by rename, the database as a copy, since others may hold it open. */
+/**
+ * Moves a run aside, whole, as NAME@1 or the next free number: files by rename, the database as a copy, since others
+ * may hold it open.
+ */
 import {existsSync} from 'node:fs';
 import {rename, rm} from 'node:fs/promises';
 import path from 'node:path';
@@ -8,9 +11,9 @@ import {besideDatabase, openStore, type Store} from '../store/open.js';
 import {renameRun} from './rename-run.js';
 
 /**
- * Closes the store. Returns the new name. SQLite's own copy holds every commit, whoever reads; a renamed file would lack those that a
- * reader keeps in the log beside it. The name is given up first and the database last: whatever a kill leaves is named for
- * what it becomes, and the next call goes on with that.
+ * Closes the store. Returns the new name. SQLite's own copy holds every commit, whoever reads; a renamed file would
+ * lack those that a reader keeps in the log beside it. The name is given up first and the database last: whatever a
+ * kill leaves is named for what it becomes, and the next call goes on with that.
  */
 export async function archiveRun(paths: RunPaths, store: Store): Promise<string> {
   const archive = archiveOf(paths, store);
@@ -34,7 +37,12 @@ function archiveOf({home, run}: RunPaths, store: Store): RunPaths {
   let version = 1;
   const own = runPaths(home, run);
   // A folder of that name is somebody else's while the run's own is still there: nothing is moved upon it.
-  const isTaken = ({database, data, models}: RunPaths) => existsSync(database) || [[own.data, data], [own.models, models]].some(pair => pair.every(folder => existsSync(folder)));
+  const isTaken = ({database, data, models}: RunPaths) =>
+    existsSync(database) ||
+    [
+      [own.data, data],
+      [own.models, models],
+    ].some(pair => pair.every(folder => existsSync(folder)));
   while (isTaken(runPaths(home, `${run}@${version}`))) version++;
   const archive = runPaths(home, `${run}@${version}`);
   store.run.rename(archive.run);

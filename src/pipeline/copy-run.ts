@@ -20,20 +20,28 @@ export interface CopyOptions {
 }
 
 /**
- * Copies `origin`, which nobody may be working on, to `target`, which has no database yet: the results of its `fresh` stages, and what
- * trainings and scorings can go on from. The results of the others are not the new run's. Files are published by rename and never
- * changed in place, so one that is shared stays what it was. Linking a file renews its change time, and with it the stamp by
- * which `origin` and the runs copied before (`relatives`) trust it: theirs are renewed too. The database comes last: a
- * kill before leaves files that the next copy replaces, and stamps that cost hashing once.
+ * Copies `origin`, which nobody may be working on, to `target`, which has no database yet: the results of its `fresh`
+ * stages, and what trainings and scorings can go on from. The results of the others are not the new run's. Files are
+ * published by rename and never changed in place, so one that is shared stays what it was. Linking a file renews its
+ * change time, and with it the stamp by which `origin` and the runs copied before (`relatives`) trust it: theirs are
+ * renewed too. The database comes last: a kill before leaves files that the next copy replaces, and stamps that cost
+ * hashing once.
  */
-export async function copyRun(origin: RunPaths, target: RunPaths, {fresh, relatives}: CopyOptions): Promise<{readonly linked: boolean}> {
+export async function copyRun(
+  origin: RunPaths,
+  target: RunPaths,
+  {fresh, relatives}: CopyOptions,
+): Promise<{readonly linked: boolean}> {
   let linked = true;
   const others = stageNames.filter(name => !fresh.includes(name));
   const results = resultsOf(origin, others);
   /** New stamps by old ones: of the shared files, and of the files as the copy has them. */
   const renewed = new Map<string, string>();
   const copied = new Map<string, string>();
-  for (const [from, to] of [[origin.data, target.data], [origin.models, target.models]] as const) {
+  for (const [from, to] of [
+    [origin.data, target.data],
+    [origin.models, target.models],
+  ] as const) {
     const folders = new Set<string>();
     for (const file of await filesIn(from, [...leftOut(origin), ...results])) {
       const destination = path.join(to, path.relative(from, file));
@@ -42,7 +50,8 @@ export async function copyRun(origin: RunPaths, target: RunPaths, {fresh, relati
       if (!(await linkOrCopy(file, destination))) linked = false;
       folders.add(path.dirname(destination));
       const [after, there] = [await stampOf(file), await stampOf(destination)];
-      if (before === null || after === null || there === null) throw new Error(`${file} went away while it was copied.`);
+      if (before === null || after === null || there === null)
+        throw new Error(`${file} went away while it was copied.`);
       if (after !== before) renewed.set(before, after);
       copied.set(before, there);
     }
@@ -68,7 +77,9 @@ function resultsOf({home, database}: RunPaths, names: readonly StageName[]): str
   const store = openStoreToRead(database);
   if (store === null) throw new Error(`${database} went away while it was copied.`);
   try {
-    return names.flatMap(name => store.stages.read(name)?.outputs ?? []).flatMap(output => (output.path === null ? [] : [path.join(home, output.path)]));
+    return names
+      .flatMap(name => store.stages.read(name)?.outputs ?? [])
+      .flatMap(output => (output.path === null ? [] : [path.join(home, output.path)]));
   } finally {
     store.close();
   }
@@ -104,7 +115,11 @@ async function linkOrCopy(file: string, destination: string): Promise<boolean> {
 async function copyDatabase(
   origin: RunPaths,
   target: RunPaths,
-  {file, others, copied}: {readonly file: string; readonly others: readonly StageName[]; readonly copied: ReadonlyMap<string, string>},
+  {
+    file,
+    others,
+    copied,
+  }: {readonly file: string; readonly others: readonly StageName[]; readonly copied: ReadonlyMap<string, string>},
 ): Promise<void> {
   const original = openStoreToRead(origin.database);
   if (original === null) throw new Error(`${origin.database} went away while it was copied.`);

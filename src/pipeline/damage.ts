@@ -1,4 +1,7 @@
-/** What is no longer as a finished stage left it: its files, its rows of the database, and the record that tells of them. */
+/**
+ * What is no longer as a finished stage left it: its files, its rows of the database, and the record that tells of
+ * them.
+ */
 import path from 'node:path';
 import type {Store} from '../store/open.js';
 import type {OutputRecord, StageRecord} from '../store/stages.js';
@@ -10,12 +13,21 @@ import type {Stage} from './stage.js';
 export type Rows = Pick<Stage<never>, 'name' | 'rows'>;
 
 /** All of it. `restamp` records the new stamp of a file whose bytes did not change. */
-export async function damageOf(stage: Rows, recorded: StageRecord, {store, home}: {readonly store: Store; readonly home: string}, restamp: (relative: string, stamp: string) => void): Promise<Damage[]> {
+export async function damageOf(
+  stage: Rows,
+  recorded: StageRecord,
+  {store, home}: {readonly store: Store; readonly home: string},
+  restamp: (relative: string, stamp: string) => void,
+): Promise<Damage[]> {
   return [...(await damagedFiles(recorded.outputs, home, restamp)), ...damagedRows(stage, recorded, store)];
 }
 
 /** Looks at each recorded file. A stamp that changed is forgiven where the bytes did not. */
-async function damagedFiles(outputs: readonly OutputRecord[], home: string, restamp: (relative: string, stamp: string) => void): Promise<Damage[]> {
+async function damagedFiles(
+  outputs: readonly OutputRecord[],
+  home: string,
+  restamp: (relative: string, stamp: string) => void,
+): Promise<Damage[]> {
   const damage: Damage[] = [];
   for (const output of outputs) {
     if (output.path === null) continue;
@@ -29,14 +41,18 @@ async function damagedFiles(outputs: readonly OutputRecord[], home: string, rest
   return damage;
 }
 
-/** Reads all rows that the stage vouches for. No stamp spares it: nothing that is cheap to ask of a database tells that no byte of it changed. */
+/**
+ * Reads all rows that the stage vouches for. No stamp spares it: nothing that is cheap to ask of a database tells that
+ * no byte of it changed.
+ */
 export function damagedRows({name, rows = {}}: Rows, recorded: StageRecord, store: Store): Damage[] {
   const damage: Damage[] = recorded.isIntact ? [] : [{path: `the record of ${name} in the database`, kind: 'changed'}];
   if (recorded.status !== 'done' && recorded.status !== 'skipped') return damage;
   for (const [product, digest] of Object.entries(rows)) {
     const output = recorded.outputs.find(candidate => candidate.name === product && candidate.path === null);
     if (output === undefined) damage.push({path: `the digest of ${name}.${product}`, kind: 'missing'});
-    else if (digest(store) !== output.sha256) damage.push({path: `what the database holds of ${name}.${product}`, kind: 'changed'});
+    else if (digest(store) !== output.sha256)
+      damage.push({path: `what the database holds of ${name}.${product}`, kind: 'changed'});
   }
   return damage;
 }

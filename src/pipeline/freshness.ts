@@ -34,17 +34,30 @@ function difference(before: Ingredients, now: Ingredients): string | null {
   if (first === undefined) return null;
   const was = before[first];
   const is = now[first];
-  const shown = was !== undefined && is !== undefined && was.length <= SHOWN_LENGTH && is.length <= SHOWN_LENGTH ? `${first} changed from ${was} to ${is}` : `${first} changed`;
-  return others.length === 0 ? shown : `${shown}, and ${others.length === 1 ? others[0] : `${others.length} other things`} too`;
+  const shown =
+    was !== undefined && is !== undefined && was.length <= SHOWN_LENGTH && is.length <= SHOWN_LENGTH
+      ? `${first} changed from ${was} to ${is}`
+      : `${first} changed`;
+  return others.length === 0
+    ? shown
+    : `${shown}, and ${others.length === 1 ? others[0] : `${others.length} other things`} too`;
 }
 
 /**
- * The verdict on one stage. `now` holds its ingredients as they are today; an ingredient that an earlier stage has yet to
- * make anew is not known before that stage has run, and is named in `pending`.
+ * The verdict on one stage. `now` holds its ingredients as they are today; an ingredient that an earlier stage has yet
+ * to make anew is not known before that stage has run, and is named in `pending`.
  */
-export function verdict(recorded: Recorded | null, now: Ingredients, damage: readonly Damage[], pending: readonly string[]): Verdict {
+export function verdict(
+  recorded: Recorded | null,
+  now: Ingredients,
+  damage: readonly Damage[],
+  pending: readonly string[],
+): Verdict {
   if (recorded === null) return stale('never ran');
-  const known = (before: Ingredients | null) => ({...now, ...Object.fromEntries(pending.map(name => [name, before?.[name] ?? '']))});
+  const known = (before: Ingredients | null) => ({
+    ...now,
+    ...Object.fromEntries(pending.map(name => [name, before?.[name] ?? ''])),
+  });
   const otherwise = recorded.begun === null ? null : difference(recorded.begun, known(recorded.begun));
   const goesOn = otherwise === null ? 'goes on where it stopped' : `starts anew, since ${otherwise}`;
   if (recorded.status === 'running') return stale(`was cut short: ${goesOn}`);
@@ -52,8 +65,17 @@ export function verdict(recorded: Recorded | null, now: Ingredients, damage: rea
   if (recorded.status === 'failed') return stale(`failed: ${recorded.message?.split('\n')[0] ?? 'unknown reason'}`);
   const changed = difference(recorded.ingredients ?? {}, known(recorded.ingredients));
   const [first] = damage;
-  if (first) return stale(`${first.path} is ${first.kind === 'missing' ? 'missing' : 'not what was written'}${damage.length > 1 ? `, and ${damage.length - 1} more` : ''}`, changed !== null || pending.length > 0);
+  if (first)
+    return stale(
+      `${first.path} is ${first.kind === 'missing' ? 'missing' : 'not what was written'}${damage.length > 1 ? `, and ${damage.length - 1} more` : ''}`,
+      changed !== null || pending.length > 0,
+    );
   if (changed !== null) return stale(changed);
-  if (pending.length > 0) return stale(`follows ${[...new Set(pending.map(name => name.split('.')[0]))].join(' and ')}`);
-  return {fresh: true, reason: recorded.status === 'skipped' ? 'skipped as asked, nothing changed' : 'nothing changed', outdated: false};
+  if (pending.length > 0)
+    return stale(`follows ${[...new Set(pending.map(name => name.split('.')[0]))].join(' and ')}`);
+  return {
+    fresh: true,
+    reason: recorded.status === 'skipped' ? 'skipped as asked, nothing changed' : 'nothing changed',
+    outdated: false,
+  };
 }

@@ -1,4 +1,7 @@
-/** The engine: takes stages in order, skips the fresh, runs the stale, and records each before the next begins. It knows no stage by name. */
+/**
+ * The engine: takes stages in order, skips the fresh, runs the stale, and records each before the next begins. It knows
+ * no stage by name.
+ */
 import {createHash} from 'node:crypto';
 import path from 'node:path';
 import {stageNames, type Emit, type StageName, type StageStatus} from '../events.js';
@@ -35,7 +38,10 @@ export interface Planned<Context> {
   readonly ingredients: Ingredients;
 }
 
-/** SHA-256 of a product, `stage.output`, as it is recorded: of the hashes of its files with their names, or of the digest of its rows. It knows no folder, so that a copy of a run has the same. Null where there is none. */
+/**
+ * SHA-256 of a product, `stage.output`, as it is recorded: of the hashes of its files with their names, or of the
+ * digest of its rows. It knows no folder, so that a copy of a run has the same. Null where there is none.
+ */
 export function productDigest({stages}: Store, reference: string): string | null {
   const [producer = '', name = ''] = reference.split('.');
   const parts = (stages.read(producer)?.outputs ?? []).filter(output => output.name === name);
@@ -46,8 +52,9 @@ export function productDigest({stages}: Store, reference: string): string | null
 }
 
 /**
- * The verdict on every stage as things stand; what a stage will make anew is not known to those that read it. `restamp` is false where the database may only be read.
- * Throws (exit 2) where what is wanted cannot be run yet, or would rest on a result of other settings that is not wanted anew.
+ * The verdict on every stage as things stand; what a stage will make anew is not known to those that read it. `restamp`
+ * is false where the database may only be read. Throws (exit 2) where what is wanted cannot be run yet, or would rest
+ * on a result of other settings that is not wanted anew.
  */
 export async function inspect<Context extends EngineContext>(
   stages: readonly Stage<Context>[],
@@ -64,9 +71,14 @@ export async function inspect<Context extends EngineContext>(
     const below = stage.reads.map(reference => outdated.get(producerOf(reference))).find(found => found !== undefined);
     if (plan.wanted && !fresh) {
       requireFoundation(plan, willRun);
-      if (below !== undefined) throw new UserError('STALE_STAGE', `${stage.name} would rest on a result of other settings: ${below}. Run pupil orchestrate without --from and --only first, or put the settings back.`);
+      if (below !== undefined)
+        throw new UserError(
+          'STALE_STAGE',
+          `${stage.name} would rest on a result of other settings: ${below}. Run pupil orchestrate without --from and --only first, or put the settings back.`,
+        );
       willRun.add(stage.name);
-    } else if (below !== undefined || plan.verdict.outdated) outdated.set(stage.name, below ?? `${stage.name} is out of date (${reason})`);
+    } else if (below !== undefined || plan.verdict.outdated)
+      outdated.set(stage.name, below ?? `${stage.name} is out of date (${reason})`);
     planned.push({...plan, stands: fresh && below === undefined});
   }
   return planned;
@@ -77,7 +89,11 @@ const producerOf = (reference: string): string => reference.split('.')[0]!;
 async function inspectOne<Context extends EngineContext>(
   stage: Stage<Context>,
   context: Context,
-  {restamp, willRun, wanted}: {readonly restamp: boolean; readonly willRun: ReadonlySet<string>; readonly wanted: Wanted},
+  {
+    restamp,
+    willRun,
+    wanted,
+  }: {readonly restamp: boolean; readonly willRun: ReadonlySet<string>; readonly wanted: Wanted},
 ): Promise<Omit<Planned<Context>, 'stands'>> {
   const {store} = context;
   const recorded = store.stages.read(stage.name);
@@ -97,15 +113,26 @@ async function inspectOne<Context extends EngineContext>(
         });
   const found = verdict(recorded, ingredients, damage, pending);
   const asked = forced(stage.name, wanted);
-  return {stage, wanted: isWanted(stage.name, wanted), verdict: found.fresh && asked !== null ? {fresh: false, reason: asked, outdated: false} : found, ingredients};
+  return {
+    stage,
+    wanted: isWanted(stage.name, wanted),
+    verdict: found.fresh && asked !== null ? {fresh: false, reason: asked, outdated: false} : found,
+    ingredients,
+  };
 }
 
 /** Refuses (exit 2) a stage that reads what was never made, and is not about to be. */
-function requireFoundation<Context>({stage, ingredients}: Pick<Planned<Context>, 'stage' | 'ingredients'>, willRun: ReadonlySet<string>): void {
+function requireFoundation<Context>(
+  {stage, ingredients}: Pick<Planned<Context>, 'stage' | 'ingredients'>,
+  willRun: ReadonlySet<string>,
+): void {
   for (const reference of stage.reads) {
     const producer = producerOf(reference);
     if (reference in ingredients || willRun.has(producer)) continue;
-    throw new UserError('MISSING_STAGE', `${stage.name} reads what ${producer} makes, and ${producer} has not run yet. Run pupil orchestrate without --from and --only first.`);
+    throw new UserError(
+      'MISSING_STAGE',
+      `${stage.name} reads what ${producer} makes, and ${producer} has not run yet. Run pupil orchestrate without --from and --only first.`,
+    );
   }
 }
 
@@ -113,13 +140,20 @@ const position = (name: StageName): number => stageNames.indexOf(name);
 
 function isWanted(name: StageName, {from, only, until}: Wanted): boolean {
   if (only !== undefined) return name === only;
-  return (from === undefined || position(name) >= position(from)) && (until === undefined || position(name) <= position(until));
+  return (
+    (from === undefined || position(name) >= position(from)) &&
+    (until === undefined || position(name) <= position(until))
+  );
 }
 
 /** Why a stage runs even where it is fresh; null where it does not. */
 function forced(name: StageName, wanted: Wanted): string | null {
   if (!isWanted(name, wanted)) return null;
-  return wanted.only !== undefined ? 'asked for with --only' : wanted.from !== undefined ? 'asked for with --from' : null;
+  return wanted.only !== undefined
+    ? 'asked for with --only'
+    : wanted.from !== undefined
+      ? 'asked for with --from'
+      : null;
 }
 
 /** Runs what is stale among the wanted stages. Returns what became of each, with its seconds. */
@@ -136,17 +170,25 @@ export async function runStages<Context extends EngineContext>(
     const {fresh, reason} = plan.verdict;
     if (fresh) {
       context.emit({type: 'stage_fresh', stage: stage.name, reason});
-      outcome[stage.name] = {status: context.store.stages.read(stage.name)?.status === 'skipped' ? 'skipped' : 'fresh', seconds: 0};
+      outcome[stage.name] = {
+        status: context.store.stages.read(stage.name)?.status === 'skipped' ? 'skipped' : 'fresh',
+        seconds: 0,
+      };
     } else {
       requireFoundation(plan, new Set());
-      outcome[stage.name] = await runOne(plan, context, startingWords(context.store.stages.read(stage.name)?.status, reason));
+      outcome[stage.name] = await runOne(
+        plan,
+        context,
+        startingWords(context.store.stages.read(stage.name)?.status, reason),
+      );
     }
   }
   return outcome;
 }
 
 /** Why a stage starts, as is said when it does: what it failed with last time was told then. */
-const startingWords = (recorded: RecordedStatus | undefined, reason: string): string => (recorded === undefined ? 'starting' : recorded === 'failed' ? 'again, after it failed' : reason);
+const startingWords = (recorded: RecordedStatus | undefined, reason: string): string =>
+  recorded === undefined ? 'starting' : recorded === 'failed' ? 'again, after it failed' : reason;
 
 async function runOne<Context extends EngineContext>(
   {stage, ingredients}: Pick<Planned<Context>, 'stage' | 'ingredients'>,
@@ -163,13 +205,25 @@ async function runOne<Context extends EngineContext>(
     const result = await stage.run(context, ingredients);
     const outputs = [...(await recordOutputs(result, home, context.signal)), ...recordRows(stage, store)];
     const status = result.status ?? 'done';
-    store.stages.finish({name: stage.name, status, ingredients, seconds: elapsed(), summary: {...result.summary, headline: result.headline}, outputs});
+    store.stages.finish({
+      name: stage.name,
+      status,
+      ingredients,
+      seconds: elapsed(),
+      summary: {...result.summary, headline: result.headline},
+      outputs,
+    });
     if (status === 'skipped') emit({type: 'stage_skipped', stage: stage.name, reason: result.headline});
     else emit({type: 'stage_finished', stage: stage.name, seconds: elapsed(), summary: result.headline});
     return {status: status === 'skipped' ? 'skipped' : 'ran', seconds: elapsed()};
   } catch (error) {
     const interrupted = error instanceof Interrupted || context.signal.aborted;
-    store.stages.stop(stage.name, interrupted ? 'interrupted' : 'failed', error instanceof Error ? error.message : String(error), elapsed());
+    store.stages.stop(
+      stage.name,
+      interrupted ? 'interrupted' : 'failed',
+      error instanceof Error ? error.message : String(error),
+      elapsed(),
+    );
     if (interrupted && !(error instanceof Interrupted)) throw interruptionOf(context.signal);
     throw error;
   }

@@ -2,11 +2,15 @@
 import type {StageName} from '../events.js';
 import type {Store} from '../store/open.js';
 
-/** Named things a result depends on, each as a short text: `select.top_k` -> `1000`, `prepare.train` -> a hash. Their names and values are shown to people. */
+/**
+ * Named things a result depends on, each as a short text: `select.top_k` -> `1000`, `prepare.train` -> a hash. Their
+ * names and values are shown to people.
+ */
 export type Ingredients = Readonly<Record<string, string>>;
 
 /** A product under the name by which later stages read it: files, or a text that stands for it. */
-export type Output = {readonly name: string; readonly files: readonly string[]} | {readonly name: string; readonly digest: string};
+export type Output =
+  {readonly name: string; readonly files: readonly string[]} | {readonly name: string; readonly digest: string};
 
 export interface StageResult {
   readonly outputs: readonly Output[];
@@ -24,7 +28,10 @@ export interface Stage<Context> {
   readonly version: number;
   /** Products of earlier stages that it reads, as `stage.output`. */
   readonly reads: readonly string[];
-  /** What it vouches for in rows of the database, under the names by which later stages read it: their digests as they are now. */
+  /**
+   * What it vouches for in rows of the database, under the names by which later stages read it: their digests as they
+   * are now.
+   */
   readonly rows?: Readonly<Record<string, (store: Store) => string>>;
   /** Settings and files from outside that it depends on. */
   ingredients(context: Context): Ingredients | Promise<Ingredients>;

@@ -10,6 +10,8 @@ export interface Comparison {
 
 export function comparisonOf(home: string, one: string, other: string): Comparison {
   const [a, b] = [summaryOf(home, one), summaryOf(home, other)];
-  const keys = [...new Set([...Object.keys(a.settings), ...Object.keys(b.settings)])].filter(key => key !== 'run' && key !== 'about' && a.settings[key] !== b.settings[key]);
+  const keys = [...new Set([...Object.keys(a.settings), ...Object.keys(b.settings)])].filter(
+    key => key !== 'run' && key !== 'about' && a.settings[key] !== b.settings[key],
+  );
   return {a, b, differences: keys.map(key => ({key, a: a.settings[key] ?? null, b: b.settings[key] ?? null}))};
 }

@@ -12,7 +12,11 @@ import {openStoreToRead, type Store} from '../store/open.js';
 const roundsOf = ({config}: ExperimentRun, home: string): string[] => configsOfRounds(config, home).map(({run}) => run);
 
 /** Opens the state of a run's rounds; null where one has none yet. */
-function withRounds<Result>(run: ExperimentRun, home: string, use: (stores: readonly Store[]) => Result): Result | null {
+function withRounds<Result>(
+  run: ExperimentRun,
+  home: string,
+  use: (stores: readonly Store[]) => Result,
+): Result | null {
   const stores: Store[] = [];
   try {
     for (const name of roundsOf(run, home)) {
@@ -31,7 +35,9 @@ function secondsSpent(run: ExperimentRun, home: string): number | null {
   try {
     return withRounds(run, home, stores => {
       if (stores.some(store => store.stages.read('report')?.status !== 'done')) return null;
-      return stores.flatMap(store => stageNames.flatMap(stage => store.events.of(stage, 'stage_finished'))).reduce((sum, {seconds}) => sum + seconds, 0);
+      return stores
+        .flatMap(store => stageNames.flatMap(stage => store.events.of(stage, 'stage_finished')))
+        .reduce((sum, {seconds}) => sum + seconds, 0);
     });
   } catch (error) {
     // A damaged database is told when the run's turn comes.
@@ -40,7 +46,10 @@ function secondsSpent(run: ExperimentRun, home: string): number | null {
   }
 }
 
-/** Of the runs from `index` on that are not done: each as long as its arm took under other seeds, else as long as the mean run. */
+/**
+ * Of the runs from `index` on that are not done: each as long as its arm took under other seeds, else as long as the
+ * mean run.
+ */
 export function secondsLeft(runs: readonly ExperimentRun[], index: number, home: string): number | null {
   const spent = runs.map(run => ({run, seconds: secondsSpent(run, home)}));
   const mean = (of: readonly {seconds: number | null}[]) => {
@@ -49,7 +58,10 @@ export function secondsLeft(runs: readonly ExperimentRun[], index: number, home:
   };
   const all = mean(spent);
   if (all === null) return null;
-  return spent.slice(index).filter(({seconds}) => seconds === null).reduce((sum, {run}) => sum + (mean(spent.filter(other => other.run.arm === run.arm)) ?? all), 0);
+  return spent
+    .slice(index)
+    .filter(({seconds}) => seconds === null)
+    .reduce((sum, {run}) => sum + (mean(spent.filter(other => other.run.arm === run.arm)) ?? all), 0);
 }
 
 /** Of a finished run its last round's accuracies, and the training of all its rounds. */
@@ -57,19 +69,46 @@ export function figuresOf(run: ExperimentRun, home: string): RunFigures {
   const found = withRounds(run, home, stores => {
     const rounds = stores.map(store => {
       // Written by those stages in these shapes; a teacher that was given has no training.
-      const training = (stage: 'teacher' | 'pretrain' | 'finetune') => store.stages.read(stage)?.summary as {steps?: number; seconds?: number};
-      return {store, evaluated: store.stages.read('evaluate')?.summary as EvaluateSummary, teacher: training('teacher'), pretrain: training('pretrain'), finetune: training('finetune')};
+      const training = (stage: 'teacher' | 'pretrain' | 'finetune') =>
+        store.stages.read(stage)?.summary as {steps?: number; seconds?: number};
+      return {
+        store,
+        evaluated: store.stages.read('evaluate')?.summary as EvaluateSummary,
+        teacher: training('teacher'),
+        pretrain: training('pretrain'),
+        finetune: training('finetune'),
+      };
     });
     const {store, evaluated, ...last} = rounds.at(-1)!;
     const {set, images, results} = evaluated;
-    const pictures = store.stages.read('prepare')?.outputs.find(({name, path: file}) => name === set && file !== null && path.basename(file) === 'ids.txt')?.sha256 ?? '';
+    const pictures =
+      store.stages
+        .read('prepare')
+        ?.outputs.find(({name, path: file}) => name === set && file !== null && path.basename(file) === 'ids.txt')
+        ?.sha256 ?? '';
     const before = rounds.slice(0, -1);
     const budget = (unit: 'steps' | 'seconds', supervised: number | null) => {
-      const students = before.reduce((sum, {pretrain, finetune}) => sum + (pretrain[unit] ?? 0) + (finetune[unit] ?? 0), 0);
+      const students = before.reduce(
+        (sum, {pretrain, finetune}) => sum + (pretrain[unit] ?? 0) + (finetune[unit] ?? 0),
+        0,
+      );
       const pretrained = students + (last.pretrain[unit] ?? 0);
-      return {teacher: before.length > 0 ? students : (last.teacher[unit] ?? null), supervised, studentPretrained: pretrained, student: pretrained + (last.finetune[unit] ?? 0)};
+      return {
+        teacher: before.length > 0 ? students : (last.teacher[unit] ?? null),
+        supervised,
+        studentPretrained: pretrained,
+        student: pretrained + (last.finetune[unit] ?? 0),
+      };
     };
-    return {run: run.config.run, arm: run.arm, seed: run.seed, measuredOn: {set, images, pictures}, results, steps: budget('steps', evaluated.steps?.supervised ?? null), seconds: budget('seconds', evaluated.baselineSeconds)};
+    return {
+      run: run.config.run,
+      arm: run.arm,
+      seed: run.seed,
+      measuredOn: {set, images, pictures},
+      results,
+      steps: budget('steps', evaluated.steps?.supervised ?? null),
+      seconds: budget('seconds', evaluated.baselineSeconds),
+    };
   });
   if (found === null) throw new Error(`Run ${run.config.run} went away while its experiment ran.`);
   return found;

@@ -25,7 +25,11 @@ export function runsOf(home: string): string[] {
   if (!existsSync(folder)) return [];
   // Whoever only looks leaves an empty WAL behind, which is no sign of work.
   const written = (name: string) =>
-    Math.max(...['', '-wal'].map(suffix => statSync(path.join(folder, name + suffix), {throwIfNoEntry: false})).map(found => (found && found.size > 0 ? found.mtimeMs : 0)));
+    Math.max(
+      ...['', '-wal']
+        .map(suffix => statSync(path.join(folder, name + suffix), {throwIfNoEntry: false}))
+        .map(found => (found && found.size > 0 ? found.mtimeMs : 0)),
+    );
   return readdirSync(folder)
     .filter(name => name.endsWith('.sqlite'))
     .sort((a, b) => written(b) - written(a))
@@ -33,7 +37,8 @@ export function runsOf(home: string): string[] {
 }
 
 /** Runs of any experiment of a home under a seed: one that is yet to be may have much in common with them. */
-export const runsOfSeed = (home: string, seed: number): string[] => runsOf(home).filter(run => experimentOf(run)?.seed === seed);
+export const runsOfSeed = (home: string, seed: number): string[] =>
+  runsOf(home).filter(run => experimentOf(run)?.seed === seed);
 
 export interface OpenRun {
   readonly paths: RunPaths;
@@ -48,12 +53,20 @@ const RUNS_NAMED = 12;
 export function openRun({home, run}: RunName): OpenRun {
   const runs = runsOf(home);
   const [latest] = runs;
-  if (latest === undefined) throw new UserError('NO_SUCH_RUN', `There is no run in ${home}. Start one with pupil orchestrate, or name its home with --home DIR.`);
+  if (latest === undefined)
+    throw new UserError(
+      'NO_SUCH_RUN',
+      `There is no run in ${home}. Start one with pupil orchestrate, or name its home with --home DIR.`,
+    );
   const chosen = run ?? latest;
   const paths = runPaths(home, chosen);
   // Of those that lie there: a name is no path.
   const store = runs.includes(chosen) ? openStoreToRead(paths.database) : null;
-  if (store === null) throw new UserError('NO_SUCH_RUN', `There is no run ${JSON.stringify(chosen)} in ${home}.${runs.length <= RUNS_NAMED ? ` Runs there: ${runs.join(', ')}.` : ` See its ${runs.length} with pupil runs.`}${didYouMean(chosen, runs)}`);
+  if (store === null)
+    throw new UserError(
+      'NO_SUCH_RUN',
+      `There is no run ${JSON.stringify(chosen)} in ${home}.${runs.length <= RUNS_NAMED ? ` Runs there: ${runs.join(', ')}.` : ` See its ${runs.length} with pupil runs.`}${didYouMean(chosen, runs)}`,
+    );
   try {
     return {paths, store, config: configOf(store, chosen)};
   } catch (error) {
@@ -62,7 +75,10 @@ export function openRun({home, run}: RunName): OpenRun {
   }
 }
 
-/** Throws (exit 4) where the database no longer holds what one of these stages left there: nothing altered is shown as true. */
+/**
+ * Throws (exit 4) where the database no longer holds what one of these stages left there: nothing altered is shown as
+ * true.
+ */
 export function requireIntact({store, paths}: Pick<OpenRun, 'store' | 'paths'>, ...names: readonly StageName[]): void {
   for (const stage of stages.filter(({name}) => names.includes(name))) {
     const recorded = store.stages.read(stage.name);
@@ -71,24 +87,38 @@ export function requireIntact({store, paths}: Pick<OpenRun, 'store' | 'paths'>, 
   }
 }
 
-/** The stage that has made something else, or nothing yet, since this one rested on it; null where its result still rests on what the run holds, or there is none. */
+/**
+ * The stage that has made something else, or nothing yet, since this one rested on it; null where its result still
+ * rests on what the run holds, or there is none.
+ */
 export function movedOn({store}: Pick<OpenRun, 'store'>, name: StageName): string | null {
   const recorded = store.stages.read(name);
   const {reads} = stages.find(stage => stage.name === name)!;
-  const other = recorded?.status === 'done' ? reads.find(reference => productDigest(store, reference) !== recorded.ingredients?.[reference]) : undefined;
+  const other =
+    recorded?.status === 'done'
+      ? reads.find(reference => productDigest(store, reference) !== recorded.ingredients?.[reference])
+      : undefined;
   return other?.split('.')[0] ?? null;
 }
 
 /** The refusal of a run of which something is no longer what a stage left. */
 export const damagedError = (run: string, {path: damaged, kind}: Damage): UserError =>
-  new UserError('DAMAGED_RESULT', `Run ${run}: ${damaged} is ${kind === 'missing' ? 'missing' : 'not what was written'}. Run pupil orchestrate, which makes it anew.`);
+  new UserError(
+    'DAMAGED_RESULT',
+    `Run ${run}: ${damaged} is ${kind === 'missing' ? 'missing' : 'not what was written'}. Run pupil orchestrate, which makes it anew.`,
+  );
 
 export function configOf(store: Store, run: string): Config {
   const stored = store.run.config();
-  if (stored === null) throw new UserError('NO_SUCH_RUN', `Run ${run} has not started yet. Start it with pupil orchestrate.`);
+  if (stored === null)
+    throw new UserError('NO_SUCH_RUN', `Run ${run} has not started yet. Start it with pupil orchestrate.`);
   const parsed = configSchema.safeParse(stored);
   if (!parsed.success) {
-    throw new UserError('OTHER_VERSION', `The configuration of run ${run} was written by another version of pupil. Run pupil orchestrate again with it; nothing that still stands is done again.`, {cause: parsed.error});
+    throw new UserError(
+      'OTHER_VERSION',
+      `The configuration of run ${run} was written by another version of pupil. Run pupil orchestrate again with it; nothing that still stands is done again.`,
+      {cause: parsed.error},
+    );
   }
   return parsed.data;
 }

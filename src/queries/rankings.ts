@@ -29,11 +29,17 @@ export interface StandingSelection {
   readonly movedOn: string | null;
 }
 
-/** The selection that the rankings are of. Throws where there is none yet (exit 3), or its rows were altered (exit 4). */
+/**
+ * The selection that the rankings are of. Throws where there is none yet (exit 3), or its rows were altered (exit 4).
+ */
 export function selectionOf(run: OpenRun): StandingSelection {
   requireIntact(run, 'select');
   const counts = recordedSelection(run.store);
-  if (counts === null) throw new UserError('NO_RESULT_YET', `Run ${run.paths.run} has no rankings yet: its select stage has not finished. Run pupil orchestrate.`);
+  if (counts === null)
+    throw new UserError(
+      'NO_RESULT_YET',
+      `Run ${run.paths.run} has no rankings yet: its select stage has not finished. Run pupil orchestrate.`,
+    );
   return {counts, movedOn: movedOn(run, 'select')};
 }
 
@@ -41,19 +47,27 @@ export const rankedClasses = ({rankings}: Store, {topK}: Pick<SelectionCounts, '
   rankings.summaries().map(summary => ({...summary, short: summary.selected < topK}));
 
 /** The best of one class from the place `offset` on (0: the first). Throws (exit 2) where there is no such class. */
-export function rankedImages({rankings}: Store, given: string, {limit, offset}: {readonly limit: number; readonly offset: number}): ClassRanking {
+export function rankedImages(
+  {rankings}: Store,
+  given: string,
+  {limit, offset}: {readonly limit: number; readonly offset: number},
+): ClassRanking {
   const summaries = rankings.summaries();
   const summary = summaries.find(candidate => candidate.class === given || candidate.class === given.normalize('NFC'));
   if (!summary) {
     const names = summaries.map(candidate => candidate.class);
-    throw new UserError('NO_SUCH_CLASS', `There is no class ${JSON.stringify(given)}.${didYouMean(given, names)} See all ${names.length} with pupil rankings.`);
+    throw new UserError(
+      'NO_SUCH_CLASS',
+      `There is no class ${JSON.stringify(given)}.${didYouMean(given, names)} See all ${names.length} with pupil rankings.`,
+    );
   }
-  const rows = rankings.rows(summary.class, limit, offset).map(
-    (row): RankedImage => ({
-      ...row,
-      selected: row.selected === 1,
-      also: rankings.ofImage(row.image).filter(other => other.class !== summary.class).map(({class: other, rank}) => ({class: other, rank})),
-    }),
-  );
+  const rows = rankings.rows(summary.class, limit, offset).map((row): RankedImage => ({
+    ...row,
+    selected: row.selected === 1,
+    also: rankings
+      .ofImage(row.image)
+      .filter(other => other.class !== summary.class)
+      .map(({class: other, rank}) => ({class: other, rank})),
+  }));
   return {...summary, rows};
 }

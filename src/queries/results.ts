@@ -13,14 +13,27 @@ export function resultsOf({stages}: Store, standing: ReadonlySet<StageName>): Ru
     return record?.status === 'done' ? record.summary : null;
   };
   // Written by those stages in these shapes; null while they are not done.
-  return {...measured(summaryOf('evaluate') as EvaluateSummary | null), selection: selectionCounts(summaryOf('select') as SelectionCounts | null)};
+  return {
+    ...measured(summaryOf('evaluate') as EvaluateSummary | null),
+    selection: selectionCounts(summaryOf('select') as SelectionCounts | null),
+  };
 }
 
 /** Less the bins of the reliability diagrams, which are for the report. */
 function measured(summary: EvaluateSummary | null): Omit<RunResults, 'selection'> {
   if (summary === null) return {results: null, flipped: null, calibration: null, verdict: null};
   const {results, flipped, calibration, set, images} = summary;
-  return {verdict: verdict({results, set, evaluatedImages: images}).sentence, results, flipped, calibration: Object.fromEntries(Object.entries(calibration).map(([model, {temperature, eceBefore, eceAfter}]) => [model, {temperature, eceBefore, eceAfter}]))};
+  return {
+    verdict: verdict({results, set, evaluatedImages: images}).sentence,
+    results,
+    flipped,
+    calibration: Object.fromEntries(
+      Object.entries(calibration).map(([model, {temperature, eceBefore, eceAfter}]) => [
+        model,
+        {temperature, eceBefore, eceAfter},
+      ]),
+    ),
+  };
 }
 
 function selectionCounts(summary: SelectionCounts | null): SelectionCounts | null {

@@ -23,7 +23,11 @@ export function summaryOf(home: string, run: string): RunSummary {
   try {
     const records = stageNames.map(name => store.stages.read(name)).filter(record => record !== null);
     const altered = records.find(record => !record.isIntact);
-    if (altered) throw new UserError('DAMAGED_RESULT', `Run ${run}: the record of ${altered.name} in the database is not what was written. Run pupil orchestrate, which makes it anew.`);
+    if (altered)
+      throw new UserError(
+        'DAMAGED_RESULT',
+        `Run ${run}: the record of ${altered.name} in the database is not what was written. Run pupil orchestrate, which makes it anew.`,
+      );
     const done = records.filter(record => record.status === 'done' || record.status === 'skipped');
     const summary = (name: string) => done.find(record => record.name === name)?.summary;
     // Written by those stages in these shapes.
@@ -47,11 +51,17 @@ export function summaryOf(home: string, run: string): RunSummary {
 
 const flatten = (value: unknown, prefix = ''): Record<string, string> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? Object.assign({}, ...Object.entries(value).map(([key, inner]) => flatten(inner, prefix === '' ? key : `${prefix}.${key}`))) as Record<string, string>
+    ? (Object.assign(
+        {},
+        ...Object.entries(value).map(([key, inner]) => flatten(inner, prefix === '' ? key : `${prefix}.${key}`)),
+      ) as Record<string, string>)
     : {[prefix]: Array.isArray(value) ? value.join(', ') : String(value)};
 
 /** Every run of a home, the one that was written last first; one that cannot be read must not hide the others. */
-export function allRuns(home: string): {readonly runs: readonly RunSummary[]; readonly unread: readonly {readonly run: string; readonly reason: string}[]} {
+export function allRuns(home: string): {
+  readonly runs: readonly RunSummary[];
+  readonly unread: readonly {readonly run: string; readonly reason: string}[];
+} {
   const runs: RunSummary[] = [];
   const unread: {run: string; reason: string}[] = [];
   for (const run of runsOf(home)) {

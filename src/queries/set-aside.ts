@@ -12,5 +12,9 @@ export interface SetAside {
 
 export function setAsideBy({quarantine}: Store, examples: number): SetAside {
   const reasons = quarantine.counts();
-  return {images: reasons.reduce((sum, {images}) => sum + images, 0), reasons, examples: quarantine.some('%', examples)};
+  return {
+    images: reasons.reduce((sum, {images}) => sum + images, 0),
+    reasons,
+    examples: quarantine.some('%', examples),
+  };
 }

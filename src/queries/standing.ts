@@ -36,11 +36,23 @@ export async function standingsOf({store, config, paths}: OpenRun, stop: Stop): 
   }
   const isStarting = held && stageNames.every(name => store.stages.read(name) === null);
   return stageNames.map((name, index): StageStanding => {
-    if (isStarting && index === 0) return {name, status: 'running', reason: 'starting', seconds: 0, headline: '', outputs: []};
+    if (isStarting && index === 0)
+      return {name, status: 'running', reason: 'starting', seconds: 0, headline: '', outputs: []};
     const record = store.stages.read(name);
-    const {fresh, reason} = record?.status === 'running' && held ? {fresh: false, reason: 'being worked on'} : verdicts.get(name)!;
-    const headline = record?.summary !== null && typeof record?.summary === 'object' && 'headline' in record.summary ? String(record.summary.headline) : '';
-    return {name, status: standing(record?.status ?? null, fresh, held), reason, seconds: record?.seconds ?? 0, headline, outputs: record?.outputs ?? []};
+    const {fresh, reason} =
+      record?.status === 'running' && held ? {fresh: false, reason: 'being worked on'} : verdicts.get(name)!;
+    const headline =
+      record?.summary !== null && typeof record?.summary === 'object' && 'headline' in record.summary
+        ? String(record.summary.headline)
+        : '';
+    return {
+      name,
+      status: standing(record?.status ?? null, fresh, held),
+      reason,
+      seconds: record?.seconds ?? 0,
+      headline,
+      outputs: record?.outputs ?? [],
+    };
   });
 }
 

@@ -35,14 +35,26 @@ export interface ImageStory {
   readonly unscored: string | null;
 }
 
-/** `given` names an image by its path, its place, its id, or a beginning of that. Throws where there is no such image (exit 2), the selection is out of date (3), or what it rests on was altered (4). */
+/**
+ * `given` names an image by its path, its place, its id, or a beginning of that. Throws where there is no such image
+ * (exit 2), the selection is out of date (3), or what it rests on was altered (4).
+ */
 export async function storyOf(run: OpenRun, given: string): Promise<ImageStory> {
   requireIntact(run, 'prepare', 'score', 'select');
   const other = movedOn(run, 'select');
-  if (other !== null) throw new UserError('STALE_SELECTION', `The selection of run ${run.paths.run} is out of date: ${other} has made something else since, and no cut-off is of these scores. Run pupil orchestrate to select anew.`);
+  if (other !== null)
+    throw new UserError(
+      'STALE_SELECTION',
+      `The selection of run ${run.paths.run} is out of date: ${other} has made something else since, and no cut-off is of these scores. Run pupil orchestrate to select anew.`,
+    );
   const image = findImage(run, given);
   const classes = await verdicts(run, image);
-  return {image, places: run.store.images.placesOf(image), classes, unscored: classes.length > 0 ? null : unscoredReason(run, image)};
+  return {
+    image,
+    places: run.store.images.placesOf(image),
+    classes,
+    unscored: classes.length > 0 ? null : unscoredReason(run, image),
+  };
 }
 
 /** A path (or place), the whole id, or an unambiguous beginning of it. */
@@ -55,12 +67,19 @@ function findImage({store, paths}: OpenRun, given: string): string {
   }
   if (/^[0-9a-f]{2,24}$/.test(given)) {
     const [id, another] = store.images.idsWithPrefix(given);
-    if (another !== undefined) throw new UserError('NO_SUCH_IMAGE', `More than one image of run ${paths.run} has an id that begins with ${given}. Give more digits.`);
+    if (another !== undefined)
+      throw new UserError(
+        'NO_SUCH_IMAGE',
+        `More than one image of run ${paths.run} has an id that begins with ${given}. Give more digits.`,
+      );
     if (id !== undefined) return id;
   }
   const [first] = places.flatMap(place => store.quarantine.ofPlace(place));
   if (first) throw new UserError('NO_SUCH_IMAGE', `${given} was set aside: ${first.code}, ${first.detail}.`);
-  throw new UserError('NO_SUCH_IMAGE', `Run ${paths.run} knows no image ${JSON.stringify(given)}. Give its path, its place as pupil rankings shows it, or the beginning of its id.`);
+  throw new UserError(
+    'NO_SUCH_IMAGE',
+    `Run ${paths.run} knows no image ${JSON.stringify(given)}. Give its path, its place as pupil rankings shows it, or the beginning of its id.`,
+  );
 }
 
 async function verdicts({store, config, paths}: OpenRun, id: string): Promise<ClassVerdict[]> {
@@ -76,8 +95,13 @@ async function verdicts({store, config, paths}: OpenRun, id: string): Promise<Cl
   const row = rowOf(scores.ids, id);
   if (row < 0) return [];
   // Of a selection that is under way there may be some already.
-  const cutoffs = new Map((selection === null ? [] : store.rankings.summaries()).map(summary => [summary.class, summary]));
-  const aside = store.quarantine.ofImage(id).map(({code, detail}) => `${code}, ${detail}`).join('; ');
+  const cutoffs = new Map(
+    (selection === null ? [] : store.rankings.summaries()).map(summary => [summary.class, summary]),
+  );
+  const aside = store.quarantine
+    .ofImage(id)
+    .map(({code, detail}) => `${code}, ${detail}`)
+    .join('; ');
   const ranks = new Map((selection === null ? [] : store.rankings.ofImage(id)).map(ranked => [ranked.class, ranked]));
   return Array.from({length: topP}, (_, index) => {
     const name = names[scores.classes[index]![row]!]!;
@@ -92,7 +116,15 @@ async function verdicts({store, config, paths}: OpenRun, id: string): Promise<Cl
           : ranked
             ? `not selected: ${aside}`
             : `not selected: below the cut-off of the ${count(cutoffs.get(name)?.selected ?? 0)} best`;
-    return {class: name, position: index + 1, score: scores.logProbs[index]![row]!, rank: ranked?.rank ?? null, cutoff, selected, reason};
+    return {
+      class: name,
+      position: index + 1,
+      score: scores.logProbs[index]![row]!,
+      rank: ranked?.rank ?? null,
+      cutoff,
+      selected,
+      reason,
+    };
   });
 }
 
@@ -108,5 +140,7 @@ function unscoredReason({store}: OpenRun, id: string): string {
   if (aside.length > 0) return `Not scored: ${aside.map(row => `${row.code}, ${row.detail}`).join('; ')}.`;
   const standing = store.images.standingOf(id);
   if (standing?.pool) return 'Not scored yet: the score stage has not come to it.';
-  return standing?.split ? `Not scored: it is in the ${standing.split === 'train' ? 'labelled training' : standing.split} set, not in the pool.` : 'Not scored: it was drawn for no set and is not in the pool.';
+  return standing?.split
+    ? `Not scored: it is in the ${standing.split === 'train' ? 'labelled training' : standing.split} set, not in the pool.`
+    : 'Not scored: it was drawn for no set and is not in the pool.';
 }

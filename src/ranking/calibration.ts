@@ -1,6 +1,11 @@
-/** What a teacher's best classes of an image are worth as probabilities: a temperature fitted on validation, and the probabilities under it. */
+/**
+ * What a teacher's best classes of an image are worth as probabilities: a temperature fitted on validation, and the
+ * probabilities under it.
+ */
 
-/** A teacher's answers to a number of images: of each its `kept` best classes, best first, out of a list of `classes`. */
+/**
+ * A teacher's answers to a number of images: of each its `kept` best classes, best first, out of a list of `classes`.
+ */
 export interface KeptAnswers {
   readonly kept: number;
   readonly classes: number;
@@ -9,8 +14,8 @@ export interface KeptAnswers {
 }
 
 /**
- * No network is trusted beyond these: where validation is small and all of it right, the likelihood grows without end as the temperature
- * falls, and where all of it is wrong, as it rises.
+ * No network is trusted beyond these: where validation is small and all of it right, the likelihood grows without end
+ * as the temperature falls, and where all of it is wrong, as it rises.
  */
 const LOWEST = 0.5;
 const HIGHEST = 20;
@@ -20,15 +25,17 @@ const HALVINGS = 40;
 const LEAST_LEFT = 1e-12;
 
 /**
- * The temperature that divides the logits under which the labels of validation are likeliest (Guo et al., arXiv 1706.04599, section 4.2).
- * `positions` holds, for each image, where its label stands among the kept classes, -1 where it does not; what the kept ones leave of 1 is
- * taken as spread evenly over all others. The likelihood is concave in 1 / temperature, so halving an interval finds where its slope is 0:
- * the mean log-probability that the softmax expects is then that of the labels.
+ * The temperature that divides the logits under which the labels of validation are likeliest (Guo et al., arXiv
+ * 1706.04599, section 4.2). `positions` holds, for each image, where its label stands among the kept classes, -1 where
+ * it does not; what the kept ones leave of 1 is taken as spread evenly over all others. The likelihood is concave in 1
+ * / temperature, so halving an interval finds where its slope is 0: the mean log-probability that the softmax expects
+ * is then that of the labels.
  */
 export function fittedTemperature(answers: KeptAnswers, positions: Int32Array): number {
   if (positions.length === 0) return 1;
   let wanted = 0;
-  for (const [image, position] of positions.entries()) wanted += position === -1 ? logLeft(answers, image) : answers.logProb(image, position);
+  for (const [image, position] of positions.entries())
+    wanted += position === -1 ? logLeft(answers, image) : answers.logProb(image, position);
   let [low, high] = [Math.log(LOWEST), Math.log(HIGHEST)];
   for (let turn = 0; turn < HALVINGS; turn++) {
     const middle = (low + high) / 2;

@@ -1,4 +1,7 @@
-/** Image ids in bulk: 96 bits each in three 32-bit words, which order as the ids do, and a string only where one is shown. */
+/**
+ * Image ids in bulk: 96 bits each in three 32-bit words, which order as the ids do, and a string only where one is
+ * shown.
+ */
 
 export const ID_WORDS = 3;
 const WORD_DIGITS = 8;
@@ -6,7 +9,10 @@ const HEX_DIGITS = ID_WORDS * WORD_DIGITS;
 
 const NO_DIGIT = 0xff;
 /** The value of each ASCII code that is a lowercase hex digit. */
-const DIGITS = Uint8Array.from({length: 256}, (_, code) => '0123456789abcdef'.indexOf(String.fromCharCode(code)) & NO_DIGIT);
+const DIGITS = Uint8Array.from(
+  {length: 256},
+  (_, code) => '0123456789abcdef'.indexOf(String.fromCharCode(code)) & NO_DIGIT,
+);
 
 /** Puts an id, 24 lowercase hex digits in ASCII, at a row. Throws where it is none. */
 export function putId(ids: Uint32Array, row: number, hex: Uint8Array): void {
@@ -20,7 +26,10 @@ export function putId(ids: Uint32Array, row: number, hex: Uint8Array): void {
     }
     ids[row * ID_WORDS + word] = value;
   }
-  if (all === NO_DIGIT) throw new Error(`expected an image id of ${HEX_DIGITS} hex digits, found ${JSON.stringify(Buffer.from(hex).toString())}`);
+  if (all === NO_DIGIT)
+    throw new Error(
+      `expected an image id of ${HEX_DIGITS} hex digits, found ${JSON.stringify(Buffer.from(hex).toString())}`,
+    );
 }
 
 export function packIds(images: readonly string[]): Uint32Array {
@@ -32,17 +41,20 @@ export function packIds(images: readonly string[]): Uint32Array {
 /** The id at a row in hex. */
 export function idAt(ids: Uint32Array, row: number): string {
   let hex = '';
-  for (let word = 0; word < ID_WORDS; word++) hex += ids[row * ID_WORDS + word]!.toString(16).padStart(WORD_DIGITS, '0');
+  for (let word = 0; word < ID_WORDS; word++)
+    hex += ids[row * ID_WORDS + word]!.toString(16).padStart(WORD_DIGITS, '0');
   return hex;
 }
 
 /** All of them in hex. */
-export const unpackIds = (ids: Uint32Array): string[] => Array.from({length: ids.length / ID_WORDS}, (_, row) => idAt(ids, row));
+export const unpackIds = (ids: Uint32Array): string[] =>
+  Array.from({length: ids.length / ID_WORDS}, (_, row) => idAt(ids, row));
 
 /** The row of an id; -1 where it is not among them. */
 export function rowOf(ids: Uint32Array, image: string): number {
   const [high, middle, low] = packIds([image]);
-  for (let at = 0; at < ids.length; at += ID_WORDS) if (ids[at] === high && ids[at + 1] === middle && ids[at + 2] === low) return at / ID_WORDS;
+  for (let at = 0; at < ids.length; at += ID_WORDS)
+    if (ids[at] === high && ids[at + 1] === middle && ids[at + 2] === low) return at / ID_WORDS;
   return -1;
 }
 

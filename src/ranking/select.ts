@@ -1,16 +1,20 @@
 /**
- * The selection of the paper (Yalniz et al., arXiv 1905.00546, section 3.2): which unlabelled images stand as examples of which class.
+ * The selection of the paper (Yalniz et al., arXiv 1905.00546, section 3.2): which unlabelled images stand as examples
+ * of which class.
  *
- * In the paper's letters: a teacher trained on the labelled set D scores every image of the unlabelled set U; each image is a
- * candidate for its P best classes only; each class keeps its K best-scored candidates; the student is pre-trained on the
- * result, D-hat. An image may be selected for several classes, so D-hat holds (class, image) pairs.
+ * In the paper's letters: a teacher trained on the labelled set D scores every image of the unlabelled set U; each
+ * image is a candidate for its P best classes only; each class keeps its K best-scored candidates; the student is
+ * pre-trained on the result, D-hat. An image may be selected for several classes, so D-hat holds (class, image) pairs.
  *
  * Scores are log-probabilities: a float32 softmax saturates at 1 and would tie in masses.
  */
 import {compareIds, ID_WORDS} from './image-ids.js';
 import {TopK, type Ranked} from './top-k.js';
 
-/** The scores of a part of the pool. Row r is the image at row r of `ids`; its p-th best class is `classes[p][r]` with log-probability `logProbs[p][r]`. */
+/**
+ * The scores of a part of the pool. Row r is the image at row r of `ids`; its p-th best class is `classes[p][r]` with
+ * log-probability `logProbs[p][r]`.
+ */
 export interface ScoredImages {
   readonly ids: Uint32Array;
   readonly classes: readonly Int32Array[];
@@ -24,8 +28,8 @@ export interface ClassRanking {
 }
 
 /**
- * Ranks a pool: each image a candidate for its `topP` best classes, each class keeping its `topK` best candidates,
- * by score descending and then image id ascending. An image with less than `minScore` for a class is no candidate for it.
+ * Ranks a pool: each image a candidate for its `topP` best classes, each class keeping its `topK` best candidates, by
+ * score descending and then image id ascending. An image with less than `minScore` for a class is no candidate for it.
  *
  * The parts may come in any order and of any size; the result is the same. An image must come once.
  * `ScoredImages` may hold more than `topP` classes an image, never fewer.
@@ -71,7 +75,10 @@ export class Selection {
   }
 }
 
-/** The last kept candidate of every class: with it, the scores of an image tell which classes selected it, and no ranking is searched. */
+/**
+ * The last kept candidate of every class: with it, the scores of an image tell which classes selected it, and no
+ * ranking is searched.
+ */
 export class Cutoffs {
   readonly #scores: Float32Array;
   readonly #ids: Uint32Array;
@@ -98,7 +105,8 @@ export class Cutoffs {
     for (let position = 0; position < this.topP; position++) {
       const classIndex = classes[position]![row]!;
       const difference = logProbs[position]![row]! - this.#scores[classIndex]!;
-      if (difference > 0 || (difference === 0 && compareIds(ids, row, this.#ids, classIndex) <= 0)) selecting.push(classIndex);
+      if (difference > 0 || (difference === 0 && compareIds(ids, row, this.#ids, classIndex) <= 0))
+        selecting.push(classIndex);
     }
     return selecting.sort((a, b) => a - b);
   }

@@ -12,11 +12,12 @@ const SPARE_SHARE = 1 / 8;
 const LEAST_SPARE = 64;
 
 /**
- * Keeps the `k` best of any number of candidates for each of `classes` classes, ordered by score descending, then by image id ascending.
- * That order is total, so what is kept does not depend on the order of the calls.
+ * Keeps the `k` best of any number of candidates for each of `classes` classes, ordered by score descending, then by
+ * image id ascending. That order is total, so what is kept does not depend on the order of the calls.
  *
- * A class takes candidates as they come until its spare places are full, too; then the k best move to the front and the others make
- * room. So a candidate costs a few steps of a partition rather than its way through a heap, which misses the cache at each level.
+ * A class takes candidates as they come until its spare places are full, too; then the k best move to the front and the
+ * others make room. So a candidate costs a few steps of a partition rather than its way through a heap, which misses
+ * the cache at each level.
  *
  * Memory: 16 bytes a place (a float32 score and the 96-bit id), 288 MB for 1,000 classes of 16,000.
  */
@@ -41,7 +42,10 @@ export class TopK {
     this.#floors = new Float32Array(classes).fill(-Infinity);
   }
 
-  /** Offers one candidate: the image at `row` of `ids`. `score` is finite and a float32. An image is offered at most once a class. */
+  /**
+   * Offers one candidate: the image at `row` of `ids`. `score` is finite and a float32. An image is offered at most
+   * once a class.
+   */
   offer(classIndex: number, score: number, ids: Uint32Array, row: number): void {
     if (score >= this.#floors[classIndex]!) this.#take(classIndex, score, ids, row);
   }
@@ -87,7 +91,10 @@ export class TopK {
     }
   }
 
-  /** Hoare's: moves slots from..to so that none up to the slot it returns, which is before `to`, is worse than any after it. */
+  /**
+   * Hoare's: moves slots from..to so that none up to the slot it returns, which is before `to`, is worse than any after
+   * it.
+   */
   #partition(from: number, to: number): number {
     const scores = this.#scores;
     const pivot = (from + to) >> 1;
@@ -96,8 +103,16 @@ export class TopK {
     let left = from;
     let right = to;
     for (;;) {
-      while (scores[left]! > pivotScore || (scores[left] === pivotScore && compareIds(this.#ids, left, this.#pivotId, 0) < 0)) left++;
-      while (scores[right]! < pivotScore || (scores[right] === pivotScore && compareIds(this.#ids, right, this.#pivotId, 0) > 0)) right--;
+      while (
+        scores[left]! > pivotScore ||
+        (scores[left] === pivotScore && compareIds(this.#ids, left, this.#pivotId, 0) < 0)
+      )
+        left++;
+      while (
+        scores[right]! < pivotScore ||
+        (scores[right] === pivotScore && compareIds(this.#ids, right, this.#pivotId, 0) > 0)
+      )
+        right--;
       if (left >= right) return right;
       this.#swap(left++, right--);
     }

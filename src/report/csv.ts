@@ -1,7 +1,12 @@
-/** CSV that a spreadsheet can open: quoted as RFC 4180 says, and no cell of text is a formula or holds a control character. */
+/**
+ * CSV that a spreadsheet can open: quoted as RFC 4180 says, and no cell of text is a formula or holds a control
+ * character.
+ */
 import {printable} from '../printable.js';
 
-/** What spreadsheets take for the beginning of a formula (OWASP, CSV injection); an apostrophe in front makes it text. */
+/**
+ * What spreadsheets take for the beginning of a formula (OWASP, CSV injection); an apostrophe in front makes it text.
+ */
 const formula = /^[=+\-@\uff1d\uff0b\uff0d\uff20]/;
 
 function cell(value: string | number): string {
@@ -12,4 +17,5 @@ function cell(value: string | number): string {
 }
 
 /** Rows of text and numbers; numbers stay as they are, also negative ones. */
-export const csv = (rows: readonly (readonly (string | number)[])[]): string => rows.map(row => `${row.map(cell).join(',')}\n`).join('');
+export const csv = (rows: readonly (readonly (string | number)[])[]): string =>
+  rows.map(row => `${row.map(cell).join(',')}\n`).join('');

@@ -15,7 +15,8 @@ type Colour = 'ink' | 'muted' | 'line' | 'accent';
 const light: Readonly<Record<Colour, string>> = {ink: '#20262b', muted: '#626d75', line: '#e4e0d8', accent: '#0a6f66'};
 const dark: Readonly<Record<Colour, string>> = {ink: '#e7e5e0', muted: '#9aa4ab', line: '#2e343a', accent: '#5fc7b8'};
 
-const font = ".arms { font: 12.5px Inter, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'Liberation Sans', Arial, sans-serif; }";
+const font =
+  ".arms { font: 12.5px Inter, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'Liberation Sans', Arial, sans-serif; }";
 const styleIn = (colour: (name: Colour) => string): string => `
 .arms text { fill: ${colour('muted')}; }
 .arms .student text { fill: ${colour('ink')}; font-weight: 600; }
@@ -35,10 +36,16 @@ const styleOfFile = `${font}${styleIn(name => light[name])}@media (prefers-color
 /** Null where no run has a figure. */
 export function armsPlot(results: ExperimentResults): Markup | null {
   const rows = rowsOf(results);
-  const ends = rows.flatMap(({values, top1}) => [...values.map(value => value.top1), ...(top1.interval ? [top1.interval.low, top1.interval.high] : [])]);
+  const ends = rows.flatMap(({values, top1}) => [
+    ...values.map(value => value.top1),
+    ...(top1.interval ? [top1.interval.low, top1.interval.high] : []),
+  ]);
   if (ends.length === 0) return null;
   const [lowest, highest] = [Math.max(0, Math.min(...ends)), Math.min(1, Math.max(...ends))];
-  const x = scaleLinear(lowest === highest ? [lowest - 0.01, lowest + 0.01] : [lowest, highest], [MARGIN.left + 8, RIGHT]).nice(6);
+  const x = scaleLinear(lowest === highest ? [lowest - 0.01, lowest + 0.01] : [lowest, highest], [
+    MARGIN.left + 8,
+    RIGHT,
+  ]).nice(6);
   const bottom = MARGIN.top + rows.length * ROW;
   const at = (value: number) => pixel(Math.min(RIGHT + 8, Math.max(MARGIN.left, x(value))));
   const rivals = rows.filter(({arm}) => arm === null);

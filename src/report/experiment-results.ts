@@ -49,7 +49,11 @@ export interface Row {
   readonly top1: Summary;
   /** Top-1 of each run. */
   readonly values: readonly {readonly seed: number; readonly top1: number}[];
-  /** Differences of top-1, each within one run, or to the run of the same seed: to the teacher, to the equal-step baseline, and to the reference arm where both were measured on the same pictures. Null where there is nothing to compare. */
+  /**
+   * Differences of top-1, each within one run, or to the run of the same seed: to the teacher, to the equal-step
+   * baseline, and to the reference arm where both were measured on the same pictures. Null where there is nothing to
+   * compare.
+   */
   readonly toTeacher: Summary | null;
   readonly toSupervised: Summary | null;
   readonly toReference: Summary | null;
@@ -59,8 +63,8 @@ export interface Row {
 }
 
 /**
- * Teacher and supervised baseline of the reference arm, then the students of each arm. Where an arm's own teacher or baseline is
- * another than the reference's, it gets a row as well: the arm's differences are to that one.
+ * Teacher and supervised baseline of the reference arm, then the students of each arm. Where an arm's own teacher or
+ * baseline is another than the reference's, it gets a row as well: the arm's differences are to that one.
  */
 export function rowsOf({arms, runs, reference}: ExperimentResults): Row[] {
   const ofReference = runs.filter(({arm}) => arm === reference);
@@ -68,11 +72,15 @@ export function rowsOf({arms, runs, reference}: ExperimentResults): Row[] {
     const found = own.flatMap(run => (run.results[model] ? [{run, top1: run.results[model].top1}] : []));
     const top1 = summarise(found.map(({top1}) => top1));
     if (top1 === null) return [];
-    const to = (rival: (run: RunFigures) => number | undefined) => summarise(found.flatMap(({run, top1}) => {
-      const other = rival(run);
-      return other === undefined ? [] : [top1 - other];
-    }));
-    const mean = (values: readonly (number | null)[]) => summarise(values.filter(value => value !== null))?.mean ?? null;
+    const to = (rival: (run: RunFigures) => number | undefined) =>
+      summarise(
+        found.flatMap(({run, top1}) => {
+          const other = rival(run);
+          return other === undefined ? [] : [top1 - other];
+        }),
+      );
+    const mean = (values: readonly (number | null)[]) =>
+      summarise(values.filter(value => value !== null))?.mean ?? null;
     const isStudent = model === 'student' || model === 'studentPretrained';
     return [
       {
@@ -82,7 +90,14 @@ export function rowsOf({arms, runs, reference}: ExperimentResults): Row[] {
         values: found.map(({run: {seed}, top1}) => ({seed, top1})),
         toTeacher: model === 'teacher' ? null : to(({results}) => results.teacher?.top1),
         toSupervised: isStudent ? to(({results}) => results.supervised?.top1) : null,
-        toReference: arm === null || arm === reference ? null : to(({seed, measuredOn: {pictures}}) => ofReference.find(run => run.seed === seed && run.measuredOn.pictures === pictures)?.results[model]?.top1),
+        toReference:
+          arm === null || arm === reference
+            ? null
+            : to(
+                ({seed, measuredOn: {pictures}}) =>
+                  ofReference.find(run => run.seed === seed && run.measuredOn.pictures === pictures)?.results[model]
+                    ?.top1,
+              ),
         steps: mean(found.map(({run}) => run.steps[model])),
         seconds: mean(found.map(({run}) => run.seconds[model])),
       },
@@ -97,7 +112,8 @@ export function rowsOf({arms, runs, reference}: ExperimentResults): Row[] {
     ...(['teacher', 'supervised'] as const).flatMap(model => row(null, ofReference, model)),
     ...arms.flatMap(({name}) => {
       const own = runs.filter(({arm}) => arm === name);
-      const rivals = name === reference ? [] : (['teacher', 'supervised'] as const).filter(model => differs(own, model));
+      const rivals =
+        name === reference ? [] : (['teacher', 'supervised'] as const).filter(model => differs(own, model));
       return [...rivals, 'studentPretrained' as const, 'student' as const].flatMap(model => row(name, own, model));
     }),
   ];
@@ -107,4 +123,5 @@ export function rowsOf({arms, runs, reference}: ExperimentResults): Row[] {
 export const wireName = (model: ModelName): string => (model === 'studentPretrained' ? 'student_pretrained' : model);
 
 /** The rows with names that hold on the wire. */
-export const rowsForScripts = (results: ExperimentResults): object[] => rowsOf(results).map(({model, ...row}) => ({...row, model: wireName(model)}));
+export const rowsForScripts = (results: ExperimentResults): object[] =>
+  rowsOf(results).map(({model, ...row}) => ({...row, model: wireName(model)}));

@@ -39,7 +39,10 @@ function tableRow(row: Row): Markup {
 }
 
 /** A page that needs nothing else; `runs` are the paths of the runs' own reports, relative to it. */
-export const experimentPage = (results: ExperimentResults, runs: readonly {readonly run: string; readonly report: string}[]): string =>
+export const experimentPage = (
+  results: ExperimentResults,
+  runs: readonly {readonly run: string; readonly report: string}[],
+): string =>
   html`<!doctype html>
 <html lang="en">
 <head>
@@ -59,7 +62,9 @@ ${experimentSection(results)}
 <table><thead><tr><th scope="col">Run</th><th scope="col" class="number">Teacher</th><th scope="col" class="number">Supervised</th><th scope="col" class="number">Student</th></tr></thead>
 <tbody>${results.runs.map(({run, results: figures}) => {
     const report = runs.find(other => other.run === run)?.report;
-    const cells = [figures.teacher, figures.supervised, figures.student].map(figure => html`<td class="number">${figure === null ? '' : percent(figure.top1)}</td>`);
+    const cells = [figures.teacher, figures.supervised, figures.student].map(
+      figure => html`<td class="number">${figure === null ? '' : percent(figure.top1)}</td>`,
+    );
     return html`<tr><th scope="row">${report === undefined ? run : html`<a href="${report}">${run}</a>`}</th>${cells}</tr>`;
   })}</tbody></table>
 </section>

@@ -66,7 +66,9 @@ ${caveats.length > 0 ? html`<div class="caution">${caveats.map(caveat => html`<p
 }
 
 function foot({pupil, device, seed, finishedAt}: ReportData): Markup {
-  const when = new Intl.DateTimeFormat('en-GB', {dateStyle: 'long', timeStyle: 'short', timeZone: 'UTC'}).format(new Date(finishedAt));
+  const when = new Intl.DateTimeFormat('en-GB', {dateStyle: 'long', timeStyle: 'short', timeZone: 'UTC'}).format(
+    new Date(finishedAt),
+  );
   return html`<footer>pupil ${pupil} on ${device}, seed ${seed}. Written <time datetime="${finishedAt}">${when} UTC</time>.
 The method is that of Yalniz et al., <cite>Billion-scale semi-supervised learning for image classification</cite>,
 <a href="https://arxiv.org/abs/1905.00546">arXiv 1905.00546</a>.</footer>`;
@@ -126,7 +128,9 @@ const evaluated = (results: Results): {key: keyof Results; accuracy: Accuracy}[]
   });
 
 /** Figures that flatter beside those above must not be taken for them, so they stand apart and say so. */
-const flippedTable = (flipped: Results): Markup => html`<h3 class="aside">With the mirror image as well <span class="chip">not the headline</span></h3>
+const flippedTable = (
+  flipped: Results,
+): Markup => html`<h3 class="aside">With the mirror image as well <span class="chip">not the headline</span></h3>
 <table class="figures">
 <thead><tr><th scope="col">Model</th><th scope="col" class="number">Top-1</th><th scope="col" class="number">Top-5</th></tr></thead>
 <tbody>${evaluated(flipped).map(
@@ -146,12 +150,18 @@ type Across = ReturnType<typeof intervalScale>;
 
 function intervalScale(accuracies: readonly Accuracy[], images: number) {
   const ends = accuracies.flatMap(({top1}) => [wilson(top1, images).low, wilson(top1, images).high]);
-  return scaleLinear([Math.min(...ends), Math.max(...ends)], [0, 100]).nice(4).range([6, 94]);
+  return scaleLinear([Math.min(...ends), Math.max(...ends)], [0, 100])
+    .nice(4)
+    .range([6, 94]);
 }
 
-const intervalAxis = (across: Across): Markup => html`<svg aria-hidden="true">${across
-  .ticks(4)
-  .map(value => html`<text x="${across(value).toFixed(2)}%" y="70%" text-anchor="middle">${Number((100 * value).toFixed(1))}</text>`)}</svg>`;
+const intervalAxis = (across: Across): Markup =>
+  html`<svg aria-hidden="true">${across
+    .ticks(4)
+    .map(
+      value =>
+        html`<text x="${across(value).toFixed(2)}%" y="70%" text-anchor="middle">${Number((100 * value).toFixed(1))}</text>`,
+    )}</svg>`;
 
 function intervalMark(across: Across, accuracy: number, images: number): Markup {
   const {low, high} = wilson(accuracy, images);
@@ -167,7 +177,9 @@ function calibrationSection({calibration, set}: ReportData): Markup | null {
   const fitted = calibration.some(({validation}) => validation !== null) && set !== 'validation';
   const moved = calibration.some(({temperature}) => temperature !== 1);
   const cell = (errors: ReportCalibration['validation']) =>
-    errors === null ? html`<td class="number">–</td>` : html`<td class="number">${percent(errors.after)}${errors.before === errors.after ? null : html`<small>was ${percent(errors.before)}</small>`}</td>`;
+    errors === null
+      ? html`<td class="number">–</td>`
+      : html`<td class="number">${percent(errors.after)}${errors.before === errors.after ? null : html`<small>was ${percent(errors.before)}</small>`}</td>`;
   return html`<section id="calibration">
 <h2>Calibration</h2>
 <table class="figures">
@@ -220,11 +232,13 @@ ${
 }
 
 /** A line's style and what it stands for, never torn apart. */
-const legend = (kind: Parameters<typeof swatch>[0], text: string): Markup => html`<span class="legend">${swatch(kind)}${text}</span>`;
+const legend = (kind: Parameters<typeof swatch>[0], text: string): Markup =>
+  html`<span class="legend">${swatch(kind)}${text}</span>`;
 
 function settingsUsed({steps, different, alike, off}: UsedSettings): Markup | null {
   if (steps.length === 0) return null;
-  const keys = (list: readonly string[]) => list.map((key, index) => html`${index === 0 ? null : ', '}<code>${key}</code>`);
+  const keys = (list: readonly string[]) =>
+    list.map((key, index) => html`${index === 0 ? null : ', '}<code>${key}</code>`);
   return html`<h3>Settings, as used</h3>
 <div class="scrolled"><table class="settings">
 <thead><tr><th scope="col">Key</th>${steps.map(step => html`<th scope="col">${step}</th>`)}</tr></thead>
@@ -259,8 +273,9 @@ ${
 <table class="quarantine">
 <thead><tr><th scope="col">Reason</th><th scope="col">Stage</th><th scope="col" class="number">Images</th></tr></thead>
 <tbody>${quarantine.map(
-      ({stage, code, images}) => html`<tr><td><code>${code}</code></td><td>${stage}</td><td class="number">${count(images)}</td></tr>`,
-    )}</tbody>
+        ({stage, code, images}) =>
+          html`<tr><td><code>${code}</code></td><td>${stage}</td><td class="number">${count(images)}</td></tr>`,
+      )}</tbody>
 </table>`
 }
 </section>`;

@@ -1,7 +1,9 @@
 /**
- * How sure a figure is: 95 % intervals of a fraction of images (Wilson), and of the mean of a few repetitions (Student's t).
+ * How sure a figure is: 95 % intervals of a fraction of images (Wilson), and of the mean of a few repetitions
+ * (Student's t).
  *
- * The quantile of t is computed here: of the libraries that have it, one brings two hundred packages and the others have no types.
+ * The quantile of t is computed here: of the libraries that have it, one brings two hundred packages and the others
+ * have no types.
  */
 
 /** The normal distribution's 97.5 % quantile. */
@@ -12,7 +14,9 @@ export interface Interval {
   readonly high: number;
 }
 
-/** The 95 % score interval of Wilson (1927) for a fraction of `images`; it stays within 0..1 and fits near both ends. */
+/**
+ * The 95 % score interval of Wilson (1927) for a fraction of `images`; it stays within 0..1 and fits near both ends.
+ */
 export function wilson(fraction: number, images: number): Interval {
   if (images === 0) return {low: 0, high: 1};
   const shrink = 1 + Z ** 2 / images;
@@ -41,7 +45,10 @@ export function summarise(values: readonly number[]): Summary | null {
   return {n, mean, deviation, interval: {low: mean - half, high: mean + half}};
 }
 
-/** The share of Student's t distribution that lies within -t..t, for a whole number of degrees of freedom; `angle` is atan(t / sqrt(degrees)). Abramowitz and Stegun, 26.7.3 and 26.7.4. */
+/**
+ * The share of Student's t distribution that lies within -t..t, for a whole number of degrees of freedom; `angle` is
+ * atan(t / sqrt(degrees)). Abramowitz and Stegun, 26.7.3 and 26.7.4.
+ */
 function shareWithin(angle: number, degrees: number): number {
   const cosine = Math.cos(angle);
   const odd = degrees % 2 === 1;

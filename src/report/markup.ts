@@ -1,4 +1,6 @@
-/** Markup in which nothing can be forgotten to be escaped: what stands in html`${here}` is text, unless html`` made it. */
+/**
+ * Markup in which nothing can be forgotten to be escaped: what stands in html`${here}` is text, unless html`` made it.
+ */
 
 export class Markup {
   readonly #text: string;
@@ -14,7 +16,13 @@ export class Markup {
 
 export type Content = Markup | string | number | null | readonly Content[];
 
-const entities: Readonly<Record<string, string>> = {'&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;'};
+const entities: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
 
 const escape = (text: string): string => text.replace(/[&<>"']/g, character => entities[character]!);
 

@@ -21,7 +21,12 @@ interface Frame {
 }
 
 /** A frame of a size with room for labels on its sides. */
-const frameOf = (kind: Frame['kind'], width: number, height: number, margin: {top: number; right: number; bottom: number; left: number}): Frame => ({
+const frameOf = (
+  kind: Frame['kind'],
+  width: number,
+  height: number,
+  margin: {top: number; right: number; bottom: number; left: number},
+): Frame => ({
   kind,
   width,
   height,
@@ -43,15 +48,31 @@ const SMALLEST_RANGE = 0.05;
 
 // ---------------------------------------------------------------- curves of a training
 
-/** Validation top-1 and top-5 by epoch, the epoch that was kept marked. With five classes or fewer top-5 says nothing, and is left out. */
+/**
+ * Validation top-1 and top-5 by epoch, the epoch that was kept marked. With five classes or fewer top-5 says nothing,
+ * and is left out.
+ */
 export function accuracyPlot({title, evaluations, bestEpoch}: Curve, classes: number): Markup {
   const shown = classes > 5 ? (['top5', 'top1'] as const) : (['top1'] as const);
   const values = evaluations.flatMap(evaluation => shown.map(key => evaluation[key]));
   const highest = Math.max(...values);
-  const x = axis(evaluations.map(({epoch}) => epoch), [WIDE.left, WIDE.right]);
-  const y = scaleLinear([Math.min(...values, Math.max(0, highest - SMALLEST_RANGE)), highest], [WIDE.bottom, WIDE.top]).nice(4);
-  const curve = (key: 'top1' | 'top5') => html`<path class="${key}" d="${line<Evaluation>(({epoch}) => x(epoch), evaluation => y(evaluation[key])).digits(1)(evaluations) ?? ''}"/>`;
-  const dot = ({epoch, top1}: Evaluation) => html`<circle class="dot" cx="${pixel(x(epoch))}" cy="${pixel(y(top1))}" r="2"/>`;
+  const x = axis(
+    evaluations.map(({epoch}) => epoch),
+    [WIDE.left, WIDE.right],
+  );
+  const y = scaleLinear(
+    [Math.min(...values, Math.max(0, highest - SMALLEST_RANGE)), highest],
+    [WIDE.bottom, WIDE.top],
+  ).nice(4);
+  const curve = (key: 'top1' | 'top5') =>
+    html`<path class="${key}" d="${
+      line<Evaluation>(
+        ({epoch}) => x(epoch),
+        evaluation => y(evaluation[key]),
+      ).digits(1)(evaluations) ?? ''
+    }"/>`;
+  const dot = ({epoch, top1}: Evaluation) =>
+    html`<circle class="dot" cx="${pixel(x(epoch))}" cy="${pixel(y(top1))}" r="2"/>`;
   const best = evaluations.find(({epoch}) => epoch === bestEpoch);
   return drawn(WIDE, `${title}: validation accuracy by epoch`, [
     yAxis(WIDE, y, value => `${Number((100 * value).toFixed(1))} %`),
@@ -79,9 +100,16 @@ export function lossPlot({title, steps, evaluations}: Curve): Markup {
   const x = axis([total], [WIDE.left, WIDE.right]);
   const y = scaleLinear([Math.min(...all), Math.max(...all)], [WIDE.bottom, WIDE.top]).nice(4);
   const at = ({step}: Reading) => x(step);
-  const spread = area<Reading>(at, ({low}) => y(low), ({high}) => y(high)).digits(1)(readings);
+  const spread = area<Reading>(
+    at,
+    ({low}) => y(low),
+    ({high}) => y(high),
+  ).digits(1)(readings);
   const loss = line<Reading>(at, ({value}) => y(value)).digits(1)(readings);
-  const validation = line<Evaluation>(({epoch}) => x(epoch * stepsPerEpoch), evaluation => y(evaluation.loss)).digits(1)(evaluations);
+  const validation = line<Evaluation>(
+    ({epoch}) => x(epoch * stepsPerEpoch),
+    evaluation => y(evaluation.loss),
+  ).digits(1)(evaluations);
   return drawn(WIDE, `${title}: training and validation loss by step`, [
     yAxis(WIDE, y, y.tickFormat(4)),
     xAxis(WIDE, x, 'step'),
@@ -93,23 +121,46 @@ export function lossPlot({title, steps, evaluations}: Curve): Markup {
 
 /** How large a training's steps were, how fast they went and how much memory they took. */
 export const smallPlots = {
-  rate: ({title, steps}: Curve) => smallPlot(`${title}: learning rate by step`, 'lr', steps, ({lr}) => lr, value => String(Number(value.toPrecision(3)))),
-  speed: ({title, steps}: Curve) => smallPlot(`${title}: images a second by step`, 'speed', steps, ({imagesPerSecond}) => imagesPerSecond, rate),
-  memory: ({title, steps}: Curve) => smallPlot(`${title}: memory by step`, 'memory', steps, ({memoryBytes}) => memoryBytes, bytes),
+  rate: ({title, steps}: Curve) =>
+    smallPlot(
+      `${title}: learning rate by step`,
+      'lr',
+      steps,
+      ({lr}) => lr,
+      value => String(Number(value.toPrecision(3))),
+    ),
+  speed: ({title, steps}: Curve) =>
+    smallPlot(`${title}: images a second by step`, 'speed', steps, ({imagesPerSecond}) => imagesPerSecond, rate),
+  memory: ({title, steps}: Curve) =>
+    smallPlot(`${title}: memory by step`, 'memory', steps, ({memoryBytes}) => memoryBytes, bytes),
 };
 
-function smallPlot(title: string, kind: string, steps: readonly StepReading[], of: (reading: StepReading) => number, format: (value: number) => string): Markup {
+function smallPlot(
+  title: string,
+  kind: string,
+  steps: readonly StepReading[],
+  of: (reading: StepReading) => number,
+  format: (value: number) => string,
+): Markup {
   const readings = thin(steps, of);
   const x = axis([totalSteps(steps)], [SMALL.left, SMALL.right]);
   const y = scaleLinear([0, Math.max(...readings.map(({value}) => value))], [SMALL.bottom, SMALL.top]).nice(3);
-  const curve = line<Reading>(({step}) => x(step), ({value}) => y(value)).digits(1)(readings);
-  return drawn(SMALL, title, [yAxis(SMALL, y, format, 3), xAxis(SMALL, x, 'step', 3), html`<path class="${kind}" d="${curve ?? ''}"/>`]);
+  const curve = line<Reading>(
+    ({step}) => x(step),
+    ({value}) => y(value),
+  ).digits(1)(readings);
+  return drawn(SMALL, title, [
+    yAxis(SMALL, y, format, 3),
+    xAxis(SMALL, x, 'step', 3),
+    html`<path class="${kind}" d="${curve ?? ''}"/>`,
+  ]);
 }
 
 const totalSteps = (steps: Curve['steps']): number => Math.max(1, steps.at(-1)?.totalSteps ?? 1);
 
 /** From 0 to the largest value. */
-const axis = (values: readonly number[], range: [number, number]): Scale => scaleLinear([0, Math.max(1, ...values)], range);
+const axis = (values: readonly number[], range: [number, number]): Scale =>
+  scaleLinear([0, Math.max(1, ...values)], range);
 
 /** Neighbouring readings as one: the mean of their steps and values, and the extremes that the mean hides. */
 interface Reading {
@@ -125,7 +176,12 @@ function thin(steps: readonly StepReading[], of: (reading: StepReading) => numbe
   return Array.from({length: Math.ceil(steps.length / size)}, (_, position) => {
     const part = steps.slice(position * size, (position + 1) * size);
     const values = part.map(of);
-    return {step: mean(part.map(({step}) => step)), value: mean(values), low: Math.min(...values), high: Math.max(...values)};
+    return {
+      step: mean(part.map(({step}) => step)),
+      value: mean(values),
+      low: Math.min(...values),
+      high: Math.max(...values),
+    };
   });
 }
 
@@ -133,7 +189,10 @@ const mean = (values: readonly number[]): number => values.reduce((sum, value) =
 
 // ---------------------------------------------------------------- calibration
 
-/** A reliability diagram: what answers of a probability claim, and how many of them are right. Larger dots stand for more images. */
+/**
+ * A reliability diagram: what answers of a probability claim, and how many of them are right. Larger dots stand for
+ * more images.
+ */
 export function reliabilityPlot(model: string, {bins, temperature}: ReportCalibration): Markup {
   const x = scaleLinear([0, 1], [SQUARE.left, SQUARE.right]);
   const y = scaleLinear([0, 1], [SQUARE.bottom, SQUARE.top]);
@@ -150,21 +209,28 @@ export function reliabilityPlot(model: string, {bins, temperature}: ReportCalibr
 function reliability(kind: 'before' | 'after', bins: readonly ReliabilityBin[], x: Scale, y: Scale): Markup {
   const filled = bins.filter(({images}) => images > 0);
   const most = Math.max(...filled.map(({images}) => images));
-  const dots = filled.map(({images, probability, accuracy}) => html`<circle cx="${pixel(x(probability))}" cy="${pixel(y(accuracy))}" r="${pixel(1.5 + 4 * Math.sqrt(images / most))}"/>`);
-  const curve = line<ReliabilityBin>(({probability}) => x(probability), ({accuracy}) => y(accuracy)).digits(1)(filled);
+  const dots = filled.map(
+    ({images, probability, accuracy}) =>
+      html`<circle cx="${pixel(x(probability))}" cy="${pixel(y(accuracy))}" r="${pixel(1.5 + 4 * Math.sqrt(images / most))}"/>`,
+  );
+  const curve = line<ReliabilityBin>(
+    ({probability}) => x(probability),
+    ({accuracy}) => y(accuracy),
+  ).digits(1)(filled);
   return html`<g class="${kind}"><path d="${curve ?? ''}"/>${dots}</g>`;
 }
 
 // ---------------------------------------------------------------- what all have in common
 
 /** A small picture of a line's style, for the legend in the caption. */
-export const swatch = (kind: 'top1' | 'top5' | 'best' | 'loss' | 'validation' | 'before' | 'after'): Markup => html`<svg class="swatch" viewBox="0 0 22 10" aria-hidden="true">${
-  kind === 'best'
-    ? verbatim('<circle class="best" cx="11" cy="5" r="4"/>')
-    : kind === 'before' || kind === 'after'
-      ? html`<g class="${kind}"><circle cx="11" cy="5" r="4"/></g>`
-      : html`<path class="${kind}" d="M1,5H21"/>`
-}</svg>`;
+export const swatch = (kind: 'top1' | 'top5' | 'best' | 'loss' | 'validation' | 'before' | 'after'): Markup =>
+  html`<svg class="swatch" viewBox="0 0 22 10" aria-hidden="true">${
+    kind === 'best'
+      ? verbatim('<circle class="best" cx="11" cy="5" r="4"/>')
+      : kind === 'before' || kind === 'after'
+        ? html`<g class="${kind}"><circle cx="11" cy="5" r="4"/></g>`
+        : html`<path class="${kind}" d="M1,5H21"/>`
+  }</svg>`;
 
 const drawn = ({kind, width, height}: Frame, title: string, content: Content): Markup =>
   html`<svg class="plot ${kind}" viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}">${content}</svg>`;
@@ -176,12 +242,19 @@ const yAxis = ({left, right}: Frame, y: Scale, format: (value: number) => string
   );
 
 /** Steps and epochs are whole numbers, and so are their ticks; `format` is for what is none. */
-const xAxis = ({left, right, bottom}: Frame, x: Scale, label: string, ticks = 4, format?: (value: number) => string): Markup => html`<path class="axis" d="M${left},${bottom}H${right}"/>${x
-  .ticks(ticks)
-  .filter(value => format !== undefined || Number.isInteger(value))
-  .map(
-    value => html`<path class="axis" d="M${pixel(x(value))},${bottom}v4"/>
+const xAxis = (
+  {left, right, bottom}: Frame,
+  x: Scale,
+  label: string,
+  ticks = 4,
+  format?: (value: number) => string,
+): Markup =>
+  html`<path class="axis" d="M${left},${bottom}H${right}"/>${x
+    .ticks(ticks)
+    .filter(value => format !== undefined || Number.isInteger(value))
+    .map(
+      value => html`<path class="axis" d="M${pixel(x(value))},${bottom}v4"/>
 <text x="${pixel(x(value))}" y="${bottom + 19}" text-anchor="${x(value) > right - 8 ? 'end' : 'middle'}">${(format ?? count)(value)}</text>`,
-  )}<text x="${left - 8}" y="${bottom + 19}" text-anchor="end">${label}</text>`;
+    )}<text x="${left - 8}" y="${bottom + 19}" text-anchor="end">${label}</text>`;
 
 const pixel = (value: number): number => Math.round(10 * value) / 10;

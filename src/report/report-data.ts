@@ -9,7 +9,12 @@ export interface Curve {
   /** teacher, supervised baseline, student pre-training, student fine-tuning. */
   readonly title: string;
   readonly steps: readonly StepReading[];
-  readonly evaluations: readonly {readonly epoch: number; readonly top1: number; readonly top5: number; readonly loss: number}[];
+  readonly evaluations: readonly {
+    readonly epoch: number;
+    readonly top1: number;
+    readonly top5: number;
+    readonly loss: number;
+  }[];
   readonly bestEpoch: number;
 }
 
@@ -63,7 +68,13 @@ export interface ReportClass {
   /** Log-probability of the last kept image; null where none was kept. */
   readonly cutoff: number | null;
   /** Best, middle and last ranked images; `picture` is a data URI, null where it could not be read. */
-  readonly examples: readonly {readonly rank: number; readonly score: number; readonly image: string; readonly place: string; readonly picture: string | null}[];
+  readonly examples: readonly {
+    readonly rank: number;
+    readonly score: number;
+    readonly image: string;
+    readonly place: string;
+    readonly picture: string | null;
+  }[];
 }
 
 export interface ReportStage {
@@ -84,7 +95,10 @@ export interface ReportData {
   readonly device: string;
   readonly seed: number;
   readonly results: Results;
-  /** The same for the mean answer to a picture and its mirror image; null where that was not asked for. Never the headline. */
+  /**
+   * The same for the mean answer to a picture and its mirror image; null where that was not asked for. Never the
+   * headline.
+   */
   readonly flipped: Results | null;
   readonly calibration: readonly ReportCalibration[];
   /** Which set the results come from, and how many images it has. */
@@ -92,7 +106,14 @@ export interface ReportData {
   readonly evaluatedImages: number;
   /** Steps of the student in both trainings and of the baseline; null without a baseline. */
   readonly steps: {readonly student: number; readonly supervised: number} | null;
-  readonly counts: {readonly classes: number; readonly train: number; readonly validation: number; readonly test: number; readonly pool: number; readonly leaks: number};
+  readonly counts: {
+    readonly classes: number;
+    readonly train: number;
+    readonly validation: number;
+    readonly test: number;
+    readonly pool: number;
+    readonly leaks: number;
+  };
   readonly selection: SelectionCounts;
   readonly stages: readonly ReportStage[];
   readonly curves: readonly Curve[];

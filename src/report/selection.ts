@@ -1,4 +1,7 @@
-/** The report's section on the selection: its counts, and for each class how many images, down to which score, and what they look like. */
+/**
+ * The report's section on the selection: its counts, and for each class how many images, down to which score, and what
+ * they look like.
+ */
 import {isCrowded} from '../ranking/selection-size.js';
 import {count, crowdedWords, percent, plural} from '../words.js';
 import {html, verbatim, type Markup} from './markup.js';
@@ -12,7 +15,9 @@ const NAMES_SHOWN = 8;
 /** The section `Selection` of the page. */
 export function selectionSection({selection, classes}: ReportData): Markup {
   const {topP, topK, scored, candidates, selected, expectedPrecision} = selection;
-  const groups = Array.from({length: Math.ceil(classes.length / GROUP)}, (_, group) => classes.slice(group * GROUP, (group + 1) * GROUP));
+  const groups = Array.from({length: Math.ceil(classes.length / GROUP)}, (_, group) =>
+    classes.slice(group * GROUP, (group + 1) * GROUP),
+  );
   return html`<section id="selection">
 <h2>Selection</h2>
 <p>The teacher scored ${plural(scored, 'unlabelled image')}. Each was a candidate for its <em>P</em>&nbsp;=&nbsp;${topP} best classes,
@@ -33,14 +38,18 @@ function shortNote(classes: readonly ReportClass[], topK: number): Markup | null
   const short = classes.filter(entry => isShort(entry, topK));
   if (short.length === 0) return null;
   const shown = short.slice(0, NAMES_SHOWN);
-  const named = shown.map(({name, selected}, position) => html`${position > 0 ? ', ' : ''}<bdi>${name}</bdi> (${count(selected)})`);
+  const named = shown.map(
+    ({name, selected}, position) => html`${position > 0 ? ', ' : ''}<bdi>${name}</bdi> (${count(selected)})`,
+  );
   return html`<p class="caution">${count(short.length)} of ${plural(classes.length, 'class', 'classes')} ${short.length === 1 ? 'is' : 'are'} short,
 with fewer than <em>K</em> candidates, and kept all:
 ${named}${short.length > shown.length ? ` and ${count(short.length - shown.length)} more` : ''}.</p>`;
 }
 
 function cutoffNote(classes: readonly ReportClass[]): Markup | null {
-  const sorted = classes.flatMap(({name, cutoff}) => (cutoff === null ? [] : [{name, cutoff}])).sort((a, b) => a.cutoff - b.cutoff);
+  const sorted = classes
+    .flatMap(({name, cutoff}) => (cutoff === null ? [] : [{name, cutoff}]))
+    .sort((a, b) => a.cutoff - b.cutoff);
   const [lowest, middle, highest] = [sorted[0], sorted[Math.floor(sorted.length / 2)], sorted.at(-1)];
   if (!lowest || !middle || !highest) return null;
   return html`<p>The cut-off is the score of the last image that a class kept. By the teacher’s probability

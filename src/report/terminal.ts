@@ -30,7 +30,10 @@ const safe = (text: string): string => printableMessage(stripVTControlCharacters
 const name = (stage: string): string => stage.padEnd(9);
 const of = ({stage, part}: {stage: string; part: string}): string => name(stage) + (part === '' ? '' : ` ${part}:`);
 
-/** A line that stays: a mark with the stage it is about, and what is said, which goes on below itself where the terminal is narrow. */
+/**
+ * A line that stays: a mark with the stage it is about, and what is said, which goes on below itself where the terminal
+ * is narrow.
+ */
 export interface Line {
   readonly head: string;
   readonly text: string;
@@ -43,11 +46,17 @@ export function lasting(event: Event, paint: Paint): Line | null {
   const about = (stage: string | null): string => (stage === null ? '' : `${name(stage)} `);
   switch (event.type) {
     case 'run_started':
-      return line('', `${paint('bold', `[${event.position} of ${event.total}] ${event.run}`)}${event.secondsLeft === null || event.secondsLeft === 0 ? '' : paint('dim', `, about ${duration(event.secondsLeft)} left`)}`);
+      return line(
+        '',
+        `${paint('bold', `[${event.position} of ${event.total}] ${event.run}`)}${event.secondsLeft === null || event.secondsLeft === 0 ? '' : paint('dim', `, about ${duration(event.secondsLeft)} left`)}`,
+      );
     case 'run_failed':
       return line(`${paint('red', 'x')} `, `${event.run} failed: ${safe(event.message)}`);
     case 'started':
-      return line('', `${paint('bold', `pupil ${event.run}`)} ${paint('dim', `in ${safe(event.home)} on ${event.device}`)}`);
+      return line(
+        '',
+        `${paint('bold', `pupil ${event.run}`)} ${paint('dim', `in ${safe(event.home)} on ${event.device}`)}`,
+      );
     case 'stage_fresh':
       return dim(`= ${about(event.stage)}`, `fresh: ${safe(event.reason)}`);
     case 'stage_skipped':
@@ -55,11 +64,24 @@ export function lasting(event: Event, paint: Paint): Line | null {
     case 'stage_started':
       return dim(`> ${about(event.stage)}`, safe(event.reason));
     case 'stage_finished':
-      return line(`${paint('green', '+')} ${about(event.stage)}`, `${safe(event.summary)} ${paint('dim', `(${duration(event.seconds)})`)}`);
+      return line(
+        `${paint('green', '+')} ${about(event.stage)}`,
+        `${safe(event.summary)} ${paint('dim', `(${duration(event.seconds)})`)}`,
+      );
     case 'dataset_started':
-      return line('', [`${paint('bold', event.title)}: ${event.contents}`, ...[`from ${event.address} (${bytes(event.bytes)})`, `into ${safe(event.path)}`, event.terms].map(text => `  ${paint('dim', text)}`)].join('\n'));
+      return line(
+        '',
+        [
+          `${paint('bold', event.title)}: ${event.contents}`,
+          ...[`from ${event.address} (${bytes(event.bytes)})`, `into ${safe(event.path)}`, event.terms].map(
+            text => `  ${paint('dim', text)}`,
+          ),
+        ].join('\n'),
+      );
     case 'dataset_ready':
-      return event.status === 'fetched' ? line(`${paint('green', '+')} `, `${event.dataset}: ${safe(event.path)}`) : dim('= ', `${event.dataset} is there: ${safe(event.path)}`);
+      return event.status === 'fetched'
+        ? line(`${paint('green', '+')} `, `${event.dataset}: ${safe(event.path)}`)
+        : dim('= ', `${event.dataset} is there: ${safe(event.path)}`);
     case 'note':
       return dim(`  ${about(event.stage)}`, safe(event.message));
     case 'warning':
@@ -78,26 +100,45 @@ export function lasting(event: Event, paint: Paint): Line | null {
   }
 }
 
-/** A line about work under way, in parts, the weightiest first: a narrow terminal leaves out the last. A newer one takes its place. Null for events that do not move anything. */
+/**
+ * A line about work under way, in parts, the weightiest first: a narrow terminal leaves out the last. A newer one takes
+ * its place. Null for events that do not move anything.
+ */
 export function moving(event: Event, left: string | null = null): readonly string[] | null {
   const present = (parts: readonly (string | null)[]): readonly string[] => parts.filter(part => part !== null);
   switch (event.type) {
     case 'progress': {
       const {done, total, imagesPerSecond} = event;
       const share = total === null || total === 0 ? '' : ` of ${count(total)} (${Math.floor((100 * done) / total)} %)`;
-      const rest = total === null || imagesPerSecond === 0 ? null : `${duration((total - done) / imagesPerSecond)} left`;
-      return present([`${of(event)} ${count(done)}${share} images`, rest, `${rate(imagesPerSecond)}/s`, event.busy ? busiestPart(event.busy) : null]);
+      const rest =
+        total === null || imagesPerSecond === 0 ? null : `${duration((total - done) / imagesPerSecond)} left`;
+      return present([
+        `${of(event)} ${count(done)}${share} images`,
+        rest,
+        `${rate(imagesPerSecond)}/s`,
+        event.busy ? busiestPart(event.busy) : null,
+      ]);
     }
     case 'step': {
       const {epoch, step, totalSteps, loss, imagesPerSecond} = event;
-      return present([`${of(event)} step ${count(step)} of ${count(totalSteps)} (${Math.floor((100 * step) / totalSteps)} %)`, left, `loss ${loss.toFixed(3)}`, `epoch ${epoch}`, `${rate(imagesPerSecond)} images/s`]);
+      return present([
+        `${of(event)} step ${count(step)} of ${count(totalSteps)} (${Math.floor((100 * step) / totalSteps)} %)`,
+        left,
+        `loss ${loss.toFixed(3)}`,
+        `epoch ${epoch}`,
+        `${rate(imagesPerSecond)} images/s`,
+      ]);
     }
     case 'dataset_progress': {
       const {dataset, part, done, total, unit, perSecond} = event;
       const amount = unit === 'bytes' ? bytes : (value: number) => `${count(value)} files`;
       const share = total === null ? '' : ` of ${amount(total)} (${Math.floor((100 * done) / total)} %)`;
       const rest = total === null || perSecond === 0 ? null : `${duration((total - done) / perSecond)} left`;
-      return present([`${dataset}: ${part}, ${amount(done)}${share}`, rest, `${unit === 'bytes' ? bytes(perSecond) : rate(perSecond)}/s`]);
+      return present([
+        `${dataset}: ${part}, ${amount(done)}${share}`,
+        rest,
+        `${unit === 'bytes' ? bytes(perSecond) : rate(perSecond)}/s`,
+      ]);
     }
     case 'evaluated':
       return [`${of(event)} epoch ${event.epoch}`, `validation top-1 ${percent(event.top1)}`];
@@ -170,7 +211,8 @@ export function terminalView(stream: NodeJS.WriteStream, stopping?: AbortSignal)
       }
       const parts = event.type === 'evaluated' ? null : moving(event, left(event));
       if (parts === null) return;
-      const [first = '', ...others] = event.type === 'step' && accuracy !== null ? [...parts.slice(0, -2), accuracy, ...parts.slice(-2)] : parts;
+      const [first = '', ...others] =
+        event.type === 'step' && accuracy !== null ? [...parts.slice(0, -2), accuracy, ...parts.slice(-2)] : parts;
       live(fit([`~ ${first}`, ...others], widthOf(stream) - 1));
     },
     close() {
@@ -209,4 +251,5 @@ export const jsonView = (stream: NodeJS.WriteStream): View => ({
 });
 
 /** `stopping` aborts when a stop is asked for. */
-export const viewFor = (stream: NodeJS.WriteStream, stopping?: AbortSignal): View => (stream.isTTY && process.env['TERM'] !== 'dumb' ? terminalView(stream, stopping) : plainView(stream));
+export const viewFor = (stream: NodeJS.WriteStream, stopping?: AbortSignal): View =>
+  stream.isTTY && process.env['TERM'] !== 'dumb' ? terminalView(stream, stopping) : plainView(stream);

@@ -6,8 +6,9 @@ import wrapAnsi from 'wrap-ansi';
 const LEAST_WIDTH = 20;
 
 /**
- * `text` beside `head`: in lines of at most `width` characters, where its words allow, each of which begins below the first one's
- * beginning. What has no space, such as a path, stays whole, so that it can be copied; the text's own lines keep their indentation.
+ * `text` beside `head`: in lines of at most `width` characters, where its words allow, each of which begins below the
+ * first one's beginning. What has no space, such as a path, stays whole, so that it can be copied; the text's own lines
+ * keep their indentation.
  */
 export function beside(head: string, text: string, width: number): string {
   const indent = ' '.repeat(stripVTControlCharacters(head).length);
@@ -23,7 +24,9 @@ export function beside(head: string, text: string, width: number): string {
 const USUAL_WIDTH = 80;
 
 /** The characters that a line of a stream has room for; Infinity where it is no terminal. */
-export const widthOf = (stream: NodeJS.WriteStream): number => (stream.isTTY ? stream.columns || USUAL_WIDTH : Infinity);
+export const widthOf = (stream: NodeJS.WriteStream): number =>
+  stream.isTTY ? stream.columns || USUAL_WIDTH : Infinity;
 
 /** `text` for a stream: in lines that fit where it is a terminal, and as it is elsewhere. */
-export const wrappedFor = (stream: NodeJS.WriteStream, text: string): string => (stream.isTTY ? beside('', text, widthOf(stream)) : text);
+export const wrappedFor = (stream: NodeJS.WriteStream, text: string): string =>
+  stream.isTTY ? beside('', text, widthOf(stream)) : text;

@@ -22,14 +22,23 @@ export function earlierRounds({home, run}: RunPaths): RoundData[] {
       const [evaluated, selected] = [store.stages.read('evaluate'), store.stages.read('select')];
       if (evaluated?.status !== 'done' || selected?.status !== 'done') return [];
       // Written by those stages in these shapes.
-      return [{run: name, results: (evaluated.summary as EvaluateSummary).results, selection: selected.summary as SelectionCounts}];
+      return [
+        {
+          run: name,
+          results: (evaluated.summary as EvaluateSummary).results,
+          selection: selected.summary as SelectionCounts,
+        },
+      ];
     } finally {
       store.close();
     }
   });
 }
 
-/** The results of the experiment that the run is a part of, as they were last written; null where there are none. Throws (exit 4) where that file is damaged. */
+/**
+ * The results of the experiment that the run is a part of, as they were last written; null where there are none. Throws
+ * (exit 4) where that file is damaged.
+ */
 export async function experimentAround({home, run}: RunPaths): Promise<ExperimentResults | null> {
   const belonging = experimentOf(run);
   if (belonging === null) return null;
@@ -40,7 +49,11 @@ export async function experimentAround({home, run}: RunPaths): Promise<Experimen
   try {
     found = fromWire(text);
   } catch (error) {
-    throw new UserError('DAMAGED_RESULT', `${file} is not as pupil wrote it (${error instanceof Error ? error.message : String(error)}). Delete it: pupil experiment writes it anew.`, {cause: error});
+    throw new UserError(
+      'DAMAGED_RESULT',
+      `${file} is not as pupil wrote it (${error instanceof Error ? error.message : String(error)}). Delete it: pupil experiment writes it anew.`,
+      {cause: error},
+    );
   }
   const parsed = experimentResults.safeParse(found);
   return parsed.success && parsed.data.runs.some(other => other.run === roundOf(run).first) ? parsed.data : null;

@@ -35,11 +35,18 @@ export interface RunContext {
 }
 
 /** CPU threads for training and for decoding. */
-export const threadsOf = (config: Config): number => (config.limits.threads === 'auto' ? availableParallelism() : config.limits.threads);
+export const threadsOf = (config: Config): number =>
+  config.limits.threads === 'auto' ? availableParallelism() : config.limits.threads;
 
-/** The processes that train together, `gpus` being those that each host has for them; null where it works on its CPU. */
+/**
+ * The processes that train together, `gpus` being those that each host has for them; null where it works on its CPU.
+ */
 export function processesOf({train: {processes, hosts, address}}: Config, gpus: number | null): Processes {
-  return {count: processes === 'auto' ? (gpus ?? 1) : processes, hosts, address: address === 'auto' ? `${hostname()}:29400` : address};
+  return {
+    count: processes === 'auto' ? (gpus ?? 1) : processes,
+    hosts,
+    address: address === 'auto' ? `${hostname()}:29400` : address,
+  };
 }
 
 /** How bytes become pixels in this run. */
@@ -65,5 +72,21 @@ export async function contextFor(
   const labelled = sources.find(source => source.role === 'labelled');
   const {size, resize} = imageSizes(config, labelled?.spec.kind === 'cifar10' || labelled?.spec.kind === 'cifar100');
   checkSizes(config, {size, resize});
-  return {config, paths, home: paths.home, store, stop, signal: stop.requested, emit, python: null, device: config.device, threads: threadsOf(config), processes: processesOf(config, null), scorers: [config.device], sources, size, resize};
+  return {
+    config,
+    paths,
+    home: paths.home,
+    store,
+    stop,
+    signal: stop.requested,
+    emit,
+    python: null,
+    device: config.device,
+    threads: threadsOf(config),
+    processes: processesOf(config, null),
+    scorers: [config.device],
+    sources,
+    size,
+    resize,
+  };
 }

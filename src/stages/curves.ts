@@ -9,11 +9,13 @@ export interface Readings {
 }
 
 /** What stands of the readings of a stage's part. */
-export const readingsOf = (store: Store, stage: StageName, part: string): Readings => standing(store.events.ofTrainings(stage).filter(event => event.part === part));
+export const readingsOf = (store: Store, stage: StageName, part: string): Readings =>
+  standing(store.events.ofTrainings(stage).filter(event => event.part === part));
 
 /**
- * One account of a training from those of its attempts: each holds up to where the next went on. An attempt that was killed told of
- * steps after its last checkpoint, which the next takes again; where one begins anew, nothing of those before it stands.
+ * One account of a training from those of its attempts: each holds up to where the next went on. An attempt that was
+ * killed told of steps after its last checkpoint, which the next takes again; where one begins anew, nothing of those
+ * before it stands.
  */
 export function standing(events: readonly TrainingEvent[]): Readings {
   let steps: Readings['steps'][number][] = [];
@@ -21,7 +23,8 @@ export function standing(events: readonly TrainingEvent[]): Readings {
   for (const event of events) {
     if (event.type === 'step') steps.push(event);
     // Told again by each attempt that goes on.
-    else if (event.type === 'evaluated') evaluations = [...evaluations.filter(({epoch}) => epoch !== event.epoch), event];
+    else if (event.type === 'evaluated')
+      evaluations = [...evaluations.filter(({epoch}) => epoch !== event.epoch), event];
     else {
       steps = steps.filter(({step}) => step <= event.step);
       evaluations = evaluations.filter(({epoch}) => epoch <= event.epoch);

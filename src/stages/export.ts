@@ -29,7 +29,8 @@ export const exportTeacher: Stage<RunContext> = {
 
   async run(context): Promise<StageResult> {
     const exact = teacherOnnx(context);
-    const {skipped, headline, ...exported} = readyMadeOnnx(context) === null ? await exportTrained(context) : await takeReadyMade(context, exact);
+    const {skipped, headline, ...exported} =
+      readyMadeOnnx(context) === null ? await exportTrained(context) : await takeReadyMade(context, exact);
     const warning = guessingWarning(context.config.teacher, context.store.images.classes().length, exported);
     if (warning !== null) context.emit({type: 'warning', stage: 'export', message: warning});
     const scoring = await chooseScoringForm(context, {model: exact, top1: exported.top1});
@@ -57,12 +58,20 @@ interface TeacherInOnnx extends TaskResult<'measure'> {
 
 async function takeReadyMade(context: RunContext, wrapped: string): Promise<TeacherInOnnx> {
   const measured = await measureOnnx(context, {stage: 'export', model: wrapped, pack: 'validation', reference: null});
-  return {...measured, headline: `the teacher came as ONNX (${percent(measured.top1)} top-1 on validation)`, skipped: true};
+  return {
+    ...measured,
+    headline: `the teacher came as ONNX (${percent(measured.top1)} top-1 on validation)`,
+    skipped: true,
+  };
 }
 
 async function exportTrained(context: RunContext): Promise<TeacherInOnnx> {
   const {config} = context;
-  const exported = await exportOnnx(context, {stage: 'export', folder: 'teacher', temperature: config.teacher.temperature});
+  const exported = await exportOnnx(context, {
+    stage: 'export',
+    folder: 'teacher',
+    temperature: config.teacher.temperature,
+  });
   const {largestDifference, top1Agreement, images, calibration, top1} = exported;
   const given = config.teacher.file === null ? '' : `; ${percent(top1)} top-1 on validation`;
   return {
@@ -76,10 +85,14 @@ async function exportTrained(context: RunContext): Promise<TeacherInOnnx> {
 export const teacherOnnx = ({paths}: RunContext): string => paths.model('teacher', 'model.onnx');
 
 /**
- * A teacher that learnt nothing, or was described wrongly, still answers something: that it is right no more often than by chance is how it
- * shows. Null where it is better.
+ * A teacher that learnt nothing, or was described wrongly, still answers something: that it is right no more often than
+ * by chance is how it shows. Null where it is better.
  */
-export function guessingWarning({file, epochs}: {readonly file: string | null; readonly epochs: number}, classes: number, {top1, images}: {readonly top1: number; readonly images: number}): string | null {
+export function guessingWarning(
+  {file, epochs}: {readonly file: string | null; readonly epochs: number},
+  classes: number,
+  {top1, images}: {readonly top1: number; readonly images: number},
+): string | null {
   const chance = 1 / classes;
   // Two standard errors: of teachers that only guess, 1 in 40 is taken for better.
   if (top1 > chance + 2 * Math.sqrt((chance * (1 - chance)) / images)) return null;

@@ -7,7 +7,10 @@ import {count} from '../words.js';
 import type {RunContext} from './context.js';
 
 /** Stops the run once more images of `of` were set aside than `limits.max_failures` allows. */
-export function gateFailures({store, config, paths}: RunContext, {stage, part, of}: {stage: string; part: string; of: number}): void {
+export function gateFailures(
+  {store, config, paths}: RunContext,
+  {stage, part, of}: {stage: string; part: string; of: number},
+): void {
   const failures = store.quarantine.failures(stage, part);
   if (failures === 0 || failures <= config.limits.max_failures * of) return;
   const {place, detail} = store.quarantine.lastFailure(stage, part)!;
@@ -18,8 +21,14 @@ export function gateFailures({store, config, paths}: RunContext, {stage, part, o
   );
 }
 
-/** Tells of pictures that stop a decoder. Throws (exit 5) once there are so many among `of` that it can hardly be the pictures. */
-export function gateCulprits({store, config, emit}: RunContext, {stage, of}: {stage: StageName; of: number}): (culprit: Culprit) => void {
+/**
+ * Tells of pictures that stop a decoder. Throws (exit 5) once there are so many among `of` that it can hardly be the
+ * pictures.
+ */
+export function gateCulprits(
+  {store, config, emit}: RunContext,
+  {stage, of}: {stage: StageName; of: number},
+): (culprit: Culprit) => void {
   let culprits = 0;
   return ({key, problem}) => {
     const place = store.images.byId(key)?.place ?? key;

@@ -11,4 +11,14 @@ import {score} from './score.js';
 import {select} from './select.js';
 import {teacher} from './teacher.js';
 
-export const stages: readonly Stage<RunContext>[] = [prepare, teacher, exportTeacher, score, select, pretrain, finetune, evaluate, report];
+export const stages: readonly Stage<RunContext>[] = [
+  prepare,
+  teacher,
+  exportTeacher,
+  score,
+  select,
+  pretrain,
+  finetune,
+  evaluate,
+  report,
+];

@@ -1,4 +1,7 @@
-/** Tells of a training that would take hours, as soon as its first steps show it: whoever waits for a result may rather have a smaller one. */
+/**
+ * Tells of a training that would take hours, as soon as its first steps show it: whoever waits for a result may rather
+ * have a smaller one.
+ */
 import type {Emit, StageName} from '../events.js';
 import {duration} from '../words.js';
 
@@ -6,8 +9,18 @@ import {duration} from '../words.js';
 const STEPS_MEASURED = 2;
 const LONG_SECONDS = 3600;
 
-/** An `emit` that warns once where what is left would take more than an hour, with `advice` behind it. `clock` tells seconds. */
-export function tellingOfHours(emit: Emit, {stage, advice, clock = () => performance.now() / 1000}: {readonly stage: StageName; readonly advice: string; readonly clock?: () => number}): Emit {
+/**
+ * An `emit` that warns once where what is left would take more than an hour, with `advice` behind it. `clock` tells
+ * seconds.
+ */
+export function tellingOfHours(
+  emit: Emit,
+  {
+    stage,
+    advice,
+    clock = () => performance.now() / 1000,
+  }: {readonly stage: StageName; readonly advice: string; readonly clock?: () => number},
+): Emit {
   let first: {readonly step: number; readonly at: number} | null = null;
   let isTold = false;
   return event => {

@@ -10,27 +10,40 @@ import type {RunContext} from './context.js';
 import {runTrainer, runWorker} from './tasks.js';
 import {defaultLayout} from './scoring-layout.js';
 
-/** Largest difference of log-probabilities that rounding explains: kernels sum in another order, and a GPU's more so. */
+/**
+ * Largest difference of log-probabilities that rounding explains: kernels sum in another order, and a GPU's more so.
+ */
 const LARGEST_DIFFERENCE = 0.02;
 /** Images on the edge of two classes may fall to either side. */
 const LEAST_AGREEMENT = 0.995;
 
-/** What is said of an exported network: its parity with PyTorch, and how far its probabilities can be trusted on validation. */
+/**
+ * What is said of an exported network: its parity with PyTorch, and how far its probabilities can be trusted on
+ * validation.
+ */
 export type Exported = TaskResult<'measure'> & {readonly calibration: Calibration};
 
 /**
- * Exports models/RUN/FOLDER/model.safetensors beside itself as model.onnx, with model.json for whoever uses it elsewhere, and compares the
- * two networks on the validation set. `temperature` divides the logits; `fit` finds the one that validation likes best. Throws (exit 5)
- * where PyTorch and onnxruntime disagree.
+ * Exports models/RUN/FOLDER/model.safetensors beside itself as model.onnx, with model.json for whoever uses it
+ * elsewhere, and compares the two networks on the validation set. `temperature` divides the logits; `fit` finds the one
+ * that validation likes best. Throws (exit 5) where PyTorch and onnxruntime disagree.
  */
 export async function exportOnnx(
   context: RunContext,
-  {stage, folder, temperature}: {readonly stage: StageName; readonly folder: string; readonly temperature: number | 'fit'},
+  {
+    stage,
+    folder,
+    temperature,
+  }: {readonly stage: StageName; readonly folder: string; readonly temperature: number | 'fit'},
 ): Promise<Exported> {
   const {config, paths, store, device, threads} = context;
   const output = paths.model(folder, 'model.onnx');
   const reference = paths.model(folder, 'reference.bin');
-  const {temperature: taken, eceBefore, eceAfter} = await runTrainer<'export'>(
+  const {
+    temperature: taken,
+    eceBefore,
+    eceAfter,
+  } = await runTrainer<'export'>(
     context,
     {
       protocol: PROTOCOL,
@@ -50,7 +63,8 @@ export async function exportOnnx(
   );
   const parity = await measureOnnx(context, {stage, model: output, pack: 'validation', reference});
   const {largestDifference, top1Agreement} = parity;
-  if (largestDifference === null || top1Agreement === null) throw new Error('The worker measured no parity although it had a reference.');
+  if (largestDifference === null || top1Agreement === null)
+    throw new Error('The worker measured no parity although it had a reference.');
   if (largestDifference > LARGEST_DIFFERENCE || top1Agreement < LEAST_AGREEMENT) {
     throw new UserError(
       'NO_PARITY',
@@ -71,15 +85,31 @@ function aboutModel({config, store, size, resize}: RunContext, temperature: numb
 
 /** How the calibration reads in a stage's headline; nothing where the softmax was left alone. */
 export const calibrationWords = ({temperature, eceBefore, eceAfter}: Calibration): string =>
-  temperature === 1 ? '' : `; temperature ${temperature.toFixed(2)}: calibration error ${percent(eceBefore)} -> ${percent(eceAfter)}`;
+  temperature === 1
+    ? ''
+    : `; temperature ${temperature.toFixed(2)}: calibration error ${percent(eceBefore)} -> ${percent(eceAfter)}`;
 
 /** Accuracy of an ONNX file on a pack, and its parity where there is a reference. */
 export const measureOnnx = (
   context: RunContext,
-  {stage, model, pack, reference}: {readonly stage: StageName; readonly model: string; readonly pack: string; readonly reference: string | null},
+  {
+    stage,
+    model,
+    pack,
+    reference,
+  }: {readonly stage: StageName; readonly model: string; readonly pack: string; readonly reference: string | null},
 ): Promise<TaskResult<'measure'>> =>
   runWorker<'measure'>(
     context,
-    {protocol: PROTOCOL, task: 'measure', model, device: context.device, threads: context.threads, batchSize: defaultLayout(context).batchSize, pack: context.paths.pack(pack), reference},
+    {
+      protocol: PROTOCOL,
+      task: 'measure',
+      model,
+      device: context.device,
+      threads: context.threads,
+      batchSize: defaultLayout(context).batchSize,
+      pack: context.paths.pack(pack),
+      reference,
+    },
     {stage, part: 'compare'},
   );

@@ -8,7 +8,11 @@ import {decodingOf, type RunContext} from './context.js';
 import {runDecoder} from './tasks.js';
 import {gateCulprits, gateFailures} from './failures.js';
 
-export const packItem = ({id, place, file, offset, length, encoding}: LocatedImage, labels: readonly number[], answers: Answers | null): PackItem => ({
+export const packItem = (
+  {id, place, file, offset, length, encoding}: LocatedImage,
+  labels: readonly number[],
+  answers: Answers | null,
+): PackItem => ({
   id,
   place,
   file,
@@ -37,9 +41,9 @@ interface Packing {
 }
 
 /**
- * Packs images for the trainer. Training packs hold the picture at its resized side, so that crops can move in it; validation
- * and test packs hold just what the network sees. What cannot be decoded, or looks like a held-out picture, is set aside under the
- * stage and part.
+ * Packs images for the trainer. Training packs hold the picture at its resized side, so that crops can move in it;
+ * validation and test packs hold just what the network sees. What cannot be decoded, or looks like a held-out picture,
+ * is set aside under the stage and part.
  */
 export async function packImages(
   context: RunContext,
@@ -92,9 +96,20 @@ export async function packSplit(
   const items = function* () {
     for (const image of store.images.ofSplit(split)) yield packItem(image, [image.label!], null);
   };
-  const of = store.images.splitCounts(split, store.images.classes().length).reduce((total, images) => total + images, 0);
-  return await packImages(context, {...how, part: name, output: paths.pack(name), square: split === 'train' ? 'resize' : 'size', kept: 0, items, of});
+  const of = store.images
+    .splitCounts(split, store.images.classes().length)
+    .reduce((total, images) => total + images, 0);
+  return await packImages(context, {
+    ...how,
+    part: name,
+    output: paths.pack(name),
+    square: split === 'train' ? 'resize' : 'size',
+    kept: 0,
+    items,
+    of,
+  });
 }
 
 /** Every file of a pack, in order of name. */
-export const packFiles = async (folder: string): Promise<string[]> => (await readdir(folder)).sort().map(name => path.join(folder, name));
+export const packFiles = async (folder: string): Promise<string[]> =>
+  (await readdir(folder)).sort().map(name => path.join(folder, name));

@@ -15,7 +15,10 @@ import {placeOf, REST} from './sources.js';
 
 /** A validation set of fewer images a class would make every choice a matter of luck. */
 export const VALIDATION_AT_LEAST = 5;
-/** What was measured of small data (experiments/small-data.yaml) begins here; of fewer, nothing says that a student gains. */
+/**
+ * What was measured of small data (experiments/small-data.yaml) begins here; of fewer, nothing says that a student
+ * gains.
+ */
 const FEW_A_CLASS = 20;
 
 export interface PrepareSummary {
@@ -42,7 +45,8 @@ export const prepare: Stage<RunContext> = {
     const listed: Record<string, string> = {};
     for (const [position, source] of sources.entries()) {
       const key = source.role === 'unlabelled' ? `unlabelled[${position}]` : source.role;
-      listed[key] = `${source.spec.kind}:${source.spec.path}${source.spec.split === null ? '' : `?split=${source.spec.split}`}`;
+      listed[key] =
+        `${source.spec.kind}:${source.spec.path}${source.spec.split === null ? '' : `?split=${source.spec.split}`}`;
       listed[`files of ${key}`] = await source.snapshot();
     }
     return {
@@ -71,13 +75,23 @@ export const prepare: Stage<RunContext> = {
         restIsPool: config.unlabelled.includes(REST),
       }),
     );
-    for (const {id, place, detail} of leaks) store.quarantine.add('prepare', 'split', {image: id, place, code: 'LEAK', detail});
-    for (const {id, place, detail} of conflicts) store.quarantine.add('prepare', 'split', {image: id, place, code: 'LABEL_CONFLICT', detail});
+    for (const {id, place, detail} of leaks)
+      store.quarantine.add('prepare', 'split', {image: id, place, code: 'LEAK', detail});
+    for (const {id, place, detail} of conflicts)
+      store.quarantine.add('prepare', 'split', {image: id, place, code: 'LABEL_CONFLICT', detail});
     if (leaks.length > 0) {
-      emit({type: 'warning', stage: 'prepare', message: `${plural(leaks.length, 'image')} found in two sets that must not share any; each was kept out of training and the pool (LEAK). See ${statusCommand(paths)}.`});
+      emit({
+        type: 'warning',
+        stage: 'prepare',
+        message: `${plural(leaks.length, 'image')} found in two sets that must not share any; each was kept out of training and the pool (LEAK). See ${statusCommand(paths)}.`,
+      });
     }
     if (conflicts.length > 0) {
-      emit({type: 'warning', stage: 'prepare', message: `${plural(conflicts.length, 'image')} labelled with two classes in one set, such as ${conflicts[0]!.place}; left out (LABEL_CONFLICT).`});
+      emit({
+        type: 'warning',
+        stage: 'prepare',
+        message: `${plural(conflicts.length, 'image')} labelled with two classes in one set, such as ${conflicts[0]!.place}; left out (LABEL_CONFLICT).`,
+      });
     }
     checkSplits(context);
 
@@ -116,10 +130,17 @@ export const indexTask = ({sources, config, threads, paths, home}: RunContext): 
 /** Lists and hashes every image of every source into the database. */
 async function index(context: RunContext): Promise<TaskResult<'index'>> {
   const {store, sources, emit} = context;
-  const opened: {key: number; role: Role; root: string; seen: number; unreadable: {count: number; first: string}}[] = [];
+  const opened: {key: number; role: Role; root: string; seen: number; unreadable: {count: number; first: string}}[] =
+    [];
   for (const {role, spec, open} of sources) {
     const {root} = await open();
-    opened.push({key: store.images.addSource(role, spec, root), role, root, seen: 0, unreadable: {count: 0, first: ''}});
+    opened.push({
+      key: store.images.addSource(role, spec, root),
+      role,
+      root,
+      seen: 0,
+      unreadable: {count: 0, first: ''},
+    });
   }
   const onEvent = (event: ChildEvent) => {
     if (event.type !== 'indexed') return;
@@ -129,21 +150,22 @@ async function index(context: RunContext): Promise<TaskResult<'index'>> {
     store.atomically(() => {
       for (const entry of event.entries) {
         const unlabelled = role !== 'unlabelled' && entry.label === null;
-        const problem = entry.problem ?? (unlabelled ? {code: 'NO_LABEL', detail: `in the ${role} set, but no class folder or label tells its class`} : null);
+        const problem =
+          entry.problem ??
+          (unlabelled
+            ? {code: 'NO_LABEL', detail: `in the ${role} set, but no class folder or label tells its class`}
+            : null);
         if (problem === null) store.images.addEntry(key, entry);
         else {
           const place = `${root}/${placeOf(entry)}`;
-          if (problem.code === 'UNREADABLE' && source.unreadable.count++ === 0) source.unreadable.first = `${place}: ${problem.detail}`;
+          if (problem.code === 'UNREADABLE' && source.unreadable.count++ === 0)
+            source.unreadable.first = `${place}: ${problem.detail}`;
           store.quarantine.add('prepare', role, {image: entry.id, place, code: problem.code, detail: problem.detail});
         }
       }
     });
   };
-  const result = await runWorker(
-    context,
-    indexTask(context),
-    {stage: 'prepare', part: 'listing images', onEvent},
-  );
+  const result = await runWorker(context, indexTask(context), {stage: 'prepare', part: 'listing images', onEvent});
   for (const [position, source] of result.sources.entries()) {
     const {given} = sources[position]!;
     for (const message of source.notes) emit({type: 'note', stage: 'prepare', message: `${given}: ${message}`});
@@ -152,9 +174,13 @@ async function index(context: RunContext): Promise<TaskResult<'index'>> {
   const seen = opened.reduce((sum, source) => sum + source.seen, 0);
   for (const {root, seen: listed, unreadable} of opened) {
     if (listed === 0 || unreadable.count < listed) continue;
-    throw new UserError('UNREADABLE_FILES', `None of ${plural(listed, 'file')} in ${root} can be read; the first is ${unreadable.first}. Check the permissions, and that the disk is there.`);
+    throw new UserError(
+      'UNREADABLE_FILES',
+      `None of ${plural(listed, 'file')} in ${root} can be read; the first is ${unreadable.first}. Check the permissions, and that the disk is there.`,
+    );
   }
-  if (seen === 0) throw new UserError('POOL_EMPTY', `POOL_EMPTY: no pictures in ${sources.map(source => source.given).join(', ')}.`);
+  if (seen === 0)
+    throw new UserError('POOL_EMPTY', `POOL_EMPTY: no pictures in ${sources.map(source => source.given).join(', ')}.`);
   gateFailures(context, {stage: 'prepare', part: '%', of: seen});
   return result;
 }
@@ -172,7 +198,10 @@ function validationDraw({config}: RunContext) {
   return perClass === null ? {share, atLeast: VALIDATION_AT_LEAST} : {perClass};
 }
 
-/** What stands in for a class may turn out to be no picture at all: then it is neither trained nor measured. Throws (exit 3). */
+/**
+ * What stands in for a class may turn out to be no picture at all: then it is neither trained nor measured. Throws
+ * (exit 3).
+ */
 async function checkDecoded({store, paths, emit}: RunContext, split: Split): Promise<void> {
   const classes = store.images.classes();
   const pack = await openPack(paths.pack(split));
@@ -180,11 +209,18 @@ async function checkDecoded({store, paths, emit}: RunContext, split: Split): Pro
   await pack.close();
   // That the split left a class none to validate with has been told.
   const drawn = store.images.splitCounts(split, classes.length);
-  const lost = classes.filter((_, position) => !decoded.has(position) && (split !== 'validation' || drawn[position]! > 0));
+  const lost = classes.filter(
+    (_, position) => !decoded.has(position) && (split !== 'validation' || drawn[position]! > 0),
+  );
   if (lost.length === 0) return;
   const found = `Not one ${split === 'train' ? 'labelled' : split} picture of ${plural(lost.length, 'class', 'classes')} (${list(lost)}) can be used; ${statusCommand(paths)} tells why.`;
-  if (split !== 'validation') throw new UserError('TOO_FEW_LABELS', `${found} Mend or add pictures, or remove the class.`);
-  emit({type: 'warning', stage: 'prepare', message: `${found} ${lost.length === 1 ? 'It has' : 'They have'} no say in what is chosen.`});
+  if (split !== 'validation')
+    throw new UserError('TOO_FEW_LABELS', `${found} Mend or add pictures, or remove the class.`);
+  emit({
+    type: 'warning',
+    stage: 'prepare',
+    message: `${found} ${lost.length === 1 ? 'It has' : 'They have'} no say in what is chosen.`,
+  });
 }
 
 function checkSplits({config, store, emit, sources}: RunContext): void {
@@ -195,15 +231,25 @@ function checkSplits({config, store, emit, sources}: RunContext): void {
   };
   const untrained = without('train');
   if (untrained.length > 0) {
-    throw new UserError('TOO_FEW_LABELS', `No labelled pictures are left to train on in ${plural(untrained.length, 'class', 'classes')} (${list(untrained)}) after the validation and test sets took theirs. Add pictures, or lower validation.per_class.`);
+    throw new UserError(
+      'TOO_FEW_LABELS',
+      `No labelled pictures are left to train on in ${plural(untrained.length, 'class', 'classes')} (${list(untrained)}) after the validation and test sets took theirs. Add pictures, or lower validation.per_class.`,
+    );
   }
   const unvalidated = without('validation');
   const advice = 'A class needs at least two labelled pictures, or a validation set of your own (--validation DIR).';
   if (unvalidated.length === classes.length) {
-    throw new UserError('TOO_FEW_LABELS', `No pictures are left for validation, on which every choice is made: no class has a second labelled picture. ${advice}`);
+    throw new UserError(
+      'TOO_FEW_LABELS',
+      `No pictures are left for validation, on which every choice is made: no class has a second labelled picture. ${advice}`,
+    );
   }
   if (unvalidated.length > 0) {
-    emit({type: 'warning', stage: 'prepare', message: `${plural(unvalidated.length, 'class has', 'classes have')} no validation picture, and so no say in what is chosen: ${list(unvalidated)}. ${advice}`});
+    emit({
+      type: 'warning',
+      stage: 'prepare',
+      message: `${plural(unvalidated.length, 'class has', 'classes have')} no validation picture, and so no say in what is chosen: ${list(unvalidated)}. ${advice}`,
+    });
   }
   if (config.teacher.file === null) {
     const trained = store.images.splitCounts('train', classes.length).reduce((sum, images) => sum + images, 0);
@@ -220,12 +266,19 @@ function checkSplits({config, store, emit, sources}: RunContext): void {
   }
   const {per_class: wanted} = config.labelled;
   if (wanted !== null) {
-    const [trained, validated] = (['train', 'validation'] as const).map(split => store.images.splitCounts(split, classes.length));
+    const [trained, validated] = (['train', 'validation'] as const).map(split =>
+      store.images.splitCounts(split, classes.length),
+    );
     // Validation images of its own were drawn beside the labelled ones, a share of them out of their number.
-    const drawn = (position: number) => trained![position]! + (config.validation.per_class === null ? validated![position]! : 0);
+    const drawn = (position: number) =>
+      trained![position]! + (config.validation.per_class === null ? validated![position]! : 0);
     const short = classes.filter((_, position) => drawn(position) < wanted);
     if (short.length > 0 && config.validation.source === null) {
-      emit({type: 'warning', stage: 'prepare', message: `${plural(short.length, 'class has', 'classes have')} fewer than labelled.per_class = ${wanted} pictures: ${list(short)}.`});
+      emit({
+        type: 'warning',
+        stage: 'prepare',
+        message: `${plural(short.length, 'class has', 'classes have')} fewer than labelled.per_class = ${wanted} pictures: ${list(short)}.`,
+      });
     }
   }
   refuseEmptyPool({config, sources}, store.images.poolSize());
@@ -235,5 +288,8 @@ function checkSplits({config, store, emit, sources}: RunContext): void {
 export function refuseEmptyPool({config, sources}: Pick<RunContext, 'config' | 'sources'>, images: number): void {
   if (images > 0) return;
   const pools = sources.filter(source => source.role === 'unlabelled').map(source => source.given);
-  throw new UserError('POOL_EMPTY', `POOL_EMPTY: no unlabelled pictures to score in ${[...pools, ...(config.unlabelled.includes(REST) ? ['what labelled.per_class left over'] : [])].join(', ')}. Give --unlabelled a folder with pictures that are in no other set.`);
+  throw new UserError(
+    'POOL_EMPTY',
+    `POOL_EMPTY: no unlabelled pictures to score in ${[...pools, ...(config.unlabelled.includes(REST) ? ['what labelled.per_class left over'] : [])].join(', ')}. Give --unlabelled a folder with pictures that are in no other set.`,
+  );
 }

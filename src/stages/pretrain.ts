@@ -15,7 +15,9 @@ export const pretrain: Stage<RunContext> = {
 
   async run(context, ingredients): Promise<StageResult> {
     const {config, store, size} = context;
-    const labelled = store.images.splitCounts('train', store.images.classes().length).reduce((sum, images) => sum + images, 0);
+    const labelled = store.images
+      .splitCounts('train', store.images.classes().length)
+      .reduce((sum, images) => sum + images, 0);
     const result = await train(context, {
       stage: 'pretrain',
       part: '',

@@ -46,7 +46,9 @@ async function gather(context: RunContext): Promise<ReportData> {
   const evaluated = summary('evaluate') as EvaluateSummary;
   const selection = summary('select') as SelectionCounts;
   const trained = trainings(store, evaluated);
-  const {version} = z.object({version: z.string()}).parse(JSON.parse(await readFile(path.join(packageFolder, 'package.json'), 'utf8')));
+  const {version} = z
+    .object({version: z.string()})
+    .parse(JSON.parse(await readFile(path.join(packageFolder, 'package.json'), 'utf8')));
   return {
     run: paths.run,
     about: config.about ?? '',
@@ -77,10 +79,25 @@ async function gather(context: RunContext): Promise<ReportData> {
 
 function stageRow(store: Store, name: StageName, trained: readonly Training[]): ReportStage {
   const record = store.stages.read(name);
-  const facts = z.object({headline: z.string().default(''), imagesPerSecond: z.number().optional(), busy: scoringParts.nullable().default(null)}).catch({headline: '', busy: null}).parse(record?.summary);
-  const rates = trained.filter(({stage}) => stage === name).flatMap(({curve}) => curve.steps.map(({imagesPerSecond}) => imagesPerSecond));
+  const facts = z
+    .object({
+      headline: z.string().default(''),
+      imagesPerSecond: z.number().optional(),
+      busy: scoringParts.nullable().default(null),
+    })
+    .catch({headline: '', busy: null})
+    .parse(record?.summary);
+  const rates = trained
+    .filter(({stage}) => stage === name)
+    .flatMap(({curve}) => curve.steps.map(({imagesPerSecond}) => imagesPerSecond));
   const mean = rates.length === 0 ? null : rates.reduce((sum, rate) => sum + rate, 0) / rates.length;
-  return {name, status: record?.status ?? 'never', seconds: record?.seconds ?? 0, headline: facts.busy === null ? facts.headline : `${facts.headline}; ${busyParts(facts.busy)}`, imagesPerSecond: facts.imagesPerSecond ?? mean};
+  return {
+    name,
+    status: record?.status ?? 'never',
+    seconds: record?.seconds ?? 0,
+    headline: facts.busy === null ? facts.headline : `${facts.headline}; ${busyParts(facts.busy)}`,
+    imagesPerSecond: facts.imagesPerSecond ?? mean,
+  };
 }
 
 /** A training that took place, and the curve of it. */
@@ -90,29 +107,71 @@ interface Training extends TrainedStep {
 }
 
 function trainings(store: Store, evaluated: EvaluateSummary): Training[] {
-  const trained = (stage: StageName) => z.object({bestEpoch: z.number(), epochs: z.number(), steps: z.number(), batchSize: z.number()}).safeParse(store.stages.read(stage)?.summary).data;
+  const trained = (stage: StageName) =>
+    z
+      .object({bestEpoch: z.number(), epochs: z.number(), steps: z.number(), batchSize: z.number()})
+      .safeParse(store.stages.read(stage)?.summary).data;
   const training = (stage: 'teacher' | 'pretrain' | 'finetune', title: string, curveTitle: string): Training[] => {
     const summary = trained(stage);
-    return summary === undefined ? [] : [{stage, step: stage, title, pseudo: stage === 'pretrain', ...summary, curve: {title: curveTitle, ...readingsOf(store, stage, ''), bestEpoch: summary.bestEpoch}}];
+    return summary === undefined
+      ? []
+      : [
+          {
+            stage,
+            step: stage,
+            title,
+            pseudo: stage === 'pretrain',
+            ...summary,
+            curve: {title: curveTitle, ...readingsOf(store, stage, ''), bestEpoch: summary.bestEpoch},
+          },
+        ];
   };
   const {steps, baselineEpoch} = evaluated;
   const readings = readingsOf(store, 'evaluate', 'baseline');
   const baseline: Training[] =
     steps === null || baselineEpoch === null
       ? []
-      : [{stage: 'evaluate', step: 'pretrain', title: 'Baseline', pseudo: false, epochs: readings.evaluations.at(-1)?.epoch ?? baselineEpoch, steps: steps.supervised, batchSize: null, curve: {title: 'Supervised baseline', ...readings, bestEpoch: baselineEpoch}}];
-  return [...training('teacher', 'Teacher', 'Teacher'), ...baseline, ...training('pretrain', 'Pre-training', 'Student, pre-training'), ...training('finetune', 'Fine-tuning', 'Student, fine-tuning')];
+      : [
+          {
+            stage: 'evaluate',
+            step: 'pretrain',
+            title: 'Baseline',
+            pseudo: false,
+            epochs: readings.evaluations.at(-1)?.epoch ?? baselineEpoch,
+            steps: steps.supervised,
+            batchSize: null,
+            curve: {title: 'Supervised baseline', ...readings, bestEpoch: baselineEpoch},
+          },
+        ];
+  return [
+    ...training('teacher', 'Teacher', 'Teacher'),
+    ...baseline,
+    ...training('pretrain', 'Pre-training', 'Student, pre-training'),
+    ...training('finetune', 'Fine-tuning', 'Student, fine-tuning'),
+  ];
 }
 
-/** Errors on validation come from the exports, which fitted the temperatures there; those on the evaluated set and the diagrams from the evaluation. */
+/**
+ * Errors on validation come from the exports, which fitted the temperatures there; those on the evaluated set and the
+ * diagrams from the evaluation.
+ */
 function calibrations(store: Store, {calibration}: EvaluateSummary): ReportCalibration[] {
-  const exported = (stage: StageName): Calibration | undefined => (store.stages.read(stage)?.summary as {calibration?: Calibration} | undefined)?.calibration;
-  const onValidation = {teacher: exported('export'), supervised: undefined, studentPretrained: undefined, student: exported('finetune')};
+  const exported = (stage: StageName): Calibration | undefined =>
+    (store.stages.read(stage)?.summary as {calibration?: Calibration} | undefined)?.calibration;
+  const onValidation = {
+    teacher: exported('export'),
+    supervised: undefined,
+    studentPretrained: undefined,
+    student: exported('finetune'),
+  };
   return (['teacher', 'supervised', 'studentPretrained', 'student'] as const).flatMap(model => {
     const found = calibration[model];
     if (found === undefined) return [];
     const {temperature, eceBefore, eceAfter, bins} = found;
-    const validation = onValidation[model] === undefined ? null : {before: onValidation[model].eceBefore, after: onValidation[model].eceAfter};
+    const validation =
+      onValidation[model] === undefined
+        ? null
+        : {before: onValidation[model].eceBefore, after: onValidation[model].eceAfter};
     return [{model, temperature, validation, evaluated: {before: eceBefore, after: eceAfter}, bins}];
   });
 }
@@ -121,22 +180,36 @@ async function rankedClasses(context: RunContext): Promise<ReportClass[]> {
   const {store, paths} = context;
   const chosen = store.rankings.summaries().map(summary => {
     const step = Math.max(1, (summary.selected - 1) / (EXAMPLES - 1));
-    const ranks = [...new Set(Array.from({length: Math.min(EXAMPLES, summary.selected)}, (_, n) => Math.round(n * step)))];
+    const ranks = [
+      ...new Set(Array.from({length: Math.min(EXAMPLES, summary.selected)}, (_, n) => Math.round(n * step))),
+    ];
     return {...summary, examples: ranks.flatMap(rank => store.rankings.rows(summary.class, 1, rank))};
   });
-  const pictures = await thumbnails(context, paths.pack('selected'), [...new Set(chosen.flatMap(({examples}) => examples.map(row => row.image)))]);
+  const pictures = await thumbnails(context, paths.pack('selected'), [
+    ...new Set(chosen.flatMap(({examples}) => examples.map(row => row.image))),
+  ]);
   return chosen.map(({class: name, candidates, selected, cutoff, examples}) => ({
     name,
     candidates,
     selected,
     cutoff,
-    examples: examples.map(({rank, score, image, place}) => ({rank, score, image, place, picture: pictures.get(image) ?? null})),
+    examples: examples.map(({rank, score, image, place}) => ({
+      rank,
+      score,
+      image,
+      place,
+      picture: pictures.get(image) ?? null,
+    })),
   }));
 }
 
 async function thumbnails(context: RunContext, pack: string, ids: string[]): Promise<Map<string, string>> {
   if (ids.length === 0) return new Map();
   const output = path.join(context.paths.attempts, 'thumbnails.json');
-  await runWorker<'thumbnails'>(context, {protocol: PROTOCOL, task: 'thumbnails', pack, ids, size: THUMBNAIL_PIXELS, output}, {stage: 'report', part: 'thumbnails'});
+  await runWorker<'thumbnails'>(
+    context,
+    {protocol: PROTOCOL, task: 'thumbnails', pack, ids, size: THUMBNAIL_PIXELS, output},
+    {stage: 'report', part: 'thumbnails'},
+  );
   return new Map(Object.entries(z.record(z.string(), z.string()).parse(JSON.parse(await readFile(output, 'utf8')))));
 }

@@ -1,4 +1,7 @@
-/** Keeps a run out of folders that hold what is not its own: it replaces what it has made, and moves all of it aside when its data changed. */
+/**
+ * Keeps a run out of folders that hold what is not its own: it replaces what it has made, and moves all of it aside
+ * when its data changed.
+ */
 import {existsSync, readdirSync, realpathSync} from 'node:fs';
 import path from 'node:path';
 import type {SourceSpec} from '../children/protocol.js';
@@ -29,24 +32,39 @@ function realOf(file: string | Buffer): string {
 const isWithin = (file: string, folder: string): boolean => file === folder || file.startsWith(folder + path.sep);
 
 /**
- * Throws (exit 2) where a source or a given teacher lies in a folder of the run, or where a run that is new would have a folder in which
- * somebody else's files lie.
+ * Throws (exit 2) where a source or a given teacher lies in a folder of the run, or where a run that is new would have
+ * a folder in which somebody else's files lie.
  */
-export function refuseForeignFolders({run, database, data, models}: RunPaths, {teacher}: Config, sources: readonly {readonly given: string; readonly spec: SourceSpec}[]): void {
+export function refuseForeignFolders(
+  {run, database, data, models}: RunPaths,
+  {teacher}: Config,
+  sources: readonly {readonly given: string; readonly spec: SourceSpec}[],
+): void {
   const folders = [data, models];
   const files = [
     ...sources.map(({given, spec}) => ({given, file: realOf(fromPrintable(spec.path))})),
-    ...[teacher.file, typeof teacher.classes === 'string' ? teacher.classes : null].flatMap(given => (given === null ? [] : [{given, file: realOf(given)}])),
+    ...[teacher.file, typeof teacher.classes === 'string' ? teacher.classes : null].flatMap(given =>
+      given === null ? [] : [{given, file: realOf(given)}],
+    ),
   ];
   for (const folder of folders) {
     const inside = files.find(({file}) => isWithin(file, realOf(folder)));
-    if (inside) throw new UserError('FOREIGN_FILES', `${inside.given} lies in ${folder}, where run ${run} keeps its own files: it replaces them, and moves them aside when the data changed. Choose another name (--run NAME), or move what lies there.`);
+    if (inside)
+      throw new UserError(
+        'FOREIGN_FILES',
+        `${inside.given} lies in ${folder}, where run ${run} keeps its own files: it replaces them, and moves them aside when the data changed. Choose another name (--run NAME), or move what lies there.`,
+      );
   }
   if (existsSync(database)) return;
   for (const folder of folders) {
     const foreign = existsSync(folder) ? readdirSync(folder).filter(name => !OURS.has(name.replace(/\.tmp$/, ''))) : [];
     if (foreign.length === 0) continue;
-    const shown = foreign.slice(0, NAMES_SHOWN).join(', ') + (foreign.length > NAMES_SHOWN ? ` and ${foreign.length - NAMES_SHOWN} more` : '');
-    throw new UserError('FOREIGN_FILES', `${folder} holds what is no run's (${shown}), and run ${run} would keep its own files there. Choose another name (--run NAME), or move what lies there.`);
+    const shown =
+      foreign.slice(0, NAMES_SHOWN).join(', ') +
+      (foreign.length > NAMES_SHOWN ? ` and ${foreign.length - NAMES_SHOWN} more` : '');
+    throw new UserError(
+      'FOREIGN_FILES',
+      `${folder} holds what is no run's (${shown}), and run ${run} would keep its own files there. Choose another name (--run NAME), or move what lies there.`,
+    );
   }
 }

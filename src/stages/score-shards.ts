@@ -1,5 +1,13 @@
 /** Scores shards of images in one image worker or in several side by side. */
-import {PROTOCOL, type ChildEvent, type Culprit, type Decoding, type Layout, type ScoreShard, type TaskResult} from '../children/protocol.js';
+import {
+  PROTOCOL,
+  type ChildEvent,
+  type Culprit,
+  type Decoding,
+  type Layout,
+  type ScoreShard,
+  type TaskResult,
+} from '../children/protocol.js';
 import {classesKept} from '../config/rules.js';
 import {Interrupted} from '../errors.js';
 import {eachPart, type Emit, type Event, type StageName} from '../events.js';
@@ -35,14 +43,18 @@ export const scoreShardOf = (shard: number, output: string, images: readonly Loc
   images: images.map(({id, place, file, offset, length, encoding}) => ({id, place, file, offset, length, encoding})),
 });
 
-/** Scores shards on all of the context's scorers, side by side: whoever is done first takes the next one. One that fails stops the others. */
+/**
+ * Scores shards on all of the context's scorers, side by side: whoever is done first takes the next one. One that fails
+ * stops the others.
+ */
 export async function scoreShards(context: RunContext, scoring: Scoring): Promise<Scored> {
   // No more workers than shards: the sample that a form is measured on is one.
   const scorers = context.scorers.slice(0, Math.max(1, scoring.shards.length));
   const queue = scoring.shards.values();
   const images = scoring.shards.reduce((sum, shard) => sum + shard.images, 0);
   const onCulprit = gateCulprits(context, {stage: scoring.stage, of: images});
-  if (scorers.length === 1) return await scoreFrom(queue, {...context, device: scorers[0]!}, {...scoring, images, onCulprit});
+  if (scorers.length === 1)
+    return await scoreFrom(queue, {...context, device: scorers[0]!}, {...scoring, images, onCulprit});
   const failed = new AbortController();
   const stop = {...context.stop, requested: AbortSignal.any([context.stop.requested, failed.signal])};
   const emitOf = togetherProgress(context.emit);
@@ -50,7 +62,11 @@ export async function scoreShards(context: RunContext, scoring: Scoring): Promis
     scorers.map(async (device, number) => {
       try {
         const part = `${scoring.part} worker ${number + 1}`.trim();
-        return await scoreFrom(queue, {...context, device, stop, emit: emitOf(number, scoring.part)}, {...scoring, part, images, onCulprit});
+        return await scoreFrom(
+          queue,
+          {...context, device, stop, emit: emitOf(number, scoring.part)},
+          {...scoring, part, images, onCulprit},
+        );
       } catch (error) {
         failed.abort();
         throw error;
@@ -73,8 +89,15 @@ interface Share extends Scoring {
   readonly onCulprit: (culprit: Culprit) => void;
 }
 
-/** Scores what is left in the queue in one worker, and where a picture stops that in another, which takes its unfinished shards over. */
-async function scoreFrom(queue: Iterator<Pick<Shard, 'number' | 'images'>>, context: RunContext, share: Share): Promise<Scored> {
+/**
+ * Scores what is left in the queue in one worker, and where a picture stops that in another, which takes its unfinished
+ * shards over.
+ */
+async function scoreFrom(
+  queue: Iterator<Pick<Shard, 'number' | 'images'>>,
+  context: RunContext,
+  share: Share,
+): Promise<Scored> {
   const {stage, part, model, decoding, layout, fingerprint, images, describe, onShard, onCulprit} = share;
   const {config, store, device} = context;
   const classes = store.images.classes();
@@ -83,7 +106,8 @@ async function scoreFrom(queue: Iterator<Pick<Shard, 'number' | 'images'>>, cont
   const total = {shards: 0, images: 0};
   let [seen, seenBefore] = [0, 0];
   // A new worker counts from 0.
-  const emit: Emit = event => context.emit(event.type === 'progress' ? {...event, done: seenBefore + event.done} : event);
+  const emit: Emit = event =>
+    context.emit(event.type === 'progress' ? {...event, done: seenBefore + event.done} : event);
   const lines = function* (): Generator<ScoreShard> {
     seenBefore = seen;
     for (const number of [...taken]) yield describe(number);
@@ -102,7 +126,19 @@ async function scoreFrom(queue: Iterator<Pick<Shard, 'number' | 'images'>>, cont
   };
   const scored = await runDecoder<'score'>(
     {...context, emit},
-    precautions => ({protocol: PROTOCOL, task: 'score', model, device, images, layout, kept: classesKept(config, classes.length), classes, decoding, precautions, fingerprint}),
+    precautions => ({
+      protocol: PROTOCOL,
+      task: 'score',
+      model,
+      device,
+      images,
+      layout,
+      kept: classesKept(config, classes.length),
+      classes,
+      decoding,
+      precautions,
+      fingerprint,
+    }),
     {stage, part, decoding, lines, onEvent, onCulprit},
   );
   return {...scored, ...total};
@@ -110,7 +146,12 @@ async function scoreFrom(queue: Iterator<Pick<Shard, 'number' | 'images'>>, cont
 
 function sumOf(attempts: readonly Scored[]): Scored {
   const sum = (figure: (attempt: Scored) => number) => attempts.reduce((total, attempt) => total + figure(attempt), 0);
-  return {shards: sum(({shards}) => shards), images: sum(({images}) => images), seconds: sum(({seconds}) => seconds), busy: eachPart(part => sum(({busy}) => busy[part]))};
+  return {
+    shards: sum(({shards}) => shards),
+    images: sum(({images}) => images),
+    seconds: sum(({seconds}) => seconds),
+    busy: eachPart(part => sum(({busy}) => busy[part])),
+  };
 }
 
 /** Makes of the progress of several workers one: an `emit` for each, under the part that they share. */
@@ -123,7 +164,14 @@ function togetherProgress(emit: Emit): (worker: number, part: string) => Emit {
     }
     latest.set(worker, event);
     const all = [...latest.values()];
-    const sum = (figure: (progress: Event & {type: 'progress'}) => number) => all.reduce((total, progress) => total + figure(progress), 0);
-    emit({...event, part, done: sum(({done}) => done), imagesPerSecond: sum(({imagesPerSecond}) => imagesPerSecond), busy: eachPart(part => sum(({busy}) => busy?.[part] ?? 0) / all.length)});
+    const sum = (figure: (progress: Event & {type: 'progress'}) => number) =>
+      all.reduce((total, progress) => total + figure(progress), 0);
+    emit({
+      ...event,
+      part,
+      done: sum(({done}) => done),
+      imagesPerSecond: sum(({imagesPerSecond}) => imagesPerSecond),
+      busy: eachPart(part => sum(({busy}) => busy?.[part] ?? 0) / all.length),
+    });
   };
 }

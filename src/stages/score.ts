@@ -1,4 +1,7 @@
-/** Step 2a of the paper: the teacher scores every image of the pool, shard by shard; a shard that is done is never scored again. */
+/**
+ * Step 2a of the paper: the teacher scores every image of the pool, shard by shard; a shard that is done is never
+ * scored again.
+ */
 import {createHash} from 'node:crypto';
 import {existsSync, readFileSync, rmSync} from 'node:fs';
 import {readdir, rm} from 'node:fs/promises';
@@ -22,7 +25,9 @@ import {findLayout} from './scoring-layout.js';
 
 /** Another version of a library may round another way. Both are pinned to the digit in our own package.json. */
 const libraryVersions = (): {onnxruntime: string; sharp: string} => {
-  const pins = z.object({dependencies: z.object({sharp: z.string()}), devDependencies: z.object({'onnxruntime-node': z.string()})}).parse(JSON.parse(readFileSync(path.join(packageFolder, 'package.json'), 'utf8')));
+  const pins = z
+    .object({dependencies: z.object({sharp: z.string()}), devDependencies: z.object({'onnxruntime-node': z.string()})})
+    .parse(JSON.parse(readFileSync(path.join(packageFolder, 'package.json'), 'utf8')));
   return {onnxruntime: pins.devDependencies['onnxruntime-node'], sharp: pins.dependencies.sharp};
 };
 
@@ -45,10 +50,7 @@ export const score: Stage<RunContext> = {
   name: 'score',
   version: 2,
   reads: ['prepare.pool', 'prepare.classes', 'export.onnx'],
-  rows: {
-    shards: ({shards}) => shards.digest(),
-    quarantine: ({quarantine}) => quarantine.digest('score'),
-  },
+  rows: {shards: ({shards}) => shards.digest(), quarantine: ({quarantine}) => quarantine.digest('score')},
   ingredients(context): Ingredients {
     const {config, store} = context;
     const {size, resize, shrinkOnLoad, ...limits} = scoringDecoding(context);
@@ -74,18 +76,32 @@ export const score: Stage<RunContext> = {
     const todo = await unscoredShards(context, fingerprint);
     const all = store.shards.all();
     const unscored = new Set(todo.map(({number}) => number));
-    store.atomically(() => store.quarantine.keepParts('score', all.filter(({number}) => !unscored.has(number)).map(({number}) => String(number))));
+    store.atomically(() =>
+      store.quarantine.keepParts(
+        'score',
+        all.filter(({number}) => !unscored.has(number)).map(({number}) => String(number)),
+      ),
+    );
     const pool = store.images.poolSize();
     const checkFailures = () => {
       // Where nothing at all can be decoded, that is what must be said.
       if (store.shards.someMayHold()) gateFailures(context, {stage: 'score', part: '%', of: pool});
     };
     checkFailures();
-    if (todo.length < all.length) emit({type: 'note', stage: 'score', message: `${count(all.length - todo.length)} of ${count(all.length)} shards are scored already`});
+    if (todo.length < all.length)
+      emit({
+        type: 'note',
+        stage: 'score',
+        message: `${count(all.length - todo.length)} of ${count(all.length)} shards are scored already`,
+      });
     const work = todo.length === 0 ? null : await scorePool(context, {todo, fingerprint, checkFailures});
     await removeOthers(context, all);
     const scored = store.shards.all().reduce((sum, shard) => sum + (shard.rows ?? 0), 0);
-    if (scored === 0) throw new UserError('POOL_EMPTY', `POOL_EMPTY: none of the ${count(pool)} unlabelled images could be decoded. See why with ${statusCommand(context.paths)}.`);
+    if (scored === 0)
+      throw new UserError(
+        'POOL_EMPTY',
+        `POOL_EMPTY: none of the ${count(pool)} unlabelled images could be decoded. See why with ${statusCommand(context.paths)}.`,
+      );
     const seconds = (performance.now() - started) / 1000;
     const summary: ScoreSummary = {
       images: scored,
@@ -94,7 +110,8 @@ export const score: Stage<RunContext> = {
       imagesPerSecond: work === null ? 0 : work.images / seconds,
       busy: work === null ? null : sharesOf(work),
     };
-    const speed = summary.busy === null ? '' : ` at ${rate(summary.imagesPerSecond)} images/s (${busiestPart(summary.busy)})`;
+    const speed =
+      summary.busy === null ? '' : ` at ${rate(summary.imagesPerSecond)} images/s (${busiestPart(summary.busy)})`;
     return {
       outputs: [{name: 'scores', files: all.map(shard => shardFile(context, shard.number))}],
       summary,
@@ -105,7 +122,8 @@ export const score: Stage<RunContext> = {
 
 /** The names that shards have, and what a killed process leaves of one. */
 const SHARD_FILE = /^shard-\d{5,}\.parquet(\.tmp)?$/;
-export const shardFile = ({paths}: Pick<RunContext, 'paths'>, number: number): string => path.join(paths.scores, `shard-${String(number).padStart(5, '0')}.parquet`);
+export const shardFile = ({paths}: Pick<RunContext, 'paths'>, number: number): string =>
+  path.join(paths.scores, `shard-${String(number).padStart(5, '0')}.parquet`);
 
 const sharesOf = ({busy, seconds}: Scored): ScoringParts => eachPart(part => Math.min(1, busy[part] / seconds));
 
@@ -117,24 +135,38 @@ async function removeOthers(context: RunContext, shards: readonly Shard[]): Prom
   for (const name of written) if (!kept.has(name)) await rm(path.join(scores, name));
 }
 
-/** Shards that were never scored so, whose file is no longer what was written, or of which a picture could not be read: by now it may be there. */
+/**
+ * Shards that were never scored so, whose file is no longer what was written, or of which a picture could not be read:
+ * by now it may be there.
+ */
 async function unscoredShards(context: RunContext, fingerprint: string): Promise<Shard[]> {
   const todo: Shard[] = [];
   const incomplete = context.store.quarantine.partsWith('score', 'UNREADABLE');
   for (const shard of context.store.shards.all()) {
     const file = shardFile(context, shard.number);
-    const done = shard.fingerprint === fingerprint && !incomplete.has(String(shard.number)) && (await stampOf(file)) !== null && (await hashFile(file, context.signal)) === shard.sha256;
+    const done =
+      shard.fingerprint === fingerprint &&
+      !incomplete.has(String(shard.number)) &&
+      (await stampOf(file)) !== null &&
+      (await hashFile(file, context.signal)) === shard.sha256;
     if (!done) todo.push(shard);
   }
   return todo;
 }
 
-/** Throws before a shard counts as scored, where what it lacks is not the fault of its pictures: exit 4 for the disk, 5 for the network. */
+/**
+ * Throws before a shard counts as scored, where what it lacks is not the fault of its pictures: exit 4 for the disk, 5
+ * for the network.
+ */
 function checkShard({store, paths}: RunContext, {shard, rows, quarantined}: ShardEvent): void {
   const [first] = quarantined;
   const isGone = rows === 0 && first !== undefined && quarantined.every(({problem}) => problem.code === 'UNREADABLE');
   const placeOf = (id: string) => store.images.byId(id)?.place ?? id;
-  if (isGone) throw new UserError('UNREADABLE_FILES', `None of ${plural(quarantined.length, 'picture')} in a row can be read; the first is ${placeOf(first.id)}: ${first.problem.detail}. Is its disk there? The same command goes on from here.`);
+  if (isGone)
+    throw new UserError(
+      'UNREADABLE_FILES',
+      `None of ${plural(quarantined.length, 'picture')} in a row can be read; the first is ${placeOf(first.id)}: ${first.problem.detail}. Is its disk there? The same command goes on from here.`,
+    );
   const [bad, ...more] = quarantined.filter(({problem}) => problem.code === 'BAD_SCORE');
   if (bad === undefined) return;
   const [found, pool] = [store.quarantine.countOf('score', 'BAD_SCORE') + 1 + more.length, store.images.poolSize()];
@@ -149,7 +181,10 @@ function checkShard({store, paths}: RunContext, {shard, rows, quarantined}: Shar
 }
 
 /** Scores these shards; each is recorded as soon as its file is there. */
-async function scorePool(context: RunContext, {todo, fingerprint, checkFailures}: {todo: readonly Shard[]; fingerprint: string; checkFailures: () => void}): Promise<Scored> {
+async function scorePool(
+  context: RunContext,
+  {todo, fingerprint, checkFailures}: {todo: readonly Shard[]; fingerprint: string; checkFailures: () => void},
+): Promise<Scored> {
   const {store} = context;
   const [model, decoding] = [scoringOnnx(context), scoringDecoding(context)];
   const images = todo.reduce((sum, shard) => sum + shard.images, 0);

@@ -1,6 +1,7 @@
 /**
- * Chooses the form in which the teacher scores the pool: as it was exported, or faster in another precision or with another decoder.
- * What a faster form costs is measured first, on the validation set and on a sample of the pool, and told.
+ * Chooses the form in which the teacher scores the pool: as it was exported, or faster in another precision or with
+ * another decoder. What a faster form costs is measured first, on the validation set and on a sample of the pool, and
+ * told.
  */
 import path from 'node:path';
 import {PROTOCOL, type Decoding} from '../children/protocol.js';
@@ -39,7 +40,10 @@ export interface ScoringForm {
   readonly measured: readonly FormCost[];
 }
 
-/** What a form may cost to be taken for the same: points of accuracy as a fraction, and the share of the selection that must agree. */
+/**
+ * What a form may cost to be taken for the same: points of accuracy as a fraction, and the share of the selection that
+ * must agree.
+ */
 const LARGEST_LOSS = 0.003;
 const LEAST_OVERLAP = 0.97;
 /** `auto` changes nothing for less. */
@@ -58,7 +62,10 @@ export function scoringOnnx({store, home}: Pick<RunContext, 'store' | 'home'>): 
 }
 
 /** How the pictures of the pool become pixels when they are scored. */
-export const scoringDecoding = (context: Pick<RunContext, 'config' | 'size' | 'resize'>): Decoding => ({...decodingOf(context), shrinkOnLoad: context.config.score.decode === 'fast'});
+export const scoringDecoding = (context: Pick<RunContext, 'config' | 'size' | 'resize'>): Decoding => ({
+  ...decodingOf(context),
+  shrinkOnLoad: context.config.score.decode === 'fast',
+});
 
 /** A form to try. */
 interface Candidate {
@@ -87,13 +94,22 @@ const nameOf = ({precision, endsInFloat}: Candidate, decode: 'exact' | 'fast'): 
   `${precision}${endsInFloat ? ' with its first and last layer in fp32' : ''}${decode === 'fast' ? ', decode fast' : ''}`;
 
 /**
- * The fastest form that `score.precision` and `score.decode` allow and that was measured to choose as the exact one does. Where none
- * was: with `auto` the exact precision, else the most faithful one, with a warning that tells its cost.
+ * The fastest form that `score.precision` and `score.decode` allow and that was measured to choose as the exact one
+ * does. Where none was: with `auto` the exact precision, else the most faithful one, with a warning that tells its
+ * cost.
  */
-export async function chooseScoringForm(context: RunContext, exact: {readonly model: string; readonly top1: number}): Promise<ScoringForm> {
+export async function chooseScoringForm(
+  context: RunContext,
+  exact: {readonly model: string; readonly top1: number},
+): Promise<ScoringForm> {
   const {config, emit} = context;
   const {precision, decode} = config.score;
-  const taken = (candidate: Candidate, model: string, measured: readonly FormCost[]): ScoringForm => ({precision: candidate.precision, decode, model, measured});
+  const taken = (candidate: Candidate, model: string, measured: readonly FormCost[]): ScoringForm => ({
+    precision: candidate.precision,
+    decode,
+    model,
+    measured,
+  });
   if (precision === 'fp32' && decode === 'exact') return taken(EXACT, exact.model, []);
 
   const reference = await scoreSample(context, exact.model, decodingOf(context), 'sample');
@@ -107,12 +123,23 @@ export async function chooseScoringForm(context: RunContext, exact: {readonly mo
     const model = await makeForm(context, exact.model, candidate);
     const {top1} = await measureOnnx(context, {stage: 'export', model, pack: validation, reference: null});
     const sample = await scoreSample(context, model, scoringDecoding(context), `sample-${measured.length + 1}`);
-    const cost: FormCost = {form, top1, exactTop1: exact.top1, overlap: overlapOf(reference.pairs, sample.pairs), sample: reference.images, speedup: reference.seconds / sample.seconds};
+    const cost: FormCost = {
+      form,
+      top1,
+      exactTop1: exact.top1,
+      overlap: overlapOf(reference.pairs, sample.pairs),
+      sample: reference.images,
+      speedup: reference.seconds / sample.seconds,
+    };
     measured.push(cost);
     const faithful = cost.top1 >= cost.exactTop1 - LARGEST_LOSS && cost.overlap >= LEAST_OVERLAP;
     const worthwhile = precision !== 'auto' || candidate === EXACT || cost.speedup >= LEAST_SPEEDUP;
     const isLast = candidate === candidates.at(-1);
-    emit({type: 'note', stage: 'export', message: `${form}: ${costWords(cost)}${faithful ? (worthwhile ? '; taken' : '; not worth it') : isLast ? '; taken, since it was asked for' : '; not taken'}`});
+    emit({
+      type: 'note',
+      stage: 'export',
+      message: `${form}: ${costWords(cost)}${faithful ? (worthwhile ? '; taken' : '; not worth it') : isLast ? '; taken, since it was asked for' : '; not taken'}`,
+    });
     if (faithful && worthwhile) return taken(candidate, model, measured);
     if (isLast) {
       emit({
@@ -144,7 +171,17 @@ async function makeForm(context: RunContext, model: string, {precision, endsInFl
   const output = paths.model('teacher', `model.${precision}.onnx`);
   await runTrainer<'quantise'>(
     context,
-    {protocol: PROTOCOL, task: 'quantise', device: 'cpu', model, precision, endsInFloat, classes: store.images.classes(), calibrationPack: paths.pack('validation'), output},
+    {
+      protocol: PROTOCOL,
+      task: 'quantise',
+      device: 'cpu',
+      model,
+      precision,
+      endsInFloat,
+      classes: store.images.classes(),
+      calibrationPack: paths.pack('validation'),
+      output,
+    },
     {stage: 'export', part: `quantise ${precision}`},
   );
   return output;
@@ -166,11 +203,17 @@ interface Sample {
   readonly pairs: ReadonlySet<string>;
 }
 
-/** Scores a sample of the pool, and selects from it: of each class half of what it would hold if all were as frequent, as K is advised to be. */
+/**
+ * Scores a sample of the pool, and selects from it: of each class half of what it would hold if all were as frequent,
+ * as K is advised to be.
+ */
 async function scoreSample(context: RunContext, model: string, decoding: Decoding, part: string): Promise<Sample> {
   const {store, paths} = context;
   const classes = store.images.classes().length;
-  const wanted = Math.min(LARGEST_SAMPLE, Math.max(SMALLEST_SAMPLE, Math.round(store.images.poolSize() * SAMPLE_SHARE)));
+  const wanted = Math.min(
+    LARGEST_SAMPLE,
+    Math.max(SMALLEST_SAMPLE, Math.round(store.images.poolSize() * SAMPLE_SHARE)),
+  );
   const images = store.images.poolSample(wanted);
   const output = path.join(paths.attempts, `export-${part}`, 'scores.parquet');
   const {busy} = await scoreShards(context, {
@@ -189,8 +232,10 @@ async function scoreSample(context: RunContext, model: string, decoding: Decodin
   const selection = new Selection(classes, topP, Math.max(10, Math.round(images.length / classes / 2)));
   selection.add(await readScores(output, topP));
   const pairs = new Set<string>();
-  for (let position = 0; position < classes; position++) for (const image of unpackIds(selection.ranking(position).ranked.ids)) pairs.add(`${position} ${image}`);
+  for (let position = 0; position < classes; position++)
+    for (const image of unpackIds(selection.ranking(position).ranked.ids)) pairs.add(`${position} ${image}`);
   return {images: images.length, seconds: busy.inferring + busy.decoding, pairs};
 }
 
-const overlapOf = (a: ReadonlySet<string>, b: ReadonlySet<string>): number => (a.size === 0 ? 1 : [...a].filter(pair => b.has(pair)).length / a.size);
+const overlapOf = (a: ReadonlySet<string>, b: ReadonlySet<string>): number =>
+  a.size === 0 ? 1 : [...a].filter(pair => b.has(pair)).length / a.size;

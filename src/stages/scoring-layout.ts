@@ -13,7 +13,12 @@ const BATCH = {cpu: 32, gpu: 256};
 const FEWEST_IMAGES = 2000;
 
 /** Of each worker: what the keys say, and where they say `auto` what suits most machines. */
-export function defaultLayout({config: {score}, device, threads, scorers}: Pick<RunContext, 'config' | 'device' | 'threads' | 'scorers'>): Layout {
+export function defaultLayout({
+  config: {score},
+  device,
+  threads,
+  scorers,
+}: Pick<RunContext, 'config' | 'device' | 'threads' | 'scorers'>): Layout {
   const own = Math.max(1, Math.floor(threads / scorers.length));
   const given = (value: number | 'auto', otherwise: number) => (value === 'auto' ? otherwise : value);
   return {
@@ -25,7 +30,10 @@ export function defaultLayout({config: {score}, device, threads, scorers}: Pick<
 }
 
 /** The parts of the layout that no key sets, in the order in which a trial searches them. */
-export function searchedParts({config: {score}, device}: Pick<RunContext, 'config' | 'device'>): TaskOf<'trial'>['searched'] {
+export function searchedParts({
+  config: {score},
+  device,
+}: Pick<RunContext, 'config' | 'device'>): TaskOf<'trial'>['searched'] {
   const onGpu = device.startsWith('cuda');
   const parts = [
     ['networks', score.networks === 'auto' && score.network_threads === 'auto' && !onGpu],
@@ -40,7 +48,17 @@ export function searchedParts({config: {score}, device}: Pick<RunContext, 'confi
 /** The layout for scoring `images` of the pool, of which `sample` are some. Says what the trial found. */
 export async function findLayout(
   context: RunContext,
-  {model, decoding, images, sample}: {readonly model: string; readonly decoding: Decoding; readonly images: number; readonly sample: readonly LocatedImage[]},
+  {
+    model,
+    decoding,
+    images,
+    sample,
+  }: {
+    readonly model: string;
+    readonly decoding: Decoding;
+    readonly images: number;
+    readonly sample: readonly LocatedImage[];
+  },
 ): Promise<Layout> {
   const {device, emit} = context;
   const layout = defaultLayout(context);
@@ -48,8 +66,24 @@ export async function findLayout(
   if (searched.length === 0 || images < FEWEST_IMAGES) return layout;
   const found = await runDecoder<'trial'>(
     context,
-    precautions => ({protocol: PROTOCOL, task: 'trial', model, device, decoding, precautions, layout, searched, images}),
-    {stage: 'score', part: 'trial', decoding, lines: () => [scoreShardOf(0, '-', sample)], onCulprit: gateCulprits(context, {stage: 'score', of: images})},
+    precautions => ({
+      protocol: PROTOCOL,
+      task: 'trial',
+      model,
+      device,
+      decoding,
+      precautions,
+      layout,
+      searched,
+      images,
+    }),
+    {
+      stage: 'score',
+      part: 'trial',
+      decoding,
+      lines: () => [scoreShardOf(0, '-', sample)],
+      onCulprit: gateCulprits(context, {stage: 'score', of: images}),
+    },
   );
   if (found.tried > 1) {
     const gain = found.imagesPerSecond / found.firstImagesPerSecond;

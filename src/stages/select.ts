@@ -1,4 +1,7 @@
-/** Step 2b of the paper: each class keeps its K best candidates; the rankings are written, and the chosen images packed for the student, less what looks like a held-out one. */
+/**
+ * Step 2b of the paper: each class keeps its K best candidates; the rankings are written, and the chosen images packed
+ * for the student, less what looks like a held-out one.
+ */
 import {UserError} from '../errors.js';
 import {statusCommand} from '../home.js';
 import {readAllScores} from '../images/score-reader.js';
@@ -19,15 +22,18 @@ import {shardFile} from './score.js';
 export const select: Stage<RunContext> = {
   name: 'select',
   version: 6,
-  // The held-out sets for what nothing that is learned from may look like; the calibration for what the teacher's answers are worth.
+  // The held-out sets for what nothing that is learned from may look like; the calibration for what the teacher's
+  // answers are worth.
   reads: ['score.scores', 'export.calibration', 'prepare.classes', 'prepare.validation', 'prepare.test'],
-  rows: {
-    ranking: ({rankings}) => rankings.digest(),
-    quarantine: ({quarantine}) => quarantine.digest('select'),
-  },
+  rows: {ranking: ({rankings}) => rankings.digest(), quarantine: ({quarantine}) => quarantine.digest('select')},
   ingredients({config, size, resize}) {
     const {top_p: topP, top_k: topK, min_score: minScore} = config.select;
-    return {'select.top_p': String(topP), 'select.top_k': String(topK), 'select.min_score': String(minScore), 'image.size': `${size} of ${resize}`};
+    return {
+      'select.top_p': String(topP),
+      'select.top_k': String(topK),
+      'select.min_score': String(minScore),
+      'image.size': `${size} of ${resize}`,
+    };
   },
 
   async run(context): Promise<StageResult> {
@@ -35,10 +41,20 @@ export const select: Stage<RunContext> = {
     const classes = store.images.classes();
     const topP = takenTopP(config.select.top_p, classes.length);
     const topK = config.select.top_k === 'auto' ? await expectedTopK(context, classes.length) : config.select.top_k;
-    if (config.select.top_p !== 'auto' && topP < config.select.top_p) emit({type: 'note', stage: 'select', message: `P is ${topP}: there are only so many classes`});
+    if (config.select.top_p !== 'auto' && topP < config.select.top_p)
+      emit({type: 'note', stage: 'select', message: `P is ${topP}: there are only so many classes`});
     store.quarantine.forget('select');
-    const {scored, candidates, selected, short, cutoffs} = record(context, classes, topK, await rank(context, classes.length, topP, topK));
-    if (selected === 0) throw new UserError('NO_CANDIDATES', `Not one of ${plural(scored, 'image')} has a score of select.min_score = ${config.select.min_score} or more for a class. Scores are logarithms of probabilities, 0 at most: lower it, or leave it out.`);
+    const {scored, candidates, selected, short, cutoffs} = record(
+      context,
+      classes,
+      topK,
+      await rank(context, classes.length, topP, topK),
+    );
+    if (selected === 0)
+      throw new UserError(
+        'NO_CANDIDATES',
+        `Not one of ${plural(scored, 'image')} has a score of select.min_score = ${config.select.min_score} or more for a class. Scores are logarithms of probabilities, 0 at most: lower it, or leave it out.`,
+      );
     // Where K is as many as the teacher is right about, some classes have fewer: that is what was to be expected.
     if (short.length > 0 && config.select.top_k !== 'auto') {
       emit({
@@ -52,12 +68,29 @@ export const select: Stage<RunContext> = {
       expectation.right = 0;
       return chosen(context, cutoffs, expectation);
     };
-    const packed = await packImages(context, {stage: 'select', part: 'selected', output: paths.pack('selected'), square: 'resize', kept: classesKept(config, classes.length), items, of: selected, heldOut: config.test === null ? ['validation'] : ['validation', 'test']});
+    const packed = await packImages(context, {
+      stage: 'select',
+      part: 'selected',
+      output: paths.pack('selected'),
+      square: 'resize',
+      kept: classesKept(config, classes.length),
+      items,
+      of: selected,
+      heldOut: config.test === null ? ['validation'] : ['validation', 'test'],
+    });
     const leaks = store.quarantine.countOf('select', 'LEAK');
-    if (packed.images === 0 && leaks > 0) throw new UserError('POOL_EMPTY', `POOL_EMPTY: all ${plural(leaks, 'chosen image')} look like ones of the validation or the test set. Give other pictures to learn from.`);
+    if (packed.images === 0 && leaks > 0)
+      throw new UserError(
+        'POOL_EMPTY',
+        `POOL_EMPTY: all ${plural(leaks, 'chosen image')} look like ones of the validation or the test set. Give other pictures to learn from.`,
+      );
     const learned = selected - store.atomically(() => store.rankings.excludeSetAside('select', 'LEAK'));
     if (leaks > 0) {
-      emit({type: 'warning', stage: 'select', message: `${plural(leaks, 'chosen image')} ${leaks === 1 ? 'looks' : 'look'} like one of the validation or the test set; ${leaks === 1 ? 'it was' : 'each was'} kept out of training (LEAK). See ${statusCommand(paths)}.`});
+      emit({
+        type: 'warning',
+        stage: 'select',
+        message: `${plural(leaks, 'chosen image')} ${leaks === 1 ? 'looks' : 'look'} like one of the validation or the test set; ${leaks === 1 ? 'it was' : 'each was'} kept out of training (LEAK). See ${statusCommand(paths)}.`,
+      });
     }
     const counts: SelectionCounts = {
       classes: classes.length,
@@ -72,7 +105,11 @@ export const select: Stage<RunContext> = {
     };
     if (isCrowded(counts)) {
       const fitting = `P = ${fittingTopP(classes.length)} and K = ${count(await expectedTopK(context, classes.length))}`;
-      emit({type: 'warning', stage: 'select', message: `${crowdedWords(counts)} Leave select.top_p and select.top_k out, which comes to ${fitting} here, or lower them.`});
+      emit({
+        type: 'warning',
+        stage: 'select',
+        message: `${crowdedWords(counts)} Leave select.top_p and select.top_k out, which comes to ${fitting} here, or lower them.`,
+      });
     }
     return {
       outputs: [{name: 'selected', files: await packFiles(paths.pack('selected'))}],
@@ -83,7 +120,8 @@ export const select: Stage<RunContext> = {
 };
 
 /** What was selected when the stage last finished; null before that. */
-export const recordedSelection = ({stages}: RunContext['store']): SelectionCounts | null => (stages.read('select')?.summary ?? null) as SelectionCounts | null;
+export const recordedSelection = ({stages}: RunContext['store']): SelectionCounts | null =>
+  (stages.read('select')?.summary ?? null) as SelectionCounts | null;
 
 /** The K that suits these classes, this pool, and what the teacher's answers to it are worth. */
 async function expectedTopK(context: RunContext, classes: number): Promise<number> {
@@ -98,14 +136,24 @@ async function expectedTopK(context: RunContext, classes: number): Promise<numbe
 }
 
 // Written by the export stage in this shape.
-const calibrationOf = ({store}: RunContext): number => (store.stages.read('export')?.summary as ExportSummary).fittedTemperature;
+const calibrationOf = ({store}: RunContext): number =>
+  (store.stages.read('export')?.summary as ExportSummary).fittedTemperature;
 
 const imagesIn = ({ids}: ScoredImages): number => ids.length / ID_WORDS;
-const answersOf = ({logProbs}: ScoredImages, classes: number): KeptAnswers => ({kept: logProbs.length, classes, logProb: (image, position) => logProbs[position]![image]!});
+const answersOf = ({logProbs}: ScoredImages, classes: number): KeptAnswers => ({
+  kept: logProbs.length,
+  classes,
+  logProb: (image, position) => logProbs[position]![image]!,
+});
 
 async function rank(context: RunContext, classes: number, topP: number, topK: number): Promise<Selection> {
   // No class has more than the pool: room is made for no more.
-  const selection = new Selection(classes, topP, Math.min(topK, context.store.images.poolSize()), context.config.select.min_score ?? -Infinity);
+  const selection = new Selection(
+    classes,
+    topP,
+    Math.min(topK, context.store.images.poolSize()),
+    context.config.select.min_score ?? -Infinity,
+  );
   let lowest = Infinity;
   let highest = -Infinity;
   for await (const scores of scoresOf(context, topP)) {
@@ -116,13 +164,23 @@ async function rank(context: RunContext, classes: number, topP: number, topK: nu
     }
   }
   if (selection.images > 1 && lowest === highest) {
-    throw new UserError('SATURATED_TEACHER', `All ${count(selection.images)} images have the same best score (${highest}), so that none is surer than another. Look at the teacher's validation accuracy with ${statusCommand(context.paths)}: where it is good, its answers are saturated, and a higher teacher.temperature (--set teacher.temperature=10) tells them apart; else train it longer or give another.`);
+    throw new UserError(
+      'SATURATED_TEACHER',
+      `All ${count(selection.images)} images have the same best score (${highest}), so that none is surer than another. Look at the teacher's validation accuracy with ${statusCommand(context.paths)}: where it is good, its answers are saturated, and a higher teacher.temperature (--set teacher.temperature=10) tells them apart; else train it longer or give another.`,
+    );
   }
   return selection;
 }
 
-/** Writes the rankings. What is left of the selection is small, so that its memory is free while pictures are packed. */
-export function record({store}: Pick<RunContext, 'store'>, classes: readonly string[], topK: number, selection: Selection) {
+/**
+ * Writes the rankings. What is left of the selection is small, so that its memory is free while pictures are packed.
+ */
+export function record(
+  {store}: Pick<RunContext, 'store'>,
+  classes: readonly string[],
+  topK: number,
+  selection: Selection,
+) {
   const cutoffs = new Cutoffs(classes.length, selection.topP);
   const short: string[] = [];
   let candidates = 0;
@@ -142,8 +200,8 @@ export function record({store}: Pick<RunContext, 'store'>, classes: readonly str
 }
 
 /**
- * The selected images shard by shard, each with the teacher's answers for its best classes: soft targets are made of them. Adds up in
- * `expectation` how many of the pairs the teacher may be expected to be right about.
+ * The selected images shard by shard, each with the teacher's answers for its best classes: soft targets are made of
+ * them. Adds up in `expectation` how many of the pairs the teacher may be expected to be right about.
  */
 async function* chosen(context: RunContext, cutoffs: Cutoffs, expectation: {right: number}): AsyncGenerator<PackItem> {
   const {config, store} = context;
@@ -155,8 +213,12 @@ async function* chosen(context: RunContext, cutoffs: Cutoffs, expectation: {righ
       const classes = cutoffs.classesOf(scores, row);
       if (classes.length === 0) continue;
       const best = scores.classes.map(column => column[row]!);
-      for (const chosenClass of classes) expectation.right += probability(answers, row, best.indexOf(chosenClass), temperature);
-      yield packItem(store.images.byId(idAt(scores.ids, row))!, classes, {classes: best, logProbs: scores.logProbs.map(column => column[row]!)});
+      for (const chosenClass of classes)
+        expectation.right += probability(answers, row, best.indexOf(chosenClass), temperature);
+      yield packItem(store.images.byId(idAt(scores.ids, row))!, classes, {
+        classes: best,
+        logProbs: scores.logProbs.map(column => column[row]!),
+      });
     }
   }
 }
@@ -164,5 +226,9 @@ async function* chosen(context: RunContext, cutoffs: Cutoffs, expectation: {righ
 /** The score files of all shards in order, the `kept` best classes of each image. */
 function scoresOf(context: RunContext, kept: number): AsyncGenerator<ScoredImages> {
   const scored = context.store.shards.all().filter(shard => shard.rows !== 0);
-  return readAllScores(scored.map(shard => shardFile(context, shard.number)), kept, context.signal);
+  return readAllScores(
+    scored.map(shard => shardFile(context, shard.number)),
+    kept,
+    context.signal,
+  );
 }

@@ -1,4 +1,7 @@
-/** The sources a run reads: recognised from its config, and a snapshot by which a later run notices that their files changed. */
+/**
+ * The sources a run reads: recognised from its config, and a snapshot by which a later run notices that their files
+ * changed.
+ */
 import {createHash} from 'node:crypto';
 import path from 'node:path';
 import {isDeepStrictEqual} from 'node:util';
@@ -17,8 +20,8 @@ export interface RunSource {
   readonly spec: SourceSpec;
   readonly open: () => Promise<Source>;
   /**
-   * A digest of the names, sizes and times of all its files, taken once a command: a pool may have millions of them. Nothing is
-   * opened; the change time tells of a write that put the size and the modification time back.
+   * A digest of the names, sizes and times of all its files, taken once a command: a pool may have millions of them.
+   * Nothing is opened; the change time tells of a write that put the size and the modification time back.
    */
   readonly snapshot: () => Promise<string>;
 }
@@ -27,7 +30,11 @@ export interface RunSource {
 export const REST = 'rest';
 
 /** Recognises every source of a config. Throws a UserError for one that is not there or is no source of pictures. */
-export async function recogniseSources(config: Config, {home, cache}: Pick<RunPaths, 'home' | 'cache'>, signal: AbortSignal): Promise<RunSource[]> {
+export async function recogniseSources(
+  config: Config,
+  {home, cache}: Pick<RunPaths, 'home' | 'cache'>,
+  signal: AbortSignal,
+): Promise<RunSource[]> {
   const given: [Role, string | null][] = [
     ['labelled', config.labelled.source],
     ['validation', config.validation.source],
@@ -42,8 +49,18 @@ export async function recogniseSources(config: Config, {home, cache}: Pick<RunPa
     const open = () => openSource(spec, {labelled: role !== 'unlabelled', cache, ownFolders: ownFolders(home)});
     if (role !== 'unlabelled' && spec.kind === 'folder') await refuseWithoutClasses(role, source, await open(), signal);
     const twin = sources.find(other => exclusive(role, other.role) && isDeepStrictEqual(other.spec, spec));
-    if (twin) throw new UserError('BAD_SOURCE', `The ${twin.role} and the ${role} pictures are the same: ${source}. What is learned from must not be measured on: give other pictures for one of the two.`);
-    sources.push({role, given: source, spec, open, snapshot: () => (snapshot ??= open().then(opened => snapshotOf(opened, signal)))});
+    if (twin)
+      throw new UserError(
+        'BAD_SOURCE',
+        `The ${twin.role} and the ${role} pictures are the same: ${source}. What is learned from must not be measured on: give other pictures for one of the two.`,
+      );
+    sources.push({
+      role,
+      given: source,
+      spec,
+      open,
+      snapshot: () => (snapshot ??= open().then(opened => snapshotOf(opened, signal))),
+    });
   }
   return sources;
 }
@@ -51,7 +68,8 @@ export async function recogniseSources(config: Config, {home, cache}: Pick<RunPa
 const NOTES_SHOWN = 3;
 
 /** Two sets of which one picture may only be in one; the pool may hold what is labelled, too. */
-const exclusive = (one: Role, other: Role): boolean => one !== other && ![one, other].every(role => role === 'labelled' || role === 'unlabelled');
+const exclusive = (one: Role, other: Role): boolean =>
+  one !== other && ![one, other].every(role => role === 'labelled' || role === 'unlabelled');
 
 /** A folder of pictures, in the place of one of class folders, tells no class. Throws (exit 3). */
 async function refuseWithoutClasses(role: Role, given: string, source: Source, signal: AbortSignal): Promise<void> {
@@ -63,8 +81,15 @@ async function refuseWithoutClasses(role: Role, given: string, source: Source, s
     if (files++ === 0 || file < first) first = file;
   }
   const {notes} = source;
-  const leftOut = notes.length === 0 ? 'it is empty' : notes.slice(0, NOTES_SHOWN).join('; ') + (notes.length > NOTES_SHOWN ? `; and ${notes.length - NOTES_SHOWN} more` : '');
-  const found = files === 0 ? leftOut : `${files === 1 ? first : `${plural(files, 'file')} (such as ${first})`} ${files === 1 ? 'lies' : 'lie'} in it, and no folder`;
+  const leftOut =
+    notes.length === 0
+      ? 'it is empty'
+      : notes.slice(0, NOTES_SHOWN).join('; ') +
+        (notes.length > NOTES_SHOWN ? `; and ${notes.length - NOTES_SHOWN} more` : '');
+  const found =
+    files === 0
+      ? leftOut
+      : `${files === 1 ? first : `${plural(files, 'file')} (such as ${first})`} ${files === 1 ? 'lies' : 'lie'} in it, and no folder`;
   throw new UserError(
     'BAD_CLASSES',
     `No ${role} pictures in ${given}: ${found}. Expected one folder a class, named for it, with the pictures inside: ${path.join(given, 'cat/1.jpg')}, ${path.join(given, 'dog/7.jpg')}. A list (.csv) with the columns path and label does as well.`,
@@ -72,14 +97,18 @@ async function refuseWithoutClasses(role: Role, given: string, source: Source, s
 }
 
 /** Where an image lies in its source: the place that people see, less the source's root. */
-export const placeOf = ({file, member}: {readonly file: string; readonly member: string | null}): string => (member === null ? file : `${file}#${member}`);
+export const placeOf = ({file, member}: {readonly file: string; readonly member: string | null}): string =>
+  member === null ? file : `${file}#${member}`;
 
 async function snapshotOf(source: Source, signal: AbortSignal): Promise<string> {
   // Folders are listed in no certain order, so the files' hashes are summed: 64 bits of each, as integers.
   let sum = 0n;
   let files = 0;
   for await (const {file, size, mtimeNs, ctimeNs} of source.files(signal)) {
-    sum = BigInt.asUintN(64, sum + createHash('sha256').update(`${file}\0${size} ${mtimeNs} ${ctimeNs}`).digest().readBigUInt64LE());
+    sum = BigInt.asUintN(
+      64,
+      sum + createHash('sha256').update(`${file}\0${size} ${mtimeNs} ${ctimeNs}`).digest().readBigUInt64LE(),
+    );
     files++;
   }
   return `${files} files ${sum.toString(16).padStart(16, '0')}`;

@@ -2,7 +2,17 @@
 import path from 'node:path';
 import {runChild} from '../children/child.js';
 import {runPastCulprits} from '../children/past-culprits.js';
-import {PROTOCOL, type ChildEvent, type Culprit, type Decoding, type DecodingTask, type Precautions, type TaskName, type TaskOf, type TaskResult} from '../children/protocol.js';
+import {
+  PROTOCOL,
+  type ChildEvent,
+  type Culprit,
+  type Decoding,
+  type DecodingTask,
+  type Precautions,
+  type TaskName,
+  type TaskOf,
+  type TaskResult,
+} from '../children/protocol.js';
 import {trainerCommand, type Processes} from '../children/trainer.js';
 import {workerCommand} from '../children/worker.js';
 import type {Event, StageName} from '../events.js';
@@ -20,7 +30,11 @@ interface Of {
 }
 
 /** Gives the trainer a task and waits for its result. */
-export function runTrainer<Name extends TaskName>(context: RunContext, task: TaskOf<Name>, of: Of & {readonly processes?: Processes}): Promise<TaskResult<Name>> {
+export function runTrainer<Name extends TaskName>(
+  context: RunContext,
+  task: TaskOf<Name>,
+  of: Of & {readonly processes?: Processes},
+): Promise<TaskResult<Name>> {
   if (context.python === null) throw new Error('The trainer was given a task in a context that only looks.');
   return runChild<Name>(trainerCommand(context.python, of.processes), task, {
     attempt: attemptFolder(context, of),
@@ -37,15 +51,26 @@ export function runWorker<Name extends TaskName>(
   of: Of & {readonly lines?: Iterable<object> | AsyncIterable<object>},
 ): Promise<TaskResult<Name>> {
   const device = 'device' in task && typeof task.device === 'string' ? task.device : 'cpu';
-  return runChild<Name>(workerCommand({threads: Math.max(context.threads, 'layout' in task ? task.layout.decodeThreads : 0), device, python: context.python}), task, {
-    attempt: attemptFolder(context, of),
-    stop: context.stop,
-    onEvent: translate(context, of),
-    ...(of.lines && {lines: of.lines}),
-  });
+  return runChild<Name>(
+    workerCommand({
+      threads: Math.max(context.threads, 'layout' in task ? task.layout.decodeThreads : 0),
+      device,
+      python: context.python,
+    }),
+    task,
+    {
+      attempt: attemptFolder(context, of),
+      stop: context.stop,
+      onEvent: translate(context, of),
+      ...(of.lines && {lines: of.lines}),
+    },
+  );
 }
 
-/** Gives an image worker a task in which strangers' pictures are decoded: those that a decoder dies of or hangs in are told and set aside, the rest is done. */
+/**
+ * Gives an image worker a task in which strangers' pictures are decoded: those that a decoder dies of or hangs in are
+ * told and set aside, the rest is done.
+ */
 export function runDecoder<Name extends DecodingTask>(
   context: RunContext,
   task: (precautions: Precautions) => TaskOf<Name>,
@@ -59,7 +84,12 @@ export function runDecoder<Name extends DecodingTask>(
   return runPastCulprits({
     attempt: attemptFolder(context, of),
     run: precautions => runWorker<Name>(context, task(precautions), {...of, lines: of.lines()}),
-    decode: (pictures, precautions) => runWorker<'decode'>(context, {protocol: PROTOCOL, task: 'decode', decoding: of.decoding, precautions}, {...of, lines: pictures}),
+    decode: (pictures, precautions) =>
+      runWorker<'decode'>(
+        context,
+        {protocol: PROTOCOL, task: 'decode', decoding: of.decoding, precautions},
+        {...of, lines: pictures},
+      ),
     pictureOf(key) {
       const {id, file, offset, length, encoding} = context.store.images.byId(key)!;
       return {id, file, offset, length, encoding};
@@ -68,7 +98,8 @@ export function runDecoder<Name extends DecodingTask>(
   });
 }
 
-const attemptFolder = ({paths}: RunContext, {stage, part}: Of): string => path.join(paths.attempts, part === '' ? stage : `${stage}-${part.replaceAll(' ', '-')}`);
+const attemptFolder = ({paths}: RunContext, {stage, part}: Of): string =>
+  path.join(paths.attempts, part === '' ? stage : `${stage}-${part.replaceAll(' ', '-')}`);
 
 /** A child's event as the run's: the same facts, with the stage they belong to. */
 function translate({emit}: RunContext, {stage, part, onEvent}: Of): (event: ChildEvent) => void {

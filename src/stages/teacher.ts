@@ -15,11 +15,23 @@ import type {RunContext} from './context.js';
 import {runTrainer} from './tasks.js';
 import {architectureOf, train, trainingIngredients, type Training} from './train.js';
 
-/** The teacher's file where it is a ready-made ONNX: PyTorch never sees its network, and models/RUN/teacher/ holds no weights of it but in model.onnx. */
-export const readyMadeOnnx = ({config}: RunContext): string | null => (config.teacher.file !== null && isOnnxFile(config.teacher.file) ? config.teacher.file : null);
+/**
+ * The teacher's file where it is a ready-made ONNX: PyTorch never sees its network, and models/RUN/teacher/ holds no
+ * weights of it but in model.onnx.
+ */
+export const readyMadeOnnx = ({config}: RunContext): string | null =>
+  config.teacher.file !== null && isOnnxFile(config.teacher.file) ? config.teacher.file : null;
 
 /** `inputs`: digests of the training and the validation set. */
-export const teacherTraining = (inputs: readonly string[]): Training => ({stage: 'teacher', part: '', step: 'teacher', folder: 'teacher', trainPack: 'train', init: null, inputs});
+export const teacherTraining = (inputs: readonly string[]): Training => ({
+  stage: 'teacher',
+  part: '',
+  step: 'teacher',
+  folder: 'teacher',
+  trainPack: 'train',
+  init: null,
+  inputs,
+});
 
 export const teacher: Stage<RunContext> = {
   name: 'teacher',
@@ -31,7 +43,9 @@ export const teacher: Stage<RunContext> = {
     if (file === null) return trainingIngredients(context, 'teacher');
     const shared = {
       'teacher.file': await hashFile(await existing(file), signal),
-      'teacher.classes': createHash('sha256').update(JSON.stringify(await classNames(classes))).digest('hex'),
+      'teacher.classes': createHash('sha256')
+        .update(JSON.stringify(await classNames(classes)))
+        .digest('hex'),
       'teacher.mean': String(mean),
       'teacher.std': String(std),
       'image.size': `${size} of ${resize}`,
@@ -42,7 +56,8 @@ export const teacher: Stage<RunContext> = {
     return {
       ...shared,
       ...(existsSync(weights) && {'weights of teacher.file': await hashFile(weights, signal)}),
-      // Not the stage's version, which would train other teachers again: since 2 every kind of answer ends in a softmax.
+      // Not the stage's version, which would train other teachers again: since 2 every kind of answer ends in a
+      // softmax.
       'form of the wrapped file': '2',
       'teacher.input': input,
       'teacher.output': output,
@@ -55,7 +70,10 @@ export const teacher: Stage<RunContext> = {
     const {config, paths} = context;
     const {file} = config.teacher;
     if (file === null) {
-      const result = await train(context, teacherTraining([ingredients['prepare.train']!, ingredients['prepare.validation']!]));
+      const result = await train(
+        context,
+        teacherTraining([ingredients['prepare.train']!, ingredients['prepare.validation']!]),
+      );
       return {
         outputs: [{name: 'model', files: [paths.model('teacher', 'model.safetensors')]}],
         summary: result,
@@ -65,10 +83,20 @@ export const teacher: Stage<RunContext> = {
     if (isOnnxFile(file)) {
       const taken = await wrapOnnx(context, file);
       const words = taken.input === null ? '' : `: ${taken.input} pixels in, ${taken.answer?.replace('_', '-')} out`;
-      return {outputs: [{name: 'model', files: [paths.model('teacher', 'model.onnx')]}], summary: {file, ...taken}, headline: `${file} stands in for it${words}`, status: 'skipped'};
+      return {
+        outputs: [{name: 'model', files: [paths.model('teacher', 'model.onnx')]}],
+        summary: {file, ...taken},
+        headline: `${file} stands in for it${words}`,
+        status: 'skipped',
+      };
     }
     await importWeights(context, file);
-    return {outputs: [{name: 'model', files: [paths.model('teacher', 'model.safetensors')]}], summary: {file}, headline: `${file} stands in for it`, status: 'skipped'};
+    return {
+      outputs: [{name: 'model', files: [paths.model('teacher', 'model.safetensors')]}],
+      summary: {file},
+      headline: `${file} stands in for it`,
+      status: 'skipped',
+    };
   },
 };
 
@@ -97,7 +125,11 @@ async function importWeights(context: RunContext, file: string): Promise<TaskRes
 async function wrapOnnx(context: RunContext, file: string): Promise<TaskResult<'wrap'>> {
   const {config, paths, store, device, threads, size, resize} = context;
   const {classes, mean, std, input, output, temperature} = config.teacher;
-  if (temperature === 'fit') throw new UserError('BAD_CONFIG', `teacher.temperature is fit, which needs the weights in PyTorch; ${file} is ONNX. Give a number, or leave it out.`);
+  if (temperature === 'fit')
+    throw new UserError(
+      'BAD_CONFIG',
+      `teacher.temperature is fit, which needs the weights in PyTorch; ${file} is ONNX. Give a number, or leave it out.`,
+    );
   const labels = store.images.classes();
   return await runTrainer<'wrap'>(
     context,
@@ -124,18 +156,32 @@ async function wrapOnnx(context: RunContext, file: string): Promise<TaskResult<'
   );
 }
 
-/** Reading a model takes seconds to minutes, whatever else the machine does; one that is made to keep a reader busy takes for ever. */
+/**
+ * Reading a model takes seconds to minutes, whatever else the machine does; one that is made to keep a reader busy
+ * takes for ever.
+ */
 const MINUTES = 30;
-const timeFor = (file: string) => ({seconds: MINUTES * 60, message: `${file} could not be taken in within ${MINUTES} minutes, and is given up. Expected a file that a training program wrote: export it again.`});
+const timeFor = (file: string) => ({
+  seconds: MINUTES * 60,
+  message: `${file} could not be taken in within ${MINUTES} minutes, and is given up. Expected a file that a training program wrote: export it again.`,
+});
 
 async function existing(file: string): Promise<string> {
-  if (!/\.(safetensors|pt|pth|th|ckpt|pth\.tar|onnx)$/i.test(file)) throw new UserError('BAD_TEACHER', `${file} is no model that can stand in for the teacher. Expected .safetensors, .pt, .pth or .onnx.`);
+  if (!/\.(safetensors|pt|pth|th|ckpt|pth\.tar|onnx)$/i.test(file))
+    throw new UserError(
+      'BAD_TEACHER',
+      `${file} is no model that can stand in for the teacher. Expected .safetensors, .pt, .pth or .onnx.`,
+    );
   try {
     await access(file, constants.R_OK);
     // Opening a pipe would wait for whoever fills it.
     if (!(await stat(file)).isFile()) throw new Error('it is no file');
   } catch (cause) {
-    throw new UserError('BAD_TEACHER', `Cannot read the teacher ${file}: ${cause instanceof Error ? cause.message : String(cause)}`, {cause});
+    throw new UserError(
+      'BAD_TEACHER',
+      `Cannot read the teacher ${file}: ${cause instanceof Error ? cause.message : String(cause)}`,
+      {cause},
+    );
   }
   return file;
 }
@@ -145,14 +191,25 @@ async function classNames(given: string | readonly string[] | null): Promise<str
   if (given === null) return null;
   if (typeof given !== 'string') return given.map(name => className(name, 'teacher.classes'));
   try {
-    const lines = decodeText(await readFile(given)).trimEnd().split(/\r?\n/);
+    const lines = decodeText(await readFile(given))
+      .trimEnd()
+      .split(/\r?\n/);
     const blank = lines.findIndex(line => line.trim() === '');
     // Without it, every name behind it would be that of the output before.
-    if (blank !== -1) throw new UserError('BAD_TEACHER', `Line ${blank + 1} of teacher.classes ${given} is blank. Expected a name on each line, in the order of the file's outputs.`);
+    if (blank !== -1)
+      throw new UserError(
+        'BAD_TEACHER',
+        `Line ${blank + 1} of teacher.classes ${given} is blank. Expected a name on each line, in the order of the file's outputs.`,
+      );
     return lines.map(line => className(line, `teacher.classes ${given}`));
   } catch (cause) {
     if (cause instanceof UserError) throw cause;
-    if (cause instanceof NotText) throw new UserError('BAD_TEACHER', `teacher.classes ${given}: ${cause.message}`, {cause});
-    throw new UserError('BAD_TEACHER', `Cannot read teacher.classes ${given}: ${cause instanceof Error ? cause.message : String(cause)}. Expected a list of names, or a text file with one a line.`, {cause});
+    if (cause instanceof NotText)
+      throw new UserError('BAD_TEACHER', `teacher.classes ${given}: ${cause.message}`, {cause});
+    throw new UserError(
+      'BAD_TEACHER',
+      `Cannot read teacher.classes ${given}: ${cause instanceof Error ? cause.message : String(cause)}. Expected a list of names, or a text file with one a line.`,
+      {cause},
+    );
   }
 }

@@ -1,4 +1,6 @@
-/** The three training steps and the baseline are one trainer task with different settings: this builds it, and runs it. */
+/**
+ * The three training steps and the baseline are one trainer task with different settings: this builds it, and runs it.
+ */
 import {createHash} from 'node:crypto';
 import path from 'node:path';
 import {PROTOCOL, toWire, type Architecture, type TaskOf, type TaskResult} from '../children/protocol.js';
@@ -17,18 +19,17 @@ export function trainingIngredients({config, size, resize}: RunContext, step: Tr
   const {augment, ...settings} = trainingSettings(config, step, size);
   // Where they are left to pupil, the teacher's decide them: see pretrain-length.ts.
   const epochs = settings.epochs ?? `auto, of ${config.teacher.epochs} for the teacher`;
-  const named = Object.entries({...settings, epochs, ...augment, ...(step === 'pretrain' && pseudoLabels(config))}).map(([key, value]): [string, string] => [key.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`), String(value)]);
+  const named = Object.entries({...settings, epochs, ...augment, ...(step === 'pretrain' && pseudoLabels(config))}).map(
+    ([key, value]): [string, string] => [key.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`), String(value)],
+  );
   return {...Object.fromEntries(named), seed: String(config.seed), 'image.size': `${size} of ${resize}`};
 }
 
 /** The network that a step trains, for this run's classes and sizes. */
-export const architectureOf = ({size, resize, store}: RunContext, {model, stem}: {readonly model: Architecture['name']; readonly stem: Architecture['stem']}): Architecture => ({
-  name: model,
-  stem,
-  size,
-  resize,
-  classes: store.images.classes(),
-});
+export const architectureOf = (
+  {size, resize, store}: RunContext,
+  {model, stem}: {readonly model: Architecture['name']; readonly stem: Architecture['stem']},
+): Architecture => ({name: model, stem, size, resize, classes: store.images.classes()});
 
 export interface Training {
   readonly stage: StageName;
@@ -50,7 +51,10 @@ export interface Training {
   readonly inputs: readonly string[];
 }
 
-/** Raise it when the trainer would make other weights of the same settings and data: what an earlier one left is then not gone on from. */
+/**
+ * Raise it when the trainer would make other weights of the same settings and data: what an earlier one left is then
+ * not gone on from.
+ */
 const TRAINING_VERSION = 2;
 
 /** What decides the weights that a training ends with, and the hash of it. */
@@ -66,7 +70,8 @@ function settingsOf(context: RunContext, {step, pseudo, batchSize, inputs, ...tr
     ...numbers,
     ...labels,
     epochs,
-    ...(batchSize !== undefined && numbers.batchSize === null && {batchSize, learningRate: scaledRate(numbers.learningRate, batchSize)}),
+    ...(batchSize !== undefined &&
+      numbers.batchSize === null && {batchSize, learningRate: scaledRate(numbers.learningRate, batchSize)}),
   };
   // Of settings and data, not of paths: a run that is copied under another name takes its checkpoints with it.
   const fingerprint = createHash('sha256')
@@ -77,7 +82,8 @@ function settingsOf(context: RunContext, {step, pseudo, batchSize, inputs, ...tr
 }
 
 /** Whether two trainings end with the same weights. */
-export const areSame = (context: RunContext, one: Training, other: Training): boolean => settingsOf(context, one).fingerprint === settingsOf(context, other).fingerprint;
+export const areSame = (context: RunContext, one: Training, other: Training): boolean =>
+  settingsOf(context, one).fingerprint === settingsOf(context, other).fingerprint;
 
 export const checkpointOf = ({paths}: RunContext, {folder}: Training): string => paths.model(folder, 'checkpoint.pt');
 
@@ -108,12 +114,27 @@ export async function train(context: RunContext, training: Training): Promise<Ta
   return await runTrainer<'train'>(told, task, {stage, part, processes: context.processes});
 }
 
-const ON_A_CPU = 'On a CPU small pictures and a small network take minutes instead: --set image.size=64 --set teacher.model=cifarnet. See pupil orchestrate --dry-run.';
+const ON_A_CPU =
+  'On a CPU small pictures and a small network take minutes instead: --set image.size=64 --set teacher.model=cifarnet. See pupil orchestrate --dry-run.';
 
-/** What is started on the other hosts serves every training from then on, so whoever reads it twice has nothing to do the second time. */
+/**
+ * What is started on the other hosts serves every training from then on, so whoever reads it twice has nothing to do
+ * the second time.
+ */
 function tellOtherHosts({processes, python, emit}: RunContext, stage: StageName): void {
   if (processes.hosts === 1 || python === null) return;
-  emit({type: 'warning', stage, message: `whoever reaches ${processes.address}, or the ports that gloo and NCCL open on that network, can change what is learned and may run code on these machines: nothing there asks who is calling. Keep it to a network that you trust`});
-  const commands = Array.from({length: processes.hosts - 1}, (_, index) => `\n  ${joinCommand(python, processes, index + 1)}`);
-  emit({type: 'note', stage, message: `waiting for the other ${processes.hosts === 2 ? 'host' : `${processes.hosts - 1} hosts`}; where it does not run yet, start there${processes.hosts === 2 ? '' : ', one on each'}:${commands.join('')}`});
+  emit({
+    type: 'warning',
+    stage,
+    message: `whoever reaches ${processes.address}, or the ports that gloo and NCCL open on that network, can change what is learned and may run code on these machines: nothing there asks who is calling. Keep it to a network that you trust`,
+  });
+  const commands = Array.from(
+    {length: processes.hosts - 1},
+    (_, index) => `\n  ${joinCommand(python, processes, index + 1)}`,
+  );
+  emit({
+    type: 'note',
+    stage,
+    message: `waiting for the other ${processes.hosts === 2 ? 'host' : `${processes.hosts - 1} hosts`}; where it does not run yet, start there${processes.hosts === 2 ? '' : ', one on each'}:${commands.join('')}`,
+  });
 }

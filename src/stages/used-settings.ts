@@ -35,9 +35,18 @@ export function usedSettings(config: Config, size: number, trained: readonly Tra
 
 type Value = string | number | boolean | null | undefined;
 
-const shown = (value: Value): string | null => (value === null || value === undefined ? null : typeof value === 'number' ? String(Number(value.toPrecision(6))) : String(value));
+const shown = (value: Value): string | null =>
+  value === null || value === undefined
+    ? null
+    : typeof value === 'number'
+      ? String(Number(value.toPrecision(6)))
+      : String(value);
 
-function settingsOf(config: Config, size: number, {step, pseudo, epochs, steps, batchSize}: TrainedStep): Readonly<Record<string, Value>> {
+function settingsOf(
+  config: Config,
+  size: number,
+  {step, pseudo, epochs, steps, batchSize}: TrainedStep,
+): Readonly<Record<string, Value>> {
   const {augment, ...settings} = trainingSettings(config, step, size);
   const {targets, temperature, rest, balanced, labelledShare} = pseudo ? pseudoLabels(config) : plainLabels;
   const soft = targets === 'soft';

@@ -10,6 +10,10 @@ export function parseCell(connection: Connection, where: string, text: string): 
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new UserError('DAMAGED_DATABASE', damaged(connection.name, `${where} should be JSON, and begins ${JSON.stringify(text.slice(0, SHOWN))}`), {cause: error});
+    throw new UserError(
+      'DAMAGED_DATABASE',
+      damaged(connection.name, `${where} should be JSON, and begins ${JSON.stringify(text.slice(0, SHOWN))}`),
+      {cause: error},
+    );
   }
 }

@@ -1,4 +1,7 @@
-/** Digests of rows: by them a stage's products in the database are known for what was written, as files are by the hashes of their bytes. */
+/**
+ * Digests of rows: by them a stage's products in the database are known for what was written, as files are by the
+ * hashes of their bytes.
+ */
 import {createHash} from 'node:crypto';
 
 /** A prepared query whose rows are texts, in an order of its own. */

@@ -10,10 +10,18 @@ interface Row {
 }
 
 export function eventTable(connection: Connection) {
-  const insert = connection.prepare<[string, string | null, string, string]>('INSERT INTO events (at, stage, type, body) VALUES (?, ?, ?, ?)');
-  const forgetHistory = connection.prepare("DELETE FROM events WHERE type NOT IN ('device', 'begun', 'step', 'evaluated')");
-  const ofStage = connection.prepare<[string, string], Row>('SELECT body FROM events WHERE stage = ? AND type = ? ORDER BY sequence');
-  const ofTrainings = connection.prepare<[string], Row>("SELECT body FROM events WHERE stage = ? AND type IN ('begun', 'step', 'evaluated') ORDER BY sequence");
+  const insert = connection.prepare<[string, string | null, string, string]>(
+    'INSERT INTO events (at, stage, type, body) VALUES (?, ?, ?, ?)',
+  );
+  const forgetHistory = connection.prepare(
+    "DELETE FROM events WHERE type NOT IN ('device', 'begun', 'step', 'evaluated')",
+  );
+  const ofStage = connection.prepare<[string, string], Row>(
+    'SELECT body FROM events WHERE stage = ? AND type = ? ORDER BY sequence',
+  );
+  const ofTrainings = connection.prepare<[string], Row>(
+    "SELECT body FROM events WHERE stage = ? AND type IN ('begun', 'step', 'evaluated') ORDER BY sequence",
+  );
   const parse = (stage: string, {body}: Row): unknown => parseCell(connection, `an event of ${stage}`, body);
   return {
     add(event: Event): void {

@@ -40,7 +40,10 @@ export interface DrawOptions {
   readonly seed: number;
   /** Labelled images a class; null: all. */
   readonly labelledPerClass: number | null;
-  /** Where no validation source is given: so many a class beside the labelled ones, or a share of the labelled ones, but never more than half of them. */
+  /**
+   * Where no validation source is given: so many a class beside the labelled ones, or a share of the labelled ones, but
+   * never more than half of them.
+   */
   readonly validation: {readonly perClass: number} | {readonly share: number; readonly atLeast: number} | null;
   /** Whether what is left over joins the pool with its labels hidden. */
   readonly restIsPool: boolean;
@@ -58,31 +61,47 @@ const located = `
 const hasRole = `EXISTS (SELECT 1 FROM places p JOIN sources s ON s.key = p.source WHERE p.image = images.key AND s.role = ?)`;
 
 export function imageTables(connection: Connection) {
-  const insertSource = connection.prepare<[Role, string, string]>('INSERT INTO sources (role, spec, root) VALUES (?, ?, ?)');
+  const insertSource = connection.prepare<[Role, string, string]>(
+    'INSERT INTO sources (role, spec, root) VALUES (?, ?, ?)',
+  );
   const moveRoot = connection.prepare<[string, string]>('UPDATE sources SET root = ? WHERE root = ?');
-  const sources = connection.prepare<[], {key: number; role: Role; spec: string; root: string}>('SELECT key, role, spec, root FROM sources ORDER BY key');
+  const sources = connection.prepare<[], {key: number; role: Role; spec: string; root: string}>(
+    'SELECT key, role, spec, root FROM sources ORDER BY key',
+  );
   const insertClass = connection.prepare<[number, string]>('INSERT INTO classes (position, name) VALUES (?, ?)');
   const classes = connection.prepare<[], {name: string}>('SELECT name FROM classes ORDER BY position');
   const insertImage = connection.prepare<[string]>('INSERT OR IGNORE INTO images (id) VALUES (?)');
   const keyOf = connection.prepare<[string], {key: number}>('SELECT key FROM images WHERE id = ?');
-  const insertPlace = connection.prepare<[number, number, string, string | null, number | null, number | null, string, string | null]>(
+  const insertPlace = connection.prepare<
+    [number, number, string, string | null, number | null, number | null, string, string | null]
+  >(
     'INSERT INTO places (image, source, file, member, "offset", length, encoding, label) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
   );
   const labelsOf = connection.prepare<[Role], {label: string; images: number}>(
     'SELECT p.label, count(DISTINCT p.image) AS images FROM places p JOIN sources s ON s.key = p.source WHERE s.role = ? AND p.label IS NOT NULL GROUP BY p.label',
   );
-  const ofSplit = connection.prepare<[Split, string, number], LocatedImage>(`${located} WHERE i.split = ? AND i.id > ? ORDER BY i.id LIMIT ?`);
-  const ofRange = connection.prepare<[number, number], LocatedImage>(`${located} WHERE i.pool = 1 AND i.key BETWEEN ? AND ? ORDER BY i.key`);
-  const sample = connection.prepare<[number, number], LocatedImage>(`${located} WHERE i.pool = 1 AND i.key % ? = 0 ORDER BY i.key LIMIT ?`);
+  const ofSplit = connection.prepare<[Split, string, number], LocatedImage>(
+    `${located} WHERE i.split = ? AND i.id > ? ORDER BY i.id LIMIT ?`,
+  );
+  const ofRange = connection.prepare<[number, number], LocatedImage>(
+    `${located} WHERE i.pool = 1 AND i.key BETWEEN ? AND ? ORDER BY i.key`,
+  );
+  const sample = connection.prepare<[number, number], LocatedImage>(
+    `${located} WHERE i.pool = 1 AND i.key % ? = 0 ORDER BY i.key LIMIT ?`,
+  );
   const byId = connection.prepare<[string], LocatedImage>(`${located} WHERE i.id = ?`);
-  const byPrefix = connection.prepare<[string, string], {id: string}>('SELECT id FROM images WHERE id >= ? AND id < ? ORDER BY id LIMIT 2');
+  const byPrefix = connection.prepare<[string, string], {id: string}>(
+    'SELECT id FROM images WHERE id >= ? AND id < ? ORDER BY id LIMIT 2',
+  );
   const byFile = connection.prepare<[string, string, string | null], {id: string}>(
     `SELECT i.id FROM places p JOIN sources s ON s.key = p.source JOIN images i ON i.key = p.image WHERE p.file = ? AND s.root = ? AND p.member IS ? LIMIT 1`,
   );
   const placesOf = connection.prepare<[string], {place: string}>(
     `SELECT ${place} AS place FROM places p JOIN sources s ON s.key = p.source JOIN images i ON i.key = p.image WHERE i.id = ? ORDER BY p.rowid`,
   );
-  const standing = connection.prepare<[string], {key: number; split: Split | null; pool: number}>('SELECT key, split, pool FROM images WHERE id = ?');
+  const standing = connection.prepare<[string], {key: number; split: Split | null; pool: number}>(
+    'SELECT key, split, pool FROM images WHERE id = ?',
+  );
   const splitCounts = connection.prepare<[], {split: Split; label: number; images: number}>(
     'SELECT split, label, count(*) AS images FROM images WHERE split IS NOT NULL GROUP BY split, label',
   );
@@ -95,8 +114,12 @@ export function imageTables(connection: Connection) {
   const texts = (sql: string) => connection.prepare<[], string>(sql).pluck();
   const listing = [
     texts(`SELECT key || ' ' || role || ' ' || spec || ' ' || ${withoutCache('root')} FROM sources ORDER BY key`),
-    texts("SELECT key || ' ' || id || ' ' || ifnull(label, '-') || ' ' || ifnull(split, '-') || ' ' || pool FROM images ORDER BY key"),
-    texts(`SELECT json_array(rowid, image, source, file, member, "offset", length, encoding, label) FROM places ORDER BY rowid`),
+    texts(
+      "SELECT key || ' ' || id || ' ' || ifnull(label, '-') || ' ' || ifnull(split, '-') || ' ' || pool FROM images ORDER BY key",
+    ),
+    texts(
+      `SELECT json_array(rowid, image, source, file, member, "offset", length, encoding, label) FROM places ORDER BY rowid`,
+    ),
   ];
 
   /** Gives images with a place in a source of this role, and one label there, their label and split. */
@@ -110,7 +133,10 @@ export function imageTables(connection: Connection) {
       .run(split, role, role);
   };
 
-  /** Images to which a set of their own gives two labels, with the first such set; those of held-out sets take part in nothing. */
+  /**
+   * Images to which a set of their own gives two labels, with the first such set; those of held-out sets take part in
+   * nothing.
+   */
   const conflictsOf = (role: Role): {id: string; place: string; detail: string}[] =>
     connection
       .prepare<[Role], {id: string; place: string; labels: string}>(
@@ -119,10 +145,17 @@ export function imageTables(connection: Connection) {
           WHERE s.role = ? AND i.split IS NULL GROUP BY i.key HAVING count(DISTINCT p.label) > 1`,
       )
       .all(role)
-      .map(({id, place, labels}) => ({id, place, detail: `the same bytes are labelled ${(JSON.parse(labels) as string[]).join(' and ')}${role === 'labelled' ? '' : ` in the ${role} set`}`}));
+      .map(({id, place, labels}) => ({
+        id,
+        place,
+        detail: `the same bytes are labelled ${(JSON.parse(labels) as string[]).join(' and ')}${role === 'labelled' ? '' : ` in the ${role} set`}`,
+      }));
 
   return {
-    /** Forgets all images and sources. Shards and rankings are what later stages vouch for; they go stale when the pool comes out another. */
+    /**
+     * Forgets all images and sources. Shards and rankings are what later stages vouch for; they go stale when the pool
+     * comes out another.
+     */
     clear(): void {
       for (const table of ['places', 'images', 'sources']) connection.prepare(`DELETE FROM ${table}`).run();
     },
@@ -134,7 +167,9 @@ export function imageTables(connection: Connection) {
       moveRoot.run(to, from);
     },
     sources(): SourceRecord[] {
-      return sources.all().map(row => ({...row, spec: parseCell(connection, `source ${row.key}`, row.spec) as SourceSpec}));
+      return sources
+        .all()
+        .map(row => ({...row, spec: parseCell(connection, `source ${row.key}`, row.spec) as SourceSpec}));
     },
     /** Adds one listed image that has no problem: a new image, or one more place of an image known already. */
     addEntry(source: number, entry: IndexEntry): void {
@@ -154,12 +189,19 @@ export function imageTables(connection: Connection) {
     labels: (role: Role): Map<string, number> => new Map(labelsOf.all(role).map(row => [row.label, row.images])),
 
     /**
-     * Settles what each image is for. Test images are test images wherever else they lie; then validation; then labelled
-     * ones, drawn class by class in an order that depends on the seed and the content alone; the pool is what is left.
-     * Returns the images that were found in a set and in one that must not know it, and those labelled twice.
+     * Settles what each image is for. Test images are test images wherever else they lie; then validation; then
+     * labelled ones, drawn class by class in an order that depends on the seed and the content alone; the pool is what
+     * is left. Returns the images that were found in a set and in one that must not know it, and those labelled twice.
      */
-    split(options: DrawOptions): {leaks: {id: string; place: string; detail: string}[]; conflicts: {id: string; place: string; detail: string}[]} {
-      connection.function('draw_order', {deterministic: true}, id => createHash('sha256').update(`${options.seed} ${String(id)}`).digest('hex'));
+    split(options: DrawOptions): {
+      leaks: {id: string; place: string; detail: string}[];
+      conflicts: {id: string; place: string; detail: string}[];
+    } {
+      connection.function('draw_order', {deterministic: true}, id =>
+        createHash('sha256')
+          .update(`${options.seed} ${String(id)}`)
+          .digest('hex'),
+      );
       const inBoth = (first: Role, second: Role) =>
         connection
           .prepare<[Role, Role], {id: string; place: string}>(
@@ -168,9 +210,18 @@ export function imageTables(connection: Connection) {
           )
           .all(first, second);
       const leaks = [
-        ...inBoth('validation', 'test').map(row => ({...row, detail: 'in the validation set and in the test set: kept in the test set only'})),
-        ...inBoth('labelled', 'test').map(row => ({...row, detail: 'in the labelled set and in the test set: kept in the test set only'})),
-        ...inBoth('labelled', 'validation').map(row => ({...row, detail: 'in the labelled set and in the validation set: not trained on'})),
+        ...inBoth('validation', 'test').map(row => ({
+          ...row,
+          detail: 'in the validation set and in the test set: kept in the test set only',
+        })),
+        ...inBoth('labelled', 'test').map(row => ({
+          ...row,
+          detail: 'in the labelled set and in the test set: kept in the test set only',
+        })),
+        ...inBoth('labelled', 'validation').map(row => ({
+          ...row,
+          detail: 'in the labelled set and in the validation set: not trained on',
+        })),
       ];
       // Whatever else such an image is: it belongs to a set that nothing may be learnt from.
       connection.exec(`
@@ -194,8 +245,16 @@ export function imageTables(connection: Connection) {
       const {validation} = options;
       const beside = validation && 'perClass' in validation ? validation.perClass : 0;
       const labelled = options.labelledPerClass ?? Number.MAX_SAFE_INTEGER;
-      connection.prepare("UPDATE images SET split = 'train', label = d.label FROM drawn d WHERE d.image = images.key AND d.turn > @beside AND d.turn <= @beside + @labelled").run({beside, labelled});
-      connection.prepare("UPDATE images SET split = 'validation', label = d.label FROM drawn d WHERE d.image = images.key AND d.turn <= ?").run(beside);
+      connection
+        .prepare(
+          "UPDATE images SET split = 'train', label = d.label FROM drawn d WHERE d.image = images.key AND d.turn > @beside AND d.turn <= @beside + @labelled",
+        )
+        .run({beside, labelled});
+      connection
+        .prepare(
+          "UPDATE images SET split = 'validation', label = d.label FROM drawn d WHERE d.image = images.key AND d.turn <= ?",
+        )
+        .run(beside);
       if (validation && 'share' in validation) {
         connection
           .prepare(
@@ -204,7 +263,8 @@ export function imageTables(connection: Connection) {
           )
           .run({labelled, share: validation.share, atLeast: validation.atLeast});
       }
-      if (options.restIsPool) connection.exec('UPDATE images SET pool = 1 WHERE split IS NULL AND key IN (SELECT image FROM drawn)');
+      if (options.restIsPool)
+        connection.exec('UPDATE images SET pool = 1 WHERE split IS NULL AND key IN (SELECT image FROM drawn)');
       connection.exec('DROP TABLE drawn');
 
       for (const split of ['validation', 'test'] as const) {
@@ -216,7 +276,11 @@ export function imageTables(connection: Connection) {
           .all(split, 'unlabelled');
         leaks.push(...found.map(row => ({...row, detail: `in the pool and in the ${split} set: not scored`})));
       }
-      connection.prepare(`UPDATE images SET pool = 1 WHERE (split IS NULL OR split = 'train') AND key NOT IN (SELECT image FROM conflicted) AND ${hasRole}`).run('unlabelled');
+      connection
+        .prepare(
+          `UPDATE images SET pool = 1 WHERE (split IS NULL OR split = 'train') AND key NOT IN (SELECT image FROM conflicted) AND ${hasRole}`,
+        )
+        .run('unlabelled');
       connection.exec('DROP TABLE conflicted');
       return {leaks, conflicts};
     },
@@ -230,7 +294,7 @@ export function imageTables(connection: Connection) {
     poolSize: (): number => poolSize.get()!.images,
     /** The images of a split, by id; in pages, so that the connection is free to write between them. */
     *ofSplit(split: Split): Generator<LocatedImage> {
-      for (let after = ''; ; ) {
+      for (let after = ''; ;) {
         const page = ofSplit.all(split, after, PAGE);
         yield* page;
         if (page.length < PAGE) return;
@@ -253,7 +317,8 @@ export function imageTables(connection: Connection) {
         const rest = printablePath.slice(root.length + 1);
         let row = byFile.get(rest, root, null);
         // Names of files and of members may hold the separator, too.
-        for (let hash = rest.indexOf('#'); !row && hash > 0; hash = rest.indexOf('#', hash + 1)) row = byFile.get(rest.slice(0, hash), root, rest.slice(hash + 1));
+        for (let hash = rest.indexOf('#'); !row && hash > 0; hash = rest.indexOf('#', hash + 1))
+          row = byFile.get(rest.slice(0, hash), root, rest.slice(hash + 1));
         if (row) return row.id;
       }
       return null;
@@ -269,7 +334,10 @@ export function imageTables(connection: Connection) {
     /** SHA-256 of all that was listed: sources, images with what each is for, and their places. */
     listingDigest: (): string => digestOf(...listing),
     /** SHA-256 of the class list. */
-    classesDigest: (): string => createHash('sha256').update(JSON.stringify(classes.all().map(row => row.name))).digest('hex'),
+    classesDigest: (): string =>
+      createHash('sha256')
+        .update(JSON.stringify(classes.all().map(row => row.name)))
+        .digest('hex'),
     /** Every place of a source with what lay there. Read it to its end before writing. */
     listed: (source: number): IterableIterator<ListedImage> => listed.iterate(source),
   };

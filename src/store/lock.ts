@@ -11,7 +11,10 @@ export interface Lock {
   release(): void;
 }
 
-/** Whoever only looks whether the lock is held holds it for a moment; an orchestration must not take that for another one. */
+/**
+ * Whoever only looks whether the lock is held holds it for a moment; an orchestration must not take that for another
+ * one.
+ */
 const PATIENCE_MS = 300;
 
 /** Takes the lock, or returns null where another process holds it. */
@@ -24,9 +27,11 @@ export function takeLock(file: string): Lock | null {
   } catch (error) {
     connection?.close();
     if (isBusy(error)) return null;
-    throw new UserError('NO_ACCESS', `Cannot write in ${path.dirname(file)} (${error instanceof Error ? error.message : String(error)}). Check the folder's permissions and the free space.`, {
-      cause: error,
-    });
+    throw new UserError(
+      'NO_ACCESS',
+      `Cannot write in ${path.dirname(file)} (${error instanceof Error ? error.message : String(error)}). Check the folder's permissions and the free space.`,
+      {cause: error},
+    );
   }
   const held = connection;
   return {release: () => held.close()};
@@ -48,4 +53,5 @@ export function isLocked(file: string): boolean {
   }
 }
 
-const isBusy = (error: unknown): boolean => error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY');
+const isBusy = (error: unknown): boolean =>
+  error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY');

@@ -1,6 +1,18 @@
 /** Opens the state database of a run, brings its schema up to date, and hands out its tables. */
 import {createHash} from 'node:crypto';
-import {closeSync, copyFileSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync} from 'node:fs';
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {loadSqlite} from '../compiled-packages.js';
@@ -58,22 +70,47 @@ const PATIENCE_MS = 10_000;
 /** The version from which on finished stages are sealed. */
 const SEALED = 3;
 
-/** Refuses what is no database of a run, or one that this pupil cannot read (or, for writing, not bring up to date), before anything of it is touched. */
+/**
+ * Refuses what is no database of a run, or one that this pupil cannot read (or, for writing, not bring up to date),
+ * before anything of it is touched.
+ */
 function checkVersion(connection: Connection, file: string, readonly: boolean): void {
-  const ours = connection.prepare<[], {tables: number}>("SELECT count(*) AS tables FROM sqlite_schema WHERE type = 'table' AND name IN ('run', 'stages', 'outputs')").get();
-  if (ours?.tables !== 3) throw new UserError('DAMAGED_DATABASE', `${file} is not the database of a run: it was emptied, or another program made it. It was left as it is. Restore it from a copy, or move it away to start the run anew.`);
+  const ours = connection
+    .prepare<[], {tables: number}>(
+      "SELECT count(*) AS tables FROM sqlite_schema WHERE type = 'table' AND name IN ('run', 'stages', 'outputs')",
+    )
+    .get();
+  if (ours?.tables !== 3)
+    throw new UserError(
+      'DAMAGED_DATABASE',
+      `${file} is not the database of a run: it was emptied, or another program made it. It was left as it is. Restore it from a copy, or move it away to start the run anew.`,
+    );
   const version = versionOf(connection);
   const known = migrations().length;
   if (version > known) {
-    throw new UserError('OTHER_VERSION', `${file} was made by a newer pupil (database version ${version}; this pupil knows up to ${known}). Update pupil; nothing was changed.`);
+    throw new UserError(
+      'OTHER_VERSION',
+      `${file} was made by a newer pupil (database version ${version}; this pupil knows up to ${known}). Update pupil; nothing was changed.`,
+    );
   }
-  if (readonly && version < known) throw new UserError('OTHER_VERSION', `${file} has database version ${version}; this pupil reads version ${known}. Run pupil orchestrate once to bring it up to date.`);
+  if (readonly && version < known)
+    throw new UserError(
+      'OTHER_VERSION',
+      `${file} has database version ${version}; this pupil reads version ${known}. Run pupil orchestrate once to bring it up to date.`,
+    );
 }
 
 const schemaOf = (connection: Connection): {object: string; sql: string}[] =>
-  connection.prepare<[], {object: string; sql: string}>("SELECT type || ' ' || name AS object, sql FROM sqlite_schema WHERE sql IS NOT NULL").all();
+  connection
+    .prepare<[], {object: string; sql: string}>(
+      "SELECT type || ' ' || name AS object, sql FROM sqlite_schema WHERE sql IS NOT NULL",
+    )
+    .all();
 
-/** Refuses a database of which a table, index or view is gone or not as the migrations made it. What somebody added is theirs. */
+/**
+ * Refuses a database of which a table, index or view is gone or not as the migrations made it. What somebody added is
+ * theirs.
+ */
 function checkSchema(connection: Connection, file: string): void {
   const found = new Map(schemaOf(connection).map(({object, sql}) => [object, sql]));
   const blank = new Database(':memory:');
@@ -117,7 +154,9 @@ function prepare(connection: Connection): void {
 /** What SQLite keeps beside a database while it is open, and leaves where a process is killed. */
 export const besideDatabase = (file: string): string[] => ['-wal', '-shm', '-journal'].map(suffix => file + suffix);
 
-/** Makes a database of the newest version appear whole: so one without tables was never ours, whenever we were killed. */
+/**
+ * Makes a database of the newest version appear whole: so one without tables was never ours, whenever we were killed.
+ */
 function create(file: string): void {
   const temporary = `${file}.new`;
   mkdirSync(path.dirname(file), {recursive: true});
@@ -143,7 +182,11 @@ function create(file: string): void {
 /** Nothing may be asked of an empty database: SQLite would delete the log beside it, which may be all that is left. */
 function refuseEmpty(file: string): void {
   const found = statSync(file);
-  if (found.isFile() && found.size === 0) throw new UserError('DAMAGED_DATABASE', `${file} is empty, and was left as it is. Restore it from a copy, or move it away to start the run anew.`);
+  if (found.isFile() && found.size === 0)
+    throw new UserError(
+      'DAMAGED_DATABASE',
+      `${file} is empty, and was left as it is. Restore it from a copy, or move it away to start the run anew.`,
+    );
 }
 
 function open(file: string): Store {
@@ -180,15 +223,19 @@ function openToRead(file: string, named: string, onClose?: () => void): Store {
 }
 
 /**
- * Opens a copy, with the log where there is one. On a read-only disk SQLite cannot make the index of the log that it reads a
- * database by; where a writer has made one, it is read, and nothing is copied.
+ * Opens a copy, with the log where there is one. On a read-only disk SQLite cannot make the index of the log that it
+ * reads a database by; where a writer has made one, it is read, and nothing is copied.
  */
 function openCopyToRead(file: string): Store {
   const folder = temporaryFolder('database');
   const remove = () => rmSync(folder, {recursive: true, force: true});
   try {
     const copy = path.join(folder, path.basename(file));
-    const stamp = () => [file, `${file}-wal`].map(name => statSync(name, {bigint: true, throwIfNoEntry: false})).map(found => `${found?.size} ${found?.mtimeNs}`).join();
+    const stamp = () =>
+      [file, `${file}-wal`]
+        .map(name => statSync(name, {bigint: true, throwIfNoEntry: false}))
+        .map(found => `${found?.size} ${found?.mtimeNs}`)
+        .join();
     for (let before = ''; before !== stamp();) {
       // Until nobody wrote meanwhile, through another mount of the same disk.
       before = stamp();
@@ -228,7 +275,10 @@ export function openStoreToRead(file: string): Store | null {
     try {
       return openToRead(file, file);
     } catch (error) {
-      const isUnindexed = error instanceof Database.SqliteError && /^SQLITE_(CANTOPEN|READONLY)/.test(error.code) && statSync(file).isFile();
+      const isUnindexed =
+        error instanceof Database.SqliteError &&
+        /^SQLITE_(CANTOPEN|READONLY)/.test(error.code) &&
+        statSync(file).isFile();
       if (!isUnindexed) throw error;
       return openCopyToRead(file);
     }

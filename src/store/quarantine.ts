@@ -14,23 +14,41 @@ export function quarantineTable(connection: Connection) {
     'INSERT INTO quarantine (stage, part, image, place, code, detail) VALUES (?, ?, ?, ?, ?, ?)',
   );
   const forget = connection.prepare<[string]>('DELETE FROM quarantine WHERE stage = ?');
-  const keepParts = connection.prepare<[string, string]>('DELETE FROM quarantine WHERE stage = ? AND part NOT IN (SELECT value FROM json_each(?))');
-  const count = connection.prepare<[string, string], {images: number}>('SELECT count(*) AS images FROM quarantine WHERE stage = ? AND part LIKE ? AND code <> \'LEAK\'');
-  const last = connection.prepare<[string, string], QuarantineRow>(
-    'SELECT image, place, code, detail FROM quarantine WHERE stage = ? AND part LIKE ? AND code <> \'LEAK\' ORDER BY key DESC LIMIT 1',
+  const keepParts = connection.prepare<[string, string]>(
+    'DELETE FROM quarantine WHERE stage = ? AND part NOT IN (SELECT value FROM json_each(?))',
   );
-  const ofCode = connection.prepare<[string, string], {images: number}>('SELECT count(*) AS images FROM quarantine WHERE stage = ? AND code = ?');
-  const partsOfCode = connection.prepare<[string, string], {part: string}>('SELECT DISTINCT part FROM quarantine WHERE stage = ? AND code = ?');
+  const count = connection.prepare<[string, string], {images: number}>(
+    "SELECT count(*) AS images FROM quarantine WHERE stage = ? AND part LIKE ? AND code <> 'LEAK'",
+  );
+  const last = connection.prepare<[string, string], QuarantineRow>(
+    "SELECT image, place, code, detail FROM quarantine WHERE stage = ? AND part LIKE ? AND code <> 'LEAK' ORDER BY key DESC LIMIT 1",
+  );
+  const ofCode = connection.prepare<[string, string], {images: number}>(
+    'SELECT count(*) AS images FROM quarantine WHERE stage = ? AND code = ?',
+  );
+  const partsOfCode = connection.prepare<[string, string], {part: string}>(
+    'SELECT DISTINCT part FROM quarantine WHERE stage = ? AND code = ?',
+  );
   const byCode = connection.prepare<[], {stage: string; code: string; images: number}>(
     'SELECT stage, code, count(*) AS images FROM quarantine GROUP BY stage, code ORDER BY images DESC, code',
   );
-  const ofImage = connection.prepare<[string], QuarantineRow>('SELECT image, place, code, detail FROM quarantine WHERE image = ? ORDER BY key');
-  const ofPlace = connection.prepare<[string], QuarantineRow>('SELECT image, place, code, detail FROM quarantine WHERE place = ? ORDER BY key');
-  const some = connection.prepare<[string, number], QuarantineRow>('SELECT image, place, code, detail FROM quarantine WHERE stage LIKE ? ORDER BY key LIMIT ?');
+  const ofImage = connection.prepare<[string], QuarantineRow>(
+    'SELECT image, place, code, detail FROM quarantine WHERE image = ? ORDER BY key',
+  );
+  const ofPlace = connection.prepare<[string], QuarantineRow>(
+    'SELECT image, place, code, detail FROM quarantine WHERE place = ? ORDER BY key',
+  );
+  const some = connection.prepare<[string, number], QuarantineRow>(
+    'SELECT image, place, code, detail FROM quarantine WHERE stage LIKE ? ORDER BY key LIMIT ?',
+  );
   const moveRoot = connection.prepare<[{from: string; to: string}]>(
     "UPDATE quarantine SET place = @to || substr(place, length(@from) + 1) WHERE substr(place, 1, length(@from) + 1) = @from || '/'",
   );
-  const texts = connection.prepare<[string], string>(`SELECT json_array(part, image, ${withoutCache('place')}, code, detail) FROM quarantine WHERE stage = ? ORDER BY key`).pluck();
+  const texts = connection
+    .prepare<[string], string>(
+      `SELECT json_array(part, image, ${withoutCache('place')}, code, detail) FROM quarantine WHERE stage = ? ORDER BY key`,
+    )
+    .pluck();
   return {
     add(stage: string, part: string, row: QuarantineRow): void {
       insert.run(stage, part, row.image, row.place, row.code, row.detail);
@@ -57,7 +75,8 @@ export function quarantineTable(connection: Connection) {
     /** Images of a stage that were set aside for one reason. */
     countOf: (stage: string, code: string): number => ofCode.get(stage, code)!.images,
     /** The parts of a stage in which an image was set aside for this reason. */
-    partsWith: (stage: string, code: string): ReadonlySet<string> => new Set(partsOfCode.all(stage, code).map(({part}) => part)),
+    partsWith: (stage: string, code: string): ReadonlySet<string> =>
+      new Set(partsOfCode.all(stage, code).map(({part}) => part)),
     counts(): {stage: string; code: string; images: number}[] {
       return byCode.all();
     },

@@ -26,7 +26,9 @@ const ROWS_AT_ONCE = 100;
 export function rankingTables(connection: Connection) {
   const clear = connection.prepare('DELETE FROM rankings');
   const clearClasses = connection.prepare('DELETE FROM class_rankings');
-  const insertClass = connection.prepare<[number, number]>('INSERT INTO class_rankings (class, candidates) VALUES (?, ?)');
+  const insertClass = connection.prepare<[number, number]>(
+    'INSERT INTO class_rankings (class, candidates) VALUES (?, ?)',
+  );
   const dropIndex = connection.prepare('DROP INDEX IF EXISTS rankings_by_image');
   const insertRows = (rows: number) =>
     connection.prepare<[number[], {class: number; rank: number; ids: Buffer}]>(
@@ -48,12 +50,19 @@ export function rankingTables(connection: Connection) {
     'SELECT c.name AS class, r.rank, r.selected FROM rankings r JOIN classes c ON c.position = r.class WHERE r.image = unhex(?) ORDER BY r.class',
   );
 
-  const excludeSetAside = connection.prepare<[string, string]>('UPDATE rankings SET selected = 0 WHERE image IN (SELECT unhex(image) FROM quarantine WHERE stage = ? AND code = ?)');
+  const excludeSetAside = connection.prepare<[string, string]>(
+    'UPDATE rankings SET selected = 0 WHERE image IN (SELECT unhex(image) FROM quarantine WHERE stage = ? AND code = ?)',
+  );
 
   const texts = [
     connection.prepare<[], string>("SELECT class || ' ' || candidates FROM class_rankings ORDER BY class").pluck(),
-    // In the order of the primary key, a class at a time: with a row each it takes twice as long. `quote` tells every bit of a score.
-    connection.prepare<[], string>("SELECT class || ':' || group_concat(rank || ' ' || quote(score) || ' ' || hex(image) || ' ' || selected) FROM rankings GROUP BY class").pluck(),
+    // In the order of the primary key, a class at a time: with a row each it takes twice as long. `quote` tells every
+    // bit of a score.
+    connection
+      .prepare<[], string>(
+        "SELECT class || ':' || group_concat(rank || ' ' || quote(score) || ' ' || hex(image) || ' ' || selected) FROM rankings GROUP BY class",
+      )
+      .pluck(),
   ];
 
   return {
@@ -66,17 +75,24 @@ export function rankingTables(connection: Connection) {
         const {candidates, ranked} = of(classIndex);
         insertClass.run(classIndex, candidates);
         const count = ranked.scores.length;
-        for (let from = 0; from < count; ) {
+        for (let from = 0; from < count;) {
           const to = count - from >= ROWS_AT_ONCE ? from + ROWS_AT_ONCE : from + 1;
           const insert = to - from === ROWS_AT_ONCE ? insertMany : insertOne;
-          insert.run([...ranked.scores.subarray(from, to)], {class: classIndex, rank: from + 1, ids: idBytes(ranked.ids.subarray(from * ID_WORDS, to * ID_WORDS))});
+          insert.run([...ranked.scores.subarray(from, to)], {
+            class: classIndex,
+            rank: from + 1,
+            ids: idBytes(ranked.ids.subarray(from * ID_WORDS, to * ID_WORDS)),
+          });
           from = to;
         }
       }
       // Last, since an index that grows with the rows is several times slower.
       connection.exec('CREATE INDEX rankings_by_image ON rankings (image)');
     },
-    /** Nothing is learned from images that a stage set aside for this reason. Returns how many places in rankings they had. */
+    /**
+     * Nothing is learned from images that a stage set aside for this reason. Returns how many places in rankings they
+     * had.
+     */
     excludeSetAside: (stage: string, code: string): number => excludeSetAside.run(stage, code).changes,
     /** SHA-256 of all rankings. */
     digest: (): string => digestOf(...texts),

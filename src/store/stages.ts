@@ -16,7 +16,9 @@ export interface StageRecord {
   readonly seconds: number;
   readonly summary: unknown;
   readonly outputs: readonly OutputRecord[];
-  /** Whether all of this is as the finished stage recorded it; true where it is not finished, and vouches for nothing. */
+  /**
+   * Whether all of this is as the finished stage recorded it; true where it is not finished, and vouches for nothing.
+   */
   readonly isIntact: boolean;
 }
 
@@ -28,7 +30,10 @@ export interface OutputRecord {
   readonly stamp: string | null;
 }
 
-/** SQL for the seal of a stage as it stands; it needs the function `sha256`. Stamps are left out: a wrong one costs no more than hashing a file. */
+/**
+ * SQL for the seal of a stage as it stands; it needs the function `sha256`. Stamps are left out: a wrong one costs no
+ * more than hashing a file.
+ */
 const seal = `sha256(json_array(name, status, ingredients, started_at, seconds, summary,
   (SELECT json_group_array(json_array(name, path, sha256)) FROM (SELECT name, path, sha256 FROM outputs WHERE stage = stages.name ORDER BY rowid))))`;
 
@@ -55,25 +60,40 @@ export function stageTables(connection: Connection) {
   const read = connection.prepare<[string], StageRow>(
     `SELECT name, status, ingredients, begun, message, seconds, summary, status NOT IN ('done', 'skipped') OR seal IS ${seal} AS isIntact FROM stages WHERE name = ?`,
   );
-  const outputs = connection.prepare<[string], OutputRecord>('SELECT name, path, sha256, stamp FROM outputs WHERE stage = ? ORDER BY rowid');
+  const outputs = connection.prepare<[string], OutputRecord>(
+    'SELECT name, path, sha256, stamp FROM outputs WHERE stage = ? ORDER BY rowid',
+  );
   const remove = connection.prepare<[string]>('DELETE FROM stages WHERE name = ?');
   // With the stage, unless its row was lost.
   const removeOutputs = connection.prepare<[string]>('DELETE FROM outputs WHERE stage = ?');
-  const startOf = connection.prepare<[string], {status: RecordedStatus; startedAt: string; seconds: number; begun: string | null}>('SELECT status, started_at AS startedAt, seconds, begun FROM stages WHERE name = ?');
-  const insert = connection.prepare<[string, RecordedStatus, string | null, string | null, string | null, string, number, string]>(
+  const startOf = connection.prepare<
+    [string],
+    {status: RecordedStatus; startedAt: string; seconds: number; begun: string | null}
+  >('SELECT status, started_at AS startedAt, seconds, begun FROM stages WHERE name = ?');
+  const insert = connection.prepare<
+    [string, RecordedStatus, string | null, string | null, string | null, string, number, string]
+  >(
     'INSERT INTO stages (name, status, ingredients, begun, message, started_at, seconds, summary) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
   );
   const insertOutput = connection.prepare<[string, string, string | null, string, string | null]>(
     'INSERT INTO outputs (stage, name, path, sha256, stamp) VALUES (?, ?, ?, ?, ?)',
   );
   const setSeal = connection.prepare<[string]>(`UPDATE stages SET seal = ${seal} WHERE name = ?`);
-  const stop = connection.prepare<[RecordedStatus, string, number, string]>('UPDATE stages SET status = ?, message = ?, seconds = seconds + ? WHERE name = ?');
+  const stop = connection.prepare<[RecordedStatus, string, number, string]>(
+    'UPDATE stages SET status = ?, message = ?, seconds = seconds + ? WHERE name = ?',
+  );
   const setIngredients = connection.prepare<[string, string]>('UPDATE stages SET ingredients = ? WHERE name = ?');
   const renewStamp = connection.prepare<[string, string]>('UPDATE outputs SET stamp = ? WHERE stamp = ?');
   const intact = connection.prepare<[], {name: string}>(`SELECT name FROM stages WHERE seal IS ${seal}`);
-  const files = connection.prepare<[], {key: number; path: string; stamp: string}>('SELECT rowid AS key, path, stamp FROM outputs WHERE path IS NOT NULL');
-  const setFile = connection.prepare<[string, string, number]>('UPDATE outputs SET path = ?, stamp = ? WHERE rowid = ?');
-  const setStamp = connection.prepare<[string, string, string]>('UPDATE outputs SET stamp = ? WHERE stage = ? AND path = ?');
+  const files = connection.prepare<[], {key: number; path: string; stamp: string}>(
+    'SELECT rowid AS key, path, stamp FROM outputs WHERE path IS NOT NULL',
+  );
+  const setFile = connection.prepare<[string, string, number]>(
+    'UPDATE outputs SET path = ?, stamp = ? WHERE rowid = ?',
+  );
+  const setStamp = connection.prepare<[string, string, string]>(
+    'UPDATE outputs SET stamp = ? WHERE stage = ? AND path = ?',
+  );
 
   return {
     read(name: string): StageRecord | null {
@@ -81,16 +101,22 @@ export function stageTables(connection: Connection) {
       if (!row) return null;
       return {
         ...row,
-        begun: row.begun === null ? null : (parseCell(connection, `what ${name} began with`, row.begun) as Record<string, string>),
-        ingredients: row.ingredients === null ? null : (parseCell(connection, `the ingredients of ${name}`, row.ingredients) as Record<string, string>),
+        begun:
+          row.begun === null
+            ? null
+            : (parseCell(connection, `what ${name} began with`, row.begun) as Record<string, string>),
+        ingredients:
+          row.ingredients === null
+            ? null
+            : (parseCell(connection, `the ingredients of ${name}`, row.ingredients) as Record<string, string>),
         summary: parseCell(connection, `the summary of ${name}`, row.summary),
         outputs: outputs.all(name),
         isIntact: row.isIntact === 1,
       };
     },
     /**
-     * Takes back what the stage vouched for and marks it running. The start and the seconds of an unfinished earlier attempt at the same are
-     * kept, since it goes on from there.
+     * Takes back what the stage vouched for and marks it running. The start and the seconds of an unfinished earlier
+     * attempt at the same are kept, since it goes on from there.
      */
     begin(name: string, ingredients: Readonly<Record<string, string>>): void {
       const begun = JSON.stringify(ingredients);
@@ -99,7 +125,16 @@ export function stageTables(connection: Connection) {
         const unfinished = row && row.status !== 'done' && row.status !== 'skipped' && row.begun === begun ? row : null;
         remove.run(name);
         removeOutputs.run(name);
-        insert.run(name, 'running', null, begun, null, unfinished?.startedAt ?? new Date().toISOString(), unfinished?.seconds ?? 0, 'null');
+        insert.run(
+          name,
+          'running',
+          null,
+          begun,
+          null,
+          unfinished?.startedAt ?? new Date().toISOString(),
+          unfinished?.seconds ?? 0,
+          'null',
+        );
       });
     },
     /**
@@ -111,8 +146,18 @@ export function stageTables(connection: Connection) {
         const begun = startOf.get(record.name);
         remove.run(record.name);
         removeOutputs.run(record.name);
-        insert.run(record.name, record.status, JSON.stringify(record.ingredients), null, null, begun?.startedAt ?? new Date().toISOString(), (begun?.seconds ?? 0) + record.seconds, JSON.stringify(record.summary));
-        for (const output of record.outputs) insertOutput.run(record.name, output.name, output.path, output.sha256, output.stamp);
+        insert.run(
+          record.name,
+          record.status,
+          JSON.stringify(record.ingredients),
+          null,
+          null,
+          begun?.startedAt ?? new Date().toISOString(),
+          (begun?.seconds ?? 0) + record.seconds,
+          JSON.stringify(record.summary),
+        );
+        for (const output of record.outputs)
+          insertOutput.run(record.name, output.name, output.path, output.sha256, output.stamp);
         setSeal.run(record.name);
       });
     },
@@ -142,7 +187,9 @@ export function stageTables(connection: Connection) {
       for (const [before, after] of renewed) renewStamp.run(after, before);
     },
     /** Tells every stage where its files lie now, and their stamps there. Call inside `atomically`. */
-    relocate(moved: (file: {readonly path: string; readonly stamp: string}) => {readonly path: string; readonly stamp: string}): void {
+    relocate(
+      moved: (file: {readonly path: string; readonly stamp: string}) => {readonly path: string; readonly stamp: string},
+    ): void {
       // A record that was damaged before must not look whole afterwards.
       const sealed = intact.all();
       for (const {key, ...file} of files.all()) {

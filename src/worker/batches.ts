@@ -1,4 +1,7 @@
-/** Puts decoded images into batches of one shape, and the batches through a network: one in it (in each, where there are several), one ready. */
+/**
+ * Puts decoded images into batches of one shape, and the batches through a network: one in it (in each, where there are
+ * several), one ready.
+ */
 import type {Answers, Session} from './session.js';
 
 const CHANNELS = 3;
@@ -7,12 +10,22 @@ const BATCHES_READY = 1;
 export interface Batches<T> {
   /** Takes an image; waits while the network is behind. */
   add: (item: T, pixels: Uint8Array) => Promise<void>;
-  /** Sends what has come since the last batch, padded. Returns once it is on its way; its answers, and those of all before it, are there when `answered` ends. */
+  /**
+   * Sends what has come since the last batch, padded. Returns once it is on its way; its answers, and those of all
+   * before it, are there when `answered` ends.
+   */
   flush: () => Promise<{answered: Promise<void>}>;
 }
 
-/** `onAnswers` is called for one batch after the other, in order; what it throws is thrown by `add`, `flush` or `answered`. */
-export function batchesOf<T>(session: Session, batchSize: number, onAnswers: (items: readonly T[], answers: Answers) => Promise<void>): Batches<T> {
+/**
+ * `onAnswers` is called for one batch after the other, in order; what it throws is thrown by `add`, `flush` or
+ * `answered`.
+ */
+export function batchesOf<T>(
+  session: Session,
+  batchSize: number,
+  onAnswers: (items: readonly T[], answers: Answers) => Promise<void>,
+): Batches<T> {
   const imageBytes = session.model.size ** 2 * CHANNELS;
   const newPixels = () => new Uint8Array(batchSize * imageBytes);
   const spare: Uint8Array<ArrayBuffer>[] = [];

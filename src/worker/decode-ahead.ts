@@ -1,4 +1,7 @@
-/** Turns images into pixels ahead of their use: in order, a bounded number at a time, each checked to be still the image it was. */
+/**
+ * Turns images into pixels ahead of their use: in order, a bounded number at a time, each checked to be still the image
+ * it was.
+ */
 import {READS_AT_ONCE} from '../children/worker-pool.js';
 import {copyRecord, isCopied, type DecodedImage} from '../images/decode.js';
 import {imageIdOf} from '../images/image-id.js';
@@ -24,8 +27,9 @@ function checked<T extends ImagePlace>(read: Read<T>): Read<T> {
 }
 
 /**
- * Decodes every item in order; what cannot be decoded is yielded as a problem. Items come in lots, and are yielded in lots: records
- * of CIFAR that need no decoder by the run in which they were read, all others one by one. Adds the time spent to `spent`.
+ * Decodes every item in order; what cannot be decoded is yielded as a problem. Items come in lots, and are yielded in
+ * lots: records of CIFAR that need no decoder by the run in which they were read, all others one by one. Adds the time
+ * spent to `spent`.
  */
 export async function* decodeAhead<T extends ImagePlace>(
   items: AsyncIterable<readonly T[]>,
@@ -52,9 +56,14 @@ export async function* decodeAhead<T extends ImagePlace>(
     return copied;
   }
 
-  const areCopied = (reads: readonly Read<T>[]) => isCopied(decoding) && reads.every(({item}) => item.encoding === 'cifar');
+  const areCopied = (reads: readonly Read<T>[]) =>
+    isCopied(decoding) && reads.every(({item}) => item.encoding === 'cifar');
   try {
-    for await (const reads of readAhead(items, {threads: READS_AT_ONCE, maxFileBytes: decoding.maxFileBytes, signal}, spent)) {
+    for await (const reads of readAhead(
+      items,
+      {threads: READS_AT_ONCE, maxFileBytes: decoding.maxFileBytes, signal},
+      spent,
+    )) {
       const decodings = areCopied(reads) ? [() => Promise.resolve(copy(reads))] : reads.map(read => () => decode(read));
       for (const start of decodings) {
         const next = ahead.length >= threads * WAITING_PER_THREAD ? ahead.shift() : undefined;

@@ -1,4 +1,7 @@
-/** Decodes strangers' pictures so that none stops the others: each has its time, is named in a file while it is in hand, and what fails is tried once more, alone. */
+/**
+ * Decodes strangers' pictures so that none stops the others: each has its time, is named in a file while it is in hand,
+ * and what fails is tried once more, alone.
+ */
 import pLimit from 'p-limit';
 import type {Decoding, Precautions, Problem} from '../children/protocol.js';
 import {SPARE_THREADS} from '../children/worker-pool.js';
@@ -38,13 +41,22 @@ interface Attempt {
   readonly decoded: DecodedImage | typeof tooLate;
 }
 
-/** Opens the decoder of a task, of which there is one in a process. Adds the seconds of all threads to `spent`. The caller closes it. */
-export function openDecoder({decoding, threads, precautions, signal}: DecoderOptions, spent: {decoding: number}): Decoder {
+/**
+ * Opens the decoder of a task, of which there is one in a process. Adds the seconds of all threads to `spent`. The
+ * caller closes it.
+ */
+export function openDecoder(
+  {decoding, threads, precautions, signal}: DecoderOptions,
+  spent: {decoding: number},
+): Decoder {
   const slots = pLimit(threads);
   const time = timeLimit(decoding.timeoutSeconds);
   const hands = openHandFile(precautions.inHand);
   const culprits = new Map(precautions.culprits.map(({key, problem}) => [key, problem]));
-  const timeout: Problem = {code: 'DECODE_TIMEOUT', detail: `took longer than ${decoding.timeoutSeconds} s (limits.decode_seconds)`};
+  const timeout: Problem = {
+    code: 'DECODE_TIMEOUT',
+    detail: `took longer than ${decoding.timeoutSeconds} s (limits.decode_seconds)`,
+  };
   const {beside, alone} = turns();
   /** Ways to fail the pictures that have no answer yet. */
   const unanswered = new Set<(error: WorkerFailure) => void>();
@@ -58,17 +70,28 @@ export function openDecoder({decoding, threads, precautions, signal}: DecoderOpt
     return decoded;
   }
 
-  /** Keeps a late picture's place among those at work for as long as its decoder keeps a thread that nothing can stand in for. */
+  /**
+   * Keeps a late picture's place among those at work for as long as its decoder keeps a thread that nothing can stand
+   * in for.
+   */
   async function waitForThread(work: Promise<unknown>): Promise<void> {
     const ended = work.catch(() => {}).finally(() => late--);
     // Who waits behind it for a thread must not be called late in its stead.
     if (++late <= SPARE_THREADS || (await time.within(ended)) !== tooLate) return;
-    stuck = new WorkerFailure('stuck', `${late} pictures hold up the decoder for more than ${decoding.timeoutSeconds} s each (limits.decode_seconds).`);
+    stuck = new WorkerFailure(
+      'stuck',
+      `${late} pictures hold up the decoder for more than ${decoding.timeoutSeconds} s each (limits.decode_seconds).`,
+    );
     for (const fail of unanswered) fail(stuck);
   }
 
   /** Decodes a picture within its time, and returns the outcome; null where the time was up, which is told at once. */
-  async function attempt({id, file, encoding}: ImagePlace, bytes: Buffer, turn: Turns['beside'], tell: Tell): Promise<DecodedImage | null> {
+  async function attempt(
+    {id, file, encoding}: ImagePlace,
+    bytes: Buffer,
+    turn: Turns['beside'],
+    tell: Tell,
+  ): Promise<DecodedImage | null> {
     const {inHand, work, decoded} = await turn(async (): Promise<Attempt> => {
       const inHand = hands.take(id ?? file);
       const work = timedDecode(bytes, encoding).finally(() => hands.putDown(inHand));
@@ -95,7 +118,9 @@ export function openDecoder({decoding, threads, precautions, signal}: DecoderOpt
       if (stuck !== null) throw stuck;
       return await new Promise((tell, fail) => {
         unanswered.add(fail);
-        void slots(() => inSlot(picture, bytes, tell)).catch(fail).finally(() => unanswered.delete(fail));
+        void slots(() => inSlot(picture, bytes, tell))
+          .catch(fail)
+          .finally(() => unanswered.delete(fail));
       });
     },
     close() {

@@ -1,4 +1,7 @@
-/** Draws the demo's data set: folders of PNG pictures, labelled, unlabelled and test, every byte of them decided by the seed. */
+/**
+ * Draws the demo's data set: folders of PNG pictures, labelled, unlabelled and test, every byte of them decided by the
+ * seed.
+ */
 import {mkdir, writeFile} from 'node:fs/promises';
 import {availableParallelism} from 'node:os';
 import {dirname, join, posix} from 'node:path';
@@ -16,7 +19,10 @@ const OTHER_SHARE = 1 / 6;
 /** The strongest grain: the standard deviation of the noise on a pixel's 0..255. */
 const MAX_GRAIN = 18;
 
-/** A picture to draw. Its place in the data set is also the key of its random numbers, so the order of drawing decides nothing. */
+/**
+ * A picture to draw. Its place in the data set is also the key of its random numbers, so the order of drawing decides
+ * nothing.
+ */
 interface Picture {
   readonly file: string;
   /** What it shows; null: its own random numbers choose, as in a heap that nobody sorted. */
@@ -24,8 +30,9 @@ interface Picture {
 }
 
 /**
- * Draws `labelled/CLASS/NNN.png`, `unlabelled/NNNNN.png` and `test/CLASS/NNN.png` into the folder `task.output`, which appears whole or not
- * at all and takes the place of an earlier one. Throws the signal's reason when aborted, and then leaves nothing behind.
+ * Draws `labelled/CLASS/NNN.png`, `unlabelled/NNNNN.png` and `test/CLASS/NNN.png` into the folder `task.output`, which
+ * appears whole or not at all and takes the place of an earlier one. Throws the signal's reason when aborted, and then
+ * leaves nothing behind.
  */
 export async function drawDemo(task: TaskOf<'draw'>, signal: AbortSignal, emit: Emit): Promise<TaskResult<'draw'>> {
   const pictures = plan(task);
@@ -39,7 +46,8 @@ export async function drawDemo(task: TaskOf<'draw'>, signal: AbortSignal, emit: 
   };
 
   await publishFolder(task.output, async folder => {
-    for (const parent of new Set(pictures.map(({file}) => dirname(file)))) await mkdir(join(folder, parent), {recursive: true});
+    for (const parent of new Set(pictures.map(({file}) => dirname(file))))
+      await mkdir(join(folder, parent), {recursive: true});
     // Two a core: one is in libvips while the other waits for the disk.
     const limit = pLimit(2 * availableParallelism());
     // All are awaited, also after a failure, so that none still writes when the folder is cleared away.
@@ -51,21 +59,35 @@ export async function drawDemo(task: TaskOf<'draw'>, signal: AbortSignal, emit: 
 
 function plan({labelledPerClass, unlabelled, testPerClass}: TaskOf<'draw'>): Picture[] {
   const numbered = (count: number, folder: string, digits: number, draw: Draw | null): Picture[] =>
-    Array.from({length: count}, (_, index) => ({file: posix.join(folder, `${String(index).padStart(digits, '0')}.png`), draw}));
-  const perClass = (count: number, set: string) => Object.entries(kinds).flatMap(([name, draw]) => numbered(count, posix.join(set, name), 3, draw));
-  return [...perClass(labelledPerClass, 'labelled'), ...numbered(unlabelled, 'unlabelled', 5, null), ...perClass(testPerClass, 'test')];
+    Array.from({length: count}, (_, index) => ({
+      file: posix.join(folder, `${String(index).padStart(digits, '0')}.png`),
+      draw,
+    }));
+  const perClass = (count: number, set: string) =>
+    Object.entries(kinds).flatMap(([name, draw]) => numbered(count, posix.join(set, name), 3, draw));
+  return [
+    ...perClass(labelledPerClass, 'labelled'),
+    ...numbered(unlabelled, 'unlabelled', 5, null),
+    ...perClass(testPerClass, 'test'),
+  ];
 }
 
-const anything = (random: Random): Draw => random.pick(random.chance(OTHER_SHARE) ? others : Object.values<Draw>(kinds));
+const anything = (random: Random): Draw =>
+  random.pick(random.chance(OTHER_SHARE) ? others : Object.values<Draw>(kinds));
 
 /** The PNG of one picture: its scene, grainy as if a cheap camera had taken it. */
 async function render(random: Random, size: number, draw: Draw): Promise<Buffer> {
-  const pixels = await sharp(Buffer.from(scene(random, size, draw))).removeAlpha().raw().toBuffer();
+  const pixels = await sharp(Buffer.from(scene(random, size, draw)))
+    .removeAlpha()
+    .raw()
+    .toBuffer();
   const grain = random.between(0, MAX_GRAIN);
   // The sum of three uniform numbers is close enough to a normal distribution; its standard deviation is 1.
   for (let index = 0; index < pixels.length; index += 1) {
     const noise = random.between(-1, 1) + random.between(-1, 1) + random.between(-1, 1);
     pixels[index] = Math.min(255, Math.max(0, Math.round((pixels[index] ?? 0) + grain * noise)));
   }
-  return sharp(pixels, {raw: {width: size, height: size, channels: 3}}).png().toBuffer();
+  return sharp(pixels, {raw: {width: size, height: size, channels: 3}})
+    .png()
+    .toBuffer();
 }

@@ -5,20 +5,31 @@ import {eachPart, type ScoringParts} from '../events.js';
 
 const EVENTS_FD = 3;
 
-/** Sends an event. The promise ends once it has left the process, so a task that awaits it never runs ahead of its reader. */
+/**
+ * Sends an event. The promise ends once it has left the process, so a task that awaits it never runs ahead of its
+ * reader.
+ */
 export type Emit = (event: ChildEvent) => Promise<void>;
 
 /** Opens file descriptor 3 for events. `onLost` is called when nobody reads them any more. */
 export function openEvents(onLost: () => void): Emit {
   const stream = createWriteStream('', {fd: EVENTS_FD, autoClose: false});
   stream.on('error', onLost);
-  return event => new Promise((resolve, reject) => stream.write(`${toWire(event)}\n`, error => (error ? reject(error) : resolve())));
+  return event =>
+    new Promise((resolve, reject) => stream.write(`${toWire(event)}\n`, error => (error ? reject(error) : resolve())));
 }
 
 const REPORT_EVERY_SECONDS = 1;
 
-/** Counts images and sends `progress` at most once a second, with the rate since the last report, and how busy the parts of the work were. */
-export function trackProgress(emit: Emit, total: number | null, secondsBusy?: () => ScoringParts): (images: number) => Promise<void> {
+/**
+ * Counts images and sends `progress` at most once a second, with the rate since the last report, and how busy the parts
+ * of the work were.
+ */
+export function trackProgress(
+  emit: Emit,
+  total: number | null,
+  secondsBusy?: () => ScoringParts,
+): (images: number) => Promise<void> {
   let done = 0;
   let reported = {done, at: performance.now(), busy: secondsBusy?.()};
   return async images => {

@@ -21,11 +21,20 @@ const exitCodeOf = (reason: FailureReason) =>
   reason === 'config' ? exitCodes.config : reason === 'data' || reason === 'model' ? exitCodes.data : exitCodes.bug;
 
 /** What to report for anything that a task threw. A bug keeps its stack. */
-export function describeFailure(thrown: unknown): {reason: FailureReason; message: string; exitCode: number; code?: ErrorCode} {
+export function describeFailure(thrown: unknown): {
+  reason: FailureReason;
+  message: string;
+  exitCode: number;
+  code?: ErrorCode;
+} {
   const error = explainFault(thrown);
   const describe = (reason: FailureReason, message: string) => ({reason, message, exitCode: exitCodeOf(reason)});
   if (error instanceof WorkerFailure) return describe(error.reason, error.message);
-  if (error instanceof UserError) return {...describe(errorCodes[error.code] === commandExitCodes.environment ? 'disk-full' : 'data', error.message), code: error.code};
+  if (error instanceof UserError)
+    return {
+      ...describe(errorCodes[error.code] === commandExitCodes.environment ? 'disk-full' : 'data', error.message),
+      code: error.code,
+    };
   if (error instanceof Error) return describe('bug', error.stack ?? error.message);
   return describe('bug', String(error));
 }

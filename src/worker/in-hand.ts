@@ -29,13 +29,17 @@ function openWithRoom(path: string): number {
   }
 }
 
-/** Starts the file anew. Calls block: what they wrote is with the system when they return, and ten microseconds are little beside a picture. */
+/**
+ * Starts the file anew. Calls block: what they wrote is with the system when they return, and ten microseconds are
+ * little beside a picture.
+ */
 export function openHandFile(path: string): HandFile {
   const pictures = new Set<InHand>();
   const file = openWithRoom(path);
   let isOpen = true;
   const write = () => {
-    // A decoder that hung may end after all, when the number of the file is another's. The first line counts; behind it may be the end of a longer one.
+    // A decoder that hung may end after all, when the number of the file is another's. The first line counts; behind it
+    // may be the end of a longer one.
     if (isOpen) writeSync(file, `${JSON.stringify([...pictures])}\n`, 0);
   };
   return {

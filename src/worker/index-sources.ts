@@ -33,7 +33,9 @@ class ClassNames {
     const changed = [...this.forms].filter(([label, form]) => label !== form);
     const [first] = changed;
     if (first === undefined) return [];
-    return [`${changed.length === 1 ? '1 class name was' : `${changed.length} class names were`} brought to one form (Unicode NFC, no blanks at the ends): ${quoted(first[0])} is ${quoted(first[1])}${changed.length > 1 ? ', for example' : ''}`];
+    return [
+      `${changed.length === 1 ? '1 class name was' : `${changed.length} class names were`} brought to one form (Unicode NFC, no blanks at the ends): ${quoted(first[0])} is ${quoted(first[1])}${changed.length > 1 ? ', for example' : ''}`,
+    ];
   }
 }
 
@@ -72,7 +74,10 @@ async function indexSource(
   };
   async function* readable(): AsyncGenerator<[Entry & {entry: Entry}]> {
     for await (const listed of source.entries(signal)) {
-      const entry = listed.label === null ? listed : {...listed, label: names.formOf(listed.label, `${source.root}/${listed.file}`)};
+      const entry =
+        listed.label === null
+          ? listed
+          : {...listed, label: names.formOf(listed.label, `${source.root}/${listed.file}`)};
       if (entry.problem !== null) await list({...entry, id: null});
       else yield [{...entry, file: `${source.root}/${entry.file}`, entry}];
     }
@@ -80,11 +85,18 @@ async function indexSource(
 
   for await (const reads of readAhead(readable(), {threads: readThreads, maxFileBytes, signal})) {
     for (const {item, bytes, problem} of reads)
-      await list(problem === null ? {...item.entry, id: imageIdOf(bytes)} : {...item.entry, label: null, id: null, problem});
+      await list(
+        problem === null ? {...item.entry, id: imageIdOf(bytes)} : {...item.entry, label: null, id: null, problem},
+      );
   }
   await send();
   const declared = (await source.classes())?.map(name => names.formOf(name, source.root));
-  return {classes: labelled ? (declared === undefined ? inOrder(labels) : [...new Set(declared)]) : null, images, notes: [...source.notes, ...names.notes()], warnings: source.warnings};
+  return {
+    classes: labelled ? (declared === undefined ? inOrder(labels) : [...new Set(declared)]) : null,
+    images,
+    notes: [...source.notes, ...names.notes()],
+    warnings: source.warnings,
+  };
 }
 
 /** Lists all sources of the task. Nothing is decoded: an entry with an id may still be no image. */

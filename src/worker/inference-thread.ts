@@ -1,7 +1,9 @@
 /**
- * The thread in which onnxruntime runs. `run()` blocks the thread that calls it, and decoding is scheduled on the main one.
+ * The thread in which onnxruntime runs. `run()` blocks the thread that calls it, and decoding is scheduled on the main
+ * one.
  *
- * It must never be terminated from outside: that aborts the whole process if a run is under way. It ends by itself on `close`.
+ * It must never be terminated from outside: that aborts the whole process if a run is under way. It ends by itself on
+ * `close`.
  */
 import {parentPort, workerData} from 'node:worker_threads';
 import type {InferenceSession} from 'onnxruntime-node';
@@ -17,10 +19,16 @@ export interface InferenceThreadData {
   threads: number;
 }
 
-export type InferenceRequest = {type: 'run'; run: number; pixels: Uint8Array<ArrayBuffer>; shape: readonly number[]; outputs: readonly string[]} | {type: 'close'};
+export type InferenceRequest =
+  | {type: 'run'; run: number; pixels: Uint8Array<ArrayBuffer>; shape: readonly number[]; outputs: readonly string[]}
+  | {type: 'close'};
 
 export type InferenceReply =
-  | {type: 'opened'; inputs: readonly InferenceSession.ValueMetadata[]; outputs: readonly InferenceSession.ValueMetadata[]}
+  | {
+      type: 'opened';
+      inputs: readonly InferenceSession.ValueMetadata[];
+      outputs: readonly InferenceSession.ValueMetadata[];
+    }
   /** `pixels` comes back to be filled again. */
   | {
       type: 'answer';
@@ -50,20 +58,33 @@ function sessionOptions({device, threads}: InferenceThreadData): InferenceSessio
   if (device === 'cpu') return {...common, executionProviders: ['cpu'], extra: {session: spinning}};
   const deviceId = Number(device.replace('cuda:', ''));
   // Without the second setting, operators that the provider lacks would land on the CPU and nobody would be told.
-  return {...common, executionProviders: [{name: 'cuda', deviceId}], extra: {session: {...spinning, disable_cpu_ep_fallback: '1'}}};
+  return {
+    ...common,
+    executionProviders: [{name: 'cuda', deviceId}],
+    extra: {session: {...spinning, disable_cpu_ep_fallback: '1'}},
+  };
 }
 
-async function run(session: InferenceSession, {run, pixels, shape, outputs: wanted}: InferenceRequest & {type: 'run'}): Promise<void> {
+async function run(
+  session: InferenceSession,
+  {run, pixels, shape, outputs: wanted}: InferenceRequest & {type: 'run'},
+): Promise<void> {
   try {
     const begun = performance.now();
-    const results = await session.run({[session.inputNames[0] ?? '']: new onnxruntime.Tensor('uint8', pixels, shape)}, wanted);
+    const results = await session.run(
+      {[session.inputNames[0] ?? '']: new onnxruntime.Tensor('uint8', pixels, shape)},
+      wanted,
+    );
     const seconds = (performance.now() - begun) / 1000;
     const outputs: (InferenceReply & {type: 'answer'})['outputs'] = {};
     for (const [name, {data}] of Object.entries(results)) {
       // A copy: an output may share its buffer with another, and only whole buffers can be handed over.
       if (data instanceof Float32Array || data instanceof Int32Array) outputs[name] = data.slice();
     }
-    reply({type: 'answer', run, outputs, pixels, seconds}, [pixels.buffer, ...Object.values(outputs).map(({buffer}) => buffer)]);
+    reply({type: 'answer', run, outputs, pixels, seconds}, [
+      pixels.buffer,
+      ...Object.values(outputs).map(({buffer}) => buffer),
+    ]);
   } catch (error) {
     reply({type: 'failed', run, message: messageOf(error)});
   }

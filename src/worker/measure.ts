@@ -20,7 +20,10 @@ interface AnswerTable {
   classes: Int32Array;
 }
 
-/** PyTorch's answers as the trainer's export wrote them: N x kept float32 log-probabilities, then N x kept int32 classes, little-endian. */
+/**
+ * PyTorch's answers as the trainer's export wrote them: N x kept float32 log-probabilities, then N x kept int32
+ * classes, little-endian.
+ */
 async function readReference(path: string, images: number, kept: number): Promise<AnswerTable> {
   const bytes = await readFile(path);
   const values = images * kept;
@@ -35,7 +38,10 @@ async function readReference(path: string, images: number, kept: number): Promis
   };
 }
 
-/** The largest difference of a log-probability that both list for the same image and class, and the share of images with the same best class. */
+/**
+ * The largest difference of a log-probability that both list for the same image and class, and the share of images with
+ * the same best class.
+ */
 export function compareAnswers(
   ours: AnswerTable,
   reference: AnswerTable,
@@ -51,38 +57,57 @@ export function compareAnswers(
       const there = reference.classes.subarray(first, first + kept).indexOf(ours.classes[at] ?? -1);
       if (there === -1) continue;
       // Math.max keeps a NaN, once there is one.
-      largestDifference = Math.max(largestDifference, Math.abs((ours.logProbs[at] ?? 0) - (reference.logProbs[first + there] ?? 0)));
+      largestDifference = Math.max(
+        largestDifference,
+        Math.abs((ours.logProbs[at] ?? 0) - (reference.logProbs[first + there] ?? 0)),
+      );
     }
   }
   return {largestDifference, top1Agreement: images === 0 ? 0 : agreeing / images};
 }
 
 /**
- * Throws a `gate` failure for answers that nothing can be ranked by: the same for every image, and of a model that is compared with no
- * other not finite, or of probabilities above 1.
+ * Throws a `gate` failure for answers that nothing can be ranked by: the same for every image, and of a model that is
+ * compared with no other not finite, or of probabilities above 1.
  */
-export function checkAnswers({logProbs, classes}: AnswerTable, {images, kept, isCompared}: {images: number; kept: number; isCompared: boolean}): void {
-  const isLikeFirst = (at: number) => classes[at] === classes[at % kept] && Math.abs((logProbs[at] ?? 0) - (logProbs[at % kept] ?? 0)) < TOLERANCE;
+export function checkAnswers(
+  {logProbs, classes}: AnswerTable,
+  {images, kept, isCompared}: {images: number; kept: number; isCompared: boolean},
+): void {
+  const isLikeFirst = (at: number) =>
+    classes[at] === classes[at % kept] && Math.abs((logProbs[at] ?? 0) - (logProbs[at % kept] ?? 0)) < TOLERANCE;
   if (images > 1 && classes.every((_, at) => isLikeFirst(at))) {
-    const todo = isCompared ? 'It learnt nothing: lower the learning_rate that it was trained with.' : 'Check teacher.input, teacher.mean and teacher.std.';
+    const todo = isCompared
+      ? 'It learnt nothing: lower the learning_rate that it was trained with.'
+      : 'Check teacher.input, teacher.mean and teacher.std.';
     throw new WorkerFailure('gate', `The ONNX model gives all ${images} images the same answer. ${todo}`);
   }
   if (isCompared) return;
   if (!logProbs.every(Number.isFinite)) throw new WorkerFailure('gate', 'The ONNX model answers NaN or infinity.');
   if (logProbs.some(logProb => logProb > TOLERANCE))
-    throw new WorkerFailure('gate', 'The ONNX model answers probabilities above 1. Set teacher.output to what it truly answers.');
+    throw new WorkerFailure(
+      'gate',
+      'The ONNX model answers probabilities above 1. Set teacher.output to what it truly answers.',
+    );
 }
 
-/** How far a log-probability may depend on the other pictures of a batch; 8-bit scales that are found while it runs stay below. */
+/**
+ * How far a log-probability may depend on the other pictures of a batch; 8-bit scales that are found while it runs stay
+ * below.
+ */
 const LARGEST_INFLUENCE = 0.1;
 
-/** The network's answers to a batch. Throws where it has none, saying so in other words where it would take the pictures one at a time. */
+/**
+ * The network's answers to a batch. Throws where it has none, saying so in other words where it would take the pictures
+ * one at a time.
+ */
 async function answersTo(pixels: Uint8Array<ArrayBuffer>, session: Session, task: TaskOf<'measure'>): Promise<Answers> {
   const first = pixels.slice(0, session.model.size ** 2 * CHANNELS);
   try {
     return await session.run(pixels, {withGiven: session.model.answers !== undefined});
   } catch (error) {
-    const mayBeTheBatch = error instanceof WorkerFailure && error.reason === 'model' && !(error instanceof NetworkOverLimit);
+    const mayBeTheBatch =
+      error instanceof WorkerFailure && error.reason === 'model' && !(error instanceof NetworkOverLimit);
     if (!mayBeTheBatch || task.batchSize === 1) throw error;
     const alone = await openSession(task.model, task.device, {batchSize: 1, networks: 1, networkThreads: task.threads});
     try {
@@ -92,11 +117,18 @@ async function answersTo(pixels: Uint8Array<ArrayBuffer>, session: Session, task
     } finally {
       await alone.close();
     }
-    throw new WorkerFailure('model', `The ONNX model answers one picture at a time, and not ${task.batchSize} at once. ${BATCH_ADVICE}`, {cause: error});
+    throw new WorkerFailure(
+      'model',
+      `The ONNX model answers one picture at a time, and not ${task.batchSize} at once. ${BATCH_ADVICE}`,
+      {cause: error},
+    );
   }
 }
 
-/** Throws a `model` failure where the answer to a picture depends on those beside it: scores would depend on what is scored together. */
+/**
+ * Throws a `model` failure where the answer to a picture depends on those beside it: scores would depend on what is
+ * scored together.
+ */
 async function checkIndependence(pixels: Uint8Array, {logProbs, classes}: Answers, session: Session): Promise<void> {
   const {size, kept} = session.model;
   const picture = pixels.subarray(0, size ** 2 * CHANNELS);
@@ -104,7 +136,11 @@ async function checkIndependence(pixels: Uint8Array, {logProbs, classes}: Answer
   for (let at = 0; at < copies.length; at += picture.length) copies.set(picture, at);
   const {largestDifference, top1Agreement} = compareAnswers(await session.run(copies), {logProbs, classes}, 1, kept);
   // Those that are no numbers are told of with all answers.
-  if (Number.isNaN(largestDifference) || (largestDifference <= LARGEST_INFLUENCE && (top1Agreement === 1 || largestDifference > 0))) return;
+  if (
+    Number.isNaN(largestDifference) ||
+    (largestDifference <= LARGEST_INFLUENCE && (top1Agreement === 1 || largestDifference > 0))
+  )
+    return;
   throw new WorkerFailure(
     'model',
     `The ONNX model answers a picture otherwise beside other pictures: log-probabilities differ by ${largestDifference.toPrecision(2)}, so that a score would depend on what is scored with it. ` +
@@ -112,16 +148,30 @@ async function checkIndependence(pixels: Uint8Array, {logProbs, classes}: Answer
   );
 }
 
-/** Runs the model over every row of the pack. Accuracies are over samples, as an image may stand under several labels. */
-export async function measure(task: TaskOf<'measure'>, signal: AbortSignal, emit: Emit): Promise<TaskResult<'measure'>> {
+/**
+ * Runs the model over every row of the pack. Accuracies are over samples, as an image may stand under several labels.
+ */
+export async function measure(
+  task: TaskOf<'measure'>,
+  signal: AbortSignal,
+  emit: Emit,
+): Promise<TaskResult<'measure'>> {
   const pack = await openPack(task.pack);
   try {
-    const session = await openSession(task.model, task.device, {batchSize: task.batchSize, networks: 1, networkThreads: task.threads});
+    const session = await openSession(task.model, task.device, {
+      batchSize: task.batchSize,
+      networks: 1,
+      networkThreads: task.threads,
+    });
     try {
       const {kept, size, classes, answers: claim} = session.model;
-      if (pack.size !== size) throw new WorkerFailure('model', `The model takes ${size} px, ${task.pack} holds ${pack.size} px.`);
+      if (pack.size !== size)
+        throw new WorkerFailure('model', `The model takes ${size} px, ${task.pack} holds ${pack.size} px.`);
       const classIndex = matchClasses(classes, pack.classes);
-      const answers: AnswerTable = {logProbs: new Float32Array(pack.images * kept), classes: new Int32Array(pack.images * kept)};
+      const answers: AnswerTable = {
+        logProbs: new Float32Array(pack.images * kept),
+        classes: new Int32Array(pack.images * kept),
+      };
       const seen = new AnswersSeen();
       const count = trackProgress(emit, pack.images);
       let batch = new Uint8Array(task.batchSize * size * size * CHANNELS);
@@ -147,13 +197,17 @@ export async function measure(task: TaskOf<'measure'>, signal: AbortSignal, emit
       const positions = new Int32Array(pack.images);
       for (let sample = 0; sample < pack.samples; sample++) {
         const [image = 0, label] = pack.samplePairs.subarray(2 * sample, 2 * sample + 2);
-        const position = answers.classes.subarray(image * kept, (image + 1) * kept).findIndex(found => classIndex[found] === label);
+        const position = answers.classes
+          .subarray(image * kept, (image + 1) * kept)
+          .findIndex(found => classIndex[found] === label);
         positions[image] = position;
         if (position === 0) top1++;
         if (position >= 0 && position < 5) top5++;
       }
       const parity =
-        task.reference === null ? null : compareAnswers(answers, await readReference(task.reference, pack.images, kept), pack.images, kept);
+        task.reference === null
+          ? null
+          : compareAnswers(answers, await readReference(task.reference, pack.images, kept), pack.images, kept);
       if (parity !== null && !Number.isFinite(parity.largestDifference))
         throw new WorkerFailure('gate', 'The ONNX model or PyTorch answers NaN or infinity on the validation images.');
       const share = (samples: number) => (pack.samples === 0 ? 0 : samples / pack.samples);
@@ -161,7 +215,14 @@ export async function measure(task: TaskOf<'measure'>, signal: AbortSignal, emit
         images: pack.images,
         top1: share(top1),
         top5: share(top5),
-        fittedTemperature: fittedTemperature({kept, classes: classes.length, logProb: (image, position) => answers.logProbs[image * kept + position] ?? NaN}, positions),
+        fittedTemperature: fittedTemperature(
+          {
+            kept,
+            classes: classes.length,
+            logProb: (image, position) => answers.logProbs[image * kept + position] ?? NaN,
+          },
+          positions,
+        ),
         largestDifference: parity?.largestDifference ?? null,
         top1Agreement: parity?.top1Agreement ?? null,
       };

@@ -10,8 +10,14 @@ import {WorkerFailure} from './failure.js';
 const QUARANTINED_PER_EVENT = 100;
 const CHANNELS = 3;
 
-/** Looks up whether a picture, square pixels of `decoding.size`, looks like a held-out one, in the part of it that packs of those hold. */
-async function lookalikesIn({heldOut, decoding}: TaskOf<'pack'>, signal: AbortSignal): Promise<(pixels: Uint8Array) => string | null> {
+/**
+ * Looks up whether a picture, square pixels of `decoding.size`, looks like a held-out one, in the part of it that packs
+ * of those hold.
+ */
+async function lookalikesIn(
+  {heldOut, decoding}: TaskOf<'pack'>,
+  signal: AbortSignal,
+): Promise<(pixels: Uint8Array) => string | null> {
   if (heldOut.length === 0) return () => null;
   const known = new Lookalikes();
   let side = decoding.size;
@@ -45,7 +51,10 @@ function centreOf(pixels: Uint8Array, size: number, side: number): Uint8Array {
   return centre;
 }
 
-/** Packs in the order of stdin, less what cannot be decoded or looks like a held-out picture, which is told by `quarantined` events. */
+/**
+ * Packs in the order of stdin, less what cannot be decoded or looks like a held-out picture, which is told by
+ * `quarantined` events.
+ */
 export async function packImages(task: TaskOf<'pack'>, signal: AbortSignal, emit: Emit): Promise<TaskResult<'pack'>> {
   const lookalikeOf = await lookalikesIn(task, signal);
   const count = trackProgress(emit, null);
@@ -61,12 +70,20 @@ export async function packImages(task: TaskOf<'pack'>, signal: AbortSignal, emit
     for await (const item of readDescriptors(process.stdin, packItem, signal)) {
       const unknown = [...item.labels, ...(item.answers?.classes ?? [])].find(label => label >= task.classes.length);
       if (unknown !== undefined)
-        throw new WorkerFailure('config', `Image ${item.id} has label ${unknown}, but there are ${task.classes.length} classes.`);
+        throw new WorkerFailure(
+          'config',
+          `Image ${item.id} has label ${unknown}, but there are ${task.classes.length} classes.`,
+        );
       yield [item];
     }
   }
   async function* rows(): AsyncGenerator<PackRow> {
-    for await (const lot of decodeAhead(items(), {decoding: task.decoding, threads: task.threads, precautions: task.precautions, signal})) {
+    for await (const lot of decodeAhead(items(), {
+      decoding: task.decoding,
+      threads: task.threads,
+      precautions: task.precautions,
+      signal,
+    })) {
       for (const {item, pixels, problem} of lot) {
         const alike = problem === null ? lookalikeOf(pixels) : null;
         if (problem !== null) quarantined.push({id: item.id, problem});
@@ -78,7 +95,11 @@ export async function packImages(task: TaskOf<'pack'>, signal: AbortSignal, emit
     }
   }
 
-  const {images, samples} = await writePack(task.output, {size: task.decoding.size, classes: task.classes, kept: task.kept}, rows());
+  const {images, samples} = await writePack(
+    task.output,
+    {size: task.decoding.size, classes: task.classes, kept: task.kept},
+    rows(),
+  );
   await sendQuarantined();
   return {images, samples, quarantined: quarantinedCount};
 }

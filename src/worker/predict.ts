@@ -11,8 +11,16 @@ import {checkDecoding, openSession} from './session.js';
 const BATCH_SIZE = 1;
 
 /** Predicts in the order of stdin. What cannot be decoded is answered with its problem. */
-export async function predict(task: TaskOf<'predict'>, signal: AbortSignal, emit: Emit): Promise<TaskResult<'predict'>> {
-  const session = await openSession(task.model, task.device, {batchSize: BATCH_SIZE, networks: 1, networkThreads: task.threads});
+export async function predict(
+  task: TaskOf<'predict'>,
+  signal: AbortSignal,
+  emit: Emit,
+): Promise<TaskResult<'predict'>> {
+  const session = await openSession(task.model, task.device, {
+    batchSize: BATCH_SIZE,
+    networks: 1,
+    networkThreads: task.threads,
+  });
   try {
     const {model} = session;
     checkDecoding(model, task.decoding);
@@ -28,7 +36,8 @@ export async function predict(task: TaskOf<'predict'>, signal: AbortSignal, emit
       const {logProbs, classes} = await session.run(Uint8Array.from(pixels));
       const best = Array.from(classes.subarray(0, task.top), (index, k) => {
         const name = model.classes[index];
-        if (name === undefined) throw new WorkerFailure('model', `The network answered class ${index} of ${model.classes.length}.`);
+        if (name === undefined)
+          throw new WorkerFailure('model', `The network answered class ${index} of ${model.classes.length}.`);
         return {class: name, probability: Math.min(1, Math.exp(logProbs[k] ?? NaN))};
       });
       const isBad = best.some(({probability}) => Number.isNaN(probability));
@@ -41,7 +50,12 @@ export async function predict(task: TaskOf<'predict'>, signal: AbortSignal, emit
     }
 
     let predicted = 0;
-    for await (const lot of decodeAhead(images(), {decoding: task.decoding, threads: task.threads, precautions: task.precautions, signal})) {
+    for await (const lot of decodeAhead(images(), {
+      decoding: task.decoding,
+      threads: task.threads,
+      precautions: task.precautions,
+      signal,
+    })) {
       for (const decoded of lot) await answer(decoded);
       predicted += lot.length;
     }

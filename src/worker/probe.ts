@@ -1,4 +1,7 @@
-/** The `probe` task: proves that a device works by running a network on it. Opening a session alone proves nothing: cuDNN is looked for at the first run. */
+/**
+ * The `probe` task: proves that a device works by running a network on it. Opening a session alone proves nothing:
+ * cuDNN is looked for at the first run.
+ */
 import {readFile, readdir} from 'node:fs/promises';
 import {cpus} from 'node:os';
 import {z} from 'zod';
@@ -25,7 +28,8 @@ const {version} = z.object({version: z.string()}).parse(onnxruntimePackage());
 async function gpuName(number: number): Promise<string | null> {
   const folder = '/proc/driver/nvidia/gpus';
   const address = (await readdir(folder).catch(() => [])).sort()[number];
-  const information = address === undefined ? '' : await readFile(`${folder}/${address}/information`, 'utf8').catch(() => '');
+  const information =
+    address === undefined ? '' : await readFile(`${folder}/${address}/information`, 'utf8').catch(() => '');
   return /^Model:\s*(.+)$/m.exec(information)?.[1]?.trim() ?? null;
 }
 
@@ -34,13 +38,19 @@ const deviceName = async (device: string) =>
 
 /** Throws a `device` failure where the device does not work, or answers wrongly. */
 export async function probe({device}: TaskOf<'probe'>): Promise<TaskResult<'probe'>> {
-  const inference = await startInference(SUM_MODEL, device, 1, networkLimit(SUM_MODEL.length, 4, {batchSize: 1, networks: 1}));
+  const inference = await startInference(
+    SUM_MODEL,
+    device,
+    1,
+    networkLimit(SUM_MODEL.length, 4, {batchSize: 1, networks: 1}),
+  );
   try {
     const pixels = Uint8Array.from({length: SHAPE.reduce((product, side) => product * side)}, (_, i) => i);
     const expected = pixels.reduce((sum, value) => sum + value, 0);
     const {outputs} = await inference.run(pixels, SHAPE, ['sum']);
     const found = outputs['sum']?.[0];
-    if (found !== expected) throw new WorkerFailure('device', `${device} computes wrongly: ${found} instead of ${expected}.`);
+    if (found !== expected)
+      throw new WorkerFailure('device', `${device} computes wrongly: ${found} instead of ${expected}.`);
   } finally {
     await inference.close();
   }

@@ -1,4 +1,7 @@
-/** Reads the bytes of images ahead of their use: in order, a bounded number of reads at a time, neighbours in one file with one read. */
+/**
+ * Reads the bytes of images ahead of their use: in order, a bounded number of reads at a time, neighbours in one file
+ * with one read.
+ */
 import {constants, type Stats} from 'node:fs';
 import {systemCode} from '../errors.js';
 import {open, type FileHandle} from 'node:fs/promises';
@@ -25,10 +28,17 @@ export interface ReadOptions {
 
 /** Most that one read of neighbouring ranges takes. */
 const MAX_RUN_BYTES = 1024 * 1024;
-/** Ranges this close are read together: a tar header or two lie between members, a label byte or two between CIFAR records. */
+/**
+ * Ranges this close are read together: a tar header or two lie between members, a label byte or two between CIFAR
+ * records.
+ */
 const MAX_GAP_BYTES = 4096;
 
-const refused = <T>(item: T, code: QuarantineCode, detail: string): Read<T> => ({item, bytes: null, problem: {code, detail}});
+const refused = <T>(item: T, code: QuarantineCode, detail: string): Read<T> => ({
+  item,
+  bytes: null,
+  problem: {code, detail},
+});
 
 async function fill(handle: FileHandle, bytes: Buffer, position: number): Promise<number> {
   let done = 0;
@@ -57,7 +67,10 @@ async function withFile<R>(
   } catch (error) {
     const code = systemCode(error);
     if (code === null) throw error;
-    return refuse('UNREADABLE', code === 'ENOENT' ? 'there is no such file (ENOENT)' : `the file cannot be read (${code})`);
+    return refuse(
+      'UNREADABLE',
+      code === 'ENOENT' ? 'there is no such file (ENOENT)' : `the file cannot be read (${code})`,
+    );
   }
 }
 
@@ -92,7 +105,8 @@ const readRun = <T extends Place>(file: string, run: Range<T>[], maxFileBytes: n
       return run.map(({item, offset, length}) => {
         if (length === 0) return refused(item, 'EMPTY_FILE', '0 bytes');
         if (length > maxFileBytes) return refused(item, 'FILE_TOO_LARGE', `${length} bytes; at most ${maxFileBytes}`);
-        if (offset + length > start + found) return refused(item, 'UNREADABLE', `the file ends before byte ${offset + length}`);
+        if (offset + length > start + found)
+          return refused(item, 'UNREADABLE', `the file ends before byte ${offset + length}`);
         return {item, bytes: bytes.subarray(offset - start, offset - start + length), problem: null};
       });
     },
@@ -108,9 +122,9 @@ function continues<T extends Place>(run: Range<T>[], file: string, next: Range<T
 }
 
 /**
- * Reads the bytes of items that come in lots, and yields them in order, a read (one item, or a run of neighbours) at a time.
- * What cannot be read is yielded as a problem. Memory: `threads` reads, each of one image or 1 MiB. Adds the time that reads took,
- * summed over those in flight, to `spent`.
+ * Reads the bytes of items that come in lots, and yields them in order, a read (one item, or a run of neighbours) at a
+ * time. What cannot be read is yielded as a problem. Memory: `threads` reads, each of one image or 1 MiB. Adds the time
+ * that reads took, summed over those in flight, to `spent`.
  */
 export async function* readAhead<T extends Place>(
   items: AsyncIterable<readonly T[]>,

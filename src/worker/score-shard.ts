@@ -1,11 +1,19 @@
 /**
  * The `score` task: each shard named on stdin becomes one Parquet file of top classes and log-probabilities.
  *
- * Decoding (thread pool) and inference (a thread of its own) overlap. Memory is bounded by the batch size: decoded images wait for a
- * batch, batches wait for the network, and nothing is read while both are full. A score depends on its image alone, not on when it was
- * decoded or what else lay in its batch: every batch has the same shape, the last one of a shard is padded.
+ * Decoding (thread pool) and inference (a thread of its own) overlap. Memory is bounded by the batch size: decoded
+ * images wait for a batch, batches wait for the network, and nothing is read while both are full. A score depends on
+ * its image alone, not on when it was decoded or what else lay in its batch: every batch has the same shape, the last
+ * one of a shard is padded.
  */
-import {scoreShard, type ImageReference, type Quarantined, type ScoreShard, type TaskOf, type TaskResult} from '../children/protocol.js';
+import {
+  scoreShard,
+  type ImageReference,
+  type Quarantined,
+  type ScoreShard,
+  type TaskOf,
+  type TaskResult,
+} from '../children/protocol.js';
 import {READS_AT_ONCE} from '../children/worker-pool.js';
 import type {ScoringParts} from '../events.js';
 import {writeScores} from '../images/score-file.js';
@@ -46,7 +54,12 @@ interface Place {
 }
 
 /** Adds the answers to one batch. A row with a NaN or an infinity is quarantined: neither can be ranked. */
-function addRows(batch: readonly Place[], {logProbs, classes}: Answers, modelKept: number, classIndex: Int32Array): void {
+function addRows(
+  batch: readonly Place[],
+  {logProbs, classes}: Answers,
+  modelKept: number,
+  classIndex: Int32Array,
+): void {
   batch.forEach(({hand, image: {id, place}}, i) => {
     const scores = logProbs.subarray(i * modelKept, i * modelKept + hand.logProbs.length);
     const bad = scores.find(score => !Number.isFinite(score));
@@ -58,7 +71,11 @@ function addRows(batch: readonly Place[], {logProbs, classes}: Answers, modelKep
     hand.places.push(place);
     hand.logProbs.forEach((column, k) => {
       const index = classIndex[classes[i * modelKept + k] ?? -1];
-      if (index === undefined) throw new WorkerFailure('model', `The network answered class ${classes[i * modelKept + k]} of ${classIndex.length}.`);
+      if (index === undefined)
+        throw new WorkerFailure(
+          'model',
+          `The network answered class ${classes[i * modelKept + k]} of ${classIndex.length}.`,
+        );
       column[row] = scores[k] ?? NaN;
       const classColumn = hand.classes[k];
       if (classColumn !== undefined) classColumn[row] = index;
@@ -67,14 +84,19 @@ function addRows(batch: readonly Place[], {logProbs, classes}: Answers, modelKep
 }
 
 /** Scores every shard named on stdin, in order; each is published whole and told by a `shard` event. */
-export async function scoreShards(task: TaskOf<'score'>, signal: AbortSignal, emit: Emit): Promise<TaskResult<'score'>> {
+export async function scoreShards(
+  task: TaskOf<'score'>,
+  signal: AbortSignal,
+  emit: Emit,
+): Promise<TaskResult<'score'>> {
   const begun = performance.now();
   const {layout} = task;
   const session = await openSession(task.model, task.device, layout);
   try {
     const {model} = session;
     checkDecoding(model, task.decoding);
-    if (model.kept < task.kept) throw new WorkerFailure('model', `The model keeps ${model.kept} classes an image; the task wants ${task.kept}.`);
+    if (model.kept < task.kept)
+      throw new WorkerFailure('model', `The model keeps ${model.kept} classes an image; the task wants ${task.kept}.`);
     const classIndex = matchClasses(model.classes, task.classes);
 
     const spent = {reading: 0, decoding: 0, writing: 0};
@@ -96,7 +118,10 @@ export async function scoreShards(task: TaskOf<'score'>, signal: AbortSignal, em
       signal.throwIfAborted();
       const writingBegun = performance.now();
       const rows = images.length;
-      const columns = {classes: classes.map(column => column.subarray(0, rows)), logProbs: logProbs.map(column => column.subarray(0, rows))};
+      const columns = {
+        classes: classes.map(column => column.subarray(0, rows)),
+        logProbs: logProbs.map(column => column.subarray(0, rows)),
+      };
       const metadata = {classes: task.classes, shard: shard.shard, fingerprint: task.fingerprint};
       const sha256 = await writeScores(shard.output, {images, ...columns, metadata}, places);
       spent.writing += (performance.now() - writingBegun) / 1000;
@@ -127,7 +152,11 @@ export async function scoreShards(task: TaskOf<'score'>, signal: AbortSignal, em
     }
 
     let hand: ShardInHand | null = null;
-    for await (const lot of decodeAhead(lots(), {decoding: task.decoding, threads: layout.decodeThreads, precautions: task.precautions, signal}, spent)) {
+    for await (const lot of decodeAhead(
+      lots(),
+      {decoding: task.decoding, threads: layout.decodeThreads, precautions: task.precautions, signal},
+      spent,
+    )) {
       for (const {item, pixels, problem} of lot) {
         hand ??= begin(taken.shift()!, task.kept);
         if (problem === null) {

@@ -1,4 +1,7 @@
-/** A network on its device: opens an ONNX model that `pupil` exported, proves it is what the task expects, and answers batches of pixels. */
+/**
+ * A network on its device: opens an ONNX model that `pupil` exported, proves it is what the task expects, and answers
+ * batches of pixels.
+ */
 import {readFile} from 'node:fs/promises';
 import {Worker} from 'node:worker_threads';
 import {z} from 'zod';
@@ -37,7 +40,10 @@ export interface Session {
   model: ModelDescription;
   /** Batches that are answered at a time. */
   networks: number;
-  /** Pixels of one batch, always `batchSize` images: a batch that is not full is padded. Takes the buffer over until it comes back. */
+  /**
+   * Pixels of one batch, always `batchSize` images: a batch that is not full is padded. Takes the buffer over until it
+   * comes back.
+   */
   run: (pixels: Uint8Array<ArrayBuffer>, options?: {withGiven: boolean}) => Promise<Answers>;
   /** Spent inside the network so far; with several, on average. */
   secondsInferring: () => number;
@@ -47,13 +53,18 @@ export interface Session {
 /** A thread with a network in it, whatever the network is. */
 export interface InferenceThread {
   opened: InferenceReply & {type: 'opened'};
-  run: (pixels: Uint8Array<ArrayBuffer>, shape: readonly number[], outputs: readonly string[]) => Promise<InferenceReply & {type: 'answer'}>;
+  run: (
+    pixels: Uint8Array<ArrayBuffer>,
+    shape: readonly number[],
+    outputs: readonly string[],
+  ) => Promise<InferenceReply & {type: 'answer'}>;
   close: () => Promise<void>;
 }
 
 /** What a message of onnxruntime says to people: which operator failed and why, without the places in its source. */
 export function reasonIn(message: string): string {
-  const [, operator, name, reason] = /while running (\S+) node\. Name:'([^']*)' Status Message: (?:\S+:\d+ .*?\) )?(.*)/s.exec(message) ?? [];
+  const [, operator, name, reason] =
+    /while running (\S+) node\. Name:'([^']*)' Status Message: (?:\S+:\d+ .*?\) )?(.*)/s.exec(message) ?? [];
   if (reason === undefined) return message;
   return `its operator ${operator}${name === '' ? '' : ` (${name})`} cannot compute: ${reason.split('\n')[0]}`;
 }
@@ -70,14 +81,22 @@ function failureOf(message: string, device: string, isOpening: boolean): WorkerF
 }
 
 /**
- * Starts a thread and opens `model` in it on `device`, or on so many cores of the CPU. Throws a `device`, `model` or `out-of-memory` failure,
- * and NetworkOverLimit, after which the thread is left to itself.
+ * Starts a thread and opens `model` in it on `device`, or on so many cores of the CPU. Throws a `device`, `model` or
+ * `out-of-memory` failure, and NetworkOverLimit, after which the thread is left to itself.
  */
-export async function startInference(model: Uint8Array, device: string, threads: number, limit: NetworkLimit): Promise<InferenceThread> {
+export async function startInference(
+  model: Uint8Array,
+  device: string,
+  threads: number,
+  limit: NetworkLimit,
+): Promise<InferenceThread> {
   const workerData: InferenceThreadData = {model, device, threads};
   const thread = new Worker(new URL('./inference-thread.js', import.meta.url), {workerData});
   const ended = new Promise<void>(resolve => thread.once('exit', () => resolve()));
-  const pending = new Map<number, {resolve: (reply: InferenceReply & {type: 'answer'}) => void; reject: (error: Error) => void}>();
+  const pending = new Map<
+    number,
+    {resolve: (reply: InferenceReply & {type: 'answer'}) => void; reject: (error: Error) => void}
+  >();
   const send = (request: InferenceRequest, transfer: ArrayBuffer[] = []) => thread.postMessage(request, transfer);
   let isOpening = true;
   const watch = watchNetwork(limit, () => isOpening || pending.size > 0);
@@ -135,37 +154,58 @@ function describe(model: Buffer, path: string): ModelDescription {
     throw new WorkerFailure('model', `${path} is no ONNX file.`, {cause: error});
   }
   const stated = metadata.get('pupil');
-  if (stated === undefined) throw new WorkerFailure('model', `${path} has no "pupil" metadata: it is no ONNX file, or not one that pupil exported.`);
+  if (stated === undefined)
+    throw new WorkerFailure(
+      'model',
+      `${path} has no "pupil" metadata: it is no ONNX file, or not one that pupil exported.`,
+    );
   try {
     return description.parse(fromWire(stated));
   } catch (error) {
-    throw new WorkerFailure('model', `The "pupil" metadata of ${path} is not understood: ${error instanceof Error ? error.message : String(error)}`, {
-      cause: error,
-    });
+    throw new WorkerFailure(
+      'model',
+      `The "pupil" metadata of ${path} is not understood: ${error instanceof Error ? error.message : String(error)}`,
+      {cause: error},
+    );
   }
 }
 
 /** Throws a `model` failure where inputs and outputs are not uint8 pixels in, top-P classes out. */
-function checkSignature({inputs, outputs}: InferenceThread['opened'], {size, kept}: ModelDescription, path: string): void {
+function checkSignature(
+  {inputs, outputs}: InferenceThread['opened'],
+  {size, kept}: ModelDescription,
+  path: string,
+): void {
   const show = (values: InferenceThread['opened']['inputs']) =>
-    values.map(value => (value.isTensor ? `${value.name} ${value.type}[${value.shape.join(',')}]` : value.name)).join(', ');
+    values
+      .map(value => (value.isTensor ? `${value.name} ${value.type}[${value.shape.join(',')}]` : value.name))
+      .join(', ');
   const fits = (value: (typeof inputs)[number] | undefined, type: string, shape: number[]) =>
     value?.isTensor === true &&
     value.type === type &&
     value.shape.length === shape.length + 1 &&
     shape.every((side, i) => value.shape[i + 1] === side);
   const output = (name: string) => outputs.find(value => value.name === name);
-  const isInputRight = inputs.length === 1 && inputs[0]?.name === 'images' && fits(inputs[0], 'uint8', [size, size, CHANNELS]);
-  if (!isInputRight) throw new WorkerFailure('model', `${path} takes ${show(inputs)}; expected images uint8[batch,${size},${size},${CHANNELS}].`);
+  const isInputRight =
+    inputs.length === 1 && inputs[0]?.name === 'images' && fits(inputs[0], 'uint8', [size, size, CHANNELS]);
+  if (!isInputRight)
+    throw new WorkerFailure(
+      'model',
+      `${path} takes ${show(inputs)}; expected images uint8[batch,${size},${size},${CHANNELS}].`,
+    );
   if (!fits(output('log_prob'), 'float32', [kept]) || !fits(output('class'), 'int32', [kept])) {
-    throw new WorkerFailure('model', `${path} gives ${show(outputs)}; expected log_prob float32[batch,${kept}] and class int32[batch,${kept}].`);
+    throw new WorkerFailure(
+      'model',
+      `${path} gives ${show(outputs)}; expected log_prob float32[batch,${kept}] and class int32[batch,${kept}].`,
+    );
   }
 }
 
 /**
- * Opens an exported model on a device, with a fixed batch size: a new shape would make CUDA search its convolutions again. Several
- * networks answer as many batches side by side. Throws a `model`, `device` or `out-of-memory` failure. The caller closes it, and
- * kills the process where NetworkOverLimit was thrown: what runs in a thread cannot be stopped. `limitFor` is for tests.
+ * Opens an exported model on a device, with a fixed batch size: a new shape would make CUDA search its convolutions
+ * again. Several networks answer as many batches side by side. Throws a `model`, `device` or `out-of-memory` failure.
+ * The caller closes it, and kills the process where NetworkOverLimit was thrown: what runs in a thread cannot be
+ * stopped. `limitFor` is for tests.
  */
 export async function openSession(
   path: string,
@@ -199,19 +239,28 @@ export async function openSession(
     async run(batch, {withGiven} = {withGiven: false}) {
       // In turn: batches are alike.
       const thread = running[runs++ % networks] ?? first;
-      const {outputs, pixels, seconds} = await thread.run(batch, shape, ['log_prob', 'class', ...(withGiven ? ['given'] : [])]);
+      const {outputs, pixels, seconds} = await thread.run(batch, shape, [
+        'log_prob',
+        'class',
+        ...(withGiven ? ['given'] : []),
+      ]);
       secondsInferring += seconds;
       const {log_prob: logProbs, class: classes, given = null} = outputs;
       if (!(logProbs instanceof Float32Array) || !(classes instanceof Int32Array) || given instanceof Int32Array)
         throw new WorkerFailure('model', `${path} gave an answer of another type.`);
       const [wanted, found] = [batchSize * model.kept, Math.min(logProbs.length, classes.length)];
-      if (found !== wanted) throw new WorkerFailure('model', `The network gave ${found} answers to ${batchSize} pictures; expected ${wanted}. ${BATCH_ADVICE}`);
+      if (found !== wanted)
+        throw new WorkerFailure(
+          'model',
+          `The network gave ${found} answers to ${batchSize} pictures; expected ${wanted}. ${BATCH_ADVICE}`,
+        );
       return {logProbs, classes, given, pixels};
     },
   };
 }
 
-const some = (names: readonly string[]) => `${names.slice(0, 5).join(', ')}${names.length > 5 ? ` and ${names.length - 5} more` : ''}`;
+const some = (names: readonly string[]) =>
+  `${names.slice(0, 5).join(', ')}${names.length > 5 ? ` and ${names.length - 5} more` : ''}`;
 
 /**
  * The index in `expected` of each of the model's classes: classes are matched by name, never by number.
@@ -223,7 +272,10 @@ export function matchClasses(model: readonly string[], expected: readonly string
   const modelNames = new Set(model);
   const missing = expected.filter(name => !modelNames.has(name));
   if (onlyInModel.length > 0 || missing.length > 0 || model.length !== expected.length) {
-    const parts = [missing.length > 0 && `it lacks ${some(missing)}`, onlyInModel.length > 0 && `it also has ${some(onlyInModel)}`].filter(Boolean);
+    const parts = [
+      missing.length > 0 && `it lacks ${some(missing)}`,
+      onlyInModel.length > 0 && `it also has ${some(onlyInModel)}`,
+    ].filter(Boolean);
     throw new WorkerFailure(
       'model',
       `The model has ${model.length} classes, the data ${expected.length}${parts.length > 0 ? `: ${parts.join('; ')}` : ''}.`,

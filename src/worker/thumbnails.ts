@@ -17,8 +17,13 @@ async function thumbnail(pack: Pack, row: number, size: number): Promise<string>
   return `data:image/webp;base64,${webp.toString('base64')}`;
 }
 
-/** Writes `{id: data URI}` for every id of the task that is in the pack. Pictures smaller than `size` keep their size. */
-export async function drawThumbnails(task: TaskOf<'thumbnails'>, signal: AbortSignal): Promise<TaskResult<'thumbnails'>> {
+/**
+ * Writes `{id: data URI}` for every id of the task that is in the pack. Pictures smaller than `size` keep their size.
+ */
+export async function drawThumbnails(
+  task: TaskOf<'thumbnails'>,
+  signal: AbortSignal,
+): Promise<TaskResult<'thumbnails'>> {
   const pack = await openPack(task.pack);
   try {
     const wanted = new Set(task.ids);

@@ -1,4 +1,7 @@
-/** A time limit for work that cannot be stopped, such as a decoder in a thread of its own: whoever waits for it goes on without. */
+/**
+ * A time limit for work that cannot be stopped, such as a decoder in a thread of its own: whoever waits for it goes on
+ * without.
+ */
 
 export const tooLate = Symbol('too late');
 
@@ -11,8 +14,8 @@ export interface TimeLimit {
 }
 
 /**
- * Counts turns of the event loop instead of reading a clock: time in which the process was stopped or its main thread busy does not
- * count, and work that was done meanwhile is not called late. The caller closes it.
+ * Counts turns of the event loop instead of reading a clock: time in which the process was stopped or its main thread
+ * busy does not count, and work that was done meanwhile is not called late. The caller closes it.
  */
 export function timeLimit(seconds: number): TimeLimit {
   const waiting = new Set<{ticksLeft: number; giveUp: () => void}>();

@@ -1,4 +1,7 @@
-/** The `trial` task: finds by short measurements how many networks and their threads, images at once and decoders score fastest here. */
+/**
+ * The `trial` task: finds by short measurements how many networks and their threads, images at once and decoders score
+ * fastest here.
+ */
 import {scoreShard, type ImageReference, type Layout, type TaskOf, type TaskResult} from '../children/protocol.js';
 import {batchesOf} from './batches.js';
 import {decodeAhead} from './decode-ahead.js';
@@ -16,14 +19,28 @@ const NOISE = 1.03;
 
 interface Sample {
   readonly images: readonly ImageReference[];
-  /** Those of them that were seen to be broken or too slow: one of them would be in some measurements more often than in others. */
+  /**
+   * Those of them that were seen to be broken or too slow: one of them would be in some measurements more often than in
+   * others.
+   */
   readonly unusable: Set<ImageReference>;
 }
 
-/** What to try next of each part: more networks with fewer threads each, other numbers of images in both directions, fewer threads. */
+/**
+ * What to try next of each part: more networks with fewer threads each, other numbers of images in both directions,
+ * fewer threads.
+ */
 const searches: Record<TaskOf<'trial'>['searched'][number], ((layout: Layout) => Layout)[]> = {
-  networks: [layout => (layout.networkThreads === 1 ? layout : {...layout, networks: layout.networks * 2, networkThreads: Math.floor(layout.networkThreads / 2)})],
-  batchSize: [layout => ({...layout, batchSize: layout.batchSize * 2}), layout => ({...layout, batchSize: Math.ceil(layout.batchSize / 2)})],
+  networks: [
+    layout =>
+      layout.networkThreads === 1
+        ? layout
+        : {...layout, networks: layout.networks * 2, networkThreads: Math.floor(layout.networkThreads / 2)},
+  ],
+  batchSize: [
+    layout => ({...layout, batchSize: layout.batchSize * 2}),
+    layout => ({...layout, batchSize: Math.ceil(layout.batchSize / 2)}),
+  ],
   networkThreads: [layout => ({...layout, networkThreads: Math.ceil(layout.networkThreads / 2)})],
   decodeThreads: [layout => ({...layout, decodeThreads: Math.ceil(layout.decodeThreads / 2)})],
 };
@@ -38,7 +55,10 @@ interface Measured {
   mayGrow: boolean;
 }
 
-/** Measures the layout that the task names and, where that pays, others around it, part by part and as long as they get faster. */
+/**
+ * Measures the layout that the task names and, where that pays, others around it, part by part and as long as they get
+ * faster.
+ */
 export async function trial(task: TaskOf<'trial'>, signal: AbortSignal): Promise<TaskResult<'trial'>> {
   const images: ImageReference[] = [];
   for await (const shard of readDescriptors(process.stdin, scoreShard, signal)) images.push(...shard.images);
@@ -46,7 +66,8 @@ export async function trial(task: TaskOf<'trial'>, signal: AbortSignal): Promise
   let best = await measure(task, task.layout, sample, signal);
   const first = best.rate;
   let tried = 1;
-  if (first === 0 || task.images / first < SECONDS_WORTH_A_TRIAL) return {layout: best.layout, imagesPerSecond: first, firstImagesPerSecond: first, tried};
+  if (first === 0 || task.images / first < SECONDS_WORTH_A_TRIAL)
+    return {layout: best.layout, imagesPerSecond: first, firstImagesPerSecond: first, tried};
   for (const part of task.searched) {
     for (const next of searches[part]) {
       const before = best;
@@ -66,8 +87,16 @@ export async function trial(task: TaskOf<'trial'>, signal: AbortSignal): Promise
   return {layout: best.layout, imagesPerSecond: best.rate, firstImagesPerSecond: first, tried};
 }
 
-/** Measures a layout from bytes to answers, the images over and over; the rate is 0 where none of them can be decoded. Adds to `unusable`. */
-async function measure({model, device, decoding, precautions}: TaskOf<'trial'>, layout: Layout, {images, unusable}: Sample, signal: AbortSignal): Promise<Measured> {
+/**
+ * Measures a layout from bytes to answers, the images over and over; the rate is 0 where none of them can be decoded.
+ * Adds to `unusable`.
+ */
+async function measure(
+  {model, device, decoding, precautions}: TaskOf<'trial'>,
+  layout: Layout,
+  {images, unusable}: Sample,
+  signal: AbortSignal,
+): Promise<Measured> {
   const session = await openSession(model, device, layout);
   try {
     checkDecoding(session.model, decoding);
@@ -95,7 +124,9 @@ async function measure({model, device, decoding, precautions}: TaskOf<'trial'>, 
       decodable = decoded > 0 || seen < images.length;
       if (isEnough() || !decodable) break;
     }
-    await (await batches.flush()).answered;
+    await (
+      await batches.flush()
+    ).answered;
     const mayGrow = process.availableMemory() > process.memoryUsage.rss();
     return {layout, rate: answered === 0 ? 0 : answered / seconds(), mayGrow};
   } finally {

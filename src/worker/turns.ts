@@ -13,7 +13,7 @@ export function turns(): Turns {
   let lastAlone: Promise<unknown> = Promise.resolve();
   return {
     async beside(work) {
-      for (let before; before !== lastAlone; ) {
+      for (let before; before !== lastAlone;) {
         before = lastAlone;
         await before;
       }

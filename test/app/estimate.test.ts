@@ -2,12 +2,22 @@ import {describe, expect, it} from 'vitest';
 import {configSchema} from '../../src/config/schema.js';
 import {estimate, type Counts, type Speeds} from '../../src/app/estimate.js';
 
-const config = configSchema.parse({labelled: 'a', unlabelled: 'b', test: 'c', teacher: {model: 'cifarnet', epochs: 2}, select: {top_p: 1, top_k: 50}, evaluate: {baseline: true}});
+const config = configSchema.parse({
+  labelled: 'a',
+  unlabelled: 'b',
+  test: 'c',
+  teacher: {model: 'cifarnet', epochs: 2},
+  select: {top_p: 1, top_k: 50},
+  evaluate: {baseline: true},
+});
 const context = {config, size: 32, resize: 32, threads: 2};
 const counts: Counts = {classes: 10, train: 200, validation: 50, test: 100, pool: 1000, bytesAnImage: 3000};
 const speed = {trainImagesPerSecond: 1000, scoreImagesPerSecond: 5000};
 const speeds: Speeds = {teacher: speed, student: speed, startUps: {trainer: 3, worker: 1}};
-const secondsOf = (now: Counts = counts) => Object.fromEntries(Object.entries(estimate(context, now, speeds)).map(([stage, {seconds}]) => [stage, seconds ?? NaN]));
+const secondsOf = (now: Counts = counts) =>
+  Object.fromEntries(
+    Object.entries(estimate(context, now, speeds)).map(([stage, {seconds}]) => [stage, seconds ?? NaN]),
+  );
 
 describe('how long a run is likely to take', () => {
   it('counts every start of a child and both exports: of little data they are nearly all of it', () => {

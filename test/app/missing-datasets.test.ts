@@ -6,7 +6,8 @@ import {datasets} from '../../src/datasets/known.js';
 import {missingDatasets} from '../../src/app/missing-datasets.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
 
-const namesOf = (flags: Parameters<typeof readConfig>[0], home: string) => missingDatasets(readConfig(flags, home), home).map(({name}) => name);
+const namesOf = (flags: Parameters<typeof readConfig>[0], home: string) =>
+  missingDatasets(readConfig(flags, home), home).map(({name}) => name);
 
 describe('what a config lacks', () => {
   it('is told for the presets by what they read', () => {
@@ -21,14 +22,22 @@ describe('what a config lacks', () => {
 
   it('is told for any source that lies in the folder of a known data set, however it is written', () => {
     const home = '/a home';
-    const sources = {labelled: `cifar10:${home}/data/cifar-10-batches-bin?split=train`, unlabelled: [`folder:${home}/data/tiny-imagenet-200/train`], test: `${home}/data/cifar-100-binary`};
+    const sources = {
+      labelled: `cifar10:${home}/data/cifar-10-batches-bin?split=train`,
+      unlabelled: [`folder:${home}/data/tiny-imagenet-200/train`],
+      test: `${home}/data/cifar-100-binary`,
+    };
     expect(namesOf(sources, home)).toEqual(['cifar10', 'cifar100', 'tiny-imagenet']);
   });
 
   it('does not hold what lies elsewhere, has a similar name, or is there', async () => {
     const home = await temporaryFolder();
     mkdirSync(path.join(home, 'data/cifar-100-binary'), {recursive: true});
-    const sources = {labelled: `cifar100:${home}/data/cifar-100-binary?split=train`, unlabelled: [`${home}/data/tiny-imagenet-200-mine`, '/elsewhere/data/tiny-imagenet-200/train'], test: `${home}/cifar-100-binary`};
+    const sources = {
+      labelled: `cifar100:${home}/data/cifar-100-binary?split=train`,
+      unlabelled: [`${home}/data/tiny-imagenet-200-mine`, '/elsewhere/data/tiny-imagenet-200/train'],
+      test: `${home}/cifar-100-binary`,
+    };
     expect(namesOf(sources, home)).toEqual([]);
     expect(readdirSync(path.join(home, 'data'))).toEqual(['cifar-100-binary']);
   });

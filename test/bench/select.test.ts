@@ -11,7 +11,17 @@ const bench = fileURLToPath(new URL('../../bench/select.mjs', import.meta.url));
 const figure = z.number().positive();
 const printed = z.object({
   images: figure,
-  ours: z.object({selectingUs: figure, placesMb: figure, peakMb: figure, imagesPerSecond: figure, rows: figure, rowsSeconds: figure, databaseMb: figure, lookMs: figure, paperPoolCpuSeconds: figure}),
+  ours: z.object({
+    selectingUs: figure,
+    placesMb: figure,
+    peakMb: figure,
+    imagesPerSecond: figure,
+    rows: figure,
+    rowsSeconds: figure,
+    databaseMb: figure,
+    lookMs: figure,
+    paperPoolCpuSeconds: figure,
+  }),
   peer: z.object({ratios: z.object({seconds: figure, cpuSeconds: figure, peakMb: figure})}).nullable(),
 });
 
@@ -39,7 +49,8 @@ describe('bench:select', () => {
 
   it('stopped with Ctrl-C removes what it wrote', async () => {
     const {folder, child, ended} = await start('--images', '100000000');
-    while (!readdirSync(folder, {recursive: true}).some(name => String(name).endsWith('.parquet'))) await new Promise(resolve => setTimeout(resolve, 50));
+    while (!readdirSync(folder, {recursive: true}).some(name => String(name).endsWith('.parquet')))
+      await new Promise(resolve => setTimeout(resolve, 50));
     child.kill('SIGINT');
     expect((await ended).code).toBe(130);
     expect(readdirSync(folder)).toEqual([]);

@@ -1,7 +1,16 @@
 import {readdirSync, readFileSync} from 'node:fs';
 import {describe, expect, it} from 'vitest';
 import {z} from 'zod';
-import {childEvent, fromWire, modelNames, packItem, scoreShard, toWire, trainerTask, workerTask} from '../../src/children/protocol.js';
+import {
+  childEvent,
+  fromWire,
+  modelNames,
+  packItem,
+  scoreShard,
+  toWire,
+  trainerTask,
+  workerTask,
+} from '../../src/children/protocol.js';
 
 const folder = new URL('../fixtures/protocol/', import.meta.url);
 const fixture = z.strictObject({
@@ -12,7 +21,9 @@ const fixture = z.strictObject({
   /** The key that a refusal names, dotted, as on the wire. */
   error: z.string().optional(),
 });
-const fixtures = readdirSync(folder).filter(name => name.endsWith('.json')).map(file => ({file, ...fixture.parse(JSON.parse(readFileSync(new URL(file, folder), 'utf8')))}));
+const fixtures = readdirSync(folder)
+  .filter(name => name.endsWith('.json'))
+  .map(file => ({file, ...fixture.parse(JSON.parse(readFileSync(new URL(file, folder), 'utf8')))}));
 const valid = fixtures.filter(message => message.valid);
 const invalid = fixtures.filter(message => !message.valid);
 const schemas = {'trainer-task': trainerTask, 'worker-task': workerTask, event: childEvent};
@@ -20,7 +31,9 @@ const snake = (key: string) => key.replace(/[A-Z]/g, letter => `_${letter.toLowe
 
 /** Every key that an issue of zod complains about, as on the wire. */
 const keysOf = (issue: z.core.$ZodIssue): string[] =>
-  (issue.code === 'unrecognized_keys' ? issue.keys.map(key => [...issue.path, key]) : [issue.path]).map(keys => keys.map(key => snake(String(key))).join('.'));
+  (issue.code === 'unrecognized_keys' ? issue.keys.map(key => [...issue.path, key]) : [issue.path]).map(keys =>
+    keys.map(key => snake(String(key))).join('.'),
+  );
 
 describe('a message that the protocol allows', () => {
   it.each(valid)('is read and written again as it was: $name ($side)', ({side, message}) => {
@@ -40,35 +53,69 @@ describe('a message that the protocol forbids', () => {
 });
 
 it('has a fixture for every task of both children and for every event', () => {
-  const covered = (side: keyof typeof schemas, key: string) => new Set(valid.filter(message => message.side === side).map(({message}) => message[key]));
+  const covered = (side: keyof typeof schemas, key: string) =>
+    new Set(valid.filter(message => message.side === side).map(({message}) => message[key]));
   expect(covered('worker-task', 'task')).toEqual(new Set(workerTask.options.map(option => option.shape.task.value)));
   expect(covered('trainer-task', 'task')).toEqual(new Set(trainerTask.options.map(option => option.shape.task.value)));
   expect(covered('event', 'type')).toEqual(new Set(childEvent.options.map(option => option.shape.type.value)));
 });
 
-it('names the same networks as the trainer', () => expect(JSON.parse(readFileSync(new URL('../model-names.json', folder), 'utf8'))).toEqual([...modelNames]));
+it('names the same networks as the trainer', () =>
+  expect(JSON.parse(readFileSync(new URL('../model-names.json', folder), 'utf8'))).toEqual([...modelNames]));
 
 describe('the wire', () => {
   it('carries snake_case keys at every depth, and leaves values alone', () => {
-    const message = {trainPack: '/a/trainPack', augment: {minArea: 0.5}, list: [{maxFileBytes: 1}, 'camelCase'], none: null, top1Agreement: 1};
-    expect(toWire(message)).toBe('{"train_pack":"/a/trainPack","augment":{"min_area":0.5},"list":[{"max_file_bytes":1},"camelCase"],"none":null,"top1_agreement":1}');
+    const message = {
+      trainPack: '/a/trainPack',
+      augment: {minArea: 0.5},
+      list: [{maxFileBytes: 1}, 'camelCase'],
+      none: null,
+      top1Agreement: 1,
+    };
+    expect(toWire(message)).toBe(
+      '{"train_pack":"/a/trainPack","augment":{"min_area":0.5},"list":[{"max_file_bytes":1},"camelCase"],"none":null,"top1_agreement":1}',
+    );
     expect(fromWire(toWire(message))).toEqual(message);
   });
 
   it('is one line whatever a name holds', () => {
-    const item = {id: '0'.repeat(24), place: 'a\nb/große Eule\u2028.png', file: '/a\\x0ab.png', offset: null, length: null, encoding: 'encoded' as const, labels: [0, 2], answers: {classes: [2, 0], logProbs: [-0.5, -1]}};
+    const item = {
+      id: '0'.repeat(24),
+      place: 'a\nb/große Eule\u2028.png',
+      file: '/a\\x0ab.png',
+      offset: null,
+      length: null,
+      encoding: 'encoded' as const,
+      labels: [0, 2],
+      answers: {classes: [2, 0], logProbs: [-0.5, -1]},
+    };
     expect(toWire(item)).not.toContain('\n');
     expect(packItem.parse(fromWire(toWire(item)))).toEqual(item);
   });
 
   it('carries the descriptors of a shard', () => {
-    const image = {id: '0'.repeat(24), place: '/p/a.png', file: '/p/a.png', offset: null, length: null, encoding: 'encoded' as const};
-    const shard = {shard: 3, output: '/s/shard-00003.parquet', images: [image, {...image, offset: 3074, length: 3072, encoding: 'cifar' as const}]};
+    const image = {
+      id: '0'.repeat(24),
+      place: '/p/a.png',
+      file: '/p/a.png',
+      offset: null,
+      length: null,
+      encoding: 'encoded' as const,
+    };
+    const shard = {
+      shard: 3,
+      output: '/s/shard-00003.parquet',
+      images: [image, {...image, offset: 3074, length: 3072, encoding: 'cifar' as const}],
+    };
     expect(scoreShard.parse(fromWire(toWire(shard)))).toEqual(shard);
     expect(scoreShard.safeParse({...shard, images: [{...image, id: 'no id'}]}).success).toBe(false);
   });
 
-  it('refuses what is nested without end', () => expect(() => fromWire('['.repeat(100_000) + ']'.repeat(100_000))).toThrow('nested too deeply: more than 100 levels'));
+  it('refuses what is nested without end', () =>
+    expect(() => fromWire('['.repeat(100_000) + ']'.repeat(100_000))).toThrow(
+      'nested too deeply: more than 100 levels',
+    ));
 
-  it('refuses what is no JSON', () => expect(() => fromWire('Traceback (most recent call last):')).toThrow(SyntaxError));
+  it('refuses what is no JSON', () =>
+    expect(() => fromWire('Traceback (most recent call last):')).toThrow(SyntaxError));
 });

@@ -56,7 +56,11 @@ interface Line {
   total?: number;
   seconds_left?: number | null;
 }
-const lines = (stdout: string) => stdout.trimEnd().split('\n').map(line => JSON.parse(line) as Line);
+const lines = (stdout: string) =>
+  stdout
+    .trimEnd()
+    .split('\n')
+    .map(line => JSON.parse(line) as Line);
 /** Of each run, in order, the stages that ran. */
 function ran(stdout: string): [string, string[]][] {
   const runs: [string, string[]][] = [];
@@ -78,7 +82,10 @@ describe('arms and seeds', () => {
       ['colours-by-k.k5.seed1', all],
       ['colours-by-k.k4.seed1', ['select', 'pretrain', 'finetune', 'evaluate', 'report']],
       ['colours-by-k.twice.seed1', ['report']],
-      ['colours-by-k.twice.seed1.round2', ['teacher', 'export', 'score', 'select', 'pretrain', 'finetune', 'evaluate', 'report']],
+      [
+        'colours-by-k.twice.seed1.round2',
+        ['teacher', 'export', 'score', 'select', 'pretrain', 'finetune', 'evaluate', 'report'],
+      ],
     ]);
   });
 
@@ -92,7 +99,8 @@ describe('arms and seeds', () => {
   });
 
   it('share their files', () => {
-    const of = (run: string) => statSync(path.join(finished, `models/colours-by-k.${run}/teacher/model.safetensors`)).ino;
+    const of = (run: string) =>
+      statSync(path.join(finished, `models/colours-by-k.${run}/teacher/model.safetensors`)).ino;
     expect(of('k4.seed0')).toBe(of('k5.seed0'));
     expect(of('k5.seed1')).not.toBe(of('k5.seed0'));
   });
@@ -111,7 +119,9 @@ describe('arms and seeds', () => {
   });
 
   it('have nothing to do the second time, and no Python is started', async () => {
-    const {code, stdout, stderr} = await pupil(['experiment', file, '--home', finished], {env: {PUPIL_PYTHON: '/nowhere/python'}});
+    const {code, stdout, stderr} = await pupil(['experiment', file, '--home', finished], {
+      env: {PUPIL_PYTHON: '/nowhere/python'},
+    });
     expect(stderr.trimEnd().split('\n')).toEqual([
       '[1 of 5] colours-by-k.k5.seed0',
       '[2 of 5] colours-by-k.k4.seed0',
@@ -125,16 +135,29 @@ describe('arms and seeds', () => {
   });
 
   it('end at the first where there is no Python, and say so once', async () => {
-    const {code, stderr} = await pupil(['experiment', file, '--home', path.join(folder, 'without-python')], {env: {PUPIL_PYTHON: '/nowhere/python'}});
-    expect(stderr.match(/There is no Python at .*/g)).toEqual(['There is no Python at /nowhere/python (from PUPIL_PYTHON). Give the path of an interpreter that has torch 2.11 or newer.']);
+    const {code, stderr} = await pupil(['experiment', file, '--home', path.join(folder, 'without-python')], {
+      env: {PUPIL_PYTHON: '/nowhere/python'},
+    });
+    expect(stderr.match(/There is no Python at .*/g)).toEqual([
+      'There is no Python at /nowhere/python (from PUPIL_PYTHON). Give the path of an interpreter that has torch 2.11 or newer.',
+    ]);
     expect(code).toBe(4);
   });
 
   it('with another setting run what follows from it alone', async () => {
     const home = await aCopy();
-    const changed = experiment('changed', readFileSync(file, 'utf8').replace('about:', 'experiment: colours-by-k\nabout:').replace('{top_k: 4}', '{top_k: 3}'));
-    const again = ran(await look(['experiment', changed, '--home', home, '--json'])).filter(([, stages]) => stages.length > 0);
-    expect(again).toEqual([0, 1].map(seed => [`colours-by-k.k4.seed${seed}`, ['select', 'pretrain', 'finetune', 'evaluate', 'report']]));
+    const changed = experiment(
+      'changed',
+      readFileSync(file, 'utf8')
+        .replace('about:', 'experiment: colours-by-k\nabout:')
+        .replace('{top_k: 4}', '{top_k: 3}'),
+    );
+    const again = ran(await look(['experiment', changed, '--home', home, '--json'])).filter(
+      ([, stages]) => stages.length > 0,
+    );
+    expect(again).toEqual(
+      [0, 1].map(seed => [`colours-by-k.k4.seed${seed}`, ['select', 'pretrain', 'finetune', 'evaluate', 'report']]),
+    );
   });
 });
 
@@ -142,9 +165,14 @@ it('another experiment in the same home starts from the runs of this one, round 
   const home = await aCopy();
   writeFileSync(path.join(home, 'db/colours-by-k.k3.seed1.sqlite'), 'no database');
   const other = experiment('other', `${CONFIG}seeds: [1, 7]\narms:\n  k4: {set: {select: {top_k: 4}}}\n`);
-  const planned = JSON.parse(await look(['experiment', other, '--home', home, '--dry-run', '--json'])) as {runs: {stages: string[]}[]};
+  const planned = JSON.parse(await look(['experiment', other, '--home', home, '--dry-run', '--json'])) as {
+    runs: {stages: string[]}[];
+  };
   expect(planned.runs.map(({stages}) => stages)).toEqual([['report'], all]);
-  expect(ran(await look(['experiment', other, '--home', home, '--json']))).toEqual([['other.k4.seed1', ['report']], ['other.k4.seed7', all]]);
+  expect(ran(await look(['experiment', other, '--home', home, '--json']))).toEqual([
+    ['other.k4.seed1', ['report']],
+    ['other.k4.seed7', all],
+  ]);
 });
 
 describe('the table', () => {
@@ -152,7 +180,9 @@ describe('the table', () => {
     const {type, runs, rows, missing, experiment: name, command} = results(first);
     expect([type, name, command, missing]).toEqual(['results', 'colours-by-k', `pupil experiment ${file}`, []]);
     expect(runs.map(({run}: {run: string}) => run)).toHaveLength(5);
-    expect(rows.map(({arm, model, top1: {n}}: {arm: string | null; model: string; top1: {n: number}}) => [arm, model, n])).toEqual([
+    expect(
+      rows.map(({arm, model, top1: {n}}: {arm: string | null; model: string; top1: {n: number}}) => [arm, model, n]),
+    ).toEqual([
       [null, 'teacher', 2],
       [null, 'supervised', 2],
       ['k5', 'student_pretrained', 2],
@@ -164,10 +194,16 @@ describe('the table', () => {
     ]);
     const folder = path.join(finished, 'models/colours-by-k');
     expect(readdirSync(folder).sort()).toEqual(['plot.svg', 'table.csv', 'table.html', 'table.json', 'table.md']);
-    expect(readFileSync(path.join(folder, 'table.md'), 'utf8')).toContain('| **k4, fine-tuned** | 100.0 % | 0.0 | 2 | 0.0 (0.0 to 0.0) |');
+    expect(readFileSync(path.join(folder, 'table.md'), 'utf8')).toContain(
+      '| **k4, fine-tuned** | 100.0 % | 0.0 | 2 | 0.0 (0.0 to 0.0) |',
+    );
     expect(readFileSync(path.join(folder, 'table.csv'), 'utf8').split('\n')).toHaveLength(10);
-    expect(readFileSync(path.join(folder, 'plot.svg'), 'utf8')).toMatch(/^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg" /);
-    expect(readFileSync(path.join(folder, 'table.html'), 'utf8')).toContain('<a href="../colours-by-k.k4.seed1/report.html">');
+    expect(readFileSync(path.join(folder, 'plot.svg'), 'utf8')).toMatch(
+      /^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg" /,
+    );
+    expect(readFileSync(path.join(folder, 'table.html'), 'utf8')).toContain(
+      '<a href="../colours-by-k.k4.seed1/report.html">',
+    );
   });
 
   it('counts a student’s steps over all its rounds', () => {
@@ -179,7 +215,8 @@ describe('the table', () => {
 
   it('is in the report of each of its runs, and rounds are side by side in that of the last', async () => {
     const home = await aCopy();
-    const report = async (run: string) => readFileSync((await look(['report', '--home', home, '--run', run])).trim(), 'utf8');
+    const report = async (run: string) =>
+      readFileSync((await look(['report', '--home', home, '--run', run])).trim(), 'utf8');
     const ofOne = await report('colours-by-k.k4.seed0');
     expect(ofOne).toContain('<h2>Experiment colours-by-k</h2>');
     expect(ofOne).toContain('<svg class="arms"');
@@ -197,18 +234,26 @@ describe('the table', () => {
 
 it('a run that fails does not hold up the others: it is told, missing in the table, and its exit code is the command’s', async () => {
   const home = path.join(await temporaryFolder(), 'home');
-  const failing = experiment('failing', `${CONFIG}arms:\n  good:\n  cuda: {set: {device: cuda}}\n  k4: {set: {select: {top_k: 4}}}\n`);
+  const failing = experiment(
+    'failing',
+    `${CONFIG}arms:\n  good:\n  cuda: {set: {device: cuda}}\n  k4: {set: {select: {top_k: 4}}}\n`,
+  );
   const {code, stdout, stderr} = await pupil(['experiment', failing, '--home', home]);
   expect(code).toBe(4);
   expect(stderr).toContain('x failing.cuda.seed0 failed: There is no cuda:0');
-  expect(stderr.trimEnd().split('\n').at(-1)).toBe('1 of 3 runs failed, first failing.cuda.seed0. Mend it and run the same command again; what is done stays.');
+  expect(stderr.trimEnd().split('\n').at(-1)).toBe(
+    '1 of 3 runs failed, first failing.cuda.seed0. Mend it and run the same command again; what is done stays.',
+  );
   expect(stdout).toMatch(/Missing:\n {2}failing\.cuda\.seed0: There is no cuda:0/);
   expect(stdout).toMatch(/^k4, fine-tuned +100\.0 %/m);
 });
 
 it('a killed experiment goes on where it was, and Ctrl-C once saves and stops it', async () => {
   const home = path.join(await temporaryFolder(), 'home');
-  const slow = experiment('slow', `${CONFIG.replace('pretrain: {epochs: 2}', 'pretrain: {epochs: 30}')}arms:\n  k5:\n  k4: {set: {select: {top_k: 4}, evaluate: {baseline: false}}}\n`);
+  const slow = experiment(
+    'slow',
+    `${CONFIG.replace('pretrain: {epochs: 2}', 'pretrain: {epochs: 30}')}arms:\n  k5:\n  k4: {set: {select: {top_k: 4}, evaluate: {baseline: false}}}\n`,
+  );
   const command = ['experiment', slow, '--home', home];
   const env = {PUPIL_COLOUR_TRAINER_EPOCH_MS: '150'};
   const run = startPupil(command, {env});
@@ -236,7 +281,9 @@ it('a killed experiment goes on where it was, and Ctrl-C once saves and stops it
 describe('a dry run', () => {
   it('of a new experiment tells what each run would share, and writes nothing', async () => {
     const home = path.join(await temporaryFolder(), 'home');
-    const {runs} = JSON.parse(await look(['experiment', file, '--home', home, '--dry-run', '--json'])) as {runs: {run: string; stages: string[]; seconds: number}[]};
+    const {runs} = JSON.parse(await look(['experiment', file, '--home', home, '--dry-run', '--json'])) as {
+      runs: {run: string; stages: string[]; seconds: number}[];
+    };
     expect(runs.map(({run, stages}) => [run, stages])).toEqual([
       ['colours-by-k.k5.seed0', all],
       ['colours-by-k.k4.seed0', ['select', 'pretrain', 'finetune', 'evaluate', 'report']],
@@ -257,9 +304,18 @@ describe('a dry run', () => {
 
 describe('a wrong file is refused with all its mistakes at once (exit 2)', () => {
   const refusal = async (text: string) => {
-    const {code, stderr} = await pupil(['experiment', experiment('wrong', text), '--home', path.join(folder, 'no home')]);
+    const {code, stderr} = await pupil([
+      'experiment',
+      experiment('wrong', text),
+      '--home',
+      path.join(folder, 'no home'),
+    ]);
     expect(code).toBe(2);
-    return stderr.trimEnd().replaceAll(path.join(folder, 'data') + path.sep, '').split('\n').map(line => line.trim());
+    return stderr
+      .trimEnd()
+      .replaceAll(path.join(folder, 'data') + path.sep, '')
+      .split('\n')
+      .map(line => line.trim());
   };
 
   it('those of its own keys', async () => {
@@ -274,16 +330,28 @@ describe('a wrong file is refused with all its mistakes at once (exit 2)', () =>
   });
 
   it('a configuration of one run, which has no arms', async () => {
-    expect(await refusal('labelled: train\n')).toEqual([expect.stringMatching(/^\S*wrong\.yaml has no arms, so it is no experiment\. .* A configuration of one run is run by {2}pupil orchestrate \S*wrong\.yaml$/)]);
+    expect(await refusal('labelled: train\n')).toEqual([
+      expect.stringMatching(
+        /^\S*wrong\.yaml has no arms, so it is no experiment\. .* A configuration of one run is run by {2}pupil orchestrate \S*wrong\.yaml$/,
+      ),
+    ]);
   });
 
   it('an arm or a key that is called as what objects come from', async () => {
-    expect(await refusal(`${CONFIG}arms:\n  one:\n  __proto__: {seeds: [3]}\n`)).toEqual([expect.stringContaining('arms has "__proto__"; expected a name of letters')]);
-    expect(await refusal(`${CONFIG}arms:\n  one: {set: {__proto__: {seed: 3}}}\n`)).toEqual([expect.stringContaining('unknown key __proto__')]);
+    expect(await refusal(`${CONFIG}arms:\n  one:\n  __proto__: {seeds: [3]}\n`)).toEqual([
+      expect.stringContaining('arms has "__proto__"; expected a name of letters'),
+    ]);
+    expect(await refusal(`${CONFIG}arms:\n  one: {set: {__proto__: {seed: 3}}}\n`)).toEqual([
+      expect.stringContaining('unknown key __proto__'),
+    ]);
   });
 
   it('those of every arm’s config, each once', async () => {
-    expect(await refusal(`${CONFIG.replace('top_k: 5', 'topk: 5')}reference: nobody\narms:\n  one: {set: {select: {top_p: 0}}}\n  two: {set: {run: mine, seed: 3}}\n`)).toEqual([
+    expect(
+      await refusal(
+        `${CONFIG.replace('top_k: 5', 'topk: 5')}reference: nobody\narms:\n  one: {set: {select: {top_p: 0}}}\n  two: {set: {run: mine, seed: 3}}\n`,
+      ),
+    ).toEqual([
       '5 mistakes in the configuration:',
       'wrong.yaml:12 reference is "nobody"; expected one of the arms: one, two.',
       'wrong.yaml:15 arms.two.set.run cannot be set: it comes of the key experiment and the name of the arm.',
@@ -296,7 +364,11 @@ describe('a wrong file is refused with all its mistakes at once (exit 2)', () =>
   it('a file that is not there, a preset that is not known, and no arms', async () => {
     const {code, stderr} = await pupil(['experiment', 'nowhere.yaml']);
     expect([code, stderr]).toEqual([2, 'There is no config file nowhere.yaml.\n']);
-    expect(await refusal('preset: cifar10\narms: {}\n')).toEqual(['2 mistakes in the configuration:', expect.stringMatching(/^wrong\.yaml:1 preset is "cifar10"; expected one of cifar100, /), 'wrong.yaml:2 arms is {}; expected at least one arm.']);
+    expect(await refusal('preset: cifar10\narms: {}\n')).toEqual([
+      '2 mistakes in the configuration:',
+      expect.stringMatching(/^wrong\.yaml:1 preset is "cifar10"; expected one of cifar100, /),
+      'wrong.yaml:2 arms is {}; expected at least one arm.',
+    ]);
   });
 });
 
@@ -308,9 +380,16 @@ it('is refused where its data changed, with what to do, and so is a dry run', as
   try {
     const {code, stderr} = await pupil(['experiment', file, '--home', home]);
     expect(code).toBe(3);
-    expect(stderr).toMatch(/colours-by-k\.k5\.seed0 failed: Run colours-by-k\.k5\.seed0 was made from other data:\n {2}.*0\.png has other contents\nNothing was touched\. Put the data back, or give the experiment another name\./);
+    expect(stderr).toMatch(
+      /colours-by-k\.k5\.seed0 failed: Run colours-by-k\.k5\.seed0 was made from other data:\n {2}.*0\.png has other contents\nNothing was touched\. Put the data back, or give the experiment another name\./,
+    );
     const dry = await pupil(['experiment', file, '--home', home, '--dry-run']);
-    expect([dry.code, dry.stderr]).toEqual([3, expect.stringMatching(/^Run colours-by-k\.k5\.seed0 was made from other data:\n {2}.*0\.png has other contents\n.*give the experiment another name\.\n$/)]);
+    expect([dry.code, dry.stderr]).toEqual([
+      3,
+      expect.stringMatching(
+        /^Run colours-by-k\.k5\.seed0 was made from other data:\n {2}.*0\.png has other contents\n.*give the experiment another name\.\n$/,
+      ),
+    ]);
   } finally {
     writeFileSync(picture, before);
     rmSync(home, {recursive: true});

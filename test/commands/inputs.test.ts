@@ -1,4 +1,17 @@
-import {cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, unlinkSync, utimesSync, writeFileSync} from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import {gzipSync} from 'node:zlib';
 import {afterAll, beforeAll, beforeEach, describe, expect, it} from 'vitest';
@@ -6,7 +19,20 @@ import {openStoreToRead} from '../../src/store/open.js';
 import {cifarRecord} from '../images/pictures.js';
 import {tarOf} from '../images/tar-file.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
-import {colours, copyOf, doneOf, LABELLED, lastingFolder, look, orchestrate, picture, pupil, writeData, type Colour, type Data} from './pupil.js';
+import {
+  colours,
+  copyOf,
+  doneOf,
+  LABELLED,
+  lastingFolder,
+  look,
+  orchestrate,
+  picture,
+  pupil,
+  writeData,
+  type Colour,
+  type Data,
+} from './pupil.js';
 
 const {folder, remove} = lastingFolder();
 const pristine = path.join(folder, 'pristine');
@@ -58,7 +84,12 @@ describe('inputs that changed since a run was made', () => {
     writeFileSync(changed, bytes);
     utimesSync(changed, atime, mtime);
     expect(statSync(changed)).toMatchObject({size, mtime});
-    expect(await pupil(command)).toEqual({code: 3, signal: null, stdout: '', stderr: `${otherData([`${changed} has other contents`])}\n`});
+    expect(await pupil(command)).toEqual({
+      code: 3,
+      signal: null,
+      stdout: '',
+      stderr: `${otherData([`${changed} has other contents`])}\n`,
+    });
     expect(statusIn(home)).toBe('done');
   });
 
@@ -69,35 +100,69 @@ describe('inputs that changed since a run was made', () => {
     renameSync(file('train/red/2.png'), file('train/blue/from-red.png'));
     await expect(again()).rejects.toMatchObject({
       exitCode: 3,
-      message: otherData([`${file('train/blue/from-red.png')} is new`, `${file('pool/copy.png')} is new`, `${file('train/red/2.png')} is gone`, `${file('test/red/1.png')} is gone`]),
+      message: otherData([
+        `${file('train/blue/from-red.png')} is new`,
+        `${file('pool/copy.png')} is new`,
+        `${file('train/red/2.png')} is gone`,
+        `${file('test/red/1.png')} is gone`,
+      ]),
     });
   });
 
   it('by a label alone, in a list, are refused with the new label', async () => {
     const {again} = runOf(await newHome());
-    const rows = colours.flatMap(colour => Array.from({length: 12}, (_, number) => `train/${colour}/${number}.png,${colour}`));
+    const rows = colours.flatMap(colour =>
+      Array.from({length: 12}, (_, number) => `train/${colour}/${number}.png,${colour}`),
+    );
     const write = (lines: string[]) => writeFileSync(file('train.csv'), `path,label\n${lines.join('\n')}\n`);
     write(rows);
     await again('--labelled', file('train.csv'));
     write(rows.map(row => (row === 'train/red/3.png,red' ? 'train/red/3.png,blue' : row)));
-    await expect(again('--labelled', file('train.csv'))).rejects.toMatchObject({exitCode: 3, message: otherData([`${file('train/red/3.png')} has another label (blue)`])});
+    await expect(again('--labelled', file('train.csv'))).rejects.toMatchObject({
+      exitCode: 3,
+      message: otherData([`${file('train/red/3.png')} has another label (blue)`]),
+    });
   });
 
   it('by another source are refused with both', async () => {
     const {again} = await aRun();
     cpSync(file('test'), file('other'), {recursive: true});
-    await expect(again('--test', file('other'))).rejects.toMatchObject({exitCode: 3, message: otherData([`test: was folder:${file('test')}, is folder:${file('other')}`])});
+    await expect(again('--test', file('other'))).rejects.toMatchObject({
+      exitCode: 3,
+      message: otherData([`test: was folder:${file('test')}, is folder:${file('other')}`]),
+    });
   });
 
   it('by a set that was left out of the command are refused with what to add, and no word of the pool', async () => {
     const {home} = await aRun();
-    const command = ['orchestrate', '--run', 'colours', '--home', home, '--labelled', file('train'), '--unlabelled', file('pool'), '--set', 'image.size=16', '--until', 'prepare'];
-    const refused = {exitCode: 3, message: otherData([`test: was folder:${file('test')}, and is not given now: add --test folder:${file('test')}`])};
+    const command = [
+      'orchestrate',
+      '--run',
+      'colours',
+      '--home',
+      home,
+      '--labelled',
+      file('train'),
+      '--unlabelled',
+      file('pool'),
+      '--set',
+      'image.size=16',
+      '--until',
+      'prepare',
+    ];
+    const refused = {
+      exitCode: 3,
+      message: otherData([`test: was folder:${file('test')}, and is not given now: add --test folder:${file('test')}`]),
+    };
     await expect(look(command)).rejects.toMatchObject(refused);
     await expect(look([...command, '--dry-run'])).rejects.toMatchObject(refused);
     mkdirSync(file('more'));
-    await expect(look([...command, '--dry-run', '--test', file('test'), '--unlabelled', file('more')])).rejects.toMatchObject({message: otherData([`unlabelled: folder:${file('more')} was not given`])});
-    expect(await look([...command, '--dry-run', '--accept-change'])).toMatch(/^The data changed, so the run would start over/m);
+    await expect(
+      look([...command, '--dry-run', '--test', file('test'), '--unlabelled', file('more')]),
+    ).rejects.toMatchObject({message: otherData([`unlabelled: folder:${file('more')} was not given`])});
+    expect(await look([...command, '--dry-run', '--accept-change'])).toMatch(
+      /^The data changed, so the run would start over/m,
+    );
     expect(statusIn(home)).toBe('done');
   });
 
@@ -118,7 +183,8 @@ describe('inputs that changed since a run was made', () => {
       return recorded;
     };
     const before = ingredients();
-    for (const name of ['pool/1.png', 'train/red/0.png', 'test/blue/0.png']) utimesSync(file(name), new Date(), new Date(0));
+    for (const name of ['pool/1.png', 'train/red/0.png', 'test/blue/0.png'])
+      utimesSync(file(name), new Date(), new Date(0));
     expect(outcomeOf(await again())).toBe('fresh');
     const trusted = ingredients();
     expect(trusted).not.toEqual(before);
@@ -127,7 +193,13 @@ describe('inputs that changed since a run was made', () => {
   });
 
   it('not where an archive holds two members of one name, and was only touched', async () => {
-    writeFileSync(file('pool.tar'), tarOf({name: 'a.png', content: readFileSync(file('pool/0.png'))}, {name: 'a.png', content: readFileSync(file('pool/1.png'))}));
+    writeFileSync(
+      file('pool.tar'),
+      tarOf(
+        {name: 'a.png', content: readFileSync(file('pool/0.png'))},
+        {name: 'a.png', content: readFileSync(file('pool/1.png'))},
+      ),
+    );
     const {again} = runOf(await newHome());
     const pool = ['--unlabelled', file('pool.tar')];
     expect(outcomeOf(await again(...pool))).toBe('ran');
@@ -144,7 +216,11 @@ describe('inputs that changed since a run was made', () => {
     expect(told).toContain('"the data changed; the earlier run is kept as colours@2"');
     expect(outcomeOf(told)).toBe('ran');
     expect(readFileSync(path.join(home, 'data/colours@2/packs/train/ids.txt'), 'utf8')).toBe(oldPack);
-    expect([statusIn(home), statusIn(home, 'colours@1'), statusIn(home, 'colours@2')]).toEqual(['done', 'done', 'done']);
+    expect([statusIn(home), statusIn(home, 'colours@1'), statusIn(home, 'colours@2')]).toEqual([
+      'done',
+      'done',
+      'done',
+    ]);
   });
 
   it('are accepted again after a kill in the middle of moving the old run aside', async () => {
@@ -159,47 +235,135 @@ describe('inputs that changed since a run was made', () => {
 
 describe('data that do not fit together are refused (exit 3)', () => {
   it.each<[string, () => void, string[], RegExp]>([
-    ['an empty pool', () => mkdirSync(file('empty')), ['--unlabelled', file('empty')], /^POOL_EMPTY: no unlabelled pictures to score in .*\/empty\. Give --unlabelled a folder with pictures/],
-    ['a pool of images that are all in the test set', () => cpSync(file('test'), file('copies'), {recursive: true}), ['--unlabelled', file('copies')], /^POOL_EMPTY: /],
-    ['one class only', () => colours.slice(1).forEach(colour => rmSync(file(`train/${colour}`), {recursive: true})), [], /\/train has one class only \(blue\)\. Expected at least two\.$/],
-    ['an empty class folder', () => mkdirSync(file('train/yellow')), [], /^No usable pictures in 1 class of .*\/train: yellow\. Add pictures or remove the class\.$/],
-    ['no class folders', () => {}, ['--labelled', file('pool')], /^No labelled pictures in \S+\/pool: 20 files \(such as \d+\.png\) lie in it, and no folder\. Expected one folder a class, named for it, with the pictures inside: \S+\/pool\/cat\/1\.jpg, /],
-    ['a flat folder as the test set', () => {}, ['--test', file('pool')], /^No test pictures in \S+\/pool: 20 files \(such as \d+\.png\) lie in it, and no folder\./],
-    ['class folders that are links', () => (mkdirSync(file('linked')), symlinkSync(file('train/red'), file('linked/red'))), ['--labelled', file('linked')], /^No labelled pictures in \S+\/linked: red is a link in the place of a class folder and was not followed\. Expected/],
-    ['a folder of nothing but side files', () => (mkdirSync(file('notes')), writeFileSync(file('notes/a.txt'), '')), ['--labelled', file('notes')], /^No labelled pictures in \S+\/notes: 1 side file \(such as \.txt, \.csv, \.json\) left out\. Expected/],
-    ['a class of which no labelled picture can be read', () => breakPictures('train/red'), ['--max-failures', '0.5'], /^Not one labelled picture of 1 class \(red\) can be used; pupil status --run colours --home \S+ tells why\. Mend or add pictures, or remove the class\.$/],
-    ['a class of which no test picture can be read', () => breakPictures('test/blue'), ['--max-failures', '0.5'], /^Not one test picture of 1 class \(blue\) can be used;/],
-    ['an empty one', () => mkdirSync(file('empty')), ['--validation', file('empty')], /^No validation pictures in \S+\/empty: it is empty\./],
+    [
+      'an empty pool',
+      () => mkdirSync(file('empty')),
+      ['--unlabelled', file('empty')],
+      /^POOL_EMPTY: no unlabelled pictures to score in .*\/empty\. Give --unlabelled a folder with pictures/,
+    ],
+    [
+      'a pool of images that are all in the test set',
+      () => cpSync(file('test'), file('copies'), {recursive: true}),
+      ['--unlabelled', file('copies')],
+      /^POOL_EMPTY: /,
+    ],
+    [
+      'one class only',
+      () => colours.slice(1).forEach(colour => rmSync(file(`train/${colour}`), {recursive: true})),
+      [],
+      /\/train has one class only \(blue\)\. Expected at least two\.$/,
+    ],
+    [
+      'an empty class folder',
+      () => mkdirSync(file('train/yellow')),
+      [],
+      /^No usable pictures in 1 class of .*\/train: yellow\. Add pictures or remove the class\.$/,
+    ],
+    [
+      'no class folders',
+      () => {},
+      ['--labelled', file('pool')],
+      /^No labelled pictures in \S+\/pool: 20 files \(such as \d+\.png\) lie in it, and no folder\. Expected one folder a class, named for it, with the pictures inside: \S+\/pool\/cat\/1\.jpg, /,
+    ],
+    [
+      'a flat folder as the test set',
+      () => {},
+      ['--test', file('pool')],
+      /^No test pictures in \S+\/pool: 20 files \(such as \d+\.png\) lie in it, and no folder\./,
+    ],
+    [
+      'class folders that are links',
+      () => (mkdirSync(file('linked')), symlinkSync(file('train/red'), file('linked/red'))),
+      ['--labelled', file('linked')],
+      /^No labelled pictures in \S+\/linked: red is a link in the place of a class folder and was not followed\. Expected/,
+    ],
+    [
+      'a folder of nothing but side files',
+      () => (mkdirSync(file('notes')), writeFileSync(file('notes/a.txt'), '')),
+      ['--labelled', file('notes')],
+      /^No labelled pictures in \S+\/notes: 1 side file \(such as \.txt, \.csv, \.json\) left out\. Expected/,
+    ],
+    [
+      'a class of which no labelled picture can be read',
+      () => breakPictures('train/red'),
+      ['--max-failures', '0.5'],
+      /^Not one labelled picture of 1 class \(red\) can be used; pupil status --run colours --home \S+ tells why\. Mend or add pictures, or remove the class\.$/,
+    ],
+    [
+      'a class of which no test picture can be read',
+      () => breakPictures('test/blue'),
+      ['--max-failures', '0.5'],
+      /^Not one test picture of 1 class \(blue\) can be used;/,
+    ],
+    [
+      'an empty one',
+      () => mkdirSync(file('empty')),
+      ['--validation', file('empty')],
+      /^No validation pictures in \S+\/empty: it is empty\./,
+    ],
     [
       'class names that differ',
       () => renameSync(file('test/red'), file('test/crimson')),
       [],
       /^The classes of the test set \S+\/test are not those of the labelled set \S+\/train\.\n {2}only in test: crimson\n {2}missing from test: red\nClasses are matched by name; rename the folders so that both sets have the same 3 names\.$/,
     ],
-    ['classes that differ by case', () => cpSync(file('train/red'), file('train/Red'), {recursive: true}), [], /^The classes Red and red of .*\/train differ by case only\. Rename or merge them\.$/],
-    ['one picture a class', () => colours.forEach(keepOnePicture), [], /^No pictures are left for validation, on which every choice is made: no class has a second labelled picture\. A class needs at least two labelled pictures, or a validation set of your own \(--validation DIR\)\.$/],
+    [
+      'classes that differ by case',
+      () => cpSync(file('train/red'), file('train/Red'), {recursive: true}),
+      [],
+      /^The classes Red and red of .*\/train differ by case only\. Rename or merge them\.$/,
+    ],
+    [
+      'one picture a class',
+      () => colours.forEach(keepOnePicture),
+      [],
+      /^No pictures are left for validation, on which every choice is made: no class has a second labelled picture\. A class needs at least two labelled pictures, or a validation set of your own \(--validation DIR\)\.$/,
+    ],
   ])('%s', async (_, change, args, message) => {
     change();
     const {again} = runOf(await newHome());
-    await expect(again(...args)).rejects.toMatchObject({name: 'UserError', exitCode: 3, message: expect.stringMatching(message) as string});
+    await expect(again(...args)).rejects.toMatchObject({
+      name: 'UserError',
+      exitCode: 3,
+      message: expect.stringMatching(message) as string,
+    });
   });
 });
 
 describe('a dry run is refused for what the run is refused for', () => {
   it.each<[string, () => void, string[], RegExp]>([
-    ['a single class', () => colours.slice(1).forEach(colour => rmSync(file(`train/${colour}`), {recursive: true})), [], /\/train has one class only \(blue\)\. Expected at least two\.$/],
+    [
+      'a single class',
+      () => colours.slice(1).forEach(colour => rmSync(file(`train/${colour}`), {recursive: true})),
+      [],
+      /\/train has one class only \(blue\)\. Expected at least two\.$/,
+    ],
     [
       'class folders one level too deep',
       () => (mkdirSync(file('nested')), renameSync(file('train'), file('nested/all'))),
       ['--labelled', file('nested')],
       /\/nested has one class only \(all\)\. Expected at least two: each folder is a class\. \S+\/nested\/all has 3 folders \((blue|green|red), .*\): is that what you mean\.$/,
     ],
-    ['other classes in the test set', () => renameSync(file('test/red'), file('test/crimson')), [], /^The classes of the test set \S+ are not those of the labelled set/],
-    ['a pool without a picture', () => mkdirSync(file('empty')), ['--unlabelled', file('empty')], /^POOL_EMPTY: no unlabelled pictures to score/],
+    [
+      'other classes in the test set',
+      () => renameSync(file('test/red'), file('test/crimson')),
+      [],
+      /^The classes of the test set \S+ are not those of the labelled set/,
+    ],
+    [
+      'a pool without a picture',
+      () => mkdirSync(file('empty')),
+      ['--unlabelled', file('empty')],
+      /^POOL_EMPTY: no unlabelled pictures to score/,
+    ],
   ])('%s', async (_, change, args, message) => {
     change();
     const {again} = runOf(await newHome());
-    for (const dry of [['--dry-run'], []]) await expect(again(...args, ...dry)).rejects.toMatchObject({exitCode: 3, message: expect.stringMatching(message) as string});
+    for (const dry of [['--dry-run'], []])
+      await expect(again(...args, ...dry)).rejects.toMatchObject({
+        exitCode: 3,
+        message: expect.stringMatching(message) as string,
+      });
   });
 
   it.each([
@@ -209,12 +373,18 @@ describe('a dry run is refused for what the run is refused for', () => {
   ])('%s pictures that are those of the %s set (exit 2)', async (role, other, folder) => {
     const {again} = runOf(await newHome());
     for (const dry of [['--dry-run'], []]) {
-      await expect(again(`--${role}`, file(folder), ...dry)).rejects.toMatchObject({exitCode: 2, message: `The ${other} and the ${role} pictures are the same: ${file(folder)}. What is learned from must not be measured on: give other pictures for one of the two.`});
+      await expect(again(`--${role}`, file(folder), ...dry)).rejects.toMatchObject({
+        exitCode: 2,
+        message: `The ${other} and the ${role} pictures are the same: ${file(folder)}. What is learned from must not be measured on: give other pictures for one of the two.`,
+      });
     }
   });
 });
 
-const breakPictures = (folder: string) => readdirSync(file(folder)).forEach(name => writeFileSync(file(`${folder}/${name}`), readFileSync(file(`${folder}/${name}`)).subarray(0, 300)));
+const breakPictures = (folder: string) =>
+  readdirSync(file(folder)).forEach(name =>
+    writeFileSync(file(`${folder}/${name}`), readFileSync(file(`${folder}/${name}`)).subarray(0, 300)),
+  );
 
 describe('a folder that is not the run’s own', () => {
   const own = (home: string, ...names: string[]) => path.join(home, 'data', 'birds', ...names);
@@ -224,11 +394,28 @@ describe('a folder that is not the run’s own', () => {
     copyOf(data.folder, own(home));
     const before = readdirSync(own(home), {recursive: true}).sort();
     for (const unlabelled of [own(home, 'pool'), file('pool')]) {
-      const {code, stderr} = await pupil(['orchestrate', data.config, '--run', 'birds', '--home', home, '--labelled', own(home, 'train'), '--unlabelled', unlabelled]);
-      expect([code, stderr]).toEqual([2, `${own(home, 'train')} lies in ${own(home)}, where run birds keeps its own files: it replaces them, and moves them aside when the data changed. Choose another name (--run NAME), or move what lies there.\n`]);
+      const {code, stderr} = await pupil([
+        'orchestrate',
+        data.config,
+        '--run',
+        'birds',
+        '--home',
+        home,
+        '--labelled',
+        own(home, 'train'),
+        '--unlabelled',
+        unlabelled,
+      ]);
+      expect([code, stderr]).toEqual([
+        2,
+        `${own(home, 'train')} lies in ${own(home)}, where run birds keeps its own files: it replaces them, and moves them aside when the data changed. Choose another name (--run NAME), or move what lies there.\n`,
+      ]);
     }
     const others = await pupil(['orchestrate', data.config, '--run', 'birds', '--home', home]);
-    expect([others.code, others.stderr]).toEqual([2, `${own(home)} holds what is no run's (colours.yaml, pool, test and 1 more), and run birds would keep its own files there. Choose another name (--run NAME), or move what lies there.\n`]);
+    expect([others.code, others.stderr]).toEqual([
+      2,
+      `${own(home)} holds what is no run's (colours.yaml, pool, test and 1 more), and run birds would keep its own files there. Choose another name (--run NAME), or move what lies there.\n`,
+    ]);
     expect(readdirSync(own(home), {recursive: true}).sort()).toEqual(before);
   });
 
@@ -242,7 +429,8 @@ describe('a folder that is not the run’s own', () => {
   });
 });
 
-const keepOnePicture = (colour: Colour) => Array.from({length: LABELLED - 1}, (_, n) => unlinkSync(file(`train/${colour}/${n}.png`)));
+const keepOnePicture = (colour: Colour) =>
+  Array.from({length: LABELLED - 1}, (_, n) => unlinkSync(file(`train/${colour}/${n}.png`)));
 
 it('a first command that is refused leaves no run behind', async () => {
   const home = await newHome();
@@ -259,8 +447,13 @@ describe('labelled pictures that are few are enough', () => {
   it('where a class has one: it has none for validation, and that is said', async () => {
     keepOnePicture('red');
     const text = await look(['orchestrate', data.config, '--home', await newHome(), '--json']);
-    const warnings = text.split('\n').filter(line => line.includes('"warning"')).map(line => (JSON.parse(line) as {message: string}).message);
-    expect(warnings).toContainEqual('1 class has no validation picture, and so no say in what is chosen: red. A class needs at least two labelled pictures, or a validation set of your own (--validation DIR).');
+    const warnings = text
+      .split('\n')
+      .filter(line => line.includes('"warning"'))
+      .map(line => (JSON.parse(line) as {message: string}).message);
+    expect(warnings).toContainEqual(
+      '1 class has no validation picture, and so no say in what is chosen: red. A class needs at least two labelled pictures, or a validation set of your own (--validation DIR).',
+    );
     expect(doneOf(text).results?.['student']).toEqual({top1: 1, top5: 1});
   });
 
@@ -268,7 +461,15 @@ describe('labelled pictures that are few are enough', () => {
     cpSync(file('train'), file('validation'), {recursive: true});
     colours.forEach(colour => unlinkSync(file(`validation/${colour}/${LABELLED - 1}.png`)));
     colours.forEach(keepOnePicture);
-    const text = await look(['orchestrate', data.config, '--home', await newHome(), '--json', '--validation', file('validation')]);
+    const text = await look([
+      'orchestrate',
+      data.config,
+      '--home',
+      await newHome(),
+      '--json',
+      '--validation',
+      file('validation'),
+    ]);
     expect(doneOf(text).results?.['student']).toEqual({top1: 1, top5: 1});
   });
 });
@@ -283,19 +484,33 @@ describe('pictures that cannot be used', () => {
     const command = ['orchestrate', data.config, '--home', home, '--until', 'score'];
     const refused = await pupil(command);
     expect(refused.code).toBe(5);
-    expect(refused.stderr).toMatch(/\d of \d+ images could not be used \(\d+\.\d %\), more than --max-failures 0\.01 allows\.\nThe last one: \S+: .*\nSee them all with pupil status --run colours --home \S+\. Raise --max-failures to go on from here without them; or mend or remove them, and run the same command, with --accept-change once pupil asks for it\.\n$/);
+    expect(refused.stderr).toMatch(
+      /\d of \d+ images could not be used \(\d+\.\d %\), more than --max-failures 0\.01 allows\.\nThe last one: \S+: .*\nSee them all with pupil status --run colours --home \S+\. Raise --max-failures to go on from here without them; or mend or remove them, and run the same command, with --accept-change once pupil asks for it\.\n$/,
+    );
 
     expect(await look([...command, '--json', '--max-failures', '0.2'])).toContain('20 images scored');
     const status = await look(['status', '--home', home]);
-    for (const line of [/EMPTY_FILE +\S+pool\/empty\.png: /, /NOT_AN_IMAGE +\S+pool\/page\.jpg: /, /OUTSIDE_ROOT +\S+pool\/link\.png: a link to \/etc\/hostname/, /(TRUNCATED|CORRUPT) +\S+train\/red\/cut\.png: /]) expect(status).toMatch(line);
+    for (const line of [
+      /EMPTY_FILE +\S+pool\/empty\.png: /,
+      /NOT_AN_IMAGE +\S+pool\/page\.jpg: /,
+      /OUTSIDE_ROOT +\S+pool\/link\.png: a link to \/etc\/hostname/,
+      /(TRUNCATED|CORRUPT) +\S+train\/red\/cut\.png: /,
+    ])
+      expect(status).toMatch(line);
   });
 });
 
 describe('what an archive was unpacked to', () => {
   const archive = async () => {
     const records = Buffer.concat(Array.from({length: 30}, (_, number) => cifarRecord([number % 10], number)));
-    const files = [1, 2, 3, 4, 5].map(batch => ({name: `cifar-10-batches-bin/data_batch_${batch}.bin`, content: batch === 1 ? records : ''}));
-    const names = {name: 'cifar-10-batches-bin/batches.meta.txt', content: Array.from({length: 10}, (_, label) => `class ${label}`).join('\n')};
+    const files = [1, 2, 3, 4, 5].map(batch => ({
+      name: `cifar-10-batches-bin/data_batch_${batch}.bin`,
+      content: batch === 1 ? records : '',
+    }));
+    const names = {
+      name: 'cifar-10-batches-bin/batches.meta.txt',
+      content: Array.from({length: 10}, (_, label) => `class ${label}`).join('\n'),
+    };
     writeFileSync(file('cifar-10-binary.tar.gz'), gzipSync(tarOf(...files, names)));
     return runOf(await newHome(), ['--unlabelled', `cifar10:${file('cifar-10-binary.tar.gz')}?split=train`, '--until']);
   };
@@ -304,7 +519,10 @@ describe('what an archive was unpacked to', () => {
     const {home, command} = await archive();
     await look([...command, 'export']);
     rmSync(path.join(home, 'data/colours/cache'), {recursive: true});
-    expect(doneOf(await look([...command, 'score', '--json'])).stages).toMatchObject({prepare: {status: 'fresh'}, score: {status: 'ran'}});
+    expect(doneOf(await look([...command, 'score', '--json'])).stages).toMatchObject({
+      prepare: {status: 'fresh'},
+      score: {status: 'ran'},
+    });
   });
 
   it('is found where its home has another place', async () => {
@@ -312,6 +530,9 @@ describe('what an archive was unpacked to', () => {
     await look([...command, 'export']);
     renameSync(home, `${home}-moved`);
     const moved = command.map(argument => (argument === home ? `${home}-moved` : argument));
-    expect(doneOf(await look([...moved, 'score', '--json'])).stages).toMatchObject({prepare: {status: 'fresh'}, score: {status: 'ran'}});
+    expect(doneOf(await look([...moved, 'score', '--json'])).stages).toMatchObject({
+      prepare: {status: 'fresh'},
+      score: {status: 'ran'},
+    });
   });
 });

@@ -3,10 +3,32 @@ import path from 'node:path';
 import {afterAll, beforeAll, describe, expect, it} from 'vitest';
 import {z} from 'zod';
 import {toPrintable} from '../../src/images/printable-path.js';
-import {colours, copyOf, lastingFolder, look, outputOf, picture, pupil, rankingRows, statusOf, TEST, writeData, type Data} from './pupil.js';
+import {
+  colours,
+  copyOf,
+  lastingFolder,
+  look,
+  outputOf,
+  picture,
+  pupil,
+  rankingRows,
+  statusOf,
+  TEST,
+  writeData,
+  type Data,
+} from './pupil.js';
 
 /** Names that a shell, a terminal or a parser could stumble over. */
-const hostile = ['--help.png', '-rf.png', 'line\nbreak.png', 'red \u001b[31m.png', `it's "quoted"; $(rm).png`, 'große Eule.png', 'a,b#c?.png', '\\x41.png'].map(name => Buffer.from(name));
+const hostile = [
+  '--help.png',
+  '-rf.png',
+  'line\nbreak.png',
+  'red \u001b[31m.png',
+  `it's "quoted"; $(rm).png`,
+  'große Eule.png',
+  'a,b#c?.png',
+  '\\x41.png',
+].map(name => Buffer.from(name));
 const notUtf8 = Buffer.from([0x6e, 0xff, 0xfe, 0x2e, 0x70, 0x6e, 0x67]);
 
 const {folder, remove} = lastingFolder();
@@ -16,12 +38,28 @@ const pool = (name: string) => path.join(data.folder, 'pool', name);
 
 beforeAll(async () => {
   data = await writeData(path.join(folder, 'data'), 24);
-  for (const [number, name] of [...hostile, notUtf8].entries()) writeFileSync(Buffer.concat([Buffer.from(`${data.folder}/pool/`), name]), await picture('red', 500 + number));
+  for (const [number, name] of [...hostile, notUtf8].entries())
+    writeFileSync(Buffer.concat([Buffer.from(`${data.folder}/pool/`), name]), await picture('red', 500 + number));
   writeFileSync(pool('broken.jpg'), '<!DOCTYPE html>');
   writeFileSync(pool('leak.png'), readFileSync(path.join(data.folder, 'test/red/0.png')));
   writeFileSync(pool('twin.png'), readFileSync(pool('0.png')));
   mkdirSync(home);
-  await outputOf(['orchestrate', data.config, '--home', home, '--run', 'greedy', '--max-failures', '0.1', '--until', 'select', '--set', 'select.top_k=100', '--set', 'about=keeps all']);
+  await outputOf([
+    'orchestrate',
+    data.config,
+    '--home',
+    home,
+    '--run',
+    'greedy',
+    '--max-failures',
+    '0.1',
+    '--until',
+    'select',
+    '--set',
+    'select.top_k=100',
+    '--set',
+    'about=keeps all',
+  ]);
   await outputOf(['orchestrate', data.config, '--home', home, '--max-failures', '0.1']);
 });
 afterAll(remove);
@@ -38,13 +76,32 @@ const ranking = z.strictObject({
   candidates: z.number(),
   selected: z.number(),
   cutoff: z.number(),
-  rows: z.array(z.strictObject({rank: z.number(), score: z.number(), image: z.string(), place: z.string(), selected: z.boolean(), also: z.array(z.strictObject({class: z.string(), rank: z.number()}))})),
+  rows: z.array(
+    z.strictObject({
+      rank: z.number(),
+      score: z.number(),
+      image: z.string(),
+      place: z.string(),
+      selected: z.boolean(),
+      also: z.array(z.strictObject({class: z.string(), rank: z.number()})),
+    }),
+  ),
 });
 const verdict = z.strictObject({
   run: z.string(),
   image: z.string(),
   places: z.array(z.string()),
-  classes: z.array(z.strictObject({class: z.string(), position: z.number(), score: z.number(), rank: z.number().nullable(), cutoff: z.number().nullable(), selected: z.boolean(), reason: z.string()})),
+  classes: z.array(
+    z.strictObject({
+      class: z.string(),
+      position: z.number(),
+      score: z.number(),
+      rank: z.number().nullable(),
+      cutoff: z.number().nullable(),
+      selected: z.boolean(),
+      reason: z.string(),
+    }),
+  ),
   reason: z.string().optional(),
 });
 const rankingOf = async (...args: string[]) => ranking.parse(await json('rankings', ...args));
@@ -64,22 +121,41 @@ describe('pupil status', () => {
   it('tells of a run that was not finished', async () => {
     const {run, stages} = await statusOf(home, '--run', 'greedy');
     expect(run).toBe('greedy');
-    expect(stages.map(({status}) => status)).toEqual(['fresh', 'fresh', 'fresh', 'fresh', 'fresh', 'never', 'never', 'never', 'never']);
+    expect(stages.map(({status}) => status)).toEqual([
+      'fresh',
+      'fresh',
+      'fresh',
+      'fresh',
+      'fresh',
+      'never',
+      'never',
+      'never',
+      'never',
+    ]);
   });
 
   it('of a run that is not there names those that are (exit 2)', async () => {
-    await expect(look(['status', '--home', home, '--run', 'nothing'])).rejects.toMatchObject({exitCode: 2, message: `There is no run "nothing" in ${home}. Runs there: colours, greedy.`});
+    await expect(look(['status', '--home', home, '--run', 'nothing'])).rejects.toMatchObject({
+      exitCode: 2,
+      message: `There is no run "nothing" in ${home}. Runs there: colours, greedy.`,
+    });
   });
 
   it('takes a name for no path', async () => {
-    await expect(look(['status', '--home', home, '--run', '../db/colours'])).rejects.toMatchObject({exitCode: 2, message: expect.stringContaining('There is no run "../db/colours" in ') as string});
+    await expect(look(['status', '--home', home, '--run', '../db/colours'])).rejects.toMatchObject({
+      exitCode: 2,
+      message: expect.stringContaining('There is no run "../db/colours" in ') as string,
+    });
   });
 
   it('works where the pictures are gone', async () => {
     renameSync(path.join(data.folder, 'pool'), path.join(data.folder, 'away'));
     try {
       const {stages} = await statusOf(home);
-      expect(stages[0]).toMatchObject({status: 'stale', reason: expect.stringMatching(/^cannot be checked: .* there is nothing at /) as string});
+      expect(stages[0]).toMatchObject({
+        status: 'stale',
+        reason: expect.stringMatching(/^cannot be checked: .* there is nothing at /) as string,
+      });
     } finally {
       renameSync(path.join(data.folder, 'away'), path.join(data.folder, 'pool'));
     }
@@ -91,7 +167,13 @@ describe('pupil rankings', () => {
     const text = await look(['rankings', '--home', home]);
     expect(text.split('\n')[0]).toMatch(/^class +candidates +selected +cut-off$/);
     expect(text).toMatch(/^red +\d+ +5 +-\d\.\d{5}$/m);
-    const {classes} = z.object({classes: z.array(z.object({class: z.string(), candidates: z.number(), selected: z.number(), short: z.boolean()}))}).parse(await json('rankings', '--run', 'greedy'));
+    const {classes} = z
+      .object({
+        classes: z.array(
+          z.object({class: z.string(), candidates: z.number(), selected: z.number(), short: z.boolean()}),
+        ),
+      })
+      .parse(await json('rankings', '--run', 'greedy'));
     expect(classes.map(row => row.class)).toEqual([...colours]);
     expect(classes.every(row => row.short && row.selected === row.candidates)).toBe(true);
     expect(classes.reduce((sum, row) => sum + row.candidates, 0)).toBe(2 * POOL);
@@ -102,8 +184,12 @@ describe('pupil rankings', () => {
     expect(head).toMatchObject({run: 'colours', class: 'red', selected: 5, cutoff: rows[4]?.score});
     expect(rows.map(({rank}) => rank)).toEqual([1, 2, 3, 4, 5]);
     expect(rows.map(({score}) => score)).toEqual(rows.map(({score}) => score).sort((a, b) => b - a));
-    expect(rows.map(({rank, score, image, place}) => ({class: 'red', rank, score, image, place, selected: 1}))).toEqual(rankingRows(home).slice(10));
-    expect((await rankingOf('red', '--run', 'greedy')).rows[0]?.also).toEqual([{class: expect.stringMatching(/blue|green/) as string, rank: expect.any(Number) as number}]);
+    expect(rows.map(({rank, score, image, place}) => ({class: 'red', rank, score, image, place, selected: 1}))).toEqual(
+      rankingRows(home).slice(10),
+    );
+    expect((await rankingOf('red', '--run', 'greedy')).rows[0]?.also).toEqual([
+      {class: expect.stringMatching(/blue|green/) as string, rank: expect.any(Number) as number},
+    ]);
   });
 
   it('gives a part of it with -n and --offset', async () => {
@@ -122,7 +208,10 @@ describe('pupil rankings', () => {
   });
 
   it('of a class that is not there names the nearest (exit 2)', async () => {
-    await expect(look(['rankings', 'gren', '--home', home])).rejects.toMatchObject({exitCode: 2, message: 'There is no class "gren". Did you mean green? See all 3 with pupil rankings.'});
+    await expect(look(['rankings', 'gren', '--home', home])).rejects.toMatchObject({
+      exitCode: 2,
+      message: 'There is no class "gren". Did you mean green? See all 3 with pupil rankings.',
+    });
   });
 });
 
@@ -132,7 +221,14 @@ describe('pupil why', () => {
     const {classes, ...image} = await whyOf(first!.place);
     expect(image).toMatchObject({run: 'colours', image: first!.image, places: [first!.place]});
     expect(classes).toHaveLength(2);
-    expect(classes[0]).toMatchObject({class: 'red', position: 1, score: first!.score, rank: 1, selected: true, reason: 'selected: rank 1 of the 5 kept'});
+    expect(classes[0]).toMatchObject({
+      class: 'red',
+      position: 1,
+      score: first!.score,
+      rank: 1,
+      selected: true,
+      reason: 'selected: rank 1 of the 5 kept',
+    });
   });
 
   it('tells of one that was not selected that it is below the cut-off', async () => {
@@ -147,18 +243,34 @@ describe('pupil why', () => {
     const {image, places} = await whyOf(pool('twin.png'));
     expect(places.sort()).toEqual([pool('0.png'), pool('twin.png')]);
     for (const name of [image, image.slice(0, 12), pool('0.png')]) expect((await whyOf(name)).image).toBe(image);
-    expect(await outputOf(['why', 'pool/0.png', '--home', home], {cwd: data.folder})).toMatch(new RegExp(`^image ${image}\n`));
+    expect(await outputOf(['why', 'pool/0.png', '--home', home], {cwd: data.folder})).toMatch(
+      new RegExp(`^image ${image}\n`),
+    );
   });
 
   it('tells why an image was not scored', async () => {
-    expect(await whyOf(pool('leak.png'))).toMatchObject({classes: [], reason: expect.stringMatching(/^Not scored: LEAK, in the pool and in the test set: not scored\.$/) as string});
-    expect(await whyOf(pool('broken.jpg'))).toMatchObject({classes: [], reason: expect.stringMatching(/^Not scored: NOT_AN_IMAGE, /) as string});
-    expect(await whyOf(path.join(data.folder, 'test/red/1.png'))).toMatchObject({reason: 'Not scored: it is in the test set, not in the pool.'});
-    expect((await whyOf(path.join(data.folder, 'train/red/1.png'))).reason).toMatch(/^Not scored: it is in the (labelled training|validation) set, not in the pool\.$/);
+    expect(await whyOf(pool('leak.png'))).toMatchObject({
+      classes: [],
+      reason: expect.stringMatching(/^Not scored: LEAK, in the pool and in the test set: not scored\.$/) as string,
+    });
+    expect(await whyOf(pool('broken.jpg'))).toMatchObject({
+      classes: [],
+      reason: expect.stringMatching(/^Not scored: NOT_AN_IMAGE, /) as string,
+    });
+    expect(await whyOf(path.join(data.folder, 'test/red/1.png'))).toMatchObject({
+      reason: 'Not scored: it is in the test set, not in the pool.',
+    });
+    expect((await whyOf(path.join(data.folder, 'train/red/1.png'))).reason).toMatch(
+      /^Not scored: it is in the (labelled training|validation) set, not in the pool\.$/,
+    );
   });
 
   it('of an unknown or ambiguous image says what to give (exit 2)', async () => {
-    await expect(look(['why', 'nobody.png', '--home', home])).rejects.toMatchObject({exitCode: 2, message: 'Run colours knows no image "nobody.png". Give its path, its place as pupil rankings shows it, or the beginning of its id.'});
+    await expect(look(['why', 'nobody.png', '--home', home])).rejects.toMatchObject({
+      exitCode: 2,
+      message:
+        'Run colours knows no image "nobody.png". Give its path, its place as pupil rankings shows it, or the beginning of its id.',
+    });
   });
 });
 
@@ -177,9 +289,12 @@ describe('names that are not made for a terminal', () => {
     expect(text).toContain(pool('n\\xff\\xfe.png'));
   });
 
-  it.each([...hostile, notUtf8].map(name => [toPrintable(name)]))('are found again as they are shown: %s', async name => {
-    expect((await whyOf(pool(name), '--run', 'greedy')).places).toEqual([pool(name)]);
-  });
+  it.each([...hostile, notUtf8].map(name => [toPrintable(name)]))(
+    'are found again as they are shown: %s',
+    async name => {
+      expect((await whyOf(pool(name), '--run', 'greedy')).places).toEqual([pool(name)]);
+    },
+  );
 
   it('are found as the file system has them, too', async () => {
     expect((await whyOf(pool('line\nbreak.png'), '--run', 'greedy')).places).toEqual([pool('line\\x0abreak.png')]);
@@ -188,11 +303,34 @@ describe('names that are not made for a terminal', () => {
 
 describe('pupil runs and pupil compare', () => {
   it('list the runs of a home, the last one first', async () => {
-    const {runs} = z.object({home: z.literal(home), runs: z.array(z.object({run: z.string(), about: z.string(), stages_done: z.number(), seconds: z.number(), results: z.record(z.string(), z.unknown()).nullable()}))}).parse(await json('runs'));
-    expect(runs.map(({run, about, stages_done: done}) => [run, about, done])).toEqual([['colours', 'pictures of three colours', 9], ['greedy', 'keeps all', 5]]);
-    expect(runs[0]?.results).toEqual({teacher: {top1: 1, top5: 1}, supervised: {top1: 1, top5: 1}, student_pretrained: {top1: 1, top5: 1}, student: {top1: 1, top5: 1}});
+    const {runs} = z
+      .object({
+        home: z.literal(home),
+        runs: z.array(
+          z.object({
+            run: z.string(),
+            about: z.string(),
+            stages_done: z.number(),
+            seconds: z.number(),
+            results: z.record(z.string(), z.unknown()).nullable(),
+          }),
+        ),
+      })
+      .parse(await json('runs'));
+    expect(runs.map(({run, about, stages_done: done}) => [run, about, done])).toEqual([
+      ['colours', 'pictures of three colours', 9],
+      ['greedy', 'keeps all', 5],
+    ]);
+    expect(runs[0]?.results).toEqual({
+      teacher: {top1: 1, top5: 1},
+      supervised: {top1: 1, top5: 1},
+      student_pretrained: {top1: 1, top5: 1},
+      student: {top1: 1, top5: 1},
+    });
     expect(runs[1]?.results).toBe(null);
-    expect(await look(['runs', '--home', home])).toMatch(/^colours +9 of 9 .* 100\.0 % +100\.0 % +100\.0 % +pictures of three colours\ngreedy +5 of 9 /m);
+    expect(await look(['runs', '--home', home])).toMatch(
+      /^colours +9 of 9 .* 100\.0 % +100\.0 % +100\.0 % +pictures of three colours\ngreedy +5 of 9 /m,
+    );
   });
 
   it('go on past a run that is damaged, and say so', async () => {
@@ -206,7 +344,11 @@ describe('pupil runs and pupil compare', () => {
 
   it('show two runs side by side, and the settings in which they differ', async () => {
     const compared = await json('compare', 'colours', 'greedy');
-    expect(compared).toMatchObject({a: {run: 'colours', results: {student: {top1: 1}}}, b: {run: 'greedy', results: null}, differences: [{key: 'select.top_k', a: '5', b: '100'}]});
+    expect(compared).toMatchObject({
+      a: {run: 'colours', results: {student: {top1: 1}}},
+      b: {run: 'greedy', results: null},
+      differences: [{key: 'select.top_k', a: '5', b: '100'}],
+    });
     const text = await look(['compare', 'colours', 'greedy', '--home', home]);
     expect(text).toMatch(/^select\.top_k +5 +100$/m);
     expect(text).toMatch(/^images scored +33 +33$/m);
@@ -223,24 +365,48 @@ describe('pupil report', () => {
   });
 
   it('of a run without results says what is missing (exit 3)', async () => {
-    await expect(look(['report', '--home', home, '--run', 'greedy'])).rejects.toMatchObject({exitCode: 3, message: 'Run greedy has no results yet: its evaluate stage has not finished. Run pupil orchestrate.'});
+    await expect(look(['report', '--home', home, '--run', 'greedy'])).rejects.toMatchObject({
+      exitCode: 3,
+      message: 'Run greedy has no results yet: its evaluate stage has not finished. Run pupil orchestrate.',
+    });
   });
 });
 
 describe('pupil predict', () => {
   it("gives the student's classes a picture, and the reason where it cannot be read", async () => {
     const good = path.join(data.folder, 'test/green', `${TEST - 1}.png`);
-    const lines = (await look(['predict', good, pool('broken.jpg'), '--home', home, '--run', 'colours', '--json', '--top', '2'])).trimEnd().split('\n').map(line => JSON.parse(line) as unknown);
-    expect(lines).toEqual(expect.arrayContaining([
-      {image: good, classes: [{class: 'green', probability: expect.closeTo(1, 0) as number}, {class: expect.stringMatching(/red|blue/) as string, probability: expect.any(Number) as number}]},
-      {image: pool('broken.jpg'), error: {code: 'NOT_AN_IMAGE', detail: expect.any(String) as string}},
-    ]));
+    const lines = (
+      await look(['predict', good, pool('broken.jpg'), '--home', home, '--run', 'colours', '--json', '--top', '2'])
+    )
+      .trimEnd()
+      .split('\n')
+      .map(line => JSON.parse(line) as unknown);
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        {
+          image: good,
+          classes: [
+            {class: 'green', probability: expect.closeTo(1, 0) as number},
+            {class: expect.stringMatching(/red|blue/) as string, probability: expect.any(Number) as number},
+          ],
+        },
+        {image: pool('broken.jpg'), error: {code: 'NOT_AN_IMAGE', detail: expect.any(String) as string}},
+      ]),
+    );
     expect(lines).toHaveLength(2);
-    expect(await outputOf(['predict', './--help.png', '--home', home, '--run', 'colours', '--top', '1'], {cwd: path.join(data.folder, 'pool')})).toMatch(/^\.\/--help\.png\n +\d+\.\d % +red\n$/);
+    expect(
+      await outputOf(['predict', './--help.png', '--home', home, '--run', 'colours', '--top', '1'], {
+        cwd: path.join(data.folder, 'pool'),
+      }),
+    ).toMatch(/^\.\/--help\.png\n +\d+\.\d % +red\n$/);
   });
 
   it('answers each of two that ask at once with what it asked for', async () => {
-    const ask = async (top: number) => (await outputOf(['predict', pool('0.png'), '--home', home, '--run', 'colours', '--json', '--top', String(top)])).trimEnd().split('\n').map(line => (JSON.parse(line) as {classes: unknown[]}).classes.length);
+    const ask = async (top: number) =>
+      (await outputOf(['predict', pool('0.png'), '--home', home, '--run', 'colours', '--json', '--top', String(top)]))
+        .trimEnd()
+        .split('\n')
+        .map(line => (JSON.parse(line) as {classes: unknown[]}).classes.length);
     expect(await Promise.all([1, 3, 2].map(ask))).toEqual([[1], [3], [2]]);
   });
 
@@ -248,13 +414,26 @@ describe('pupil predict', () => {
     const copy = copyOf(home, path.join(folder, 'with another student'));
     const student = path.join(copy, 'models/colours/student/model.onnx');
     writeFileSync(student, Buffer.concat([readFileSync(student), Buffer.from('\0')]));
-    await expect(look(['predict', pool('0.png'), '--home', copy, '--run', 'colours'])).rejects.toMatchObject({exitCode: 4, message: 'Run colours: models/colours/student/model.onnx is not what was written. Run pupil orchestrate, which makes it anew.'});
+    await expect(look(['predict', pool('0.png'), '--home', copy, '--run', 'colours'])).rejects.toMatchObject({
+      exitCode: 4,
+      message:
+        'Run colours: models/colours/student/model.onnx is not what was written. Run pupil orchestrate, which makes it anew.',
+    });
     rmSync(copy, {recursive: true});
   });
 
   it('fails where no picture can be read (exit 3), where one is a folder (exit 2), and before there is a student (exit 3)', async () => {
-    await expect(look(['predict', pool('broken.jpg'), '--home', home, '--run', 'colours'])).rejects.toMatchObject({exitCode: 3, message: 'The picture could not be read.'});
-    await expect(look(['predict', data.folder, '--home', home, '--run', 'colours'])).rejects.toMatchObject({exitCode: 2, message: `${data.folder} is a folder. Give picture files, such as ${data.folder}/*.jpg.`});
-    await expect(look(['predict', pool('0.png'), '--home', home, '--run', 'greedy'])).rejects.toMatchObject({exitCode: 3, message: expect.stringContaining('Run greedy has no student yet') as string});
+    await expect(look(['predict', pool('broken.jpg'), '--home', home, '--run', 'colours'])).rejects.toMatchObject({
+      exitCode: 3,
+      message: 'The picture could not be read.',
+    });
+    await expect(look(['predict', data.folder, '--home', home, '--run', 'colours'])).rejects.toMatchObject({
+      exitCode: 2,
+      message: `${data.folder} is a folder. Give picture files, such as ${data.folder}/*.jpg.`,
+    });
+    await expect(look(['predict', pool('0.png'), '--home', home, '--run', 'greedy'])).rejects.toMatchObject({
+      exitCode: 3,
+      message: expect.stringContaining('Run greedy has no student yet') as string,
+    });
   });
 });

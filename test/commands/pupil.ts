@@ -1,4 +1,7 @@
-/** Runs the built command line as people do, on pictures that are blue, green or red, with a trainer that knows these colours (fixtures/colour-trainer.mjs). */
+/**
+ * Runs the built command line as people do, on pictures that are blue, green or red, with a trainer that knows these
+ * colours (fixtures/colour-trainer.mjs).
+ */
 import {spawn, type ChildProcess} from 'node:child_process';
 import {once} from 'node:events';
 import {cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs';
@@ -41,7 +44,11 @@ function spawnPupil(args: readonly string[], {cwd = tmpdir(), env = {}, node = [
   // As from a shell, not from npm, which passes signals on.
   const shell = {...process.env};
   delete shell['npm_command'];
-  const child = spawn(process.execPath, [...node, program, ...args], {cwd, stdio: ['ignore', 'pipe', 'pipe'], env: {...shell, PUPIL_PYTHON: colourTrainer, NO_COLOR: '1', ...env}});
+  const child = spawn(process.execPath, [...node, program, ...args], {
+    cwd,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: {...shell, PUPIL_PYTHON: colourTrainer, NO_COLOR: '1', ...env},
+  });
   const output = {stdout: '', stderr: ''};
   let unread = '';
   for (const name of ['stdout', 'stderr'] as const) {
@@ -50,7 +57,9 @@ function spawnPupil(args: readonly string[], {cwd = tmpdir(), env = {}, node = [
       unread += String(chunk);
     });
   }
-  const ended = once(child, 'close').then(([code, signal]: (number | NodeJS.Signals | null)[]) => ({code, signal, ...output}) as Ended);
+  const ended = once(child, 'close').then(
+    ([code, signal]: (number | NodeJS.Signals | null)[]) => ({code, signal, ...output}) as Ended,
+  );
   const said = async (text: string) =>
     await new Promise<void>((resolve, reject) => {
       const look = () => {
@@ -63,7 +72,9 @@ function spawnPupil(args: readonly string[], {cwd = tmpdir(), env = {}, node = [
       child.stdout.on('data', look);
       child.stderr.on('data', look);
       look();
-      void ended.then(({stdout, stderr}) => reject(new Error(`It ended without saying ${JSON.stringify(text)}:\n${stdout}${stderr}`)));
+      void ended.then(({stdout, stderr}) =>
+        reject(new Error(`It ended without saying ${JSON.stringify(text)}:\n${stdout}${stderr}`)),
+      );
     });
   return {child, ended, said};
 }
@@ -75,9 +86,13 @@ export function startPupil(args: readonly string[], options: Options = {}): Star
   return started;
 }
 
-export const pupil = async (args: readonly string[], options: Options = {}): Promise<Ended> => await spawnPupil(args, options).ended;
+export const pupil = async (args: readonly string[], options: Options = {}): Promise<Ended> =>
+  await spawnPupil(args, options).ended;
 
-/** What a command writes to stdout, run inside this process: the same code but for the process's edge, and many times as fast. */
+/**
+ * What a command writes to stdout, run inside this process: the same code but for the process's edge, and many times as
+ * fast.
+ */
 export async function look(args: readonly string[]): Promise<string> {
   let stdout = '';
   vi.stubEnv('PUPIL_PYTHON', colourTrainer);
@@ -119,7 +134,9 @@ export async function picture(colour: Colour, number: number): Promise<Buffer> {
       return (at % 3 === channel ? 150 : 40) + (state >>> 24) / 4;
     }),
   );
-  return await sharp(pixels, {raw: {width: 24, height: 20, channels: 3}}).png().toBuffer();
+  return await sharp(pixels, {raw: {width: 24, height: 20, channels: 3}})
+    .png()
+    .toBuffer();
 }
 
 export interface Data {
@@ -178,7 +195,8 @@ const done = z.object({
 });
 
 /** The last line of `orchestrate --json`. */
-export const doneOf = (stdout: string): z.infer<typeof done> => done.parse(JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? ''));
+export const doneOf = (stdout: string): z.infer<typeof done> =>
+  done.parse(JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? ''));
 
 /** Runs what is stale of a run and tells what became of each stage. */
 export async function orchestrate(data: Data, home: string, ...args: string[]): Promise<Record<string, string>> {
@@ -188,16 +206,27 @@ export async function orchestrate(data: Data, home: string, ...args: string[]): 
 
 const status = z.object({
   run: z.string(),
-  stages: z.array(z.object({name: z.string(), status: z.string(), reason: z.string(), seconds: z.number(), outputs: z.array(z.object({path: z.string(), sha256: z.string()}))})),
+  stages: z.array(
+    z.object({
+      name: z.string(),
+      status: z.string(),
+      reason: z.string(),
+      seconds: z.number(),
+      outputs: z.array(z.object({path: z.string(), sha256: z.string()})),
+    }),
+  ),
 });
 
-export const statusOf = async (home: string, ...args: string[]): Promise<z.infer<typeof status>> => status.parse(JSON.parse(await look(['status', '--home', home, '--json', ...args])));
+export const statusOf = async (home: string, ...args: string[]): Promise<z.infer<typeof status>> =>
+  status.parse(JSON.parse(await look(['status', '--home', home, '--json', ...args])));
 
 /** Rows of the stable view `ranking`, as SQL gives them. */
 export function rankingRows(home: string): unknown[] {
   const connection = new Database(path.join(home, 'db/colours.sqlite'), {readonly: true});
   try {
-    return connection.prepare('SELECT class, rank, score, image, place, selected FROM ranking ORDER BY class, rank').all();
+    return connection
+      .prepare('SELECT class, rank, score, image, place, selected FROM ranking ORDER BY class, rank')
+      .all();
   } finally {
     connection.close();
   }

@@ -17,8 +17,15 @@ beforeAll(async () => {
 afterAll(remove);
 
 const aCopy = async () => copyOf(finished, path.join(await temporaryFolder(), 'home'));
-const done = (stdout: string) => JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '') as {rounds: {run: string; results: object; selection: object}[]};
-const events = (stdout: string) => stdout.trimEnd().split('\n').map(line => JSON.parse(line) as {type: string; stage?: string; part?: string; message?: string; run?: string});
+const done = (stdout: string) =>
+  JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '') as {
+    rounds: {run: string; results: object; selection: object}[];
+  };
+const events = (stdout: string) =>
+  stdout
+    .trimEnd()
+    .split('\n')
+    .map(line => JSON.parse(line) as {type: string; stage?: string; part?: string; message?: string; run?: string});
 
 /** What became of the stages of each round: those that ran, by run. */
 function ran(stdout: string): Record<string, string[]> {
@@ -30,7 +37,8 @@ function ran(stdout: string): Record<string, string[]> {
   }
   return stages;
 }
-const orchestrate = async (home: string, ...set: string[]) => await look(['orchestrate', data.config, '--home', home, '--json', ...set.flatMap(setting => ['--set', setting])]);
+const orchestrate = async (home: string, ...set: string[]) =>
+  await look(['orchestrate', data.config, '--home', home, '--json', ...set.flatMap(setting => ['--set', setting])]);
 
 describe('two rounds', () => {
   it('are two runs: the second starts as a copy of the first, and is taught by its student', () => {
@@ -39,7 +47,9 @@ describe('two rounds', () => {
       'colours.round2': ['teacher', 'export', 'score', 'select', 'pretrain', 'finetune', 'evaluate', 'report'],
     });
     const student = path.join(finished, 'models/colours/student/model.safetensors');
-    expect(readFileSync(path.join(finished, 'models/colours.round2/teacher/model.safetensors'))).toEqual(readFileSync(student));
+    expect(readFileSync(path.join(finished, 'models/colours.round2/teacher/model.safetensors'))).toEqual(
+      readFileSync(student),
+    );
     const pack = (run: string) => statSync(path.join(finished, 'data', run, 'packs/train/images.u8')).ino;
     expect(pack('colours.round2')).toBe(pack('colours'));
   });
@@ -48,7 +58,10 @@ describe('two rounds', () => {
     const perfect = {top1: 1, top5: 1};
     const results = {teacher: perfect, supervised: perfect, student_pretrained: perfect, student: perfect};
     expect(doneOf(first)).toMatchObject({run: 'colours.round2', results});
-    expect(done(first).rounds).toMatchObject([{run: 'colours', results}, {run: 'colours.round2', results, selection: {top_k: 5}}]);
+    expect(done(first).rounds).toMatchObject([
+      {run: 'colours', results},
+      {run: 'colours.round2', results, selection: {top_k: 5}},
+    ]);
   });
 
   it('train the equal-step baseline once: its steps and data are the same', () => {
@@ -56,7 +69,8 @@ describe('two rounds', () => {
     const store = openStoreToRead(path.join(finished, 'db/colours.sqlite'))!;
     expect(baselines).toHaveLength(store.events.of('evaluate', 'step').length);
     store.close();
-    const checkpoint = (run: string) => readFileSync(path.join(finished, 'models', run, 'supervised/checkpoint.pt'), 'utf8');
+    const checkpoint = (run: string) =>
+      readFileSync(path.join(finished, 'models', run, 'supervised/checkpoint.pt'), 'utf8');
     expect(checkpoint('colours.round2')).toBe(checkpoint('colours'));
   });
 
@@ -79,7 +93,21 @@ describe('two rounds', () => {
   });
 
   it('with a part asked for are the first alone', async () => {
-    expect(ran(await look(['orchestrate', data.config, '--home', await aCopy(), '--json', '--set', 'rounds=2', '--only', 'select']))).toEqual({colours: ['select']});
+    expect(
+      ran(
+        await look([
+          'orchestrate',
+          data.config,
+          '--home',
+          await aCopy(),
+          '--json',
+          '--set',
+          'rounds=2',
+          '--only',
+          'select',
+        ]),
+      ),
+    ).toEqual({colours: ['select']});
   });
 });
 
@@ -91,24 +119,43 @@ it('a round that was stopped goes on, and those before it are not touched', asyn
   const {code, stderr} = await pupil(command);
   expect(code).toBe(0);
   expect(stderr).toMatch(/^ {2}score {5}[1-9]\d* of 30 shards are scored already$/m);
-  expect(stderr.slice(0, stderr.indexOf('pupil colours.round2')).match(/^= .* fresh: nothing changed$/gm)).toHaveLength(9);
+  expect(stderr.slice(0, stderr.indexOf('pupil colours.round2')).match(/^= .* fresh: nothing changed$/gm)).toHaveLength(
+    9,
+  );
 });
 
 it('a dry run tells what the rounds would do', async () => {
   const home = await aCopy();
-  const dry = async (...set: string[]) => (await look(['orchestrate', data.config, '--home', home, '--dry-run', ...set.flatMap(setting => ['--set', setting])])).split('\n');
+  const dry = async (...set: string[]) =>
+    (
+      await look([
+        'orchestrate',
+        data.config,
+        '--home',
+        home,
+        '--dry-run',
+        ...set.flatMap(setting => ['--set', setting]),
+      ])
+    ).split('\n');
   const both = await dry('rounds=2');
   expect(both.filter(line => /^Run colours/.test(line))).toHaveLength(2);
   expect(both.filter(line => /fresh +nothing changed/.test(line))).toHaveLength(17);
-  expect(await dry('rounds=3', 'select.top_k=4')).toContain('Then colours.round2, colours.round3, each with the student before as its teacher: every stage but prepare would run.');
+  expect(await dry('rounds=3', 'select.top_k=4')).toContain(
+    'Then colours.round2, colours.round3, each with the student before as its teacher: every stage but prepare would run.',
+  );
 });
 
-it.each([['status'], ['rankings'], ['rankings', 'red'], ['report']])('pupil %s %s names the other rounds, beside what it was asked for', async (...command) => {
-  const home = await aCopy();
-  const {stdout, stderr} = await pupil([...command, '--home', home, '--run', 'colours']);
-  expect(stderr.trimEnd().split('\n').at(-1)).toBe('Round 1 of 2; the other: --run colours.round2; side by side: pupil compare colours colours.round2');
-  expect(stdout).not.toContain('Round');
-});
+it.each([['status'], ['rankings'], ['rankings', 'red'], ['report']])(
+  'pupil %s %s names the other rounds, beside what it was asked for',
+  async (...command) => {
+    const home = await aCopy();
+    const {stdout, stderr} = await pupil([...command, '--home', home, '--run', 'colours']);
+    expect(stderr.trimEnd().split('\n').at(-1)).toBe(
+      'Round 1 of 2; the other: --run colours.round2; side by side: pupil compare colours colours.round2',
+    );
+    expect(stdout).not.toContain('Round');
+  },
+);
 
 it('pupil compare puts two rounds side by side', async () => {
   const text = await look(['compare', 'colours', 'colours.round2', '--home', finished]);

@@ -1,10 +1,23 @@
-/** The form in which a run's teacher scores the pool: score.precision and score.decode, from the command line to the score files. */
+/**
+ * The form in which a run's teacher scores the pool: score.precision and score.decode, from the command line to the
+ * score files.
+ */
 import {existsSync} from 'node:fs';
 import path from 'node:path';
 import {afterAll, beforeAll, describe, expect, it} from 'vitest';
 import {z} from 'zod';
 import {openStoreToRead} from '../../src/store/open.js';
-import {copyOf, lastingFolder, orchestrate, outputOf, pupil, rankingRows, statusOf, writeData, type Data} from './pupil.js';
+import {
+  copyOf,
+  lastingFolder,
+  orchestrate,
+  outputOf,
+  pupil,
+  rankingRows,
+  statusOf,
+  writeData,
+  type Data,
+} from './pupil.js';
 
 const {folder, remove} = lastingFolder();
 /** A finished run that scored in fp32; tests take a copy. */
@@ -23,7 +36,15 @@ const inHome = (home: string, file: string) => existsSync(path.join(home, 'model
 /** A trainer whose int8 takes one class for another. */
 const ROUGH = {PUPIL_COLOUR_TRAINER_ROUGH: '1'};
 
-const scoring = z.object({scoring: z.object({precision: z.string(), decode: z.string(), measured: z.array(z.object({form: z.string(), top1: z.number(), exactTop1: z.number(), overlap: z.number(), sample: z.number()}))})});
+const scoring = z.object({
+  scoring: z.object({
+    precision: z.string(),
+    decode: z.string(),
+    measured: z.array(
+      z.object({form: z.string(), top1: z.number(), exactTop1: z.number(), overlap: z.number(), sample: z.number()}),
+    ),
+  }),
+});
 function scoringOf(home: string): z.infer<typeof scoring>['scoring'] {
   const store = openStoreToRead(path.join(home, 'db/colours.sqlite'));
   try {
@@ -37,7 +58,9 @@ describe('score.precision: int8', () => {
   it('scores with a quantised teacher that was measured against the exact one, and leaves the exact one beside it', async () => {
     const home = copyOf(finished, path.join(folder, 'int8'));
     const {code, stdout, stderr} = await run(home, ['score.precision=int8']);
-    expect(stderr + stdout).toMatch(/int8: 100\.0 % top-1 on validation where the exact form has 100\.0 %, 100\.0 % of the same selection from 30 pictures of the pool, \d+\.\d times as fast; taken/);
+    expect(stderr + stdout).toMatch(
+      /int8: 100\.0 % top-1 on validation where the exact form has 100\.0 %, 100\.0 % of the same selection from 30 pictures of the pool, \d+\.\d times as fast; taken/,
+    );
     expect(code).toBe(0);
     expect(scoringOf(home)).toMatchObject({precision: 'int8', measured: [{form: 'int8', overlap: 1, sample: 30}]});
     expect([inHome(home, 'model.onnx'), inHome(home, 'model.int8.onnx')]).toEqual([true, true]);
@@ -48,14 +71,24 @@ describe('score.precision: int8', () => {
     const home = path.join(folder, 'rough int8');
     const {code, stderr, stdout} = await run(home, ['score.precision=int8'], ROUGH);
     expect(code).toBe(0);
-    expect(scoringOf(home).measured.map(({form}) => form)).toEqual(['int8', 'int8 with its first and last layer in fp32']);
-    expect((stderr + stdout).replaceAll(/\s+/g, ' ')).toMatch(/! export The pool is scored in int8 .* which chooses other pictures .* set score\.precision to fp32/);
+    expect(scoringOf(home).measured.map(({form}) => form)).toEqual([
+      'int8',
+      'int8 with its first and last layer in fp32',
+    ]);
+    expect((stderr + stdout).replaceAll(/\s+/g, ' ')).toMatch(
+      /! export The pool is scored in int8 .* which chooses other pictures .* set score\.precision to fp32/,
+    );
     expect(scoringOf(home).measured[0]!.top1).toBeLessThan(0.5);
   });
 
   it('makes export stale and what follows, and going back to fp32 does so again', async () => {
     const home = copyOf(finished, path.join(folder, 'there and back'));
-    expect(await orchestrate(data, home, '--set', 'score.precision=int8')).toMatchObject({teacher: 'fresh', export: 'ran', score: 'ran', pretrain: 'fresh'});
+    expect(await orchestrate(data, home, '--set', 'score.precision=int8')).toMatchObject({
+      teacher: 'fresh',
+      export: 'ran',
+      score: 'ran',
+      pretrain: 'fresh',
+    });
     expect(await orchestrate(data, home)).toMatchObject({teacher: 'fresh', export: 'ran', score: 'ran'});
     const exported = (await statusOf(home)).stages.find(({name}) => name === 'export')!;
     expect(exported.outputs.map(output => path.basename(output.path))).toEqual(['model.onnx']);
@@ -64,7 +97,9 @@ describe('score.precision: int8', () => {
   it('is refused on a GPU, as fp16 is on a CPU, before anything is trained', async () => {
     const {code, stderr} = await run(path.join(folder, 'fp16'), ['score.precision=fp16', 'device=cpu']);
     expect(code).toBe(4);
-    expect(stderr).toContain('score.precision is fp16, with which CPUs are slow, and the device is cpu. Set it to int8 or auto.');
+    expect(stderr).toContain(
+      'score.precision is fp16, with which CPUs are slow, and the device is cpu. Set it to int8 or auto.',
+    );
     expect(stderr).not.toContain('epoch');
   });
 });

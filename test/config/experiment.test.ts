@@ -18,7 +18,8 @@ describe.each(readdirSync(folder).filter(name => name.endsWith('.yaml')))('exper
   });
 
   it('has a run for each arm under each of at least three seeds, of which none is another’s', () => {
-    for (const arm of arms) expect(new Set(runs.filter(run => run.arm === arm.name).map(({seed}) => seed)).size).toBeGreaterThanOrEqual(3);
+    for (const arm of arms)
+      expect(new Set(runs.filter(run => run.arm === arm.name).map(({seed}) => seed)).size).toBeGreaterThanOrEqual(3);
     const settings = runs.map(({config}) => JSON.stringify({...config, run: '', about: ''}));
     expect(new Set(settings).size).toBe(runs.length);
   });
@@ -39,8 +40,18 @@ it('knows a run of an experiment by its name', () => {
 
 it('keeps the arms in the order of the file, also where their names are numbers', async () => {
   const file = path.join(await temporaryFolder(), 'topk.yaml');
-  await writeFile(file, 'config: {labelled: a, unlabelled: [b]}\nseeds: [3, 1]\narms:\n  default:\n  400: {set: {select: {top_k: 400}}}\n  100: {set: {select: {top_k: 100}}}\n');
+  await writeFile(
+    file,
+    'config: {labelled: a, unlabelled: [b]}\nseeds: [3, 1]\narms:\n  default:\n  400: {set: {select: {top_k: 400}}}\n  100: {set: {select: {top_k: 100}}}\n',
+  );
   const {arms, reference, runs} = readExperiment({file}, '/home');
   expect([arms.map(({name}) => name), reference]).toEqual([['default', '400', '100'], 'default']);
-  expect(runs.map(({arm, seed}) => `${arm} ${seed}`)).toEqual(['default 3', '400 3', '100 3', 'default 1', '400 1', '100 1']);
+  expect(runs.map(({arm, seed}) => `${arm} ${seed}`)).toEqual([
+    'default 3',
+    '400 3',
+    '100 3',
+    'default 1',
+    '400 1',
+    '100 1',
+  ]);
 });

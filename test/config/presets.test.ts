@@ -3,7 +3,9 @@ import {expect, it} from 'vitest';
 import {jsonSchema, presetNames, readConfig} from '../../src/config/layers.js';
 
 it('keeps the schema for editors as the code has it (node scripts/schema.mjs writes it)', () => {
-  const written: unknown = JSON.parse(readFileSync(new URL('../../presets/pupil.schema.json', import.meta.url), 'utf8'));
+  const written: unknown = JSON.parse(
+    readFileSync(new URL('../../presets/pupil.schema.json', import.meta.url), 'utf8'),
+  );
   expect(written).toEqual(JSON.parse(JSON.stringify(jsonSchema())));
 });
 
@@ -14,5 +16,7 @@ it('says of every preset in one line what it is, and asks for the sources that i
     expect(config.run).toBe(preset);
     expect(config.about).toMatch(/^[^\n]{20,160}$/);
   }
-  expect(() => readConfig({preset: 'imagenet'}, '/home')).toThrow(/No labelled pictures.*--labelled[^]*No unlabelled pictures.*--unlabelled/);
+  expect(() => readConfig({preset: 'imagenet'}, '/home')).toThrow(
+    /No labelled pictures.*--labelled[^]*No unlabelled pictures.*--unlabelled/,
+  );
 });

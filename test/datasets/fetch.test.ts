@@ -57,9 +57,19 @@ interface Fetched {
 }
 
 /** Fetches a data set into a home and tells all that happened. */
-async function fetchFrom(dataset: Dataset, home: string, {signal = new AbortController().signal, patience = quick, mirror = null as string | null} = {}): Promise<Fetched> {
+async function fetchFrom(
+  dataset: Dataset,
+  home: string,
+  {signal = new AbortController().signal, patience = quick, mirror = null as string | null} = {},
+): Promise<Fetched> {
   const events: Event[] = [];
-  const error: unknown = await fetchDatasets([dataset], {home, mirror, signal, patience, emit: event => events.push(event)}).then(
+  const error: unknown = await fetchDatasets([dataset], {
+    home,
+    mirror,
+    signal,
+    patience,
+    emit: event => events.push(event),
+  }).then(
     () => null,
     (thrown: unknown) => thrown,
   );
@@ -67,7 +77,11 @@ async function fetchFrom(dataset: Dataset, home: string, {signal = new AbortCont
 }
 
 /** Serves an archive and fetches it from there. */
-async function fetchServed(answer: Answer, content: Buffer = tarGz, home?: string): Promise<Fetched & {asked: {headers: Record<string, unknown>}[]}> {
+async function fetchServed(
+  answer: Answer,
+  content: Buffer = tarGz,
+  home?: string,
+): Promise<Fetched & {asked: {headers: Record<string, unknown>}[]}> {
   const {address, asked} = await serve(answer);
   return {...(await fetchFrom(small(content, `${address}/small.tar.gz`), home ?? (await temporaryFolder()))), asked};
 }
@@ -112,7 +126,11 @@ describe('a data set that is not there', () => {
 
   it('comes from a mirror under the same file name', async () => {
     const {address, asked} = await serve((request, response) => sendFile(request, response, tarGz));
-    const fetched = await fetchFrom(small(tarGz, 'https://nowhere.invalid/files/small.tar.gz'), await temporaryFolder(), {mirror: `${address}/pub/`});
+    const fetched = await fetchFrom(
+      small(tarGz, 'https://nowhere.invalid/files/small.tar.gz'),
+      await temporaryFolder(),
+      {mirror: `${address}/pub/`},
+    );
     expectWhole(fetched);
     expect(asked.map(({url}) => url)).toEqual(['/pub/small.tar.gz']);
   });
@@ -157,7 +175,12 @@ describe('a data set that is there', () => {
     truncateSync(path.join(folderOf(first.home), 'train.bin'), 100);
     rmSync(path.join(folderOf(first.home), 'test.bin'));
     const {error} = await fetchFrom(first.dataset, first.home);
-    expect(error).toMatchObject({exitCode: 3, message: expect.stringMatching(/is no longer as it was unpacked: 3 files with [\d,]+ bytes, expected 4 with .* Move it away/) as string});
+    expect(error).toMatchObject({
+      exitCode: 3,
+      message: expect.stringMatching(
+        /is no longer as it was unpacked: 3 files with [\d,]+ bytes, expected 4 with .* Move it away/,
+      ) as string,
+    });
     expect(first.asked).toHaveLength(1);
   });
 
@@ -183,31 +206,52 @@ describe('an archive that people put in the place', () => {
   });
 
   it.each([
-    ['of another size', tarGz.subarray(1), `${(tarGz.length - 1).toLocaleString('en-US')} bytes, expected ${tarGz.length.toLocaleString('en-US')}`],
-    ['with another checksum', Buffer.alloc(tarGz.length), `its md5 is ${md5(Buffer.alloc(tarGz.length))}, expected ${md5(tarGz)}`],
+    [
+      'of another size',
+      tarGz.subarray(1),
+      `${(tarGz.length - 1).toLocaleString('en-US')} bytes, expected ${tarGz.length.toLocaleString('en-US')}`,
+    ],
+    [
+      'with another checksum',
+      Buffer.alloc(tarGz.length),
+      `its md5 is ${md5(Buffer.alloc(tarGz.length))}, expected ${md5(tarGz)}`,
+    ],
   ])('%s is refused and stays (exit 3)', async (_, content, difference) => {
     const home = await temporaryFolder();
     mkdirSync(path.join(home, 'data'));
     writeFileSync(placed(home), content);
     const {error} = await fetchFrom(offline, home);
-    expect(error).toMatchObject({exitCode: 3, message: `${placed(home)} is not the file of ${offline.address}: ${difference}. Replace it, or remove it to have it downloaded; then run the same command again.`});
+    expect(error).toMatchObject({
+      exitCode: 3,
+      message: `${placed(home)} is not the file of ${offline.address}: ${difference}. Replace it, or remove it to have it downloaded; then run the same command again.`,
+    });
     expect(readFileSync(placed(home))).toEqual(content);
   });
 });
 
 describe('a server that breaks off', () => {
   it('in the middle is asked for the rest alone', async () => {
-    const fetched = await fetchServed((request, response, nth) => sendFile(request, response, tarGz, nth === 1 ? {cutAfter: 5000} : {}));
+    const fetched = await fetchServed((request, response, nth) =>
+      sendFile(request, response, tarGz, nth === 1 ? {cutAfter: 5000} : {}),
+    );
     expectWhole(fetched);
     expect(fetched.asked.map(({headers}) => [headers['range'], headers['if-range']])).toEqual([
       [undefined, undefined],
       ['bytes=5000-', '"one"'],
     ]);
-    expect(fetched.events.some(event => event.type === 'note' && /^small: broke off at 5 kB: the server closed the connection; trying again/.test(event.message))).toBe(true);
+    expect(
+      fetched.events.some(
+        event =>
+          event.type === 'note' &&
+          /^small: broke off at 5 kB: the server closed the connection; trying again/.test(event.message),
+      ),
+    ).toBe(true);
   });
 
   it('and knows no ranges is asked for all of it again', async () => {
-    const fetched = await fetchServed((request, response, nth) => sendFile(request, response, tarGz, {ranges: false, ...(nth === 1 && {cutAfter: 5000})}));
+    const fetched = await fetchServed((request, response, nth) =>
+      sendFile(request, response, tarGz, {ranges: false, ...(nth === 1 && {cutAfter: 5000})}),
+    );
     expectWhole(fetched);
   });
 
@@ -222,7 +266,13 @@ describe('a server that breaks off', () => {
 
   it.each([
     ['refuses the range', (response: Parameters<Answer>[1]) => response.writeHead(416).end()],
-    ['sends another range', (response: Parameters<Answer>[1]) => response.writeHead(206, {'content-range': `bytes 7-${tarGz.length - 1}/${tarGz.length}`}).end(tarGz.subarray(7))],
+    [
+      'sends another range',
+      (response: Parameters<Answer>[1]) =>
+        response
+          .writeHead(206, {'content-range': `bytes 7-${tarGz.length - 1}/${tarGz.length}`})
+          .end(tarGz.subarray(7)),
+    ],
   ])('and then %s is asked for all of it', async (_, answer) => {
     const fetched = await fetchServed((request, response, nth) => {
       if (nth === 1) sendFile(request, response, tarGz, {cutAfter: 5000});
@@ -242,21 +292,30 @@ describe('a server that breaks off', () => {
   it('always at the same place is given up after a few times; what came is kept, and the same command goes on (exit 4)', async () => {
     const home = await temporaryFolder();
     let stubborn = true;
-    const {address, asked} = await serve((request, response) => sendFile(request, response, tarGz, stubborn ? {cutAfter: request.headers.range === undefined ? 5000 : 0} : {}));
+    const {address, asked} = await serve((request, response) =>
+      sendFile(request, response, tarGz, stubborn ? {cutAfter: request.headers.range === undefined ? 5000 : 0} : {}),
+    );
     const dataset = small(tarGz, `${address}/small.tar.gz`);
     const {error} = await fetchFrom(dataset, home);
     expect(error).toMatchObject({exitCode: 4});
-    expect((error as Error).message).toMatch(/broke off 3 times in a row, the last time at 5 kB of .*: the server closed the connection\. What came is kept; the same command goes on from there\. /);
+    expect((error as Error).message).toMatch(
+      /broke off 3 times in a row, the last time at 5 kB of .*: the server closed the connection\. What came is kept; the same command goes on from there\. /,
+    );
     expect(statSync(part(home)).size).toBe(5000);
     stubborn = false;
     const again = await fetchFrom(dataset, home);
     expectWhole(again);
     expect(asked.at(-1)?.headers.range).toBe('bytes=5000-');
-    expect(again.events[1]).toMatchObject({type: 'note', message: expect.stringMatching(/^small: going on at 5 kB of/) as string});
+    expect(again.events[1]).toMatchObject({
+      type: 'note',
+      message: expect.stringMatching(/^small: going on at 5 kB of/) as string,
+    });
   });
 
   it('with "busy" is asked again', async () => {
-    const fetched = await fetchServed((request, response, nth) => (nth < 3 ? void response.writeHead(503).end() : sendFile(request, response, tarGz)));
+    const fetched = await fetchServed((request, response, nth) =>
+      nth < 3 ? void response.writeHead(503).end() : sendFile(request, response, tarGz),
+    );
     expectWhole(fetched);
   });
 });
@@ -285,7 +344,9 @@ describe('a slow server', () => {
     });
     expectWhole(fetched);
     expect(fetched.asked[1]?.headers['range']).toBe('bytes=3000-');
-    expect(fetched.events.some(event => event.type === 'note' && event.message.includes('the server fell silent'))).toBe(true);
+    expect(
+      fetched.events.some(event => event.type === 'note' && event.message.includes('the server fell silent')),
+    ).toBe(true);
   });
 });
 
@@ -296,24 +357,35 @@ describe('a server that has something else', () => {
     const other = Buffer.alloc(tarGz.length, 9);
     const {error, home, dataset} = await fetchServed((request, response) => sendFile(request, response, other));
     expect(error).toMatchObject({exitCode: 3});
-    expect((error as Error).message).toContain(`${dataset.address} sent another file than the one expected: its md5 is ${md5(other)}, expected ${md5(tarGz)}. It was deleted.`);
+    expect((error as Error).message).toContain(
+      `${dataset.address} sent another file than the one expected: its md5 is ${md5(other)}, expected ${md5(tarGz)}. It was deleted.`,
+    );
     nothingLeft(home);
   });
 
   it('of another size is not downloaded at all (exit 3)', async () => {
     const {error, home} = await fetchServed((request, response) => sendFile(request, response, Buffer.alloc(12)));
-    expect(error).toMatchObject({exitCode: 3, message: expect.stringContaining(`holds another file: 12 bytes, expected ${tarGz.length.toLocaleString('en-US')}.`) as string});
+    expect(error).toMatchObject({
+      exitCode: 3,
+      message: expect.stringContaining(
+        `holds another file: 12 bytes, expected ${tarGz.length.toLocaleString('en-US')}.`,
+      ) as string,
+    });
     nothingLeft(home);
   });
 
   it('and does not tell its length is stopped where it sends too much (exit 3)', async () => {
-    const {error, home} = await fetchServed((_, response) => void response.writeHead(200).end(Buffer.alloc(tarGz.length + 1)));
+    const {error, home} = await fetchServed(
+      (_, response) => void response.writeHead(200).end(Buffer.alloc(tarGz.length + 1)),
+    );
     expect(error).toMatchObject({exitCode: 3, message: expect.stringContaining('more than the expected') as string});
     nothingLeft(home);
   });
 
   it('namely a login page, is told from a file (exit 4)', async () => {
-    const {error} = await fetchServed((_, response) => void response.writeHead(200, {'content-type': 'text/html; charset=utf-8'}).end('<html>'));
+    const {error} = await fetchServed(
+      (_, response) => void response.writeHead(200, {'content-type': 'text/html; charset=utf-8'}).end('<html>'),
+    );
     expect(error).toMatchObject({exitCode: 4, message: expect.stringContaining('answers with a web page') as string});
   });
 
@@ -321,7 +393,9 @@ describe('a server that has something else', () => {
     const {error, asked, dataset, home} = await fetchServed((_, response) => void response.writeHead(status).end());
     expect(error).toMatchObject({exitCode: 4});
     expect((error as Error).message).toMatch(new RegExp(`small\\.tar\\.gz says ${status} \\w`));
-    expect((error as Error).message).toContain(`download ${dataset.address} on a machine that can, put the file here as ${home}/data/small.tar.gz, and run the same command again; or name a mirror of it: pupil fetch small --home ${home} --mirror URL.`);
+    expect((error as Error).message).toContain(
+      `download ${dataset.address} on a machine that can, put the file here as ${home}/data/small.tar.gz, and run the same command again; or name a mirror of it: pupil fetch small --home ${home} --mirror URL.`,
+    );
     expect(asked).toHaveLength(1);
     nothingLeft(home);
   });
@@ -356,7 +430,8 @@ describe('a stop', () => {
       mirror: null,
       signal: stop.signal,
       patience: quick,
-      emit: event => event.type === 'note' && event.message.includes('unpacking') && stop.abort(new Interrupted('SIGTERM')),
+      emit: event =>
+        event.type === 'note' && event.message.includes('unpacking') && stop.abort(new Interrupted('SIGTERM')),
     }).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({name: 'Interrupted', signal: 'SIGTERM'});
     expect(readdirSync(path.join(home, 'data')).sort()).toEqual(['small.tar.gz.part', 'small.tar.gz.part.json']);
@@ -370,13 +445,22 @@ it('a second process waits for none: it is told that the first is at it (exit 75
   const lock = takeLock(path.join(home, 'db/.fetch.lock'));
   const {error} = await fetchFrom(small(tarGz, 'https://nowhere.invalid/small.tar.gz'), home);
   lock?.release();
-  expect(error).toMatchObject({exitCode: 75, message: `Another process is fetching data sets into ${home}. Wait for it, and run the same command again.`});
+  expect(error).toMatchObject({
+    exitCode: 75,
+    message: `Another process is fetching data sets into ${home}. Wait for it, and run the same command again.`,
+  });
 });
 
 it('a disk without room is told before anything is fetched (exit 4)', async () => {
   const {address, asked} = await serve((request, response) => sendFile(request, response, tarGz));
-  const {error} = await fetchFrom({...small(tarGz, `${address}/small.tar.gz`), unpackingBytes: 1e18}, await temporaryFolder());
-  expect(error).toMatchObject({exitCode: 4, message: expect.stringMatching(/^Small needs .* TB in .* while it is unpacked; .* are free\. Make room/) as string});
+  const {error} = await fetchFrom(
+    {...small(tarGz, `${address}/small.tar.gz`), unpackingBytes: 1e18},
+    await temporaryFolder(),
+  );
+  expect(error).toMatchObject({
+    exitCode: 4,
+    message: expect.stringMatching(/^Small needs .* TB in .* while it is unpacked; .* are free\. Make room/) as string,
+  });
   expect(asked).toEqual([]);
 });
 
@@ -387,32 +471,105 @@ describe('an archive', () => {
     const {address} = await serve((request, response) => sendFile(request, response, content));
     return await fetchFrom(small(content, `${address}/small.zip`, 'tiny'), home);
   };
-  const tarred = async (content: Buffer) => await fetchServed((request, response) => sendFile(request, response, content), content);
+  const tarred = async (content: Buffer) =>
+    await fetchServed((request, response) => sendFile(request, response, content), content);
 
   it('that is a zip keeps its folders; what lies beside its one folder is left out', async () => {
-    const {home, error} = await zipped(zipOf({name: 'tiny/', mode: 0o040755}, image, {name: 'tiny/val/empty/', mode: 0o040755}, {name: 'tiny/words.txt', stored: true, content: 'n01\tfish'}, {name: '__MACOSX/x', content: 'x'}));
+    const {home, error} = await zipped(
+      zipOf(
+        {name: 'tiny/', mode: 0o040755},
+        image,
+        {name: 'tiny/val/empty/', mode: 0o040755},
+        {name: 'tiny/words.txt', stored: true, content: 'n01\tfish'},
+        {name: '__MACOSX/x', content: 'x'},
+      ),
+    );
     expect(error).toBeNull();
     const files = readdirSync(path.join(home, 'data/tiny'), {recursive: true}).sort();
-    expect(files).toEqual(['.fetched.json', 'train', 'train/n01', 'train/n01/images', 'train/n01/images/n01_0.JPEG', 'val', 'val/empty', 'words.txt']);
+    expect(files).toEqual([
+      '.fetched.json',
+      'train',
+      'train/n01',
+      'train/n01/images',
+      'train/n01/images/n01_0.JPEG',
+      'val',
+      'val/empty',
+      'words.txt',
+    ]);
     expect(readFileSync(path.join(home, 'data/tiny/train/n01/images/n01_0.JPEG'), 'utf8')).toBe('a picture');
     expect(readdirSync(path.join(home, 'data'))).toEqual(['tiny']);
   });
 
   const bad: [string, 'zip' | 'tar', () => Buffer, RegExp][] = [
-    ['a name that climbs out', 'zip', () => zipOf(image, {name: '../evil', content: 'x'}), /invalid relative path: \.\.\/evil/],
-    ['a name that climbs out from within', 'zip', () => zipOf(image, {name: 'tiny/../../evil', content: 'x'}), /invalid relative path/],
+    [
+      'a name that climbs out',
+      'zip',
+      () => zipOf(image, {name: '../evil', content: 'x'}),
+      /invalid relative path: \.\.\/evil/,
+    ],
+    [
+      'a name that climbs out from within',
+      'zip',
+      () => zipOf(image, {name: 'tiny/../../evil', content: 'x'}),
+      /invalid relative path/,
+    ],
     ['an absolute name', 'zip', () => zipOf(image, {name: '/tmp/evil', content: 'x'}), /absolute path: \/tmp\/evil/],
-    ['a name with a backslash', 'zip', () => zipOf(image, {name: 'tiny\\..\\evil', content: 'x'}), /invalid characters in fileName/],
-    ['a symbolic link', 'zip', () => zipOf(image, {name: 'tiny/link', content: '/etc', mode: 0o120777}), /holds tiny\/link, which is neither a file nor a folder/],
+    [
+      'a name with a backslash',
+      'zip',
+      () => zipOf(image, {name: 'tiny\\..\\evil', content: 'x'}),
+      /invalid characters in fileName/,
+    ],
+    [
+      'a symbolic link',
+      'zip',
+      () => zipOf(image, {name: 'tiny/link', content: '/etc', mode: 0o120777}),
+      /holds tiny\/link, which is neither a file nor a folder/,
+    ],
     ['a file twice', 'zip', () => zipOf(image, image), /holds a file twice/],
-    ['another folder than expected', 'zip', () => zipOf({name: 'other/a.txt', content: 'x'}), /holds no folder tiny\. Nothing was unpacked/],
-    ['only the name of a zip', 'zip', () => Buffer.from('no zip, whatever its name says it is'), /is damaged: End of central directory record signature not found/],
+    [
+      'another folder than expected',
+      'zip',
+      () => zipOf({name: 'other/a.txt', content: 'x'}),
+      /holds no folder tiny\. Nothing was unpacked/,
+    ],
+    [
+      'only the name of a zip',
+      'zip',
+      () => Buffer.from('no zip, whatever its name says it is'),
+      /is damaged: End of central directory record signature not found/,
+    ],
     ['its end missing', 'zip', () => zipOf(image).subarray(0, -30), /is damaged: End of central directory/],
-    ['a name that climbs out', 'tar', () => gzipSync(tarOf({name: 'cifar-100-binary/../../evil', content: 'x'})), /holds "cifar-100-binary\/\.\.\/\.\.\/evil", a name that may lead out/],
-    ['an absolute name', 'tar', () => gzipSync(tarOf({name: '/tmp/evil', content: 'x'})), /holds "\/tmp\/evil", a name that may lead out/],
-    ['a symbolic link', 'tar', () => gzipSync(tarOf({name: 'cifar-100-binary/link', type: '2', linkname: '/etc'})), /link, which is neither a file nor a folder/],
-    ['a device', 'tar', () => gzipSync(tarOf({name: 'cifar-100-binary/null', type: '3'})), /null, which is neither a file nor a folder/],
-    ['a member cut off', 'tar', () => gzipSync(tarOf({name: 'cifar-100-binary/train.bin', content: records(6)}).subarray(0, 5000)), /is damaged: the member at byte 0 is cut off/],
+    [
+      'a name that climbs out',
+      'tar',
+      () => gzipSync(tarOf({name: 'cifar-100-binary/../../evil', content: 'x'})),
+      /holds "cifar-100-binary\/\.\.\/\.\.\/evil", a name that may lead out/,
+    ],
+    [
+      'an absolute name',
+      'tar',
+      () => gzipSync(tarOf({name: '/tmp/evil', content: 'x'})),
+      /holds "\/tmp\/evil", a name that may lead out/,
+    ],
+    [
+      'a symbolic link',
+      'tar',
+      () => gzipSync(tarOf({name: 'cifar-100-binary/link', type: '2', linkname: '/etc'})),
+      /link, which is neither a file nor a folder/,
+    ],
+    [
+      'a device',
+      'tar',
+      () => gzipSync(tarOf({name: 'cifar-100-binary/null', type: '3'})),
+      /null, which is neither a file nor a folder/,
+    ],
+    [
+      'a member cut off',
+      'tar',
+      () => gzipSync(tarOf({name: 'cifar-100-binary/train.bin', content: records(6)}).subarray(0, 5000)),
+      /is damaged: the member at byte 0 is cut off/,
+    ],
     ['its end missing', 'tar', () => tarGz.subarray(0, -100), /is damaged: unexpected end of file/],
     ['only the name of a gzip', 'tar', () => Buffer.from('no gzip'), /is damaged: incorrect header check/],
   ];
@@ -420,7 +577,9 @@ describe('an archive', () => {
     const {home, error} = await (kind === 'zip' ? zipped : tarred)(content());
     expect(error).toMatchObject({name: 'UserError', exitCode: 3, message: expect.stringMatching(message) as string});
     expect(readdirSync(path.join(home, 'data')).filter(name => !name.includes('.part'))).toEqual([]);
-    expect(existsSync(path.join(home, 'evil')) || existsSync(path.join(home, 'data/evil')) || existsSync('/tmp/evil')).toBe(false);
+    expect(
+      existsSync(path.join(home, 'evil')) || existsSync(path.join(home, 'data/evil')) || existsSync('/tmp/evil'),
+    ).toBe(false);
   });
 });
 

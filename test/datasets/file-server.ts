@@ -43,13 +43,19 @@ export interface Habits {
 }
 
 /** Answers as a usual file server does. */
-export function sendFile(request: IncomingMessage, response: ServerResponse, content: Buffer, {etag = '"one"', ranges = true, cutAfter}: Habits = {}): void {
+export function sendFile(
+  request: IncomingMessage,
+  response: ServerResponse,
+  content: Buffer,
+  {etag = '"one"', ranges = true, cutAfter}: Habits = {},
+): void {
   const asked = /^bytes=(\d+)-$/.exec(request.headers.range ?? '');
   const isSame = request.headers['if-range'] === undefined || request.headers['if-range'] === etag;
   const from = ranges && isSame && asked !== null ? Number(asked[1]) : 0;
   const body = content.subarray(from);
   const headers = {'content-length': body.length, ...(etag !== null && {etag})};
-  if (from > 0) response.writeHead(206, {...headers, 'content-range': `bytes ${from}-${content.length - 1}/${content.length}`});
+  if (from > 0)
+    response.writeHead(206, {...headers, 'content-range': `bytes ${from}-${content.length - 1}/${content.length}`});
   else response.writeHead(200, headers);
   if (cutAfter === undefined) response.end(body);
   // A moment, so that what was sent arrives before the end does.

@@ -8,7 +8,14 @@ const module = new URL('../../dist/files/fail-point.js', import.meta.url).href;
 const passing = (env: Readonly<Record<string, string>>) =>
   spawnSync(
     process.execPath,
-    ['--input-type=module', '-e', `import {passFailPoint} from '${module}'; for (const point of ['commit.before', 'commit.after', 'commit.before']) { console.log(point); passFailPoint(point); }`, 'program', 'a/score.json', 'last'],
+    [
+      '--input-type=module',
+      '-e',
+      `import {passFailPoint} from '${module}'; for (const point of ['commit.before', 'commit.after', 'commit.before']) { console.log(point); passFailPoint(point); }`,
+      'program',
+      'a/score.json',
+      'last',
+    ],
     {encoding: 'utf8', env: {...process.env, ...env}},
   );
 
@@ -29,6 +36,8 @@ describe('a fail point', () => {
   it('tells of every passage where a file for that is named', async () => {
     const file = `${await temporaryFolder()}/passed`;
     passing({PUPIL_POINTS_PASSED: file});
-    expect(readFileSync(file, 'utf8')).toBe(['commit.before', 'commit.after', 'commit.before'].map(point => `${point} a/score.json last\n`).join(''));
+    expect(readFileSync(file, 'utf8')).toBe(
+      ['commit.before', 'commit.after', 'commit.before'].map(point => `${point} a/score.json last\n`).join(''),
+    );
   });
 });

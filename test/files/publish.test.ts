@@ -38,7 +38,9 @@ describe('publishing', () => {
       for (let version = 0; ; version++) await publishFile(${JSON.stringify(`${folder}/file`)}, temporary => writeFile(temporary, String(version % 10).repeat(200_000)));
     `;
     for (let attempt = 0; attempt < 12; attempt++) {
-      const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {stdio: ['ignore', 'pipe', 'inherit']});
+      const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
       await once(child.stdout, 'data');
       await new Promise(resolve => setTimeout(resolve, 5 + attempt * 7));
       child.kill('SIGKILL');

@@ -1,4 +1,5 @@
-// Writes tars, zips and PNGs whose checksums hold whatever else is wrong with them, so that damage reaches what lies behind the checks.
+// Writes tars, zips and PNGs whose checksums hold whatever else is wrong with them, so that damage reaches what lies
+// behind the checks.
 import {crc32} from 'node:zlib';
 
 const BLOCK = 512;
@@ -25,7 +26,13 @@ export const padded = content => Buffer.concat([content, Buffer.alloc((BLOCK - (
 
 /** A tar of members `{name, content, type}` with its end mark. */
 export const tarOf = members =>
-  Buffer.concat([...members.flatMap(({name, content, type}) => [sealTarHeader(tarHeader({name, size: content.length, type})), padded(content)]), Buffer.alloc(2 * BLOCK)]);
+  Buffer.concat([
+    ...members.flatMap(({name, content, type}) => [
+      sealTarHeader(tarHeader({name, size: content.length, type})),
+      padded(content),
+    ]),
+    Buffer.alloc(2 * BLOCK),
+  ]);
 
 /** A zip of stored parts, as torch.save writes them. */
 export function zipOf(parts) {
@@ -61,11 +68,14 @@ export function zipOf(parts) {
 export function partsOf(zip) {
   const end = zip.lastIndexOf('PK\x05\x06', undefined, 'latin1');
   const parts = [];
-  for (let at = zip.readUInt32LE(end + 16); parts.length < zip.readUInt16LE(end + 10); ) {
+  for (let at = zip.readUInt32LE(end + 16); parts.length < zip.readUInt16LE(end + 10);) {
     const [nameLength, extraLength, commentLength] = [28, 30, 32].map(field => zip.readUInt16LE(at + field));
     const local = zip.readUInt32LE(at + 42);
     const begin = local + 30 + zip.readUInt16LE(local + 26) + zip.readUInt16LE(local + 28);
-    parts.push({name: zip.toString('utf8', at + 46, at + 46 + nameLength), content: zip.subarray(begin, begin + zip.readUInt32LE(at + 24))});
+    parts.push({
+      name: zip.toString('utf8', at + 46, at + 46 + nameLength),
+      content: zip.subarray(begin, begin + zip.readUInt32LE(at + 24)),
+    });
     at += 46 + nameLength + extraLength + commentLength;
   }
   return parts;
@@ -73,7 +83,7 @@ export function partsOf(zip) {
 
 /** A PNG with the checksum of every chunk that can still be told made right. */
 export function sealPng(png) {
-  for (let at = 8; at + 12 <= png.length; ) {
+  for (let at = 8; at + 12 <= png.length;) {
     const length = png.readUInt32BE(at);
     if (at + 12 + length > png.length) break;
     png.writeUInt32BE(crc32(png.subarray(at + 4, at + 8 + length)), at + 8 + length);

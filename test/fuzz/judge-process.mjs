@@ -8,7 +8,10 @@ const OUTCOMES = 3;
 const LIMIT_MS = 300_000;
 const WORDS_KEPT = 4000;
 
-/** Starts it. `ask` resolves with `{first, second, memory}`, or with `{kind, detail}` where the process died or hung; it is then of no more use. */
+/**
+ * Starts it. `ask` resolves with `{first, second, memory}`, or with `{kind, detail}` where the process died or hung; it
+ * is then of no more use.
+ */
 export function startJudge(command, args, {cwd, env}) {
   const child = spawn(command, args, {cwd, env, stdio: ['pipe', 'ignore', 'pipe', 'pipe']});
   let lastWords = '';
@@ -22,7 +25,10 @@ export function startJudge(command, args, {cwd, env}) {
 
   async function ask(request) {
     let timer;
-    const hung = new Promise(resolve => (timer = setTimeout(resolve, LIMIT_MS, {kind: 'hung', detail: `no outcome within ${LIMIT_MS / 1000} s`})));
+    const hung = new Promise(
+      resolve =>
+        (timer = setTimeout(resolve, LIMIT_MS, {kind: 'hung', detail: `no outcome within ${LIMIT_MS / 1000} s`})),
+    );
     const died = ended.then(how => ({kind: 'died', detail: `${how}\n${lastWords}`}));
     const answered = new Promise(resolve => lines.once('line', line => resolve(JSON.parse(line))));
     child.stdin.write(`${JSON.stringify(request)}\n`);

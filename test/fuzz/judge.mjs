@@ -1,4 +1,5 @@
-// Judges inputs in a process of its own, which may hang or die of them: a request a line on stdin, an outcome a line on file descriptor 3. Each is judged twice.
+// Judges inputs in a process of its own, which may hang or die of them: a request a line on stdin, an outcome a line on
+// file descriptor 3. Each is judged twice.
 import {writeSync} from 'node:fs';
 import {mkdir, rm} from 'node:fs/promises';
 import path from 'node:path';

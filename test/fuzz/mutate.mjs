@@ -1,16 +1,96 @@
-// Damages inputs as disks, networks, other programs and people do: bytes, lines of text, and values of parsed structures.
+// Damages inputs as disks, networks, other programs and people do: bytes, lines of text, and values of parsed
+// structures.
 
 /** Numbers on the edges of what a field of 1, 2, 4 or 8 bytes, or a double, holds. */
-const EDGES = [0n, 1n, 2n, 127n, 128n, 255n, 256n, 32767n, 32768n, 65535n, 65536n, 2147483647n, 2147483648n, 4294967295n, 4294967296n, 9007199254740991n, 9007199254740993n, 9223372036854775807n, 18446744073709551615n];
+const EDGES = [
+  0n,
+  1n,
+  2n,
+  127n,
+  128n,
+  255n,
+  256n,
+  32767n,
+  32768n,
+  65535n,
+  65536n,
+  2147483647n,
+  2147483648n,
+  4294967295n,
+  4294967296n,
+  9007199254740991n,
+  9007199254740993n,
+  9223372036854775807n,
+  18446744073709551615n,
+];
 
 const LONG = 20_000;
 const DEEP = 3000;
 
 /** Words that mean something to one reader or another. */
 const WORDS = [
-  '', '-1', '0', '1e999', '-0', 'NaN', '.inf', 'null', '~', 'true', 'yes', 'no', '0x10', '010', '1_000', '9007199254740993', '1e-400', '18446744073709551616',
-  '__proto__', 'constructor', 'toString', 'hasOwnProperty', '../../../../fuzz-outside', '/etc/passwd', 'C:\\a', 'a/./b//c', '.', '..', '~/a', '$HOME', '%s%n', '{0..3}.tar',
-  '\u001b[31mred', '\u0000', 'a\nb', 'a\r\nb', '\t', '\u202eabc', '\ufeff', '\u2028', 'e\u0301', '\u00e9', '\ud83d\ude00', '\ud800', '=1+1', '"', "'", '`', ',', ';', ':', '#', '&a', '*a', '!!js/function', '<<', '|', '>', '%', '@', '?split=test', 'cifar10:',
+  '',
+  '-1',
+  '0',
+  '1e999',
+  '-0',
+  'NaN',
+  '.inf',
+  'null',
+  '~',
+  'true',
+  'yes',
+  'no',
+  '0x10',
+  '010',
+  '1_000',
+  '9007199254740993',
+  '1e-400',
+  '18446744073709551616',
+  '__proto__',
+  'constructor',
+  'toString',
+  'hasOwnProperty',
+  '../../../../fuzz-outside',
+  '/etc/passwd',
+  'C:\\a',
+  'a/./b//c',
+  '.',
+  '..',
+  '~/a',
+  '$HOME',
+  '%s%n',
+  '{0..3}.tar',
+  '\u001b[31mred',
+  '\u0000',
+  'a\nb',
+  'a\r\nb',
+  '\t',
+  '\u202eabc',
+  '\ufeff',
+  '\u2028',
+  'e\u0301',
+  '\u00e9',
+  '\ud83d\ude00',
+  '\ud800',
+  '=1+1',
+  '"',
+  "'",
+  '`',
+  ',',
+  ';',
+  ':',
+  '#',
+  '&a',
+  '*a',
+  '!!js/function',
+  '<<',
+  '|',
+  '>',
+  '%',
+  '@',
+  '?split=test',
+  'cifar10:',
 ];
 
 export const word = random => (random.below(40) === 0 ? 'x'.repeat(LONG) : random.pick(WORDS));
@@ -59,7 +139,11 @@ const damages = [
   (random, bytes) => {
     const at = place(random, bytes.length);
     const piece = bytes.subarray(at, at + 1 + random.below(512));
-    return Buffer.concat([bytes.subarray(0, at), ...Array.from({length: 1 + random.below(4)}, () => piece), bytes.subarray(at)]);
+    return Buffer.concat([
+      bytes.subarray(0, at),
+      ...Array.from({length: 1 + random.below(4)}, () => piece),
+      bytes.subarray(at),
+    ]);
   },
   (random, bytes) => {
     const at = place(random, bytes.length);
@@ -70,7 +154,8 @@ const damages = [
     field.copy(bytes, Math.min(place(random, bytes.length), Math.max(0, bytes.length - field.length)));
     return bytes;
   },
-  (random, bytes, other) => Buffer.concat([bytes.subarray(0, place(random, bytes.length)), other.subarray(place(random, other.length))]),
+  (random, bytes, other) =>
+    Buffer.concat([bytes.subarray(0, place(random, bytes.length)), other.subarray(place(random, other.length))]),
 ];
 
 /** `bytes` with one to four damages, now and then with a piece of `other`. */
@@ -92,10 +177,18 @@ const rewritings = [
     return lines.with(a, lines[b]).with(b, lines[a]);
   },
   (random, lines) => changeLine(random, lines, line => ' '.repeat(random.below(8)) + line.trimStart()),
-  (random, lines) => changeLine(random, lines, line => line.replace(/[^\s,:"[\]{}]+/g, token => (random.below(3) === 0 ? word(random) : token))),
+  (random, lines) =>
+    changeLine(random, lines, line =>
+      line.replace(/[^\s,:"[\]{}]+/g, token => (random.below(3) === 0 ? word(random) : token)),
+    ),
   (random, lines) => changeLine(random, lines, line => line + word(random)),
   (random, lines) => changeLine(random, lines, () => word(random)),
-  (random, lines) => changeLine(random, lines, line => random.pick(['[', '{a: ', '{"a":', '- ', '"']).repeat(random.pick([1, 2, 50, DEEP])) + line),
+  (random, lines) =>
+    changeLine(
+      random,
+      lines,
+      line => random.pick(['[', '{a: ', '{"a":', '- ', '"']).repeat(random.pick([1, 2, 50, DEEP])) + line,
+    ),
   (random, lines) => lines.join(random.pick(['\r\n', '\r', '\u2028'])).split('\n'),
   (random, lines) => ['\ufeff' + (lines[0] ?? ''), ...lines.slice(1)],
 ];
@@ -108,7 +201,8 @@ function changeLine(random, lines, change) {
 /** A text with one to three rewritings of lines; one in four gets damaged bytes on top, and so may be no UTF-8. */
 export function mutateText(random, text) {
   let lines = text.split('\n');
-  for (let left = 1 + random.below(3); left > 0; left--) lines = random.pick(rewritings)(random, lines.length === 0 ? [''] : lines);
+  for (let left = 1 + random.below(3); left > 0; left--)
+    lines = random.pick(rewritings)(random, lines.length === 0 ? [''] : lines);
   const bytes = Buffer.from(lines.join('\n'));
   return random.below(4) === 0 ? mutateBytes(random, bytes) : bytes;
 }
@@ -152,13 +246,23 @@ function changeInside(random, value) {
       return Object.fromEntries(Object.entries(value).filter(([name]) => name !== key));
     case 2:
       if (Array.isArray(value)) return [...value, ...value];
-      return Object.fromEntries(Object.entries(value).map(([name, item]) => [name === key ? random.pick([word(random), `${name}s`, name.toUpperCase()]) : name, item]));
+      return Object.fromEntries(
+        Object.entries(value).map(([name, item]) => [
+          name === key ? random.pick([word(random), `${name}s`, name.toUpperCase()]) : name,
+          item,
+        ]),
+      );
     default:
-      return Array.isArray(value) ? [...value, strangeValue(random)] : assign(value, word(random), strangeValue(random));
+      return Array.isArray(value)
+        ? [...value, strangeValue(random)]
+        : assign(value, word(random), strangeValue(random));
   }
 }
 
-const assign = (value, key, item) => (Array.isArray(value) ? value.with(Number(key), item) : Object.fromEntries([...Object.entries(value).filter(([name]) => name !== key), [key, item]]));
+const assign = (value, key, item) =>
+  Array.isArray(value)
+    ? value.with(Number(key), item)
+    : Object.fromEntries([...Object.entries(value).filter(([name]) => name !== key), [key, item]]);
 
 /** JSON with strange values where they can be written; one in three is damaged as a text. */
 export function mutateJson(random, value) {

@@ -8,16 +8,23 @@ export const findings = ['crash', 'wrote outside', 'died', 'hung', 'fills the me
 
 const plain = (_, value) => (typeof value === 'bigint' ? `${value}n` : value instanceof Error ? value.message : value);
 
-const digest = detail => createHash('sha256').update(JSON.stringify(detail, plain) ?? '').digest('hex').slice(0, 16);
+const digest = detail =>
+  createHash('sha256')
+    .update(JSON.stringify(detail, plain) ?? '')
+    .digest('hex')
+    .slice(0, 16);
 
-/** The outcome of a reader: `judge` gives `{kind, detail}`, or throws as the reader did. `detail` comes out as a text. */
+/**
+ * The outcome of a reader: `judge` gives `{kind, detail}`, or throws as the reader did. `detail` comes out as a text.
+ */
 export async function outcomeOf(judge) {
   try {
     const {kind, detail} = await judge();
     return {kind, detail: digest(detail)};
   } catch (thrown) {
     const error = explainFault(thrown);
-    if ((error instanceof UserError && error.exitCode !== exitCodes.bug) || error instanceof ChildError) return {kind: `exit ${error.exitCode}`, detail: error.message.slice(0, 2000)};
+    if ((error instanceof UserError && error.exitCode !== exitCodes.bug) || error instanceof ChildError)
+      return {kind: `exit ${error.exitCode}`, detail: error.message.slice(0, 2000)};
     if (thrown?.code === 'ERR_ACCESS_DENIED') return {kind: 'wrote outside', detail: String(thrown.stack)};
     return {kind: 'crash', detail: String(thrown?.stack ?? thrown).slice(0, 4000)};
   }

@@ -1,4 +1,5 @@
-// Sound inputs, from which damaged ones are made: fixtures of the tests, and files that pupil and its libraries write here.
+// Sound inputs, from which damaged ones are made: fixtures of the tests, and files that pupil and its libraries write
+// here.
 import {mkdir, readdir, readFile, rm} from 'node:fs/promises';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
@@ -19,7 +20,10 @@ async function drawnPictures() {
   const noisy = Buffer.from(Array.from({length: 24 * 20 * 3}, (_, index) => (index * index * 7 + index) % 251));
   const raw = () => sharp(noisy, {raw: {width: 24, height: 20, channels: 3}});
   return await Promise.all([
-    raw().jpeg({progressive: true}).withExif({IFD0: {Artist: 'fuzz'}}).toBuffer(),
+    raw()
+      .jpeg({progressive: true})
+      .withExif({IFD0: {Artist: 'fuzz'}})
+      .toBuffer(),
     raw().toColourspace('cmyk').jpeg().toBuffer(),
     raw().tiff({compression: 'lzw'}).toBuffer(),
     raw().webp({quality: 60}).toBuffer(),
@@ -29,15 +33,32 @@ async function drawnPictures() {
 
 async function drawnScores(file) {
   const images = Array.from({length: 6}, (_, index) => String(index).repeat(24));
-  const column = Type => [0, 1].map(rank => Type.from(images, (_, index) => (Type === Int32Array ? (index + rank) % 3 : -0.1 * (rank + 1) - index)));
-  await writeScores(file, {images, classes: column(Int32Array), logProbs: column(Float32Array), metadata: {classes: ['ant', 'bee', 'cat'], shard: 0, fingerprint: 'fuzz'}}, images.map(id => `/pool/${id}.png`));
+  const column = Type =>
+    [0, 1].map(rank =>
+      Type.from(images, (_, index) => (Type === Int32Array ? (index + rank) % 3 : -0.1 * (rank + 1) - index)),
+    );
+  await writeScores(
+    file,
+    {
+      images,
+      classes: column(Int32Array),
+      logProbs: column(Float32Array),
+      metadata: {classes: ['ant', 'bee', 'cat'], shard: 0, fingerprint: 'fuzz'},
+    },
+    images.map(id => `/pool/${id}.png`),
+  );
   return await readFile(file);
 }
 
 async function drawnPack(folder) {
   async function* rows() {
     for (let row = 0; row < 4; row++) {
-      yield {id: String(row).repeat(24), pixels: new Uint8Array(4 * 4 * 3).fill(row * 50), labels: [row], answers: {classes: [row, 5], logProbs: [-0.5, -1]}};
+      yield {
+        id: String(row).repeat(24),
+        pixels: new Uint8Array(4 * 4 * 3).fill(row * 50),
+        labels: [row],
+        answers: {classes: [row, 5], logProbs: [-0.5, -1]},
+      };
     }
   }
   await writePack(folder, {size: 4, classes: ['ant', 'bee', 'cat', 'dog', 'elk', 'fox'], kept: 2}, rows());
@@ -46,7 +67,9 @@ async function drawnPack(folder) {
 
 /** Messages as the protocol's fixtures hold them, and lines that the image worker reads. */
 async function allMessages() {
-  const written = contents(await allOf(path.join(fixtures, 'protocol'), /\.json$/)).map(content => JSON.parse(content.toString()));
+  const written = contents(await allOf(path.join(fixtures, 'protocol'), /\.json$/)).map(content =>
+    JSON.parse(content.toString()),
+  );
   const place = {file: '/p/a.png', offset: 3074, length: 3072, encoding: 'cifar'};
   const image = {id: '0'.repeat(24), place: '/p/a.png', ...place};
   return [

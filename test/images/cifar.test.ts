@@ -62,26 +62,29 @@ describe('CIFAR', () => {
     expect((await entriesOf(source)).map(({label}) => label)).toEqual(['automobile', 'bird', 'cat', 'deer', 'dog']);
   });
 
-  it.each(['cifar-100-binary.tar.gz', 'renamed.tgz', 'plain.tar'])('reads the archive as downloaded, here %s', async name => {
-    const folder = await temporaryFolder();
-    const tar = tarOf(
-      {name: 'cifar-100-binary/', type: '5'},
-      {name: 'cifar-100-binary/fine_label_names.txt', content: names100.join('\n')},
-      {name: 'cifar-100-binary/train.bin', content: train},
-      {name: 'cifar-100-binary/test.bin', content: test},
-    );
-    await put(`${folder}/${name}`, name.endsWith('.tar') ? tar : gzipSync(tar));
-    const {source, cache} = await open(`${folder}/${name}`);
-    const entries = await entriesOf(source);
-    expect(entries.map(({member, label}) => [member, label])).toEqual([
-      ['test.bin/0', 'class_5'],
-      ['train.bin/0', 'class_42'],
-      ['train.bin/1', 'class_99'],
-    ]);
-    expect(await bytesOf(source, entries[2]!)).toEqual(cifarRecord([], 2));
-    expect((await filesOf(source)).map(({file}) => file)).toEqual([name]);
-    expect(await readdir(cache)).toHaveLength(name.endsWith('.tar') ? 0 : 1);
-  });
+  it.each(['cifar-100-binary.tar.gz', 'renamed.tgz', 'plain.tar'])(
+    'reads the archive as downloaded, here %s',
+    async name => {
+      const folder = await temporaryFolder();
+      const tar = tarOf(
+        {name: 'cifar-100-binary/', type: '5'},
+        {name: 'cifar-100-binary/fine_label_names.txt', content: names100.join('\n')},
+        {name: 'cifar-100-binary/train.bin', content: train},
+        {name: 'cifar-100-binary/test.bin', content: test},
+      );
+      await put(`${folder}/${name}`, name.endsWith('.tar') ? tar : gzipSync(tar));
+      const {source, cache} = await open(`${folder}/${name}`);
+      const entries = await entriesOf(source);
+      expect(entries.map(({member, label}) => [member, label])).toEqual([
+        ['test.bin/0', 'class_5'],
+        ['train.bin/0', 'class_42'],
+        ['train.bin/1', 'class_99'],
+      ]);
+      expect(await bytesOf(source, entries[2]!)).toEqual(cifarRecord([], 2));
+      expect((await filesOf(source)).map(({file}) => file)).toEqual([name]);
+      expect(await readdir(cache)).toHaveLength(name.endsWith('.tar') ? 0 : 1);
+    },
+  );
 
   it('unpacks an archive once, and again when it has changed', async () => {
     const folder = await temporaryFolder();
@@ -139,7 +142,9 @@ describe('CIFAR', () => {
   it('names the file that is missing', async () => {
     const root = await temporaryFolder();
     await put(`${root}/train.bin`, train);
-    await expect(entriesOf((await open(`cifar100:${root}?split=train`)).source)).rejects.toThrow(/has no fine_label_names.txt/);
+    await expect(entriesOf((await open(`cifar100:${root}?split=train`)).source)).rejects.toThrow(
+      /has no fine_label_names.txt/,
+    );
     await expect(entriesOf((await open(`cifar100:${root}?split=test`)).source)).rejects.toThrow(/lacks test.bin/);
     await expect(entriesOf((await open(`cifar100:${root}?split=test`)).source)).rejects.toBeInstanceOf(UserError);
   });

@@ -15,22 +15,32 @@ const decoding: Decoding = {
   maxPixels: 50_000_000,
   timeoutSeconds: 5,
 };
-const decode = (bytes: Buffer, changes: Partial<Decoding> = {}) => decodeImage(bytes, 'encoded', {...decoding, ...changes});
-const raw = (pixels: Buffer, width: number, height: number, channels: 1 | 2 | 3 | 4 = 3) => sharp(pixels, {raw: {width, height, channels}});
-const flat = (red: number, green: number, blue: number) => Buffer.concat(Array.from({length: 1024}, () => Buffer.from([red, green, blue])));
+const decode = (bytes: Buffer, changes: Partial<Decoding> = {}) =>
+  decodeImage(bytes, 'encoded', {...decoding, ...changes});
+const raw = (pixels: Buffer, width: number, height: number, channels: 1 | 2 | 3 | 4 = 3) =>
+  sharp(pixels, {raw: {width, height, channels}});
+const flat = (red: number, green: number, blue: number) =>
+  Buffer.concat(Array.from({length: 1024}, () => Buffer.from([red, green, blue])));
 /** The mean colour of 32 x 32 pixels. */
 const meanOf = (pixels: Buffer) =>
-  [0, 1, 2].map(channel => Math.round(pixels.filter((_, i) => i % 3 === channel).reduce((sum, value) => sum + value, 0) / 1024));
+  [0, 1, 2].map(channel =>
+    Math.round(pixels.filter((_, i) => i % 3 === channel).reduce((sum, value) => sum + value, 0) / 1024),
+  );
 
 describe('the decoder', () => {
   const fixtures = new URL('../fixtures/decode/', import.meta.url);
 
   it('agrees with Pillow and torchvision to within 2 of 255', async () => {
-    const names = (await readdir(fixtures)).filter(name => /\.(jpg|png|webp|gif)$/.test(name) && name !== 'enlarged.png');
+    const names = (await readdir(fixtures)).filter(
+      name => /\.(jpg|png|webp|gif)$/.test(name) && name !== 'enlarged.png',
+    );
     expect(names).toHaveLength(10);
     for (const name of names) {
       const expected = await readFile(new URL(`${name}.rgb`, fixtures));
-      const {pixels} = await decode(await readFile(new URL(name, fixtures)), {resize: 40, formats: ['jpeg', 'png', 'webp', 'gif']});
+      const {pixels} = await decode(await readFile(new URL(name, fixtures)), {
+        resize: 40,
+        formats: ['jpeg', 'png', 'webp', 'gif'],
+      });
       const differences = Array.from(expected, (value, i) => Math.abs(value - (pixels?.[i] ?? 999)));
       expect(Math.max(...differences), name).toBeLessThanOrEqual(2);
       expect(differences.reduce((sum, value) => sum + value) / differences.length, name).toBeLessThan(0.75);
@@ -40,19 +50,25 @@ describe('the decoder', () => {
   it('enlarges small pictures half an output pixel off Pillow, as libvips does', async () => {
     const expected = await readFile(new URL('enlarged.png.rgb', fixtures));
     const {pixels} = await decode(await readFile(new URL('enlarged.png', fixtures)), {resize: 40});
-    const mean = Array.from(expected, (value, i) => Math.abs(value - (pixels?.[i] ?? 999))).reduce((sum, value) => sum + value) / expected.length;
+    const mean =
+      Array.from(expected, (value, i) => Math.abs(value - (pixels?.[i] ?? 999))).reduce((sum, value) => sum + value) /
+      expected.length;
     expect(mean).toBeLessThan(7);
   });
 
   it('gives the very pixels of a lossless picture that needs no resizing', async () => {
     expect((await decode(await png(5))).pixels).toEqual(pixelsOf(5));
-    expect((await decode(await raw(pixelsOf(6), 32, 32).webp({lossless: true}).toBuffer())).pixels).toEqual(pixelsOf(6));
+    expect((await decode(await raw(pixelsOf(6), 32, 32).webp({lossless: true}).toBuffer())).pixels).toEqual(
+      pixelsOf(6),
+    );
   });
 
   it('gives a CIFAR record as it is, and resizes it by the same recipe', async () => {
     expect((await decodeImage(cifarRecord([], 5), 'cifar', decoding)).pixels).toEqual(pixelsOf(5));
     const changes = {size: 20, resize: 24};
-    expect((await decodeImage(cifarRecord([], 5), 'cifar', {...decoding, ...changes})).pixels).toEqual((await decode(await png(5), changes)).pixels);
+    expect((await decodeImage(cifarRecord([], 5), 'cifar', {...decoding, ...changes})).pixels).toEqual(
+      (await decode(await png(5), changes)).pixels,
+    );
     expect((await decodeImage(cifarRecord([], 5).subarray(1), 'cifar', decoding)).problem?.code).toBe('BAD_RECORD');
   });
 
@@ -61,7 +77,9 @@ describe('the decoder', () => {
     const {pixels} = await decode(await raw(clear, 32, 32, 4).png().toBuffer());
     expect(meanOf(pixels!)).toEqual([255, 255, 255]);
     const half = Buffer.concat(Array.from({length: 1024}, () => Buffer.from([0, 0, 0, 128])));
-    expect(meanOf((await decode(await raw(half, 32, 32, 4).webp({lossless: true, exact: true}).toBuffer())).pixels!)).toEqual([127, 127, 127]);
+    expect(
+      meanOf((await decode(await raw(half, 32, 32, 4).webp({lossless: true, exact: true}).toBuffer())).pixels!),
+    ).toEqual([127, 127, 127]);
   });
 
   it('makes grey, grey with alpha, 16-bit, palette and CMYK pictures 8-bit RGB', async () => {
@@ -105,7 +123,9 @@ describe('the decoder', () => {
   });
 
   it('turns nothing for an orientation that stands in XMP alone, as browsers do not', async () => {
-    const plain = await raw(pixelsOf(3, 48, 80), 48, 80).jpeg({quality: 100}).toBuffer();
+    const plain = await raw(pixelsOf(3, 48, 80), 48, 80)
+      .jpeg({quality: 100})
+      .toBuffer();
     const xmp = Buffer.from(
       'http://ns.adobe.com/xap/1.0/\0<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">' +
         '<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>',
@@ -135,12 +155,19 @@ describe('the decoder', () => {
       }
     }
     const sound = pngChunk('eXIf', exif);
-    expect((await decode(Buffer.concat([plain.subarray(0, 33), sound, plain.subarray(33)]))).pixels?.equals(pixelsOf(5))).toBe(false);
+    expect(
+      (await decode(Buffer.concat([plain.subarray(0, 33), sound, plain.subarray(33)]))).pixels?.equals(pixelsOf(5)),
+    ).toBe(false);
   });
 
   it('takes the first frame of an animation', async () => {
-    const frames = [flat(255, 0, 0), flat(0, 0, 255)].map(pixels => ({input: pixels, raw: {width: 32, height: 32, channels: 3 as const}}));
-    const webp = await sharp(await Promise.all(frames.map(({input, raw}) => sharp(input, {raw}).png().toBuffer())), {join: {animated: true}})
+    const frames = [flat(255, 0, 0), flat(0, 0, 255)].map(pixels => ({
+      input: pixels,
+      raw: {width: 32, height: 32, channels: 3 as const},
+    }));
+    const webp = await sharp(await Promise.all(frames.map(({input, raw}) => sharp(input, {raw}).png().toBuffer())), {
+      join: {animated: true},
+    })
       .webp({lossless: true})
       .toBuffer();
     expect((await sharp(webp).metadata()).pages).toBe(2);
@@ -155,7 +182,9 @@ describe('the decoder', () => {
       avif: await picture.avif({lossless: true}).toBuffer(),
     };
     for (const [format, bytes] of Object.entries(files)) {
-      expect(meanOf((await decode(bytes, {formats: [format as keyof typeof files]})).pixels!), format).toEqual([10, 100, 200]);
+      expect(meanOf((await decode(bytes, {formats: [format as keyof typeof files]})).pixels!), format).toEqual([
+        10, 100, 200,
+      ]);
       expect((await decode(bytes)).problem?.code, format).toBe('FORMAT_BLOCKED');
     }
   });
@@ -192,14 +221,20 @@ function pngHeader(width: number, height: number): Buffer {
 }
 
 describe('what is no picture, or not a whole one, is set aside with a reason', () => {
-  const svg = '<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>';
+  const svg =
+    '<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>';
   const cases: [what: string, bytes: () => Promise<Buffer> | Buffer, code: string, changes?: Partial<Decoding>][] = [
     ['an empty file', () => Buffer.alloc(0), 'EMPTY_FILE'],
     ['a web page', () => Buffer.from('<!DOCTYPE html><html><body>404</body></html>'), 'NOT_AN_IMAGE'],
     ['zeros', () => Buffer.alloc(1000), 'NOT_AN_IMAGE'],
     ['one byte', () => Buffer.from([0xff]), 'NOT_AN_IMAGE'],
     ['an SVG', () => Buffer.from(svg), 'FORMAT_BLOCKED'],
-    ['an SVG, even if every format is allowed', () => Buffer.from(svg), 'FORMAT_BLOCKED', {formats: ['jpeg', 'png', 'webp', 'gif', 'tiff', 'avif']}],
+    [
+      'an SVG, even if every format is allowed',
+      () => Buffer.from(svg),
+      'FORMAT_BLOCKED',
+      {formats: ['jpeg', 'png', 'webp', 'gif', 'tiff', 'avif']},
+    ],
     ['a PDF', () => Buffer.from('%PDF-1.7\n'), 'FORMAT_BLOCKED'],
     ['a GIF', () => raw(pixelsOf(1), 32, 32).gif().toBuffer(), 'FORMAT_BLOCKED'],
     ['a TIFF', () => raw(pixelsOf(1), 32, 32).tiff().toBuffer(), 'FORMAT_BLOCKED'],

@@ -57,22 +57,51 @@ describe('an unlabelled folder', () => {
     }
     const source = await openFolder(root, {labelled: false});
     const entries = await entriesOf(source);
-    expect(entries.map(({file}) => file)).toEqual(['1.png', 'a/2.jpg', 'a/b/c/3.webp', 'html.jpg', 'license_plate_1.png', 'no-extension', 'readme.jpg']);
-    expect(entries.every(({label, member, offset, problem}) => label === null && member === null && offset === null && problem === null)).toBe(true);
-    expect(source.notes).toEqual(['3 side files (such as .txt, .csv, .json) left out', expect.stringMatching(/^3 hidden or service files and folders \(such as .*\) left out$/)]);
+    expect(entries.map(({file}) => file)).toEqual([
+      '1.png',
+      'a/2.jpg',
+      'a/b/c/3.webp',
+      'html.jpg',
+      'license_plate_1.png',
+      'no-extension',
+      'readme.jpg',
+    ]);
+    expect(
+      entries.every(
+        ({label, member, offset, problem}) => label === null && member === null && offset === null && problem === null,
+      ),
+    ).toBe(true);
+    expect(source.notes).toEqual([
+      '3 side files (such as .txt, .csv, .json) left out',
+      expect.stringMatching(/^3 hidden or service files and folders \(such as .*\) left out$/),
+    ]);
     expect(await source.classes()).toBeNull();
   });
 
   it('leaves out the folders of the home that it is in, and says which; not a source inside them', async () => {
     const home = await temporaryFolder();
-    for (const file of ['cat/1.png', 'data/run/packs/2.png', 'data/demo/3.png', 'models/run/4.png', 'db/run.sqlite', 'cat/data/5.png']) await put(`${home}/${file}`, file);
+    for (const file of [
+      'cat/1.png',
+      'data/run/packs/2.png',
+      'data/demo/3.png',
+      'models/run/4.png',
+      'db/run.sqlite',
+      'cat/data/5.png',
+    ])
+      await put(`${home}/${file}`, file);
     const own = ownFolders(home);
     const around = await openFolder(home, {labelled: false, ownFolders: own});
     expect((await entriesOf(around)).map(({file}) => file)).toEqual(['cat/1.png', 'cat/data/5.png']);
     expect(around.notes).toEqual([expect.stringMatching(/^pupil's own data, db, models left out/)]);
     expect(await (await openFolder(home, {labelled: true, ownFolders: own})).classes()).toEqual(['cat']);
-    expect((await entriesOf(await openFolder(`${home}/data`, {labelled: false, ownFolders: own}))).map(({file}) => file)).toEqual(['demo/3.png']);
-    expect((await entriesOf(await openFolder(`${home}/data/demo`, {labelled: false, ownFolders: own}))).map(({file}) => file)).toEqual(['3.png']);
+    expect(
+      (await entriesOf(await openFolder(`${home}/data`, {labelled: false, ownFolders: own}))).map(({file}) => file),
+    ).toEqual(['demo/3.png']);
+    expect(
+      (await entriesOf(await openFolder(`${home}/data/demo`, {labelled: false, ownFolders: own}))).map(
+        ({file}) => file,
+      ),
+    ).toEqual(['3.png']);
   });
 
   it('handles names that are options, have newlines or are no UTF-8 as data', async () => {
@@ -111,14 +140,18 @@ describe('an unlabelled folder', () => {
   it('lists a pipe as no file, without waiting for it', async () => {
     const root = await temporaryFolder();
     execFileSync('mkfifo', [`${root}/pipe.png`]);
-    expect(await entriesOf(await openFolder(root, {labelled: false}))).toMatchObject([{file: 'pipe.png', problem: {code: 'NOT_A_FILE'}}]);
+    expect(await entriesOf(await openFolder(root, {labelled: false}))).toMatchObject([
+      {file: 'pipe.png', problem: {code: 'NOT_A_FILE'}},
+    ]);
   });
 
   it.skipIf(isRoot)('names a folder that it may not list', async () => {
     const root = await temporaryFolder();
     await put(`${root}/locked/1.png`, 'a');
     await chmod(`${root}/locked`, 0);
-    expect(await entriesOf(await openFolder(root, {labelled: false}))).toMatchObject([{file: 'locked', problem: {code: 'UNREADABLE'}}]);
+    expect(await entriesOf(await openFolder(root, {labelled: false}))).toMatchObject([
+      {file: 'locked', problem: {code: 'UNREADABLE'}},
+    ]);
     await chmod(`${root}/locked`, 0o700);
   });
 

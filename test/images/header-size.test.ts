@@ -9,11 +9,21 @@ import {pixelsOf} from './pictures.js';
 
 const [width, height] = [70, 50];
 const picture = (): Sharp => sharp(pixelsOf(7, width, height), {raw: {width, height, channels: 3}});
-const decoding: Decoding = {size: 32, resize: 36, shrinkOnLoad: false, formats: ['jpeg', 'png'], maxFileBytes: 1e6, maxPixels: 1e6, timeoutSeconds: 5};
+const decoding: Decoding = {
+  size: 32,
+  resize: 36,
+  shrinkOnLoad: false,
+  formats: ['jpeg', 'png'],
+  maxFileBytes: 1e6,
+  maxPixels: 1e6,
+  timeoutSeconds: 5,
+};
 
 const photos = path.join(process.env['PUPIL_TEST_DATA'] ?? '', 'photos');
-const arePhotosThere = (process.env['PUPIL_TEST_DATA'] ?? '') !== '' && (await readdir(photos).catch(() => [])).length > 0;
-if (!arePhotosThere) console.warn('SKIPPED: PUPIL_TEST_DATA names no folder with photos, so headers of real photos are not read.');
+const arePhotosThere =
+  (process.env['PUPIL_TEST_DATA'] ?? '') !== '' && (await readdir(photos).catch(() => [])).length > 0;
+if (!arePhotosThere)
+  console.warn('SKIPPED: PUPIL_TEST_DATA names no folder with photos, so headers of real photos are not read.');
 
 describe('the size in a header', () => {
   it.each<[string, string, Sharp]>([
@@ -34,9 +44,21 @@ describe('the size in a header', () => {
 
   it.each<[string, string, Sharp]>([
     ['jpeg', 'four inks', picture().toColourspace('cmyk').jpeg()],
-    ['jpeg', 'EXIF', picture().withExif({IFD0: {Artist: 'me'}}).jpeg()],
+    [
+      'jpeg',
+      'EXIF',
+      picture()
+        .withExif({IFD0: {Artist: 'me'}})
+        .jpeg(),
+    ],
     ['jpeg', 'EXIF that turns it', picture().withMetadata({orientation: 6}).jpeg()],
-    ['png', 'EXIF', picture().withExif({IFD0: {Artist: 'me'}}).png()],
+    [
+      'png',
+      'EXIF',
+      picture()
+        .withExif({IFD0: {Artist: 'me'}})
+        .png(),
+    ],
     ['png', 'EXIF that turns it', picture().withMetadata({orientation: 6}).png()],
     ['png', 'text, which may be EXIF', picture().withXmp('<x:xmpmeta xmlns:x="adobe:ns:meta/"/>').png()],
     ['webp', 'any header', picture().webp()],
@@ -45,7 +67,10 @@ describe('the size in a header', () => {
   });
 
   it('is left to the decoder wherever the header is cut off, and in a header of zeros', async () => {
-    for (const [format, image] of [['jpeg', picture().jpeg()], ['png', picture().png()]] as const) {
+    for (const [format, image] of [
+      ['jpeg', picture().jpeg()],
+      ['png', picture().png()],
+    ] as const) {
       const bytes = await image.toBuffer();
       const sizeAt = format === 'jpeg' ? bytes.indexOf('\xff\xc0', 0, 'latin1') + 5 : 16;
       const header = bytes.indexOf(format === 'jpeg' ? '\xff\xda' : 'IEND', 0, 'latin1');
@@ -56,7 +81,10 @@ describe('the size in a header', () => {
   });
 
   it('is left to the decoder where a JPEG has its EXIF only after the frame header', async () => {
-    const [plain, turned] = await Promise.all([picture().jpeg().toBuffer(), picture().withMetadata({orientation: 6}).jpeg().toBuffer()]);
+    const [plain, turned] = await Promise.all([
+      picture().jpeg().toBuffer(),
+      picture().withMetadata({orientation: 6}).jpeg().toBuffer(),
+    ]);
     const exifAt = turned.indexOf('\xff\xe1', 0, 'latin1');
     const exif = turned.subarray(exifAt, exifAt + 2 + turned.readUInt16BE(exifAt + 2));
     const scanAt = plain.indexOf('\xff\xda', 0, 'latin1');

@@ -6,7 +6,8 @@ import {patches} from './pictures.js';
 const SIZE = 96;
 const names = Array.from({length: 40}, (_, number) => `picture ${number}`);
 
-const decoded = async (picture: Buffer, size = SIZE) => await sharp(picture).resize(size, size, {kernel: 'linear'}).raw().toBuffer();
+const decoded = async (picture: Buffer, size = SIZE) =>
+  await sharp(picture).resize(size, size, {kernel: 'linear'}).raw().toBuffer();
 
 describe('held-out pictures', () => {
   const known = new Lookalikes();
@@ -14,7 +15,10 @@ describe('held-out pictures', () => {
   const find = async (picture: Buffer) => known.find(await decoded(picture), SIZE);
   const foundOf = async (change: (picture: Sharp) => Sharp) => {
     const found = await Promise.all(pictures.map(async picture => find(await change(sharp(picture)).toBuffer())));
-    return {right: found.filter((name, number) => name === names[number]).length, wrong: found.filter((name, number) => name !== null && name !== names[number]).length};
+    return {
+      right: found.filter((name, number) => name === names[number]).length,
+      wrong: found.filter((name, number) => name !== null && name !== names[number]).length,
+    };
   };
 
   beforeAll(async () => {
@@ -35,7 +39,15 @@ describe('held-out pictures', () => {
   it.each<[string, (picture: Sharp) => Sharp]>([
     ['mirrored', picture => picture.flop()],
     ['cut to their middle', picture => picture.extract({left: 40, top: 40, width: 160, height: 120})],
-    ['with red and blue exchanged', picture => picture.recomb([[0, 0, 1], [0, 1, 0], [1, 0, 0]])],
+    [
+      'with red and blue exchanged',
+      picture =>
+        picture.recomb([
+          [0, 0, 1],
+          [0, 1, 0],
+          [1, 0, 0],
+        ]),
+    ],
   ])('are other pictures %s', async (_, change) => {
     expect(await foundOf(change)).toEqual({right: 0, wrong: 0});
   });
@@ -48,7 +60,8 @@ describe('held-out pictures', () => {
     const dark = new Lookalikes();
     for (const number of [1, 2, 3]) dark.add(names[number]!, await decoded(await patches(number, 12)), SIZE);
     expect(dark.find(await decoded(await patches(2, 12)), SIZE)).toBe('picture 2');
-    for (let number = 100; number < 120; number++) expect(dark.find(await decoded(await patches(number, 12)), SIZE)).toBeNull();
+    for (let number = 100; number < 120; number++)
+      expect(dark.find(await decoded(await patches(number, 12)), SIZE)).toBeNull();
   });
 
   it('are matched by none where nothing is in them, as all empty pictures look the same', () => {

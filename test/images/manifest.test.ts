@@ -33,8 +33,13 @@ describe('a manifest', () => {
 
   it('may be JSON lines, where a label may be a number', async () => {
     const root = await images();
-    await put(`${root}/list.jsonl`, '{"path": "a/1.png", "label": "cat", "caption": "one\u2028two"}\r\n\n{"path": "./a/../a/2, too.png", "label": 7, "more": []}\n');
-    expect((await entriesOf(openManifest(`${root}/list.jsonl`, {labelled: true}))).map(({file, label}) => [file, label])).toEqual(expected);
+    await put(
+      `${root}/list.jsonl`,
+      '{"path": "a/1.png", "label": "cat", "caption": "one\u2028two"}\r\n\n{"path": "./a/../a/2, too.png", "label": 7, "more": []}\n',
+    );
+    expect(
+      (await entriesOf(openManifest(`${root}/list.jsonl`, {labelled: true}))).map(({file, label}) => [file, label]),
+    ).toEqual(expected);
   });
 
   it('may be Parquet', async () => {
@@ -47,23 +52,38 @@ describe('a manifest', () => {
         {name: 'junk', data: [1, 2], type: 'INT32'},
       ],
     });
-    expect((await entriesOf(openManifest(`${root}/list.parquet`, {labelled: true}))).map(({file, label}) => [file, label])).toEqual(expected);
+    expect(
+      (await entriesOf(openManifest(`${root}/list.parquet`, {labelled: true}))).map(({file, label}) => [file, label]),
+    ).toEqual(expected);
   });
 
   describe('of Parquet, read in a process of its own,', () => {
     /** A list of so many rows, the same picture each time. */
     async function list(rows: number): Promise<string> {
       const root = await images();
-      const column = (name: string, value: string) => ({name, data: Array.from({length: rows}, () => value), type: 'STRING' as const});
-      parquetWriteFile({filename: `${root}/list.parquet`, columnData: [column('path', 'a/1.png'), column('label', 'cat')]});
+      const column = (name: string, value: string) => ({
+        name,
+        data: Array.from({length: rows}, () => value),
+        type: 'STRING' as const,
+      });
+      parquetWriteFile({
+        filename: `${root}/list.parquet`,
+        columnData: [column('path', 'a/1.png'), column('label', 'cat')],
+      });
       return `${root}/list.parquet`;
     }
 
     it('is left at once when it is to stop, whatever that process does', async () => {
       const stop = new AbortController();
-      const entries = openManifest(await list(1), {labelled: true}).entries(stop.signal)[Symbol.asyncIterator]();
+      const entries = openManifest(await list(1), {labelled: true})
+        .entries(stop.signal)
+        [Symbol.asyncIterator]();
       const first = entries.next();
-      const readers = () => spawnSync('pgrep', ['-P', String(process.pid), '-f', 'parquet-reader'], {encoding: 'utf8'}).stdout.split('\n').filter(Boolean).map(Number);
+      const readers = () =>
+        spawnSync('pgrep', ['-P', String(process.pid), '-f', 'parquet-reader'], {encoding: 'utf8'})
+          .stdout.split('\n')
+          .filter(Boolean)
+          .map(Number);
       await expect.poll(readers).toHaveLength(1);
       for (const reader of readers()) process.kill(reader, 'SIGSTOP');
       stop.abort(new Error('enough'));
@@ -101,20 +121,45 @@ describe('a manifest', () => {
   it('takes no number for a class that numbers do not keep exactly', async () => {
     const root = await images();
     await put(`${root}/list.jsonl`, '{"path": "a/1.png", "label": 9007199254740993}\n');
-    await expect(entriesOf(openManifest(`${root}/list.jsonl`, {labelled: true}))).rejects.toMatchObject({exitCode: 3, message: expect.stringMatching(/^Line 1 of .*list\.jsonl cannot be used \(label: a number with more digits than numbers keep, .*write it in quotes\)/) as string});
-    await put(`${root}/list.jsonl`, '{"path": "a/1.png", "label": "9007199254740993"}\n{"path": "a/1.png", "label": 9007199254740991}\n');
-    expect((await entriesOf(openManifest(`${root}/list.jsonl`, {labelled: true}))).map(({label}) => label)).toEqual(['9007199254740993', '9007199254740991']);
+    await expect(entriesOf(openManifest(`${root}/list.jsonl`, {labelled: true}))).rejects.toMatchObject({
+      exitCode: 3,
+      message: expect.stringMatching(
+        /^Line 1 of .*list\.jsonl cannot be used \(label: a number with more digits than numbers keep, .*write it in quotes\)/,
+      ) as string,
+    });
+    await put(
+      `${root}/list.jsonl`,
+      '{"path": "a/1.png", "label": "9007199254740993"}\n{"path": "a/1.png", "label": 9007199254740991}\n',
+    );
+    expect((await entriesOf(openManifest(`${root}/list.jsonl`, {labelled: true}))).map(({label}) => label)).toEqual([
+      '9007199254740993',
+      '9007199254740991',
+    ]);
   });
 
-  it.each(['plain', 'link'])('finds what its paths name in roundabout ways, listed in a folder that is %s', async kind => {
-    const root = await images();
-    const folder = kind === 'plain' ? root : `${await temporaryFolder()}/link`;
-    if (kind === 'link') await symlink(root, folder);
-    await put(`${root}/list.csv`, `path,label\n../${basename(folder)}/a/1.png,cat\n${root}/a/1.png,cat\n${folder}/a/1.png,cat\na/../a/1.png,cat\n`);
-    const source = openManifest(`${folder}/list.csv`, {labelled: true});
-    expect((await entriesOf(source)).map(({file, problem}) => [file, problem])).toEqual(Array(4).fill(['a/1.png', null]));
-    expect((await filesOf(source)).map(({file}) => file)).toEqual(['a/1.png', 'a/1.png', 'a/1.png', 'a/1.png', 'list.csv']);
-  });
+  it.each(['plain', 'link'])(
+    'finds what its paths name in roundabout ways, listed in a folder that is %s',
+    async kind => {
+      const root = await images();
+      const folder = kind === 'plain' ? root : `${await temporaryFolder()}/link`;
+      if (kind === 'link') await symlink(root, folder);
+      await put(
+        `${root}/list.csv`,
+        `path,label\n../${basename(folder)}/a/1.png,cat\n${root}/a/1.png,cat\n${folder}/a/1.png,cat\na/../a/1.png,cat\n`,
+      );
+      const source = openManifest(`${folder}/list.csv`, {labelled: true});
+      expect((await entriesOf(source)).map(({file, problem}) => [file, problem])).toEqual(
+        Array(4).fill(['a/1.png', null]),
+      );
+      expect((await filesOf(source)).map(({file}) => file)).toEqual([
+        'a/1.png',
+        'a/1.png',
+        'a/1.png',
+        'a/1.png',
+        'list.csv',
+      ]);
+    },
+  );
 
   it('leaves out hidden and service files that it lists, and counts them', async () => {
     const root = await images();
@@ -151,12 +196,20 @@ describe('a manifest', () => {
   });
 
   it.each([
-    ['list.csv', 'file,label\na/1.png,cat\n', /Line 1 of .*list\.csv cannot be used \(its columns are "file", "label"\)\. Expected columns "path" and "label"/],
+    [
+      'list.csv',
+      'file,label\na/1.png,cat\n',
+      /Line 1 of .*list\.csv cannot be used \(its columns are "file", "label"\)\. Expected columns "path" and "label"/,
+    ],
     ['list.csv', 'path,label\na/1.png,cat\n"unclosed\n', /Line \d of .*list\.csv cannot be used/],
     ['list.jsonl', '{"path": "a/1.png"}\nnot json\n', /Line 2 of .*list\.jsonl cannot be used/],
     ['list.csv', 'path;label\na/1.png;cat\n', /its columns are "path;label"; it seems to be separated by semicolons/],
     ['list.csv', 'path,label,label\na/1.png,cat,dog\n', /the column "label" comes twice/],
-    ['list.csv', Buffer.from('path,label\na/1.png,h\xf6r\n', 'latin1'), /list\.csv: line 2 is no UTF-8 text \(byte 0xf6\)/],
+    [
+      'list.csv',
+      Buffer.from('path,label\na/1.png,h\xf6r\n', 'latin1'),
+      /list\.csv: line 2 is no UTF-8 text \(byte 0xf6\)/,
+    ],
     ['list.jsonl', '["a/1.png"]\n', /Line 1 of .*list\.jsonl cannot be used/],
     ['list.parquet', 'no parquet', /list\.parquet cannot be used/],
   ])('in %s that reads %j names the row', async (name, content, message) => {

@@ -21,7 +21,11 @@ export async function* mosaicsOf(tar: string, ending: string): AsyncGenerator<{n
 
 /** The pictures at these places of a mosaic, counted from 0, as PNG files. */
 export async function picturesOf(mosaic: Buffer, places: readonly number[]): Promise<Buffer[]> {
-  const {data, info} = await sharp(mosaic).removeAlpha().toColourspace('srgb').raw().toBuffer({resolveWithObject: true});
+  const {data, info} = await sharp(mosaic)
+    .removeAlpha()
+    .toColourspace('srgb')
+    .raw()
+    .toBuffer({resolveWithObject: true});
   const {width, height} = info;
   const columns = width / SIDE;
   const cut = async (place: number) =>

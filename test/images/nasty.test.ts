@@ -12,21 +12,35 @@ const index = join(collection, 'nasty-index.json');
 const isThere = collection !== '' && existsSync(index);
 if (!isThere) console.warn('SKIPPED: PUPIL_TEST_DATA names no folder with the collection of odd image files.');
 
-const base: Decoding = {size: 32, resize: 36, shrinkOnLoad: false, formats: ['jpeg', 'png', 'webp'], maxFileBytes: 20_000_000, maxPixels: 50_000_000, timeoutSeconds: 5};
+const base: Decoding = {
+  size: 32,
+  resize: 36,
+  shrinkOnLoad: false,
+  formats: ['jpeg', 'png', 'webp'],
+  maxFileBytes: 20_000_000,
+  maxPixels: 50_000_000,
+  timeoutSeconds: 5,
+};
 
 /**
- * Files that Pillow reads, by guessing what is damaged, and that are set aside here: PNGs with broken data (they inflate to too few or too
- * many bytes, or to a wrong checksum; Pillow 13 takes them only with LOAD_TRUNCATED_IMAGES, and not all of them; no EXIF is to blame),
- * one 12-bit TIFF and GIFs without a frame that libvips does not know, and shapes that are no picture.
+ * Files that Pillow reads, by guessing what is damaged, and that are set aside here: PNGs with broken data (they
+ * inflate to too few or too many bytes, or to a wrong checksum; Pillow 13 takes them only with LOAD_TRUNCATED_IMAGES,
+ * and not all of them; no EXIF is to blame), one 12-bit TIFF and GIFs without a frame that libvips does not know, and
+ * shapes that are no picture.
  */
 const refusedThoughPillowReads = new Map([
-  ...[312, 313, 316, 318, 319, 320, 321, 322, 325, 327, 328, 330, 331, 332].map((number): [number, RegExp] => [number, /CORRUPT|TRUNCATED/]),
+  ...[312, 313, 316, 318, 319, 320, 321, 322, 325, 327, 328, 330, 331, 332].map((number): [number, RegExp] => [
+    number,
+    /CORRUPT|TRUNCATED/,
+  ]),
   ...[99, 103, 111, 115, 348].map((number): [number, RegExp] => [number, /CORRUPT|TRUNCATED/]),
   ...[18, 19, 163, 380].map((number): [number, RegExp] => [number, /DEGENERATE_SIZE/]),
 ]);
 
 describe.skipIf(!isThere)('403 odd files, each decoded or set aside', async () => {
-  const files = isThere ? z.array(z.object({file: z.string(), tags: z.array(z.string())})).parse(JSON.parse(await readFile(index, 'utf8'))) : [];
+  const files = isThere
+    ? z.array(z.object({file: z.string(), tags: z.array(z.string())})).parse(JSON.parse(await readFile(index, 'utf8')))
+    : [];
 
   it.each([
     ['by default', base.formats],
@@ -46,9 +60,12 @@ describe.skipIf(!isThere)('403 odd files, each decoded or set aside', async () =
       }
       if (problem.detail.length < 4 || problem.detail.includes('\n')) surprise(`detail ${problem.detail}`);
       const isExpected =
-        !tags.includes('ok') || problem.code === 'FORMAT_BLOCKED' || refusedThoughPillowReads.get(Number(file.slice(0, 3)))?.test(problem.code);
+        !tags.includes('ok') ||
+        problem.code === 'FORMAT_BLOCKED' ||
+        refusedThoughPillowReads.get(Number(file.slice(0, 3)))?.test(problem.code);
       if (!isExpected) surprise(`${problem.code} ${problem.detail}`);
-      if (problem.code === 'FORMAT_BLOCKED' && /\.(jpe?g|png|webp)$/.test(file) && tags.includes('ok')) surprise('blocked');
+      if (problem.code === 'FORMAT_BLOCKED' && /\.(jpe?g|png|webp)$/.test(file) && tags.includes('ok'))
+        surprise('blocked');
     }
     expect(surprises).toEqual([]);
     expect(files).toHaveLength(403);

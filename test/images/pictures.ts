@@ -30,7 +30,11 @@ export const jpeg = (number: number, width = 32, height = 32): Promise<Buffer> =
 /** A black PNG of `side` x `side` pixels, a bit each: a small file that takes long to decode. */
 export function hugePng(side: number): Buffer {
   const chunk = (name: string, content: Buffer) => {
-    const [length, body, sum] = [Buffer.alloc(4), Buffer.concat([Buffer.from(name, 'latin1'), content]), Buffer.alloc(4)];
+    const [length, body, sum] = [
+      Buffer.alloc(4),
+      Buffer.concat([Buffer.from(name, 'latin1'), content]),
+      Buffer.alloc(4),
+    ];
     length.writeUInt32BE(content.length);
     sum.writeUInt32BE(crc32(body));
     return Buffer.concat([length, body, sum]);
@@ -40,7 +44,12 @@ export function hugePng(side: number): Buffer {
   header.writeUInt32BE(side, 4);
   header[8] = 1; // Bits a pixel.
   const rows = deflateSync(Buffer.alloc(side * (1 + Math.ceil(side / 8))), {level: 1});
-  return Buffer.concat([Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'), chunk('IHDR', header), chunk('IDAT', rows), chunk('IEND', Buffer.alloc(0))]);
+  return Buffer.concat([
+    Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'),
+    chunk('IHDR', header),
+    chunk('IDAT', rows),
+    chunk('IEND', Buffer.alloc(0)),
+  ]);
 }
 
 /** A picture of soft patches of colour, decided by its number, 240 x 200 pixels as PNG. */
@@ -52,7 +61,10 @@ export async function patches(number: number, brightest = 255): Promise<Buffer> 
       return ((state >>> 24) * brightest) / 255;
     }),
   );
-  return await sharp(coarse, {raw: {width: 6, height: 5, channels: 3}}).resize(240, 200, {kernel: 'cubic', fit: 'fill'}).png().toBuffer();
+  return await sharp(coarse, {raw: {width: 6, height: 5, channels: 3}})
+    .resize(240, 200, {kernel: 'cubic', fit: 'fill'})
+    .png()
+    .toBuffer();
 }
 
 /** Writes a file and the folders above it. */
@@ -65,6 +77,7 @@ export async function put(path: string, bytes: string | Uint8Array): Promise<voi
 export function cifarRecord(labels: number[], number: number): Buffer {
   const pixels = pixelsOf(number);
   const planes = Buffer.alloc(pixels.length);
-  for (let i = 0; i < 1024; i++) for (let channel = 0; channel < 3; channel++) planes[channel * 1024 + i] = pixels[i * 3 + channel] ?? 0;
+  for (let i = 0; i < 1024; i++)
+    for (let channel = 0; channel < 3; channel++) planes[channel * 1024 + i] = pixels[i * 3 + channel] ?? 0;
   return Buffer.concat([Buffer.from(labels), planes]);
 }

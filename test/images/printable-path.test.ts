@@ -16,14 +16,19 @@ describe('printable paths', () => {
     expect(Buffer.from(fromPrintable(printable)).toString()).toBe(path);
   });
 
-  it.each([[[0xff]], [[0x61, 0xc3]], [[0xc3, 0x28]], [[0xe2, 0x82, 0x41]], [[0xf0, 0x9f, 0x90]], [[0xed, 0xa0, 0x80]], [[0x5c, 0x78, 0x66, 0x66]]])(
-    'keep the bytes %j, which are no text',
-    bytes => {
-      const printable = toPrintable(Buffer.from(bytes));
-      expect(printable).toMatch(/^[\x20-\x7e]+$/);
-      expect([...Buffer.from(fromPrintable(printable))]).toEqual(bytes);
-    },
-  );
+  it.each([
+    [[0xff]],
+    [[0x61, 0xc3]],
+    [[0xc3, 0x28]],
+    [[0xe2, 0x82, 0x41]],
+    [[0xf0, 0x9f, 0x90]],
+    [[0xed, 0xa0, 0x80]],
+    [[0x5c, 0x78, 0x66, 0x66]],
+  ])('keep the bytes %j, which are no text', bytes => {
+    const printable = toPrintable(Buffer.from(bytes));
+    expect(printable).toMatch(/^[\x20-\x7e]+$/);
+    expect([...Buffer.from(fromPrintable(printable))]).toEqual(bytes);
+  });
 
   it('reverse every pair of bytes', () => {
     for (let first = 0; first < 256; first++) {
@@ -37,7 +42,10 @@ describe('printable paths', () => {
   it('open a file whose name is no UTF-8', async () => {
     const folder = await temporaryFolder();
     await mkdir(`${folder}/sub`);
-    await writeFile(Buffer.concat([Buffer.from(`${folder}/sub/caf`), Buffer.from([0xe9]), Buffer.from('.jpg')]), 'bytes');
+    await writeFile(
+      Buffer.concat([Buffer.from(`${folder}/sub/caf`), Buffer.from([0xe9]), Buffer.from('.jpg')]),
+      'bytes',
+    );
     const [name] = await readdir(`${folder}/sub`, {encoding: 'buffer'});
     const printable = toPrintable(name ?? Buffer.alloc(0));
     expect(printable).toBe('caf\\xe9.jpg');

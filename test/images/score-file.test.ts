@@ -12,7 +12,9 @@ function scores(images: number, kept: number): Scores {
   return {
     images: Array.from({length: images}, (_, i) => i.toString(16).padStart(24, '0')),
     classes: Array.from({length: kept}, (_, k) => Int32Array.from({length: images}, (_, i) => (i * 7 + k) % 1000)),
-    logProbs: Array.from({length: kept}, (_, k) => Float32Array.from({length: images}, (_, i) => -k - Math.fround(i / 1e6))),
+    logProbs: Array.from({length: kept}, (_, k) =>
+      Float32Array.from({length: images}, (_, i) => -k - Math.fround(i / 1e6)),
+    ),
     metadata: {classes: ['naïve', 'b "quoted"', '日本'], shard: 3, fingerprint: 'f00d'},
   };
 }
@@ -33,7 +35,11 @@ describe('a score file', () => {
         .digest('hex'),
     );
     const {ids, ...columns} = await readScores(file, kept);
-    expect({images: unpackIds(ids), ...columns}).toEqual({images: written.images, classes: written.classes, logProbs: written.logProbs});
+    expect({images: unpackIds(ids), ...columns}).toEqual({
+      images: written.images,
+      classes: written.classes,
+      logProbs: written.logProbs,
+    });
   });
 
   it('reads fewer classes than it keeps, and says so where more are asked for', async () => {
@@ -59,18 +65,26 @@ describe('a score file', () => {
       'log_prob_1 FLOAT REQUIRED',
       'log_prob_2 FLOAT REQUIRED',
     ]);
-    expect(row_groups.flatMap(group => group.columns.map(column => column.meta_data?.codec))).toEqual(Array(6).fill('UNCOMPRESSED'));
+    expect(row_groups.flatMap(group => group.columns.map(column => column.meta_data?.codec))).toEqual(
+      Array(6).fill('UNCOMPRESSED'),
+    );
     expect(Object.fromEntries(key_value_metadata!.map(({key, value}) => [key, value]))).toMatchObject({
       classes: '["naïve","b \\"quoted\\"","日本"]',
       shard: '3',
       fingerprint: 'f00d',
     });
-    expect(await parquetReadObjects({file})).toMatchObject([{image: '0'.repeat(24), place: '/pool/a b/0.png#ü', class_1: 0, log_prob_2: -1}, {}, {}]);
+    expect(await parquetReadObjects({file})).toMatchObject([
+      {image: '0'.repeat(24), place: '/pool/a b/0.png#ü', class_1: 0, log_prob_2: -1},
+      {},
+      {},
+    ]);
   });
 
   it('is the same bytes for the same scores', async () => {
     const folder = await temporaryFolder();
-    expect(await writeScores(`${folder}/a`, scores(100, 3), places(100))).toBe(await writeScores(`${folder}/b`, scores(100, 3), places(100)));
+    expect(await writeScores(`${folder}/a`, scores(100, 3), places(100))).toBe(
+      await writeScores(`${folder}/b`, scores(100, 3), places(100)),
+    );
   });
 
   it('that is damaged or something else is refused by name', async () => {
@@ -79,7 +93,9 @@ describe('a score file', () => {
     await truncate(`${folder}/cut.parquet`, 3000);
     await writeFile(`${folder}/text.parquet`, 'no parquet');
     for (const name of ['cut', 'text']) {
-      await expect(readScores(`${folder}/${name}.parquet`, 3)).rejects.toThrow(new RegExp(`${name}\\.parquet is damaged`));
+      await expect(readScores(`${folder}/${name}.parquet`, 3)).rejects.toThrow(
+        new RegExp(`${name}\\.parquet is damaged`),
+      );
       await expect(readScores(`${folder}/${name}.parquet`, 3)).rejects.toSatisfy(
         error => error instanceof UserError && error.exitCode === exitCodes.data,
       );
@@ -89,19 +105,23 @@ describe('a score file', () => {
   it('with something else than ids of images in it is refused by name', async () => {
     const file = `${await temporaryFolder()}/shard.parquet`;
     await writeScores(file, {...scores(2, 1), images: ['0'.repeat(24), 'cat.png']}, places(2));
-    await expect(readScores(file, 1)).rejects.toThrow(/shard\.parquet is damaged \(expected an image id of 24 hex digits, found "cat\.png"\)/);
+    await expect(readScores(file, 1)).rejects.toThrow(
+      /shard\.parquet is damaged \(expected an image id of 24 hex digits, found "cat\.png"\)/,
+    );
   });
 });
 
 describe('the score files of a pool', () => {
   async function* read(files: readonly string[], signal = new AbortController().signal) {
-    for await (const {ids, classes} of readAllScores(files, 1, signal)) yield {first: unpackIds(ids)[0], images: classes[0]!.length};
+    for await (const {ids, classes} of readAllScores(files, 1, signal))
+      yield {first: unpackIds(ids)[0], images: classes[0]!.length};
   }
 
   it('are read in the order given', async () => {
     const folder = await temporaryFolder();
     const files = [3, 1, 2].map(images => `${folder}/${images}.parquet`);
-    for (const [index, images] of [3, 1, 2].entries()) await writeScores(files[index]!, scores(images, 1), places(images));
+    for (const [index, images] of [3, 1, 2].entries())
+      await writeScores(files[index]!, scores(images, 1), places(images));
     const found = [];
     for await (const one of read(files)) found.push(one);
     expect(found).toEqual([3, 1, 2].map(images => ({first: '0'.repeat(24), images})));

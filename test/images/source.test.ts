@@ -31,15 +31,28 @@ describe('a source is recognised', () => {
     const base = await temporaryFolder();
     await put(
       `${base}/download.tar.gz`,
-      gzipSync(tarOf({name: 'cifar-10-batches-bin/', type: '5'}, {name: 'cifar-10-batches-bin/data_batch_1.bin', content: cifarRecord([1], 1)})),
+      gzipSync(
+        tarOf(
+          {name: 'cifar-10-batches-bin/', type: '5'},
+          {name: 'cifar-10-batches-bin/data_batch_1.bin', content: cifarRecord([1], 1)},
+        ),
+      ),
     );
-    expect(await parseSource('download.tar.gz?split=train', base)).toEqual({kind: 'cifar10', path: `${base}/download.tar.gz`, split: 'train'});
+    expect(await parseSource('download.tar.gz?split=train', base)).toEqual({
+      kind: 'cifar10',
+      path: `${base}/download.tar.gz`,
+      split: 'train',
+    });
   });
 
   it('with its split', async () => {
     const base = await temporaryFolder();
     await put(`${base}/train.bin`, 'x');
-    expect(await parseSource(`cifar100:${base}?split=test`, '/')).toEqual({kind: 'cifar100', path: base, split: 'test'});
+    expect(await parseSource(`cifar100:${base}?split=test`, '/')).toEqual({
+      kind: 'cifar100',
+      path: base,
+      split: 'test',
+    });
   });
 });
 
@@ -56,7 +69,11 @@ describe('what is no source is refused with what was found and what was expected
     ['manifest:pickles', exitCodes.usage, /no \.csv, \.jsonl or \.parquet/],
     ['webdataset:movie.mp4', exitCodes.usage, /no \.tar file/],
     ['cifar10:movie.mp4', exitCodes.usage, /neither a folder nor a \.tar\.gz/],
-    ['with an archive', exitCodes.usage, /holds archives \(backup\.tar\) and pictures \(1\.JPG\) beside them\. Say which are meant: webdataset:\S.* for the archives alone, folder:\S.* for the others\./],
+    [
+      'with an archive',
+      exitCodes.usage,
+      /holds archives \(backup\.tar\) and pictures \(1\.JPG\) beside them\. Say which are meant: webdataset:\S.* for the archives alone, folder:\S.* for the others\./,
+    ],
     ['classes and an archive', exitCodes.usage, /holds archives \(all\.tar\) and folders \(cat\) beside them\./],
     ['pictures?split=train', exitCodes.usage, /kind "folder", which has none/],
     ['pictures?split=all', exitCodes.usage, /Expected \?split=train or \?split=test/],

@@ -45,16 +45,34 @@ describe('WebDataset shards', () => {
   it('know a picture by its last extension, and its label by its own name or its sample’s', async () => {
     const root = await temporaryFolder();
     const members = ['shot.001.jpg', 'shot.002.JPEG', 'shot.003.jfif', 'v1.2/b.png', 'pair.left.png', 'pair.right.png'];
-    const labels = [{name: 'shot.001.cls', content: 'one'}, {name: 'shot.002.cls', content: '2'}, {name: 'shot.003.json', content: '{"label": "three"}'}];
+    const labels = [
+      {name: 'shot.001.cls', content: 'one'},
+      {name: 'shot.002.cls', content: '2'},
+      {name: 'shot.003.json', content: '{"label": "three"}'},
+    ];
     await put(
       `${root}/0.tar`,
-      tarOf(...members.slice(0, 3).map(name => ({name, content: name})), ...labels, {name: members[3]!, content: 'b'}, {name: 'v1.2/b.cls', content: 'b'}, {name: 'pair.cls', content: 'pair'}, ...members.slice(4).map(name => ({name, content: name}))),
+      tarOf(
+        ...members.slice(0, 3).map(name => ({name, content: name})),
+        ...labels,
+        {name: members[3]!, content: 'b'},
+        {name: 'v1.2/b.cls', content: 'b'},
+        {name: 'pair.cls', content: 'pair'},
+        ...members.slice(4).map(name => ({name, content: name})),
+      ),
     );
     const entries = await entriesOf(await openWebDataset(root, {labelled: true}));
     expect(Object.fromEntries(entries.map(({member, label}) => [member, label]))).toEqual({
-      'shot.001.jpg': 'one', 'shot.002.JPEG': '2', 'shot.003.jfif': 'three', 'v1.2/b.png': 'b', 'pair.left.png': 'pair', 'pair.right.png': 'pair',
+      'shot.001.jpg': 'one',
+      'shot.002.JPEG': '2',
+      'shot.003.jfif': 'three',
+      'v1.2/b.png': 'b',
+      'pair.left.png': 'pair',
+      'pair.right.png': 'pair',
     });
-    expect((await entriesOf(await openWebDataset(root, {labelled: false}))).map(({member}) => member).sort()).toEqual([...members].sort());
+    expect((await entriesOf(await openWebDataset(root, {labelled: false}))).map(({member}) => member).sort()).toEqual(
+      [...members].sort(),
+    );
   });
 
   it('leave out what services put between the members of a sample, and count it', async () => {
@@ -63,7 +81,14 @@ describe('WebDataset shards', () => {
     await put(`${root}/notes.txt`, 'not a shard');
     await put(
       `${root}/0.tar`,
-      tarOf({name: './._1.png', content: 'x'}, {name: './1.png', content: 'a'}, {name: './._1.cls', content: 'x'}, {name: './1.cls', content: 'cat'}, {name: '@eaDir/1.png/THUMB.jpg', content: 'x'}, {name: '__MACOSX/._1.png', content: 'x'}),
+      tarOf(
+        {name: './._1.png', content: 'x'},
+        {name: './1.png', content: 'a'},
+        {name: './._1.cls', content: 'x'},
+        {name: './1.cls', content: 'cat'},
+        {name: '@eaDir/1.png/THUMB.jpg', content: 'x'},
+        {name: '__MACOSX/._1.png', content: 'x'},
+      ),
     );
     const source = await openWebDataset(root, {labelled: true});
     expect((await entriesOf(source)).map(({member, label}) => [member, label])).toEqual([['./1.png', 'cat']]);
@@ -81,7 +106,11 @@ describe('WebDataset shards', () => {
     await put(`${root}/1.tar`, Buffer.concat([first, Buffer.from('trailing')]));
     await put(`${root}/2.tar`, gzipSync(first));
     const source = await openWebDataset(root, {labelled: false});
-    expect((await entriesOf(source)).map(({file, member}) => `${file} ${member}`)).toEqual(['0.tar 1.png', '0.tar 2.png', '1.tar 1.png']);
+    expect((await entriesOf(source)).map(({file, member}) => `${file} ${member}`)).toEqual([
+      '0.tar 1.png',
+      '0.tar 2.png',
+      '1.tar 1.png',
+    ]);
     expect(source.warnings).toEqual([
       `1.tar is partial: what lies behind its end, from byte ${first.length} to ${first.length + 8}, is no tar; its complete members are kept`,
       expect.stringMatching(/^2\.tar is partial: it is compressed with gzip: unpack it with gunzip/),
@@ -90,8 +119,14 @@ describe('WebDataset shards', () => {
 
   it('refuse a label that is no UTF-8, naming its member (exit 3)', async () => {
     const root = await temporaryFolder();
-    await put(`${root}/0.tar`, tarOf({name: '1.png', content: 'a'}, {name: '1.cls', content: Buffer.from('h\xf6r', 'latin1')}));
-    await expect(entriesOf(await openWebDataset(root, {labelled: true}))).rejects.toMatchObject({exitCode: 3, message: expect.stringMatching(/0\.tar#1\.cls cannot be read: line 1 is no UTF-8/) as string});
+    await put(
+      `${root}/0.tar`,
+      tarOf({name: '1.png', content: 'a'}, {name: '1.cls', content: Buffer.from('h\xf6r', 'latin1')}),
+    );
+    await expect(entriesOf(await openWebDataset(root, {labelled: true}))).rejects.toMatchObject({
+      exitCode: 3,
+      message: expect.stringMatching(/0\.tar#1\.cls cannot be read: line 1 is no UTF-8/) as string,
+    });
   });
 
   it.each([
@@ -101,18 +136,24 @@ describe('WebDataset shards', () => {
     ['{0..1}-{0..9}', /followed by another one/],
   ])('refuse the range %s before they look for any (exit 2)', async (pattern, message) => {
     const root = await temporaryFolder();
-    await expect(openWebDataset(`${root}/${pattern}.tar`, {labelled: false})).rejects.toMatchObject({exitCode: 2, message: expect.stringMatching(message) as string});
+    await expect(openWebDataset(`${root}/${pattern}.tar`, {labelled: false})).rejects.toMatchObject({
+      exitCode: 2,
+      message: expect.stringMatching(message) as string,
+    });
   });
 
   it('need no labels where none are wanted', async () => {
     const root = await temporaryFolder();
     await put(`${root}/0.tar`, tarOf({name: '1.png', content: 'x'}, {name: '1.cls', content: '3'}));
-    expect(await entriesOf(await openWebDataset(root, {labelled: false}))).toMatchObject([{member: '1.png', label: null, problem: null}]);
+    expect(await entriesOf(await openWebDataset(root, {labelled: false}))).toMatchObject([
+      {member: '1.png', label: null, problem: null},
+    ]);
   });
 
   it('are found by a pattern, a folder or a name, and missing numbers are told', async () => {
     const root = await temporaryFolder();
-    for (const number of ['000000', '000001', '000004']) await put(`${root}/${number}.tar`, tarOf({name: `${number}.png`, content: number}));
+    for (const number of ['000000', '000001', '000004'])
+      await put(`${root}/${number}.tar`, tarOf({name: `${number}.png`, content: number}));
     const missing = 'missing among the shards: 000002.tar, 000003.tar';
 
     const byPattern = await openWebDataset(`${root}/{000000..000005}.tar`, {labelled: false});
@@ -134,7 +175,8 @@ describe('WebDataset shards', () => {
 
   it('with a range among the folders have their root above it', async () => {
     const root = await temporaryFolder();
-    for (const number of [0, 1]) await put(`${root}/part-${number}/pool.tar`, tarOf({name: `${number}.png`, content: 'x'}));
+    for (const number of [0, 1])
+      await put(`${root}/part-${number}/pool.tar`, tarOf({name: `${number}.png`, content: 'x'}));
     const source = await openWebDataset(`${root}/part-{0..1}/pool.tar`, {labelled: false});
     expect(source.root).toBe(root);
     expect((await entriesOf(source)).map(({file}) => file)).toEqual(['part-0/pool.tar', 'part-1/pool.tar']);
@@ -167,7 +209,9 @@ describe('WebDataset shards', () => {
     await put(`${root}/0.tar`, damaged);
     const source = await openWebDataset(root, {labelled: false});
     expect((await entriesOf(source)).map(({member}) => member)).toEqual(['1.png']);
-    expect(source.warnings).toEqual(['0.tar is partial: the header at byte 1024 is damaged; its complete members are kept']);
+    expect(source.warnings).toEqual([
+      '0.tar is partial: the header at byte 1024 is damaged; its complete members are kept',
+    ]);
   });
 
   it('never lead out: names with .., absolute names, links, devices and sparse files are set aside', async () => {
@@ -210,7 +254,11 @@ describe('WebDataset shards', () => {
       tarOf(
         {name: '././@LongLink', type: 'L', content: `${long}-gnu.png\0`},
         {name: long.slice(0, 99), content: 'gnu'},
-        {name: 'PaxHeaders/x', type: 'x', content: paxRecord('path', `${long}-päx.png`) + paxRecord('size', '3') + paxRecord('mtime', '1.5')},
+        {
+          name: 'PaxHeaders/x',
+          type: 'x',
+          content: paxRecord('path', `${long}-päx.png`) + paxRecord('size', '3') + paxRecord('mtime', '1.5'),
+        },
         {name: 'short', content: 'pax'},
         {name: 'pax_global_header', type: 'g', content: paxRecord('comment', 'none')},
         {name: 'after.png', content: 'plain'},
@@ -252,7 +300,10 @@ describe('WebDataset shards', () => {
 
   it.each(['v7', 'ustar', 'gnu', 'posix'])('made by tar in its %s format are read', async format => {
     const root = await temporaryFolder();
-    const folder = format === 'v7' ? 'short' : 'a-folder-name-that-is-longer-than-any-field/of-a-header/and-goes-on-for-quite-a-while/and-on-and-on';
+    const folder =
+      format === 'v7'
+        ? 'short'
+        : 'a-folder-name-that-is-longer-than-any-field/of-a-header/and-goes-on-for-quite-a-while/and-on-and-on';
     await put(`${root}/${folder}/1.png`, 'one');
     await put(`${root}/${folder}/2.png`, 'two'.repeat(1000));
     execFileSync('tar', ['--create', `--format=${format}`, `--file=${root}/0.tar`, `--directory=${root}`, folder]);
@@ -276,7 +327,13 @@ describe('WebDataset shards', () => {
 
 it('a number that numbers do not keep exactly is no label, since two of them may become one class', async () => {
   const root = await temporaryFolder();
-  await put(`${root}/a.tar`, tarOf({name: '1.png', content: 'x'}, {name: '1.json', content: '{"label": 9007199254740993}'}));
+  await put(
+    `${root}/a.tar`,
+    tarOf({name: '1.png', content: 'x'}, {name: '1.json', content: '{"label": 9007199254740993}'}),
+  );
   const source = await openWebDataset(`${root}/a.tar`, {labelled: true});
-  await expect(entriesOf(source)).rejects.toMatchObject({exitCode: 3, message: `The label in ${root}/a.tar#1.json is a number with more digits than numbers keep, so that two of them may become one class: write it in quotes.`});
+  await expect(entriesOf(source)).rejects.toMatchObject({
+    exitCode: 3,
+    message: `The label in ${root}/a.tar#1.json is a number with more digits than numbers keep, so that two of them may become one class: write it in quotes.`,
+  });
 });

@@ -19,7 +19,8 @@ async function aRun() {
   onTestFinished(() => store.close());
   store.run.take('birds', {pid: 1, host: 'here', since: 'now'});
   store.run.setConfig('{"seed":1}');
-  const finish = (name: string) => store.stages.finish({name, status: 'done', ingredients: {}, seconds: 1, summary: {}, outputs: []});
+  const finish = (name: string) =>
+    store.stages.finish({name, status: 'done', ingredients: {}, seconds: 1, summary: {}, outputs: []});
   return {paths, store, finish};
 }
 
@@ -62,12 +63,23 @@ it('makes room for a new run of the name, which a reader of the old one does not
 it('leaves the run whole under its new name: its files are where its records say, and trusted without being read', async () => {
   const {paths, store} = await aRun();
   const file = paths.pack('train');
-  store.stages.finish({name: 'prepare', status: 'done', ingredients: {}, seconds: 1, summary: {}, outputs: [{name: 'train', path: path.relative(paths.home, file), sha256: 'not looked at', stamp: await stampOf(file)}]});
+  store.stages.finish({
+    name: 'prepare',
+    status: 'done',
+    ingredients: {},
+    seconds: 1,
+    summary: {},
+    outputs: [
+      {name: 'train', path: path.relative(paths.home, file), sha256: 'not looked at', stamp: await stampOf(file)},
+    ],
+  });
   await archiveRun(paths, store);
   const archive = openStoreToRead(runPaths(paths.home, 'birds@1').database) as Store;
   onTestFinished(() => archive.close());
   expect(archive.run.config()).toEqual({seed: 1});
-  expect(await damageOf({name: 'prepare'}, archive.stages.read('prepare')!, {store: archive, home: paths.home}, () => {})).toEqual([]);
+  expect(
+    await damageOf({name: 'prepare'}, archive.stages.read('prepare')!, {store: archive, home: paths.home}, () => {}),
+  ).toEqual([]);
   expect(readFileSync(runPaths(paths.home, 'birds@1').pack('train'), 'utf8')).toBe('pixels');
 });
 

@@ -1,4 +1,14 @@
-import {existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync} from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import {rename, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import path from 'node:path';
@@ -65,7 +75,8 @@ async function grown(run: string, press: string): Promise<Field> {
   return context;
 }
 
-const reasons = async (context: Field) => (await inspect(stages, context, {restamp: false})).map(({verdict}) => verdict.reason);
+const reasons = async (context: Field) =>
+  (await inspect(stages, context, {restamp: false})).map(({verdict}) => verdict.reason);
 const stampsOf = (store: Store) => stages.flatMap(({name}) => store.stages.read(name)!.outputs.map(({stamp}) => stamp));
 
 it('shares the files of the run it was copied from, and is as fresh as that is', async () => {
@@ -73,9 +84,14 @@ it('shares the files of the run it was copied from, and is as fresh as that is',
   writeFileSync(path.join(first.paths.data, 'packs', 'half.tmp'), 'left by a killed process');
   mkdirSync(first.paths.attempts, {recursive: true});
   writeFileSync(path.join(first.paths.attempts, 'trainer.log'), 'of the first run');
-  expect(await copyRun(first.paths, runPaths(home, 'second'), {fresh: ['prepare', 'teacher'], relatives: []})).toEqual({linked: true});
+  expect(await copyRun(first.paths, runPaths(home, 'second'), {fresh: ['prepare', 'teacher'], relatives: []})).toEqual({
+    linked: true,
+  });
   const second = field('second', 'cold');
-  for (const relative of ['packs/husk', 'packs/grain']) expect(statSync(path.join(second.paths.data, relative)).ino).toBe(statSync(path.join(first.paths.data, relative)).ino);
+  for (const relative of ['packs/husk', 'packs/grain'])
+    expect(statSync(path.join(second.paths.data, relative)).ino).toBe(
+      statSync(path.join(first.paths.data, relative)).ino,
+    );
   expect(existsSync(path.join(second.paths.data, 'packs', 'half.tmp'))).toBe(false);
   expect(existsSync(second.paths.attempts)).toBe(false);
   expect(await reasons(second)).toEqual(['nothing changed', 'nothing changed']);
@@ -89,9 +105,15 @@ it('is trusted by its stamps in every run that shares it, so that no file is rea
   const second = field('second', 'cold');
   await copyRun(first.paths, runPaths(home, 'third'), {fresh: ['prepare', 'teacher'], relatives: [second.paths]});
   const third = field('third', 'cold');
-  const files = (context: Field) => [context.paths.pack('husk'), context.paths.pack('grain'), context.paths.model('teacher', 'oil')];
+  const files = (context: Field) => [
+    context.paths.pack('husk'),
+    context.paths.pack('grain'),
+    context.paths.model('teacher', 'oil'),
+  ];
   for (const context of [first, second, third]) {
-    const now = files(context).map(file => statSync(file, {bigint: true})).map(({size, mtimeNs, ctimeNs, ino}) => `${size} ${mtimeNs} ${ctimeNs} ${ino}`);
+    const now = files(context)
+      .map(file => statSync(file, {bigint: true}))
+      .map(({size, mtimeNs, ctimeNs, ino}) => `${size} ${mtimeNs} ${ctimeNs} ${ino}`);
     expect(stampsOf(context.store)).toEqual(now);
   }
 });
@@ -103,7 +125,10 @@ it('does not vouch for a file that was garbled before it was copied', async () =
   writeFileSync(grain, 'chaff of rape');
   utimesSync(grain, atime, mtime);
   await copyRun(first.paths, runPaths(home, 'second'), {fresh: ['prepare', 'teacher'], relatives: []});
-  expect(await reasons(field('second', 'cold'))).toEqual(['data/second/packs/grain is not what was written', 'follows prepare']);
+  expect(await reasons(field('second', 'cold'))).toEqual([
+    'data/second/packs/grain is not what was written',
+    'follows prepare',
+  ]);
 });
 
 it('goes its own way without a change to the run it was copied from', async () => {
@@ -160,7 +185,12 @@ it('tells sources where their unpacked archive lies now', async () => {
   const spec = {kind: 'cifar100', path: '/pictures.tar.gz', split: null} as const;
   first.store.images.addSource('labelled', spec, first.paths.cache);
   first.store.images.addSource('unlabelled', spec, '/elsewhere');
-  first.store.quarantine.add('prepare', 'labelled', {image: null, place: `${first.paths.cache}/a.tar#b/1`, code: 'CORRUPT', detail: ''});
+  first.store.quarantine.add('prepare', 'labelled', {
+    image: null,
+    place: `${first.paths.cache}/a.tar#b/1`,
+    code: 'CORRUPT',
+    detail: '',
+  });
   await copyRun(first.paths, runPaths(home, 'second'), {fresh: ['prepare', 'teacher'], relatives: []});
   const second = field('second', 'cold');
   expect(second.store.images.sources().map(({root}) => root)).toEqual([second.paths.cache, '/elsewhere']);
@@ -174,6 +204,16 @@ it('starts from the run with most stages fresh, among equals from the one with m
   const wanted = {home, signal: cold.signal, emit: cold.emit, seed: 'rape', press: 'hot'};
   const candidates = [blank, cold, hot].map(({paths, store}) => ({run: paths.run, context: {...wanted, paths, store}}));
   expect(await mostAlike(stages, candidates)).toMatchObject({run: {run: 'second'}, fresh: ['prepare', 'teacher']});
-  expect(await mostAlike(stages, candidates.map(({run, context}) => ({run, context: {...context, press: 'lukewarm'}})))).toMatchObject({run: {run: 'first'}, fresh: ['prepare']});
-  expect(await mostAlike(stages, candidates.map(({run, context}) => ({run, context: {...context, seed: 'sunflower'}})))).toBe(null);
+  expect(
+    await mostAlike(
+      stages,
+      candidates.map(({run, context}) => ({run, context: {...context, press: 'lukewarm'}})),
+    ),
+  ).toMatchObject({run: {run: 'first'}, fresh: ['prepare']});
+  expect(
+    await mostAlike(
+      stages,
+      candidates.map(({run, context}) => ({run, context: {...context, seed: 'sunflower'}})),
+    ),
+  ).toBe(null);
 });

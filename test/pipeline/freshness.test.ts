@@ -3,8 +3,12 @@ import {verdict, type Recorded} from '../../src/pipeline/freshness.js';
 
 const ingredients = {version: '1', 'select.top_k': '1000', 'score.scores': 'a'.repeat(64)};
 const done: Recorded = {status: 'done', ingredients, begun: null, message: null};
-const reasonFor = (recorded: Recorded | null, now = {}, damage: Parameters<typeof verdict>[2] = [], pending: readonly string[] = []) =>
-  verdict(recorded, {...ingredients, ...now}, damage, pending);
+const reasonFor = (
+  recorded: Recorded | null,
+  now = {},
+  damage: Parameters<typeof verdict>[2] = [],
+  pending: readonly string[] = [],
+) => verdict(recorded, {...ingredients, ...now}, damage, pending);
 const stale = (reason: string, outdated = true) => ({fresh: false, reason, outdated});
 
 describe('a stage is fresh', () => {
@@ -13,23 +17,50 @@ describe('a stage is fresh', () => {
   });
 
   it('after it was skipped as asked', () => {
-    expect(reasonFor({...done, status: 'skipped'})).toEqual({fresh: true, reason: 'skipped as asked, nothing changed', outdated: false});
+    expect(reasonFor({...done, status: 'skipped'})).toEqual({
+      fresh: true,
+      reason: 'skipped as asked, nothing changed',
+      outdated: false,
+    });
   });
 });
 
 describe('a stage is stale', () => {
   it.each<[string, Recorded | null, string]>([
     ['before it ever ran', null, 'never ran'],
-    ['after its process died in the middle', {status: 'running', ingredients: null, begun: null, message: null}, 'was cut short: goes on where it stopped'],
-    ['after an interruption', {status: 'interrupted', ingredients: null, begun: null, message: 'Interrupted'}, 'was interrupted: goes on where it stopped'],
-    ['after a failure, whose first line it tells', {status: 'failed', ingredients: null, begun: null, message: 'The disk is full.\nmore'}, 'failed: The disk is full.'],
-    ['after a failure without a message', {status: 'failed', ingredients: null, begun: null, message: null}, 'failed: unknown reason'],
+    [
+      'after its process died in the middle',
+      {status: 'running', ingredients: null, begun: null, message: null},
+      'was cut short: goes on where it stopped',
+    ],
+    [
+      'after an interruption',
+      {status: 'interrupted', ingredients: null, begun: null, message: 'Interrupted'},
+      'was interrupted: goes on where it stopped',
+    ],
+    [
+      'after a failure, whose first line it tells',
+      {status: 'failed', ingredients: null, begun: null, message: 'The disk is full.\nmore'},
+      'failed: The disk is full.',
+    ],
+    [
+      'after a failure without a message',
+      {status: 'failed', ingredients: null, begun: null, message: null},
+      'failed: unknown reason',
+    ],
   ])('%s', (_, recorded, reason) => expect(reasonFor(recorded)).toEqual(stale(reason)));
 
   it('after an interruption, and begins anew where what it began with has changed since', () => {
-    const interrupted: Recorded = {status: 'interrupted', ingredients: null, begun: ingredients, message: 'Interrupted'};
+    const interrupted: Recorded = {
+      status: 'interrupted',
+      ingredients: null,
+      begun: ingredients,
+      message: 'Interrupted',
+    };
     expect(reasonFor(interrupted)).toEqual(stale('was interrupted: goes on where it stopped'));
-    expect(reasonFor(interrupted, {'select.top_k': '5'})).toEqual(stale('was interrupted: starts anew, since select.top_k changed from 1000 to 5'));
+    expect(reasonFor(interrupted, {'select.top_k': '5'})).toEqual(
+      stale('was interrupted: starts anew, since select.top_k changed from 1000 to 5'),
+    );
   });
 
   it('when a setting changed, with both values', () => {
@@ -41,23 +72,38 @@ describe('a stage is stale', () => {
   });
 
   it('when several things changed, naming the first two or counting the others', () => {
-    expect(reasonFor(done, {version: '2', 'select.top_k': '1'})).toEqual(stale('version changed from 1 to 2, and select.top_k too'));
-    expect(reasonFor(done, {version: '2', 'select.top_k': '1', 'score.scores': 'c'})).toEqual(stale('version changed from 1 to 2, and 2 other things too'));
+    expect(reasonFor(done, {version: '2', 'select.top_k': '1'})).toEqual(
+      stale('version changed from 1 to 2, and select.top_k too'),
+    );
+    expect(reasonFor(done, {version: '2', 'select.top_k': '1', 'score.scores': 'c'})).toEqual(
+      stale('version changed from 1 to 2, and 2 other things too'),
+    );
   });
 
   it('when an ingredient came or went', () => {
     expect(verdict(done, {...ingredients, seed: '1'}, [], [])).toEqual(stale('seed changed'));
-    expect(verdict({...done, ingredients: {...ingredients, seed: '1'}}, ingredients, [], [])).toEqual(stale('seed changed'));
+    expect(verdict({...done, ingredients: {...ingredients, seed: '1'}}, ingredients, [], [])).toEqual(
+      stale('seed changed'),
+    );
   });
 
   it('when an output is missing or was altered, before any other reason', () => {
-    expect(reasonFor(done, {version: '2'}, [{path: 'data/run/a', kind: 'missing'}])).toEqual(stale('data/run/a is missing'));
-    expect(reasonFor(done, {}, [{path: 'b', kind: 'changed'}, {path: 'c', kind: 'missing'}])).toEqual(stale('b is not what was written, and 1 more', false));
+    expect(reasonFor(done, {version: '2'}, [{path: 'data/run/a', kind: 'missing'}])).toEqual(
+      stale('data/run/a is missing'),
+    );
+    expect(
+      reasonFor(done, {}, [
+        {path: 'b', kind: 'changed'},
+        {path: 'c', kind: 'missing'},
+      ]),
+    ).toEqual(stale('b is not what was written, and 1 more', false));
   });
 
   it('when it follows stages that will run, whose outputs are not known yet', () => {
     expect(reasonFor(done, {}, [], ['score.scores'])).toEqual(stale('follows score'));
     const recorded = {...done, ingredients: {...ingredients, 'prepare.pool': 'p', 'prepare.classes': 'c'}};
-    expect(verdict(recorded, ingredients, [], ['score.scores', 'prepare.pool', 'prepare.classes'])).toEqual(stale('follows score and prepare'));
+    expect(verdict(recorded, ingredients, [], ['score.scores', 'prepare.pool', 'prepare.classes'])).toEqual(
+      stale('follows score and prepare'),
+    );
   });
 });

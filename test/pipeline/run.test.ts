@@ -15,30 +15,54 @@ interface Kitchen extends EngineContext {
 }
 
 /**
- * Three stages that read each other: `prepare` makes dough of the first letter of the flour, `teacher` bakes it (two files, and a
- * digest of rows), `export` serves the bread.
+ * Three stages that read each other: `prepare` makes dough of the first letter of the flour, `teacher` bakes it (two
+ * files, and a digest of rows), `export` serves the bread.
  */
-const stage = (name: StageName, reads: string[], ingredients: Stage<Kitchen>['ingredients'], run: Stage<Kitchen>['run']): Stage<Kitchen> => ({name, version: 1, reads, ingredients, run});
+const stage = (
+  name: StageName,
+  reads: string[],
+  ingredients: Stage<Kitchen>['ingredients'],
+  run: Stage<Kitchen>['run'],
+): Stage<Kitchen> => ({name, version: 1, reads, ingredients, run});
 const file = ({home}: Kitchen, name: string) => path.join(home, 'data', name);
 const stages = [
-  stage('prepare', [], ({recipe}) => ({flour: recipe.flour}), async context => {
-    context.recipe.beforeOutput();
-    await writeFile(file(context, 'dough'), `dough of ${context.recipe.flour.charAt(0)}`);
-    return {outputs: [{name: 'dough', files: [file(context, 'dough')]}], summary: {weight: 3}, headline: 'kneaded'};
-  }),
-  stage('teacher', ['prepare.dough'], ({recipe}) => ({oven: recipe.oven}), async context => {
-    const dough = readFileSync(file(context, 'dough'), 'utf8');
-    for (const name of ['crust', 'crumb']) await writeFile(file(context, name), `${name} of ${dough} at ${context.recipe.oven}`);
-    return {
-      outputs: [{name: 'bread', files: [file(context, 'crust'), file(context, 'crumb')]}, {name: 'smell', digest: context.recipe.oven}],
-      summary: {},
-      headline: 'baked',
-    };
-  }),
-  stage('export', ['teacher.bread', 'teacher.smell'], () => ({}), async context => {
-    await writeFile(file(context, 'plate'), readFileSync(file(context, 'crust')));
-    return {outputs: [{name: 'plate', files: [file(context, 'plate')]}], summary: {}, headline: 'served'};
-  }),
+  stage(
+    'prepare',
+    [],
+    ({recipe}) => ({flour: recipe.flour}),
+    async context => {
+      context.recipe.beforeOutput();
+      await writeFile(file(context, 'dough'), `dough of ${context.recipe.flour.charAt(0)}`);
+      return {outputs: [{name: 'dough', files: [file(context, 'dough')]}], summary: {weight: 3}, headline: 'kneaded'};
+    },
+  ),
+  stage(
+    'teacher',
+    ['prepare.dough'],
+    ({recipe}) => ({oven: recipe.oven}),
+    async context => {
+      const dough = readFileSync(file(context, 'dough'), 'utf8');
+      for (const name of ['crust', 'crumb'])
+        await writeFile(file(context, name), `${name} of ${dough} at ${context.recipe.oven}`);
+      return {
+        outputs: [
+          {name: 'bread', files: [file(context, 'crust'), file(context, 'crumb')]},
+          {name: 'smell', digest: context.recipe.oven},
+        ],
+        summary: {},
+        headline: 'baked',
+      };
+    },
+  ),
+  stage(
+    'export',
+    ['teacher.bread', 'teacher.smell'],
+    () => ({}),
+    async context => {
+      await writeFile(file(context, 'plate'), readFileSync(file(context, 'crust')));
+      return {outputs: [{name: 'plate', files: [file(context, 'plate')]}], summary: {}, headline: 'served'};
+    },
+  ),
 ];
 
 async function kitchen() {
@@ -52,7 +76,11 @@ async function kitchen() {
   const recipe = {flour: 'rye', oven: '200', beforeOutput: () => {}};
   const context: Kitchen = {home, store, signal: abort.signal, emit: event => events.push(event), recipe};
   return {
-    home, context, abort, recipe, database,
+    home,
+    context,
+    abort,
+    recipe,
+    database,
     /** Runs what is stale, and tells what each stage did and why. */
     run: async (wanted: Wanted = {}, signal = new AbortController().signal) => {
       events.length = 0;
@@ -74,7 +102,11 @@ describe('the engine', () => {
     expect((await run()).did).toEqual(['prepare ran: starting', 'teacher ran: starting', 'export ran: starting']);
     const again = await run();
     expect(again.did).toEqual(allFresh);
-    expect(again.outcome).toEqual({prepare: {status: 'fresh', seconds: 0}, teacher: {status: 'fresh', seconds: 0}, export: {status: 'fresh', seconds: 0}});
+    expect(again.outcome).toEqual({
+      prepare: {status: 'fresh', seconds: 0},
+      teacher: {status: 'fresh', seconds: 0},
+      export: {status: 'fresh', seconds: 0},
+    });
     expect(context.store.stages.read('teacher')).toMatchObject({status: 'done', summary: {headline: 'baked'}});
   });
 
@@ -94,14 +126,22 @@ describe('the engine', () => {
     const {run, recipe} = await kitchen();
     await run();
     recipe.flour = 'rice';
-    expect((await run()).did).toEqual(['prepare ran: flour changed from rye to rice', 'teacher fresh: nothing changed', 'export fresh: nothing changed']);
+    expect((await run()).did).toEqual([
+      'prepare ran: flour changed from rye to rice',
+      'teacher fresh: nothing changed',
+      'export fresh: nothing changed',
+    ]);
   });
 
   it('follows a change of rows as it follows one of files', async () => {
     const {run, context} = await kitchen();
     await run();
     const bread = context.store.stages.read('teacher')!;
-    context.store.stages.finish({...bread, status: 'done', outputs: bread.outputs.map(output => (output.name === 'smell' ? {...output, sha256: 'burnt'} : output))});
+    context.store.stages.finish({
+      ...bread,
+      status: 'done',
+      outputs: bread.outputs.map(output => (output.name === 'smell' ? {...output, sha256: 'burnt'} : output)),
+    });
     expect((await run()).did.at(-1)).toBe('export ran: teacher.smell changed');
   });
 });
@@ -111,7 +151,11 @@ describe('an output', () => {
     const {run, home} = await kitchen();
     await run();
     rmSync(path.join(home, 'data/crumb'));
-    expect((await run()).did).toEqual(['prepare fresh: nothing changed', 'teacher ran: data/crumb is missing', 'export fresh: nothing changed']);
+    expect((await run()).did).toEqual([
+      'prepare fresh: nothing changed',
+      'teacher ran: data/crumb is missing',
+      'export fresh: nothing changed',
+    ]);
     expect(existsSync(path.join(home, 'data/crumb'))).toBe(true);
   });
 
@@ -123,7 +167,11 @@ describe('an output', () => {
     writeFileSync(crust, readFileSync(crust, 'utf8').replace('crust', 'dirt.'));
     utimesSync(crust, atime, mtime);
     expect(statSync(crust)).toMatchObject({size, mtime});
-    expect((await run()).did).toEqual(['prepare fresh: nothing changed', 'teacher ran: data/crust is not what was written', 'export fresh: nothing changed']);
+    expect((await run()).did).toEqual([
+      'prepare fresh: nothing changed',
+      'teacher ran: data/crust is not what was written',
+      'export fresh: nothing changed',
+    ]);
     expect(readFileSync(crust, 'utf8')).toMatch(/^crust/);
   });
 
@@ -131,7 +179,8 @@ describe('an output', () => {
     const {run, home, context} = await kitchen();
     await run();
     const crust = path.join(home, 'data/crust');
-    const stamp = () => context.store.stages.read('teacher')?.outputs.find(output => output.path === 'data/crust')?.stamp;
+    const stamp = () =>
+      context.store.stages.read('teacher')?.outputs.find(output => output.path === 'data/crust')?.stamp;
     const before = stamp();
     utimesSync(crust, new Date(), new Date(0));
     expect((await run()).did).toEqual(allFresh);
@@ -140,8 +189,15 @@ describe('an output', () => {
 
   it('that a stage names but did not make is a bug, and the stage has failed', async () => {
     const {context} = await kitchen();
-    const liar = stage('prepare', [], () => ({}), async () => ({outputs: [{name: 'air', files: ['/nowhere/air']}], summary: {}, headline: ''}));
-    await expect(runStages([liar], context, {})).rejects.toThrow('A stage reported the output /nowhere/air, which is not there.');
+    const liar = stage(
+      'prepare',
+      [],
+      () => ({}),
+      async () => ({outputs: [{name: 'air', files: ['/nowhere/air']}], summary: {}, headline: ''}),
+    );
+    await expect(runStages([liar], context, {})).rejects.toThrow(
+      'A stage reported the output /nowhere/air, which is not there.',
+    );
     expect(context.store.stages.read('prepare')).toMatchObject({status: 'failed', outputs: []});
   });
 });
@@ -153,13 +209,20 @@ describe('asked for a part', () => {
     expect((await run({only: 'teacher'})).did).toEqual(['teacher ran: asked for with --only']);
     recipe.oven = '250';
     expect((await run({only: 'teacher'})).did).toEqual(['teacher ran: oven changed from 200 to 250']);
-    expect((await run()).did).toEqual(['prepare fresh: nothing changed', 'teacher fresh: nothing changed', 'export ran: teacher.bread changed, and teacher.smell too']);
+    expect((await run()).did).toEqual([
+      'prepare fresh: nothing changed',
+      'teacher fresh: nothing changed',
+      'export ran: teacher.bread changed, and teacher.smell too',
+    ]);
   });
 
   it('--from runs that stage and all after it', async () => {
     const {run} = await kitchen();
     await run();
-    expect((await run({from: 'teacher'})).did).toEqual(['teacher ran: asked for with --from', 'export ran: asked for with --from']);
+    expect((await run({from: 'teacher'})).did).toEqual([
+      'teacher ran: asked for with --from',
+      'export ran: asked for with --from',
+    ]);
   });
 
   it('--until stops after that stage', async () => {
@@ -170,7 +233,11 @@ describe('asked for a part', () => {
 
   it('whose foundation was never made it refuses (exit 2), and says what to do', async () => {
     const {run, context} = await kitchen();
-    const refused = {exitCode: 2, message: 'export reads what teacher makes, and teacher has not run yet. Run pupil orchestrate without --from and --only first.'};
+    const refused = {
+      exitCode: 2,
+      message:
+        'export reads what teacher makes, and teacher has not run yet. Run pupil orchestrate without --from and --only first.',
+    };
     await expect(run({only: 'export'})).rejects.toMatchObject(refused);
     // So does whoever only plans it; a stage that would be made on the way is foundation enough.
     await expect(inspect(stages, context, {restamp: false, wanted: {from: 'export'}})).rejects.toMatchObject(refused);
@@ -187,9 +254,18 @@ describe('a stage that does not come to its end', () => {
       throw new UserError('BAD_DATA', 'There is no oat.\nBuy some.');
     };
     await expect(run()).rejects.toMatchObject({exitCode: 3});
-    expect(context.store.stages.read('prepare')).toMatchObject({status: 'failed', message: 'There is no oat.\nBuy some.', outputs: [], ingredients: null});
+    expect(context.store.stages.read('prepare')).toMatchObject({
+      status: 'failed',
+      message: 'There is no oat.\nBuy some.',
+      outputs: [],
+      ingredients: null,
+    });
     recipe.beforeOutput = () => {};
-    expect((await run()).did).toEqual(['prepare ran: again, after it failed', 'teacher ran: prepare.dough changed', 'export ran: teacher.bread changed']);
+    expect((await run()).did).toEqual([
+      'prepare ran: again, after it failed',
+      'teacher ran: prepare.dough changed',
+      'export ran: teacher.bread changed',
+    ]);
   });
 
   it('because it was stopped is interrupted, and goes on', async () => {
@@ -218,7 +294,8 @@ describe('a stage that does not come to its end', () => {
     const {run, context, recipe} = await kitchen();
     await run();
     recipe.flour = 'oat';
-    recipe.beforeOutput = () => expect(context.store.stages.read('prepare')).toMatchObject({status: 'running', outputs: []});
+    recipe.beforeOutput = () =>
+      expect(context.store.stages.read('prepare')).toMatchObject({status: 'running', outputs: []});
     await run();
     context.store.stages.begin('prepare', context.store.stages.read('prepare')!.ingredients!);
     expect((await run()).did).toEqual(['prepare ran: was cut short: goes on where it stopped', ...allFresh.slice(1)]);
@@ -271,7 +348,12 @@ describe('looking without running', () => {
 
 it('records what was skipped as asked, and does not ask again', async () => {
   const {context} = await kitchen();
-  const skipping = stage('teacher', [], () => ({}), async () => ({outputs: [], summary: {}, headline: 't.pt stands in', status: 'skipped'}));
+  const skipping = stage(
+    'teacher',
+    [],
+    () => ({}),
+    async () => ({outputs: [], summary: {}, headline: 't.pt stands in', status: 'skipped'}),
+  );
   expect((await runStages([skipping], context, {})).teacher?.status).toBe('skipped');
   expect((await runStages([skipping], context, {})).teacher?.status).toBe('skipped');
   expect(context.store.stages.read('teacher')?.status).toBe('skipped');

@@ -13,7 +13,9 @@ function logLikelihood(answers: KeptAnswers, positions: Int32Array, temperature:
   let sum = 0;
   for (const [image, position] of positions.entries()) {
     const kept = Array.from({length: answers.kept}, (_, at) => answers.logProb(image, at));
-    const left = Math.log((1 - kept.reduce((total, logProb) => total + Math.exp(logProb), 0)) / (answers.classes - answers.kept));
+    const left = Math.log(
+      (1 - kept.reduce((total, logProb) => total + Math.exp(logProb), 0)) / (answers.classes - answers.kept),
+    );
     const all = [...kept, ...Array.from({length: answers.classes - answers.kept}, () => left)];
     const normaliser = all.reduce((total, logProb) => total + Math.exp(logProb / temperature), 0);
     sum += (position === -1 ? left : kept[position]!) / temperature - Math.log(normaliser);
@@ -22,22 +24,47 @@ function logLikelihood(answers: KeptAnswers, positions: Int32Array, temperature:
 }
 
 describe('the fitted temperature', () => {
-  const answers = answersOf([[0.9, 0.05], [0.8, 0.1], [0.95, 0.02], [0.7, 0.2], [0.9, 0.06], [0.85, 0.05]], 5);
+  const answers = answersOf(
+    [
+      [0.9, 0.05],
+      [0.8, 0.1],
+      [0.95, 0.02],
+      [0.7, 0.2],
+      [0.9, 0.06],
+      [0.85, 0.05],
+    ],
+    5,
+  );
   const positions = Int32Array.from([0, 1, 0, -1, 0, -1]);
 
   it('makes the labels likelier than any other', () => {
     const fitted = fittedTemperature(answers, positions);
-    for (const other of [0.5, 0.9 * fitted, 1.1 * fitted, 10]) expect(logLikelihood(answers, positions, fitted)).toBeGreaterThan(logLikelihood(answers, positions, other));
+    for (const other of [0.5, 0.9 * fitted, 1.1 * fitted, 10])
+      expect(logLikelihood(answers, positions, fitted)).toBeGreaterThan(logLikelihood(answers, positions, other));
   });
 
   it('is above 1 for a network that is too sure, below for one that is not sure enough', () => {
     expect(fittedTemperature(answers, positions)).toBeGreaterThan(1);
-    const timid = answersOf(Array.from({length: 20}, () => [0.6, 0.4]), 2);
-    expect(fittedTemperature(timid, Int32Array.from({length: 20}, (_, image) => (image === 0 ? 1 : 0)))).toBeLessThan(1);
+    const timid = answersOf(
+      Array.from({length: 20}, () => [0.6, 0.4]),
+      2,
+    );
+    expect(
+      fittedTemperature(
+        timid,
+        Int32Array.from({length: 20}, (_, image) => (image === 0 ? 1 : 0)),
+      ),
+    ).toBeLessThan(1);
   });
 
   it('stays within bounds where a few images are all right or all wrong', () => {
-    const few = answersOf([[0.9, 0.1], [0.6, 0.4]], 2);
+    const few = answersOf(
+      [
+        [0.9, 0.1],
+        [0.6, 0.4],
+      ],
+      2,
+    );
     expect(fittedTemperature(few, Int32Array.from([0, 0]))).toBeCloseTo(0.5, 6);
     expect(fittedTemperature(few, Int32Array.from([1, 1]))).toBeCloseTo(20, 4);
     expect(fittedTemperature(few, new Int32Array(0))).toBe(1);

@@ -1,7 +1,13 @@
 import {describe, expect, it} from 'vitest';
 import {compareIds, idAt, idBytes, packIds, putId, rowOf, unpackIds} from '../../src/ranking/image-ids.js';
 
-const images = ['0123456789abcdef01234567', 'ffffffff0000000000000000', '000000000000000000000000', '8000000000000000ffffffff', '800000000000000080000000'];
+const images = [
+  '0123456789abcdef01234567',
+  'ffffffff0000000000000000',
+  '000000000000000000000000',
+  '8000000000000000ffffffff',
+  '800000000000000080000000',
+];
 
 describe('packed image ids', () => {
   it('give back the hex and the bytes that they were packed from', () => {
@@ -24,7 +30,12 @@ describe('packed image ids', () => {
     expect(rowOf(ids, '800000000000000080000001')).toBe(-1);
   });
 
-  it.each(['0123', '0123456789ABCDEF01234567', '0123456789abcdef0123456g', '0123456789abcdef012345678'])('are never made of %s', image => {
-    expect(() => putId(new Uint32Array(3), 0, Buffer.from(image))).toThrow(`expected an image id of 24 hex digits, found "${image}"`);
-  });
+  it.each(['0123', '0123456789ABCDEF01234567', '0123456789abcdef0123456g', '0123456789abcdef012345678'])(
+    'are never made of %s',
+    image => {
+      expect(() => putId(new Uint32Array(3), 0, Buffer.from(image))).toThrow(
+        `expected an image id of 24 hex digits, found "${image}"`,
+      );
+    },
+  );
 });

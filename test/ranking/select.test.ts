@@ -10,9 +10,13 @@ const KEPT = 4;
 function pool(count: number, seed: number): ScoredImages {
   const classes = Array.from({length: KEPT}, () => new Int32Array(count));
   const logProbs = Array.from({length: KEPT}, () => new Float32Array(count));
-  const images = Array.from({length: count}, (_, row) => createHash('sha256').update(`${seed} ${row}`).digest('hex').slice(0, 24));
+  const images = Array.from({length: count}, (_, row) =>
+    createHash('sha256').update(`${seed} ${row}`).digest('hex').slice(0, 24),
+  );
   images.forEach((image, row) => {
-    const order = Array.from({length: CLASSES}, (_, index) => index).sort((a, b) => Number.parseInt(image[a]!, 16) - Number.parseInt(image[b]!, 16) || a - b);
+    const order = Array.from({length: CLASSES}, (_, index) => index).sort(
+      (a, b) => Number.parseInt(image[a]!, 16) - Number.parseInt(image[b]!, 16) || a - b,
+    );
     for (let position = 0; position < KEPT; position++) {
       classes[position]![row] = order[position]!;
       logProbs[position]![row] = -(position + (Number.parseInt(image[10 + position]!, 16) % 4) / 10);
@@ -32,7 +36,8 @@ function bySorting(scored: ScoredImages, topP: number, topK: number) {
     const candidates: {score: number; image: string}[] = [];
     for (let position = 0; position < topP; position++) {
       unpackIds(scored.ids).forEach((image, row) => {
-        if (scored.classes[position]![row] === classIndex) candidates.push({score: scored.logProbs[position]![row]!, image});
+        if (scored.classes[position]![row] === classIndex)
+          candidates.push({score: scored.logProbs[position]![row]!, image});
       });
     }
     candidates.sort((a, b) => b.score - a.score || (a.image < b.image ? -1 : 1));
@@ -44,7 +49,8 @@ function rankingOf(selection: Selection, classIndex: number) {
   const {candidates, ranked} = selection.ranking(classIndex);
   return {candidates, ranked: Array.from(ranked.scores, (score, row) => ({score, image: idAt(ranked.ids, row)}))};
 }
-const rankings = (selection: Selection) => Array.from({length: CLASSES}, (_, classIndex) => rankingOf(selection, classIndex));
+const rankings = (selection: Selection) =>
+  Array.from({length: CLASSES}, (_, classIndex) => rankingOf(selection, classIndex));
 
 describe('Selection', () => {
   it.each([
@@ -67,14 +73,19 @@ describe('Selection', () => {
     inOrder.add(scored);
     const shuffled = rows.toSorted((a, b) => (images[a]! < images[b]! ? 1 : -1));
     const inShards = new Selection(CLASSES, 3, 50);
-    for (let from = 0; from < shuffled.length; from += 170) inShards.add(part(scored, shuffled.slice(from, from + 170)));
+    for (let from = 0; from < shuffled.length; from += 170)
+      inShards.add(part(scored, shuffled.slice(from, from + 170)));
     expect(rankings(inShards)).toEqual(rankings(inOrder));
     expect(inShards.images).toBe(3000);
   });
 
   it('keeps all there are where a class has fewer than K candidates, and nothing where it has none', () => {
     const selection = new Selection(3, 1, 10);
-    selection.add({ids: packIds(['b'.repeat(24), 'a'.repeat(24)]), classes: [Int32Array.of(1, 1)], logProbs: [Float32Array.of(-0.5, -0.5)]});
+    selection.add({
+      ids: packIds(['b'.repeat(24), 'a'.repeat(24)]),
+      classes: [Int32Array.of(1, 1)],
+      logProbs: [Float32Array.of(-0.5, -0.5)],
+    });
     expect(rankingOf(selection, 0)).toEqual({candidates: 0, ranked: []});
     expect(rankingOf(selection, 1)).toEqual({
       candidates: 2,
@@ -97,7 +108,8 @@ describe('Selection', () => {
 
   it.each(['rising', 'falling', 'all the same'])('keeps what a full sort keeps where the scores come %s', order => {
     const scored = pool(5000, 4);
-    for (const column of scored.logProbs) column.forEach((_, row) => (column[row] = order === 'rising' ? row - 5000 : order === 'falling' ? -row : -1));
+    for (const column of scored.logProbs)
+      column.forEach((_, row) => (column[row] = order === 'rising' ? row - 5000 : order === 'falling' ? -row : -1));
     const selection = new Selection(CLASSES, 2, 100);
     selection.add(scored);
     expect(rankings(selection)).toEqual(bySorting(scored, 2, 100));
@@ -115,16 +127,24 @@ describe('Cutoffs', () => {
     const selection = new Selection(CLASSES, topP, topK, minScore);
     selection.add(scored);
     const cutoffs = new Cutoffs(CLASSES, topP);
-    for (let classIndex = 0; classIndex < CLASSES; classIndex++) cutoffs.set(classIndex, selection.ranking(classIndex).ranked);
+    for (let classIndex = 0; classIndex < CLASSES; classIndex++)
+      cutoffs.set(classIndex, selection.ranking(classIndex).ranked);
     const ranked = rankings(selection).map(({ranked}) => new Set(ranked.map(({image}) => image)));
     unpackIds(scored.ids).forEach((image, row) => {
-      expect(cutoffs.classesOf(scored, row)).toEqual([...ranked.keys()].filter(classIndex => ranked[classIndex]!.has(image)));
+      expect(cutoffs.classesOf(scored, row)).toEqual(
+        [...ranked.keys()].filter(classIndex => ranked[classIndex]!.has(image)),
+      );
     });
   });
 
   it('of a class that ranks nothing leave all out', () => {
     const cutoffs = new Cutoffs(2, 1);
     cutoffs.set(0, {scores: new Float32Array(), ids: new Uint32Array()});
-    expect(cutoffs.classesOf({ids: packIds(['0'.repeat(24)]), classes: [Int32Array.of(0)], logProbs: [Float32Array.of(0)]}, 0)).toEqual([]);
+    expect(
+      cutoffs.classesOf(
+        {ids: packIds(['0'.repeat(24)]), classes: [Int32Array.of(0)], logProbs: [Float32Array.of(0)]},
+        0,
+      ),
+    ).toEqual([]);
   });
 });

@@ -22,8 +22,9 @@ describe('the K that fits', () => {
     expect(fittingTopK({expectedRight: 5000, scored: 100_000, classes: 100})).toBe(50);
   });
 
-  it('is the smaller a part of a pool, the larger that is, and of a pool as large as the paper\'s as many as there', () => {
-    const ofSure = (imagesOfAClass: number) => fittingTopK({expectedRight: 1000 * imagesOfAClass, scored: 1000 * imagesOfAClass, classes: 1000});
+  it("is the smaller a part of a pool, the larger that is, and of a pool as large as the paper's as many as there", () => {
+    const ofSure = (imagesOfAClass: number) =>
+      fittingTopK({expectedRight: 1000 * imagesOfAClass, scored: 1000 * imagesOfAClass, classes: 1000});
     expect([20, 200, 600, 10_000, 1_000_000].map(ofSure)).toEqual([19, 78, 155, 900, 16_000]);
   });
 

@@ -2,13 +2,27 @@ import sharp from 'sharp';
 import {describe, expect, it} from 'vitest';
 import {fromWire, toWire} from '../../src/children/protocol.js';
 import {armsPlot, plotFile} from '../../src/report/experiment-plot.js';
-import {experimentResults, rowsForScripts, rowsOf, type ExperimentResults, type Row, type RunFigures} from '../../src/report/experiment-results.js';
+import {
+  experimentResults,
+  rowsForScripts,
+  rowsOf,
+  type ExperimentResults,
+  type Row,
+  type RunFigures,
+} from '../../src/report/experiment-results.js';
 import {experimentPage} from '../../src/report/experiment-section.js';
 import {csvTable, markdownTable, terminalTable} from '../../src/report/experiment-table.js';
 
 /** Top-1 in percent: teacher, supervised, student pre-trained and fine-tuned. */
-function run(arm: string, seed: number, percents: readonly [number | null, number | null, number, number], changes: Partial<RunFigures> = {}): RunFigures {
-  const [teacher, supervised, studentPretrained, student] = percents.map(value => (value === null ? null : {top1: value / 100, top5: 0.7}));
+function run(
+  arm: string,
+  seed: number,
+  percents: readonly [number | null, number | null, number, number],
+  changes: Partial<RunFigures> = {},
+): RunFigures {
+  const [teacher, supervised, studentPretrained, student] = percents.map(value =>
+    value === null ? null : {top1: value / 100, top5: 0.7},
+  );
   return {
     run: `birds.${arm}.seed${seed}`,
     arm,
@@ -42,21 +56,42 @@ const sample = (changes: Partial<ExperimentResults> = {}): ExperimentResults => 
   ...changes,
 });
 
-const find = (rows: readonly Row[], arm: string | null, model: Row['model']) => rows.find(row => row.arm === arm && row.model === model)!;
+const find = (rows: readonly Row[], arm: string | null, model: Row['model']) =>
+  rows.find(row => row.arm === arm && row.model === model)!;
 
 describe('arms that were measured on different pictures', () => {
   const validation = {measuredOn: {set: 'validation' as const, images: 30, pictures: 'others'}};
-  const mixed = sample({runs: [run('paper', 0, [40, 39, 38, 42]), run('paper', 1, [40, 39, 38, 42]), run('k100', 0, [50, 49, 47, 51], validation), run('k100', 1, [50, 49, 47, 51], validation)]});
+  const mixed = sample({
+    runs: [
+      run('paper', 0, [40, 39, 38, 42]),
+      run('paper', 1, [40, 39, 38, 42]),
+      run('k100', 0, [50, 49, 47, 51], validation),
+      run('k100', 1, [50, 49, 47, 51], validation),
+    ],
+  });
 
   it('are not compared with each other, and the table says so', () => {
-    expect(find(rowsOf(mixed), 'k100', 'student')).toMatchObject({toReference: null, toTeacher: {mean: expect.closeTo(0.01, 6) as number}});
-    expect(markdownTable(mixed)).toContain('Top-1 on different sets, between which nothing is compared (paper: the test set of 10,000 images, read once a run; k100: the validation set of 30 images, on which epochs were chosen, so it flatters): mean');
+    expect(find(rowsOf(mixed), 'k100', 'student')).toMatchObject({
+      toReference: null,
+      toTeacher: {mean: expect.closeTo(0.01, 6) as number},
+    });
+    expect(markdownTable(mixed)).toContain(
+      'Top-1 on different sets, between which nothing is compared (paper: the test set of 10,000 images, read once a run; k100: the validation set of 30 images, on which epochs were chosen, so it flatters): mean',
+    );
   });
 
   it('are not taken for one set where they are as many', () => {
     const others = {measuredOn: {set: 'test' as const, images: 10_000, pictures: 'others'}};
-    const asMany = sample({runs: [run('paper', 0, [40, 39, 38, 42]), run('k100', 0, [50, 49, 47, 51], others), run('k100', 1, [50, 49, 47, 51])]});
-    expect(markdownTable(asMany)).toContain('between which nothing is compared (paper: the test set of 10,000 images, read once a run; k100: the test set of 10,000 images, read once a run): mean');
+    const asMany = sample({
+      runs: [
+        run('paper', 0, [40, 39, 38, 42]),
+        run('k100', 0, [50, 49, 47, 51], others),
+        run('k100', 1, [50, 49, 47, 51]),
+      ],
+    });
+    expect(markdownTable(asMany)).toContain(
+      'between which nothing is compared (paper: the test set of 10,000 images, read once a run; k100: the test set of 10,000 images, read once a run): mean',
+    );
   });
 });
 
@@ -75,7 +110,11 @@ describe('the rows', () => {
   });
 
   it('give mean, deviation and the paired differences as worked out by hand', () => {
-    expect(find(rows, null, 'teacher').top1).toMatchObject({n: 3, mean: expect.closeTo(0.4, 10), deviation: expect.closeTo(0.01, 10)});
+    expect(find(rows, null, 'teacher').top1).toMatchObject({
+      n: 3,
+      mean: expect.closeTo(0.4, 10),
+      deviation: expect.closeTo(0.01, 10),
+    });
     const paper = find(rows, 'paper', 'student');
     expect(paper.top1).toMatchObject({mean: expect.closeTo(0.42, 10), deviation: expect.closeTo(0, 10)});
     // To the teachers 2, 1, 3: mean 2, deviation 1, half the interval 4.30265 x 1 / sqrt(3) = 2.48414.
@@ -106,17 +145,27 @@ describe('the rows', () => {
       ['k100', 'studentPretrained'],
       ['k100', 'student'],
     ]);
-    expect(find(others, 'k100', 'student').toTeacher).toEqual({n: 1, mean: expect.closeTo(0.01, 10), deviation: null, interval: null});
+    expect(find(others, 'k100', 'student').toTeacher).toEqual({
+      n: 1,
+      mean: expect.closeTo(0.01, 10),
+      deviation: null,
+      interval: null,
+    });
   });
 
   it('are fewer where a model is missing, and none without runs', () => {
-    expect(rowsOf(sample({runs: [run('paper', 0, [40, null, 38, 42])]})).map(({model}) => model)).toEqual(['teacher', 'studentPretrained', 'student']);
+    expect(rowsOf(sample({runs: [run('paper', 0, [40, null, 38, 42])]})).map(({model}) => model)).toEqual([
+      'teacher',
+      'studentPretrained',
+      'student',
+    ]);
     expect(rowsOf(sample({runs: []}))).toEqual([]);
   });
 });
 
 it('as Markdown is a table that names its command, its arms and what is missing', () => {
-  expect(markdownTable(sample())).toBe(`|  | top-1 | sd | n | to its teacher | to supervised | to \`paper\` | steps | time |
+  expect(markdownTable(sample()))
+    .toBe(`|  | top-1 | sd | n | to its teacher | to supervised | to \`paper\` | steps | time |
 | --- | ---: | ---: | ---: | --- | --- | --- | ---: | ---: |
 | teacher | 40.0 % | 1.0 | 3 |  |  |  | 1,600 | 1 min 40 s |
 | supervised, equal steps | 40.0 % | 1.0 | 3 | 0.0 (-4.3 to 4.3) |  |  | 1,600 | 98 s |
@@ -136,19 +185,41 @@ Missing:
 });
 
 it('as CSV has fractions, and nothing where nothing can be said', () => {
-  const [header, teacher] = csvTable(sample()).split('\n').map(line => line.split(','));
-  expect(header!.slice(0, 8)).toEqual(['arm', 'model', 'n', 'top1', 'deviation', 'top1_low', 'top1_high', 'to_teacher']);
+  const [header, teacher] = csvTable(sample())
+    .split('\n')
+    .map(line => line.split(','));
+  expect(header!.slice(0, 8)).toEqual([
+    'arm',
+    'model',
+    'n',
+    'top1',
+    'deviation',
+    'top1_low',
+    'top1_high',
+    'to_teacher',
+  ]);
   expect(teacher!.slice(0, 3)).toEqual(['', 'teacher', '3']);
   expect(Number(teacher![3])).toBeCloseTo(0.4, 10);
   expect(teacher!.slice(7, 16)).toEqual(Array.from({length: 9}, () => ''));
 });
 
 it('fits a terminal of 80 columns', () => {
-  const long = sample({reference: 'paper', runs: sample().runs.map(figures => (figures.arm === 'k100' ? {...figures, arm: 'rand-cutout-mix'} : figures)), arms: [{name: 'paper', about: ''}, {name: 'rand-cutout-mix', about: ''}]});
+  const long = sample({
+    reference: 'paper',
+    runs: sample().runs.map(figures => (figures.arm === 'k100' ? {...figures, arm: 'rand-cutout-mix'} : figures)),
+    arms: [
+      {name: 'paper', about: ''},
+      {name: 'rand-cutout-mix', about: ''},
+    ],
+  });
   const lines = terminalTable(long).split('\n');
   expect(Math.max(...lines.map(line => line.length))).toBeLessThanOrEqual(80);
-  expect(lines.find(line => line.startsWith('paper, fine-tuned '))).toMatch(/^paper, fine-tuned +42\.0 % +0\.0 +3 +1,600 +95 s$/);
-  expect(lines.find(line => line.startsWith('paper  '))).toMatch(/^paper +\+2\.0 \(-0\.5\.\.4\.5\) +\+2\.0 \(-0\.5\.\.4\.5\)$/);
+  expect(lines.find(line => line.startsWith('paper, fine-tuned '))).toMatch(
+    /^paper, fine-tuned +42\.0 % +0\.0 +3 +1,600 +95 s$/,
+  );
+  expect(lines.find(line => line.startsWith('paper  '))).toMatch(
+    /^paper +\+2\.0 \(-0\.5\.\.4\.5\) +\+2\.0 \(-0\.5\.\.4\.5\)$/,
+  );
 });
 
 it('comes back from its file as it was', () => {
@@ -172,7 +243,9 @@ describe('the plot', () => {
 });
 
 it('escapes what people wrote', () => {
-  const page = experimentPage(sample({about: '<script>alert(1)</script>'}), [{run: 'birds.paper.seed0', report: '../birds.paper.seed0/report.html'}]);
+  const page = experimentPage(sample({about: '<script>alert(1)</script>'}), [
+    {run: 'birds.paper.seed0', report: '../birds.paper.seed0/report.html'},
+  ]);
   expect(page).not.toContain('<script>');
   expect(page).toContain('<a href="../birds.paper.seed0/report.html">');
 });

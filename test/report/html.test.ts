@@ -16,15 +16,33 @@ const klass = (name: string, changes: Partial<ReportClass> = {}): ReportClass =>
 
 const curve = (changes: Partial<Curve> = {}): Curve => ({
   title: 'Teacher',
-  steps: [10, 20, 30].map(step => ({step, totalSteps: 30, loss: 4 - step / 20, lr: 0.1, imagesPerSecond: 3000, memoryBytes: 1.2e9})),
+  steps: [10, 20, 30].map(step => ({
+    step,
+    totalSteps: 30,
+    loss: 4 - step / 20,
+    lr: 0.1,
+    imagesPerSecond: 3000,
+    memoryBytes: 1.2e9,
+  })),
   evaluations: [1, 2, 3].map(epoch => ({epoch, top1: [0.2, 0.41, 0.4][epoch - 1]!, top5: 0.7, loss: 2})),
   bestEpoch: 2,
   ...changes,
 });
 
 const calibration = (changes: Partial<ReportCalibration> = {}): ReportCalibration => {
-  const bins = [{images: 0, probability: 0, accuracy: 0}, {images: 4000, probability: 0.5, accuracy: 0.4}, {images: 6000, probability: 0.9, accuracy: 0.7}];
-  return {model: 'student', temperature: 1.32, validation: {before: 0.12, after: 0.02}, evaluated: {before: 0.13, after: 0.03}, bins: {before: bins, after: bins}, ...changes};
+  const bins = [
+    {images: 0, probability: 0, accuracy: 0},
+    {images: 4000, probability: 0.5, accuracy: 0.4},
+    {images: 6000, probability: 0.9, accuracy: 0.7},
+  ];
+  return {
+    model: 'student',
+    temperature: 1.32,
+    validation: {before: 0.12, after: 0.02},
+    evaluated: {before: 0.13, after: 0.03},
+    bins: {before: bins, after: bins},
+    ...changes,
+  };
 };
 
 const sample = (changes: Partial<ReportData> = {}): ReportData => ({
@@ -43,12 +61,25 @@ const sample = (changes: Partial<ReportData> = {}): ReportData => ({
   flipped: null,
   rounds: [],
   experiment: null,
-  calibration: [calibration({model: 'teacher', temperature: 1, validation: null, evaluated: {before: 0.051, after: 0.051}}), calibration()],
+  calibration: [
+    calibration({model: 'teacher', temperature: 1, validation: null, evaluated: {before: 0.051, after: 0.051}}),
+    calibration(),
+  ],
   set: 'test',
   evaluatedImages: 10_000,
   steps: {student: 15_640, supervised: 15_660},
   counts: {classes: 2, train: 5000, validation: 5000, test: 10_000, pool: 40_000, leaks: 3},
-  selection: {classes: 2, topP: 10, topK: 200, scored: 40_000, candidates: 10_242, selected: 343, shortClasses: 1, images: 340, expectedPrecision: 0.54},
+  selection: {
+    classes: 2,
+    topP: 10,
+    topK: 200,
+    scored: 40_000,
+    candidates: 10_242,
+    selected: 343,
+    shortClasses: 1,
+    images: 340,
+    expectedPrecision: 0.54,
+  },
   stages: [
     {name: 'teacher', status: 'done', seconds: 60, headline: '39.9 % top-1 on validation', imagesPerSecond: 3510},
     {name: 'export', status: 'skipped', seconds: 15, headline: '', imagesPerSecond: null},
@@ -66,20 +97,26 @@ const sample = (changes: Partial<ReportData> = {}): ReportData => ({
   ...changes,
 });
 
-/** Every tag of the page, once style and script, which hold no markup, are emptied; fails on a `<` that is no tag, or on tags that do not nest. */
+/**
+ * Every tag of the page, once style and script, which hold no markup, are emptied; fails on a `<` that is no tag, or on
+ * tags that do not nest.
+ */
 function tagsOf(page: string): string[] {
   const open: string[] = [];
   const names: string[] = [];
   const rest = page
     .replace(/<(style|script)>.*?<\/\1>/gs, '<$1></$1>')
-    .replace(/<(\/?)([a-z][a-z0-9]*)((?:\s+[a-zA-Z0-9:-]+(?:="[^"<>]*")?)*)\s*(\/?)>/g, (_, end: string, name: string, __, selfClosed: string) => {
-      if (end !== '') expect(open.pop(), 'the element that is closed').toBe(name);
-      else {
-        names.push(name);
-        if (selfClosed === '' && !['meta', 'link', 'img', 'input'].includes(name)) open.push(name);
-      }
-      return '';
-    });
+    .replace(
+      /<(\/?)([a-z][a-z0-9]*)((?:\s+[a-zA-Z0-9:-]+(?:="[^"<>]*")?)*)\s*(\/?)>/g,
+      (_, end: string, name: string, __, selfClosed: string) => {
+        if (end !== '') expect(open.pop(), 'the element that is closed').toBe(name);
+        else {
+          names.push(name);
+          if (selfClosed === '' && !['meta', 'link', 'img', 'input'].includes(name)) open.push(name);
+        }
+        return '';
+      },
+    );
   expect(open).toEqual([]);
   expect(rest.replace('<!doctype html>', '')).not.toMatch(/[<>]/);
   return names;
@@ -90,7 +127,16 @@ const count = (page: string, text: string): number => page.split(text).length - 
 describe('the report', () => {
   it('leads with the verdict, then results, calibration, curves, data, selection, time and configuration', () => {
     const page = renderReport(sample());
-    const parts = ['<h1>The student gets 41.8', 'id="results"', 'id="calibration"', 'id="curves"', 'id="data"', 'id="selection"', 'id="time"', 'id="configuration"'];
+    const parts = [
+      '<h1>The student gets 41.8',
+      'id="results"',
+      'id="calibration"',
+      'id="curves"',
+      'id="data"',
+      'id="selection"',
+      'id="time"',
+      'id="configuration"',
+    ];
     const order = parts.map(part => page.indexOf(part));
     expect(order).not.toContain(-1);
     expect(order).toEqual(order.toSorted((a, b) => a - b));
@@ -134,7 +180,9 @@ describe('the report', () => {
         run: hostile,
         about: hostile,
         device: hostile,
-        classes: [klass(hostile, {selected: 1, examples: [{rank: 1, score: -1, image: 'ab', place: hostile, picture: null}]})],
+        classes: [
+          klass(hostile, {selected: 1, examples: [{rank: 1, score: -1, image: 'ab', place: hostile, picture: null}]}),
+        ],
         stages: [{name: hostile, status: hostile, seconds: 1, headline: hostile, imagesPerSecond: 1}],
         curves: [curve({title: hostile})],
         quarantine: [{stage: hostile, code: hostile, images: 1}],
@@ -157,34 +205,68 @@ describe('the curves of the report', () => {
 
   it('show accuracies and losses, learning rate, speed and memory, each with a name for those who cannot see it', () => {
     const page = renderReport(sample({counts: {...sample().counts, classes: 100}}));
-    const names = [...page.matchAll(/<svg class="plot [a-z]+"[^>]* aria-label="Teacher: ([^"]*)"/g)].map(([, name]) => name);
-    expect(names).toEqual(expect.arrayContaining(['validation accuracy by epoch', 'training and validation loss by step', 'learning rate by step', 'images a second by step', 'memory by step']));
-    for (const kind of ['top1', 'top5', 'loss', 'validation', 'lr', 'speed', 'memory']) expect(page).toMatch(new RegExp(`<path class="${kind}" d="M[^"]+L`));
+    const names = [...page.matchAll(/<svg class="plot [a-z]+"[^>]* aria-label="Teacher: ([^"]*)"/g)].map(
+      ([, name]) => name,
+    );
+    expect(names).toEqual(
+      expect.arrayContaining([
+        'validation accuracy by epoch',
+        'training and validation loss by step',
+        'learning rate by step',
+        'images a second by step',
+        'memory by step',
+      ]),
+    );
+    for (const kind of ['top1', 'top5', 'loss', 'validation', 'lr', 'speed', 'memory'])
+      expect(page).toMatch(new RegExp(`<path class="${kind}" d="M[^"]+L`));
     expect(page).toContain('>1 GB</text>');
   });
 
-  it('leave out a top-5 that is always 100 %', () => expect(renderReport(sample())).not.toContain('<path class="top5"'));
+  it('leave out a top-5 that is always 100 %', () =>
+    expect(renderReport(sample())).not.toContain('<path class="top5"'));
 
   it('draw the validation loss at the ends of its epochs, on the axis of the steps', () => {
-    const [, loss = '', validation = ''] = /<path class="loss" d="([^"]*)"\/>\n<path class="validation" d="([^"]*)"/.exec(renderReport(sample())) ?? [];
-    const across = (path: string) => path.slice(1).split('L').map(point => point.split(',')[0]);
+    const [, loss = '', validation = ''] =
+      /<path class="loss" d="([^"]*)"\/>\n<path class="validation" d="([^"]*)"/.exec(renderReport(sample())) ?? [];
+    const across = (path: string) =>
+      path
+        .slice(1)
+        .split('L')
+        .map(point => point.split(',')[0]);
     expect(across(validation)).toEqual(across(loss));
   });
 
   it('of long trainings are averages of neighbours, and stay small', () => {
-    const steps = Array.from({length: 48_000}, (_, step) => ({step, totalSteps: 48_000, loss: 2 + (step % 2), lr: 0.1, imagesPerSecond: 1000 + (step % 2), memoryBytes: 1e9}));
+    const steps = Array.from({length: 48_000}, (_, step) => ({
+      step,
+      totalSteps: 48_000,
+      loss: 2 + (step % 2),
+      lr: 0.1,
+      imagesPerSecond: 1000 + (step % 2),
+      memoryBytes: 1e9,
+    }));
     const page = renderReport(sample({curves: [curve({steps})]}));
     expect(page.length).toBeLessThan(75_000);
     // Every other loss is 3 and the rest 2: each mean of 400 neighbours is as high as the next.
-    const heights = new Set((/<path class="loss" d="M([^"]*)"/.exec(page)?.[1] ?? '').split('L').map(point => point.split(',')[1]));
+    const heights = new Set(
+      (/<path class="loss" d="M([^"]*)"/.exec(page)?.[1] ?? '').split('L').map(point => point.split(',')[1]),
+    );
     expect(heights.size).toBe(1);
   });
 
   it('can be drawn from a single reading, from none, and from a run that measured nothing', () => {
-    const single = curve({steps: curve().steps.slice(0, 1), evaluations: [{epoch: 1, top1: 0, top5: 0, loss: 1}], bestEpoch: 1});
+    const single = curve({
+      steps: curve().steps.slice(0, 1),
+      evaluations: [{epoch: 1, top1: 0, top5: 0, loss: 1}],
+      bestEpoch: 1,
+    });
     const nothing = {teacher: null, supervised: null, studentPretrained: null, student: null};
     const settings = {steps: [], different: [], alike: [], off: []};
-    for (const changes of [{curves: [single]}, {curves: [curve({steps: []})]}, {curves: [], settings, calibration: [], results: nothing, evaluatedImages: 0, stages: [], classes: []}]) {
+    for (const changes of [
+      {curves: [single]},
+      {curves: [curve({steps: []})]},
+      {curves: [], settings, calibration: [], results: nothing, evaluatedImages: 0, stages: [], classes: []},
+    ]) {
       const page = renderReport(sample(changes));
       tagsOf(page);
       expect(page).not.toMatch(/NaN|undefined|Infinity/);
@@ -196,34 +278,45 @@ describe('the settings in the report', () => {
   it('are told once where they are alike, and side by side where they differ', () => {
     const page = renderReport(sample());
     expect(page).toContain('<tr><th scope="row"><code>targets</code></th><td>–</td><td>soft</td></tr>');
-    expect(page).toContain('Alike in all: <code>batch_size</code> 128. Off in all: <code>mix</code>, <code>ema</code>.');
+    expect(page).toContain(
+      'Alike in all: <code>batch_size</code> 128. Off in all: <code>mix</code>, <code>ema</code>.',
+    );
   });
 });
 
 describe('the calibration in the report', () => {
   it('shows the error before and after a temperature on the set where it was fitted and on the test set, and once where there is none', () => {
     const page = renderReport(sample());
-    expect(page).toContain('<tr><th scope="row">Student</th><td class="number">1.32</td><td class="number">2.0 %<small>was 12.0 %</small></td><td class="number">3.0 %<small>was 13.0 %</small></td></tr>');
-    expect(page).toContain('<tr><th scope="row">Teacher</th><td class="number">1</td><td class="number">–</td><td class="number">5.1 %</td></tr>');
+    expect(page).toContain(
+      '<tr><th scope="row">Student</th><td class="number">1.32</td><td class="number">2.0 %<small>was 12.0 %</small></td><td class="number">3.0 %<small>was 13.0 %</small></td></tr>',
+    );
+    expect(page).toContain(
+      '<tr><th scope="row">Teacher</th><td class="number">1</td><td class="number">–</td><td class="number">5.1 %</td></tr>',
+    );
     expect(page).toContain('>Error on validation</th>');
     expect(page).toContain('>Error on test</th>');
   });
 
   it('draws the bins that hold images, as trained and at the temperature', () => {
     const page = renderReport(sample({calibration: [calibration()]}));
-    const [, before = '', after = ''] = /<g class="before">(.*?)<\/g><g class="after">(.*?)<\/g>/s.exec(page.slice(page.indexOf('id="calibration"'))) ?? [];
+    const [, before = '', after = ''] =
+      /<g class="before">(.*?)<\/g><g class="after">(.*?)<\/g>/s.exec(page.slice(page.indexOf('id="calibration"'))) ??
+      [];
     expect([count(before, '<circle'), count(after, '<circle')]).toEqual([2, 2]);
     expect(renderReport(sample({calibration: [calibration({temperature: 1})]}))).not.toContain('<g class="before"');
   });
 
-  it('has one column where the results are those of validation', () => expect(renderReport(sample({set: 'validation'})).match(/Error on validation/g)).toHaveLength(1));
+  it('has one column where the results are those of validation', () =>
+    expect(renderReport(sample({set: 'validation'})).match(/Error on validation/g)).toHaveLength(1));
 });
 
 it('shows figures with mirror images apart from the headline, and says that they are none', () => {
   const flipped = {...sample().results, supervised: null, student: {top1: 0.432, top5: 0.73}};
   const page = renderReport(sample({flipped}));
   expect(page).toContain('With the mirror image as well <span class="chip">not the headline</span>');
-  expect(page).toContain('<tr><th scope="row">Student</th><td class="number">43.2 %</td><td class="number">73.0 %</td></tr>');
+  expect(page).toContain(
+    '<tr><th scope="row">Student</th><td class="number">43.2 %</td><td class="number">73.0 %</td></tr>',
+  );
   expect(page).toContain('<h1>The student gets 41.8');
   expect(renderReport(sample())).not.toContain('mirror image');
   tagsOf(page);
@@ -239,16 +332,22 @@ describe('the selection in the report', () => {
   });
 
   it('tells where an example lies, and its rank and score', () => {
-    expect(renderReport(sample())).toContain(`<img src="${PIXEL}" title="rank 1, log-prob −0.000120, probability &gt; 0.999\npool/apple.png"`);
+    expect(renderReport(sample())).toContain(
+      `<img src="${PIXEL}" title="rank 1, log-prob −0.000120, probability &gt; 0.999\npool/apple.png"`,
+    );
   });
 
   it('keeps the place of an example whose picture could not be read', () => {
     const examples = [{rank: 7, score: -1, image: 'ab', place: 'pool/gone.png', picture: null}];
-    expect(renderReport(sample({classes: [klass('apple', {examples})]}))).toMatch(/<span class="missing" title="rank 7, [^"]*pool\/gone.png"/);
+    expect(renderReport(sample({classes: [klass('apple', {examples})]}))).toMatch(
+      /<span class="missing" title="rank 7, [^"]*pool\/gone.png"/,
+    );
   });
 
   it('shows a class in which nothing was kept', () => {
-    const page = renderReport(sample({classes: [klass('apple', {candidates: 0, selected: 0, cutoff: null, examples: []})]}));
+    const page = renderReport(
+      sample({classes: [klass('apple', {candidates: 0, selected: 0, cutoff: null, examples: []})]}),
+    );
     expect(page).toContain('data-label="log-prob">–</td>');
     expect(page).not.toContain('The cut-off is');
   });

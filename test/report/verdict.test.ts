@@ -7,7 +7,12 @@ const top1 = (value: number): Accuracy => ({top1: value, top5: Math.min(1, value
 
 type Evaluated = {readonly set?: 'test' | 'validation'; readonly images?: number; readonly pretrained?: number | null};
 
-const judge = (student: number | null, teacher: number | null, supervised: number | null, {set = 'test', images = 10_000, pretrained = null}: Evaluated = {}) =>
+const judge = (
+  student: number | null,
+  teacher: number | null,
+  supervised: number | null,
+  {set = 'test', images = 10_000, pretrained = null}: Evaluated = {},
+) =>
   verdict({
     results: {
       student: student === null ? null : top1(student),
@@ -22,7 +27,8 @@ const judge = (student: number | null, teacher: number | null, supervised: numbe
 describe('the verdict', () => {
   it('compares the student with its teacher and with the equal-step baseline, in points', () => {
     expect(judge(0.418, 0.396, 0.399)).toEqual({
-      sentence: 'The student gets 41.8 % of the test images right: 2.2 points above its teacher and 1.9 points above the equal-step supervised baseline.',
+      sentence:
+        'The student gets 41.8 % of the test images right: 2.2 points above its teacher and 1.9 points above the equal-step supervised baseline.',
       caveats: [],
     });
   });
@@ -34,7 +40,9 @@ describe('the verdict', () => {
   });
 
   it('does not let a gain over the teacher hide a loss to the baseline', () => {
-    expect(judge(0.37, 0.34, 0.39).sentence).toContain('3.0 points above its teacher, but 2.0 points below the equal-step supervised baseline.');
+    expect(judge(0.37, 0.34, 0.39).sentence).toContain(
+      '3.0 points above its teacher, but 2.0 points below the equal-step supervised baseline.',
+    );
   });
 
   it('calls equal what rounds to equal', () => {
@@ -55,20 +63,25 @@ describe('the verdict', () => {
     expect(judge(0.41, 0.4, 0.35, {images: 1000}).sentence).toBe(
       'The student gets 41.0 % of the test images right: not told apart from its teacher (+1.0 points, 95 % interval -3.3 to +5.3), but 6.0 points above the equal-step supervised baseline.',
     );
-    expect(judge(0.39, 0.4, null, {images: 1000}).sentence).toContain(': not told apart from its teacher (-1.0 points, 95 % interval -5.3 to +3.3).');
+    expect(judge(0.39, 0.4, null, {images: 1000}).sentence).toContain(
+      ': not told apart from its teacher (-1.0 points, 95 % interval -5.3 to +3.3).',
+    );
   });
 
   it('says so when fine-tuning took something away, or gave nothing', () => {
     const caveat = 'Fine-tuning did not help on these images: before it the student got 43.0 % right';
     expect(judge(0.41, 0.35, 0.35, {pretrained: 0.43}).caveats).toEqual([`${caveat}.`]);
-    expect(judge(0.41, 0.35, 0.35, {pretrained: 0.43, images: 200}).caveats).toEqual([`${caveat}, which so few do not tell apart.`]);
+    expect(judge(0.41, 0.35, 0.35, {pretrained: 0.43, images: 200}).caveats).toEqual([
+      `${caveat}, which so few do not tell apart.`,
+    ]);
     expect(judge(0.43, 0.35, 0.35, {pretrained: 0.43}).caveats).toEqual([`${caveat}, which so few do not tell apart.`]);
     expect(judge(0.44, 0.35, 0.35, {pretrained: 0.43}).caveats).toEqual([]);
   });
 
   it('stays true when the teacher or the student was not evaluated', () => {
     expect(judge(0.41, null, 0.38)).toEqual({
-      sentence: 'The student gets 41.0 % of the test images right: 3.0 points above the equal-step supervised baseline.',
+      sentence:
+        'The student gets 41.0 % of the test images right: 3.0 points above the equal-step supervised baseline.',
       caveats: ['The teacher was not evaluated.'],
     });
     expect(judge(null, 0.4, null)).toEqual({sentence: 'This run has no evaluated student.', caveats: []});

@@ -54,9 +54,25 @@ gyp ERR! no compiler
 `,
   );
   const actions: string[] = [];
-  const progress: Progress = {say: () => {}, begin: () => {}, doing: (_, action) => void actions.push(action), done: () => {}, end: () => {}};
+  const progress: Progress = {
+    say: () => {},
+    begin: () => {},
+    doing: (_, action) => void actions.push(action),
+    done: () => {},
+    end: () => {},
+  };
   const {step} = stepsOf({progress});
-  const failing = step(path.join(folder, 'stamp'), 'key', 'Node packages', ({run}) => run('sh', ['-c', `cat ${said}; exit 1`], {mend: 'have a compiler'}));
-  await expect(failing).rejects.toThrow(/^sh -c .* failed\.\nCollecting torch[^]*gyp ERR! no compiler\nTo mend it: have a compiler$/);
-  expect(actions).toEqual(['fetched zod-4.4.0', 'building better-sqlite3', 'collecting torch==2.13.0', 'downloading torch-2.13.0 (190.1 MB)', 'installing collected packages']);
+  const failing = step(path.join(folder, 'stamp'), 'key', 'Node packages', ({run}) =>
+    run('sh', ['-c', `cat ${said}; exit 1`], {mend: 'have a compiler'}),
+  );
+  await expect(failing).rejects.toThrow(
+    /^sh -c .* failed\.\nCollecting torch[^]*gyp ERR! no compiler\nTo mend it: have a compiler$/,
+  );
+  expect(actions).toEqual([
+    'fetched zod-4.4.0',
+    'building better-sqlite3',
+    'collecting torch==2.13.0',
+    'downloading torch-2.13.0 (190.1 MB)',
+    'installing collected packages',
+  ]);
 });

@@ -9,8 +9,12 @@ describe('a teacher that is no better than guessing', () => {
   });
 
   it('is told what to check where it came as a file', () => {
-    expect(guessingWarning({file: 'net.onnx', epochs: 100}, 10, {top1: 0.12, images: 100})).toContain('The teacher net.onnx is right about 12.0 %');
-    expect(guessingWarning({file: 'net.onnx', epochs: 100}, 10, {top1: 0.12, images: 100})).toContain('Check the order of teacher.classes');
+    expect(guessingWarning({file: 'net.onnx', epochs: 100}, 10, {top1: 0.12, images: 100})).toContain(
+      'The teacher net.onnx is right about 12.0 %',
+    );
+    expect(guessingWarning({file: 'net.onnx', epochs: 100}, 10, {top1: 0.12, images: 100})).toContain(
+      'Check the order of teacher.classes',
+    );
   });
 
   it('is one of few pictures, too; what is better by more than chance explains is not', () => {

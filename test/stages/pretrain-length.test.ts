@@ -2,10 +2,12 @@ import {expect, it} from 'vitest';
 import {configSchema} from '../../src/config/schema.js';
 import {pretrainingEpochs, stepsPerEpoch} from '../../src/stages/pretrain-length.js';
 
-const config = (keys: object = {}) => configSchema.parse({labelled: 'a', unlabelled: 'b', teacher: {model: 'cifarnet'}, ...keys});
+const config = (keys: object = {}) =>
+  configSchema.parse({labelled: 'a', unlabelled: 'b', teacher: {model: 'cifarnet'}, ...keys});
 
 it('pre-trains for 30 epochs where that is long enough', () => {
-  // The teacher has 4,000 steps of 128; 40,000 pairs make 500 an epoch beside 48 labelled pictures a batch, 20,000 make 250.
+  // The teacher has 4,000 steps of 128; 40,000 pairs make 500 an epoch beside 48 labelled pictures a batch, 20,000 make
+  // 250.
   expect(pretrainingEpochs(config(), {samples: 40_000, labelled: 5000, size: 32})).toBe(30);
   expect(pretrainingEpochs(config(), {samples: 20_000, labelled: 5000, size: 32})).toBe(32);
 });

@@ -18,29 +18,58 @@ function aRun(folder: string): string {
   const classes = ['apple', 'pear'];
   store.run.take('fruit', {pid: 1, host: 'here', since: 'now'});
   addSource(store, 'labelled', labelled(classes, 6));
-  addSource(store, 'unlabelled', Array.from({length: 60}, (_, number) => entry(number, `${number}.png`)));
+  addSource(
+    store,
+    'unlabelled',
+    Array.from({length: 60}, (_, number) => entry(number, `${number}.png`)),
+  );
   store.atomically(() => {
     store.images.setClasses(classes);
     store.images.split({seed: 0, labelledPerClass: null, validation: {share: 0.2, atLeast: 1}, restIsPool: false});
     store.shards.cut(16);
-    for (const {number, images} of store.shards.all()) store.shards.setScored(number, 'f'.repeat(64), 'a'.repeat(64), images);
+    for (const {number, images} of store.shards.all())
+      store.shards.setScored(number, 'f'.repeat(64), 'a'.repeat(64), images);
     const numbers = Array.from({length: 60}, (_, number) => number);
-    store.rankings.replace(2, () => ({candidates: 61, ranked: {scores: Float32Array.from(numbers, number => -(number + 1) / 7), ids: packIds(numbers.map(imageId))}}));
-    for (const stage of ['prepare', 'export', 'score', 'select']) store.quarantine.add(stage, '0', {image: imageId(3), place: '/unlabelled/3.png', code: 'LEAK', detail: 'seen before'});
+    store.rankings.replace(2, () => ({
+      candidates: 61,
+      ranked: {scores: Float32Array.from(numbers, number => -(number + 1) / 7), ids: packIds(numbers.map(imageId))},
+    }));
+    for (const stage of ['prepare', 'export', 'score', 'select'])
+      store.quarantine.add(stage, '0', {
+        image: imageId(3),
+        place: '/unlabelled/3.png',
+        code: 'LEAK',
+        detail: 'seen before',
+      });
   });
   for (const {name, rows = {}} of stages) {
-    const outputs = Object.entries(rows).map(([product, digest]) => ({name: product, path: null, sha256: digest(store), stamp: null}));
-    store.stages.finish({name, status: 'done', ingredients: {seed: '0'}, seconds: 1.5, summary: {headline: `${name} is done`}, outputs});
+    const outputs = Object.entries(rows).map(([product, digest]) => ({
+      name: product,
+      path: null,
+      sha256: digest(store),
+      stamp: null,
+    }));
+    store.stages.finish({
+      name,
+      status: 'done',
+      ingredients: {seed: '0'},
+      seconds: 1.5,
+      summary: {headline: `${name} is done`},
+      outputs,
+    });
   }
   store.close();
   return file;
 }
 
 /** What is found damaged, stage by stage. */
-const damageIn = (store: Store): string[] => stages.flatMap(stage => {
-  const recorded = store.stages.read(stage.name);
-  return recorded === null ? [`${stage.name} never ran`] : damagedRows(stage, recorded, store).map(({path: what, kind}) => `${what} is ${kind}`);
-});
+const damageIn = (store: Store): string[] =>
+  stages.flatMap(stage => {
+    const recorded = store.stages.read(stage.name);
+    return recorded === null
+      ? [`${stage.name} never ran`]
+      : damagedRows(stage, recorded, store).map(({path: what, kind}) => `${what} is ${kind}`);
+  });
 
 let file: string;
 const lasting = lastingFolder();
@@ -66,16 +95,16 @@ describe('rows that are altered or lost are found', () => {
   it.each([
     ["UPDATE classes SET name = 'plum' WHERE position = 1", 'prepare.classes'],
     [`UPDATE images SET split = 'test' WHERE ${one('images')}`, 'prepare.listing'],
-    ["UPDATE images SET label = 1 WHERE key = (SELECT min(key) FROM images WHERE label = 0)", 'prepare.listing'],
+    ['UPDATE images SET label = 1 WHERE key = (SELECT min(key) FROM images WHERE label = 0)', 'prepare.listing'],
     [`UPDATE places SET file = '1.png' WHERE ${one('places')}`, 'prepare.listing'],
     [`DELETE FROM places WHERE ${one('places')}`, 'prepare.listing'],
     ["UPDATE sources SET root = '/elsewhere' WHERE key = 2", 'prepare.listing'],
     ["DELETE FROM quarantine WHERE stage = 'prepare'", 'prepare.quarantine'],
-    ["UPDATE shards SET rows = rows - 1 WHERE number = 1", 'score.shards'],
+    ['UPDATE shards SET rows = rows - 1 WHERE number = 1', 'score.shards'],
     ["UPDATE quarantine SET code = 'TRUNCATED' WHERE stage = 'score'", 'score.quarantine'],
     ['UPDATE rankings SET score = score - 1e-9 WHERE class = 0 AND rank = 7', 'select.ranking'],
     ['UPDATE rankings SET selected = 0 WHERE class = 1 AND rank = 7', 'select.ranking'],
-    ["UPDATE rankings SET image = zeroblob(12) WHERE class = 1 AND rank = 60", 'select.ranking'],
+    ['UPDATE rankings SET image = zeroblob(12) WHERE class = 1 AND rank = 60', 'select.ranking'],
     ['DELETE FROM rankings WHERE class = 1 AND rank = 60', 'select.ranking'],
     ['UPDATE class_rankings SET candidates = 60 WHERE class = 0', 'select.ranking'],
   ])('%s', async (alteration, product) => {
@@ -91,7 +120,10 @@ describe('rows that are altered or lost are found', () => {
   });
 
   it('the digest of rows among them', async () => {
-    expect(await damageAfter("UPDATE outputs SET sha256 = 'b' WHERE stage = 'select' AND name = 'ranking'")).toEqual(['the record of select in the database is changed', 'what the database holds of select.ranking is changed']);
+    expect(await damageAfter("UPDATE outputs SET sha256 = 'b' WHERE stage = 'select' AND name = 'ranking'")).toEqual([
+      'the record of select in the database is changed',
+      'what the database holds of select.ranking is changed',
+    ]);
   });
 
   it('and nothing is where nothing was altered', () => {
@@ -109,7 +141,17 @@ describe('bytes of the file that are garbled', () => {
     const vouchedFor = (database: string) => {
       const connection = new Database(database, {readonly: true});
       try {
-        return ['sources', 'classes', 'images', 'places', 'quarantine', 'shards', 'class_rankings', 'rankings', 'stages'].map(table => connection.prepare(`SELECT * FROM ${table} NOT INDEXED`).all());
+        return [
+          'sources',
+          'classes',
+          'images',
+          'places',
+          'quarantine',
+          'shards',
+          'class_rankings',
+          'rankings',
+          'stages',
+        ].map(table => connection.prepare(`SELECT * FROM ${table} NOT INDEXED`).all());
       } finally {
         connection.close();
       }

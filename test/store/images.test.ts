@@ -8,7 +8,8 @@ import {addSource, entry, imageId, labelled, newStore} from './new-store.js';
 const classes = ['apple', 'pear', 'plum'];
 const draw: DrawOptions = {seed: 0, labelledPerClass: null, validation: {share: 0.1, atLeast: 5}, restIsPool: false};
 
-const split = (store: Store, options: Partial<DrawOptions> = {}) => store.atomically(() => store.images.split({...draw, ...options}));
+const split = (store: Store, options: Partial<DrawOptions> = {}) =>
+  store.atomically(() => store.images.split({...draw, ...options}));
 const idsOf = (store: Store, of: Split): string[] => [...store.images.ofSplit(of)].map(image => image.id);
 const poolOf = (store: Store): string[] => store.images.ofPool(0, Number.MAX_SAFE_INTEGER).map(image => image.id);
 const countsOf = (store: Store) => ({
@@ -40,17 +41,25 @@ describe('the draw', () => {
   });
 
   it('is another for another seed', async () => {
-    const draws = await Promise.all([0, 1, 2].map(async seed => labelledIds(await drawn({seed, labelledPerClass: 10})).join()));
+    const draws = await Promise.all(
+      [0, 1, 2].map(async seed => labelledIds(await drawn({seed, labelledPerClass: 10})).join()),
+    );
     expect(new Set(draws).size).toBe(3);
   });
 
   it('takes as many of each class', async () => {
-    expect(countsOf(await drawn({labelledPerClass: 20, validation: {share: 0.3, atLeast: 5}}))).toMatchObject({train: [14, 14, 14], validation: [6, 6, 6]});
+    expect(countsOf(await drawn({labelledPerClass: 20, validation: {share: 0.3, atLeast: 5}}))).toMatchObject({
+      train: [14, 14, 14],
+      validation: [6, 6, 6],
+    });
   });
 
   it('splits off the share for validation, rounded up, at least five a class', async () => {
     expect(countsOf(await drawn())).toMatchObject({train: [35, 35, 35], validation: [5, 5, 5]});
-    expect(countsOf(await drawn({validation: {share: 0.16, atLeast: 5}}))).toMatchObject({train: [33, 33, 33], validation: [7, 7, 7]});
+    expect(countsOf(await drawn({validation: {share: 0.16, atLeast: 5}}))).toMatchObject({
+      train: [33, 33, 33],
+      validation: [7, 7, 7],
+    });
   });
 
   it('never splits off more than half of a class, and never what the labelled draw left over', async () => {
@@ -65,7 +74,10 @@ describe('the draw', () => {
   });
 
   it('keeps the validation images when more labelled ones are drawn', async () => {
-    const [few, many] = [await drawn({labelledPerClass: 5, validation: {perClass: 7}}), await drawn({labelledPerClass: 20, validation: {perClass: 7}})];
+    const [few, many] = [
+      await drawn({labelledPerClass: 5, validation: {perClass: 7}}),
+      await drawn({labelledPerClass: 20, validation: {perClass: 7}}),
+    ];
     expect(idsOf(many, 'validation')).toEqual(idsOf(few, 'validation'));
     expect(idsOf(many, 'train')).toEqual(expect.arrayContaining(idsOf(few, 'train')));
   });
@@ -81,20 +93,41 @@ describe('the draw', () => {
 describe('sets that share images', () => {
   it('keep a shared image in the test set, then in the validation set, and out of training and of the pool', async () => {
     const {store} = await newStore();
-    const twice = (role: string, label: string | null) => [entry('in all', `${role}/a.png`, label), entry(`in ${role} and pool`, `${role}/b.png`, label)];
-    addSource(store, 'labelled', [...labelled(['apple', 'pear'], 12), ...twice('labelled', 'apple'), entry('in labelled and validation', 'v.png', 'apple')]);
-    addSource(store, 'validation', [...twice('validation', 'apple'), entry('in labelled and validation', 'w.png', 'apple')]);
+    const twice = (role: string, label: string | null) => [
+      entry('in all', `${role}/a.png`, label),
+      entry(`in ${role} and pool`, `${role}/b.png`, label),
+    ];
+    addSource(store, 'labelled', [
+      ...labelled(['apple', 'pear'], 12),
+      ...twice('labelled', 'apple'),
+      entry('in labelled and validation', 'v.png', 'apple'),
+    ]);
+    addSource(store, 'validation', [
+      ...twice('validation', 'apple'),
+      entry('in labelled and validation', 'w.png', 'apple'),
+    ]);
     addSource(store, 'test', twice('test', 'apple'));
-    addSource(store, 'unlabelled', [entry('in all', 'a.png'), entry('in test and pool', 'x/1.png'), entry('in test and pool', 'x/2.png'), entry('in labelled and pool', 'l.png'), entry('only here', 'o.png')]);
+    addSource(store, 'unlabelled', [
+      entry('in all', 'a.png'),
+      entry('in test and pool', 'x/1.png'),
+      entry('in test and pool', 'x/2.png'),
+      entry('in labelled and pool', 'l.png'),
+      entry('only here', 'o.png'),
+    ]);
     store.atomically(() => store.images.setClasses(['apple', 'pear']));
     const {leaks, conflicts} = split(store, {validation: null});
 
     expect(idsOf(store, 'test').sort()).toEqual([imageId('in all'), imageId('in test and pool')].sort());
-    expect(idsOf(store, 'validation').sort()).toEqual([imageId('in labelled and validation'), imageId('in validation and pool')].sort());
+    expect(idsOf(store, 'validation').sort()).toEqual(
+      [imageId('in labelled and validation'), imageId('in validation and pool')].sort(),
+    );
     expect(idsOf(store, 'train')).toContain(imageId('in labelled and pool'));
     // The teacher may score what it was trained on; it must not score what others are judged by.
     expect(poolOf(store).sort()).toEqual([imageId('in labelled and pool'), imageId('only here')].sort());
-    const found = leaks.map(({id, detail}) => `${['in all', 'in labelled and validation', 'in test and pool'].find(content => imageId(content) === id)}: ${detail}`);
+    const found = leaks.map(
+      ({id, detail}) =>
+        `${['in all', 'in labelled and validation', 'in test and pool'].find(content => imageId(content) === id)}: ${detail}`,
+    );
     expect(found.sort()).toEqual([
       'in all: in the labelled set and in the test set: kept in the test set only',
       'in all: in the labelled set and in the validation set: not trained on',
@@ -108,26 +141,53 @@ describe('sets that share images', () => {
 
   it('leave out bytes that are labelled with two classes, and name both', async () => {
     const {store} = await newStore();
-    addSource(store, 'labelled', [...labelled(['a,b', 'c'], 12), entry('both', 'a,b/x.png', 'a,b'), entry('both', 'c/x.png', 'c')]);
+    addSource(store, 'labelled', [
+      ...labelled(['a,b', 'c'], 12),
+      entry('both', 'a,b/x.png', 'a,b'),
+      entry('both', 'c/x.png', 'c'),
+    ]);
     store.atomically(() => store.images.setClasses(['a,b', 'c']));
     const {conflicts} = split(store, {restIsPool: true, labelledPerClass: 8});
-    expect(conflicts).toEqual([{id: imageId('both'), place: '/labelled/a,b/x.png', detail: 'the same bytes are labelled a,b and c'}]);
+    expect(conflicts).toEqual([
+      {id: imageId('both'), place: '/labelled/a,b/x.png', detail: 'the same bytes are labelled a,b and c'},
+    ]);
     expect([...idsOf(store, 'train'), ...idsOf(store, 'validation'), ...poolOf(store)]).not.toContain(imageId('both'));
   });
 
   it('leave out bytes that the test or the validation set labels twice, from every set and from the pool', async () => {
     const {store} = await newStore();
-    addSource(store, 'labelled', [...labelled(['a', 'b'], 12), entry('both', 'a/x.png', 'a'), entry('seen', 'a/y.png', 'a')]);
-    addSource(store, 'validation', [entry('v', 'a/v.png', 'a'), entry('w', 'b/w.png', 'b'), entry('seen', 'a/s.png', 'a'), entry('seen', 'b/s.png', 'b')]);
-    addSource(store, 'test', [entry('t', 'a/t.png', 'a'), entry('both', 'a/x.png', 'a'), entry('both', 'b/x.png', 'b')]);
+    addSource(store, 'labelled', [
+      ...labelled(['a', 'b'], 12),
+      entry('both', 'a/x.png', 'a'),
+      entry('seen', 'a/y.png', 'a'),
+    ]);
+    addSource(store, 'validation', [
+      entry('v', 'a/v.png', 'a'),
+      entry('w', 'b/w.png', 'b'),
+      entry('seen', 'a/s.png', 'a'),
+      entry('seen', 'b/s.png', 'b'),
+    ]);
+    addSource(store, 'test', [
+      entry('t', 'a/t.png', 'a'),
+      entry('both', 'a/x.png', 'a'),
+      entry('both', 'b/x.png', 'b'),
+    ]);
     addSource(store, 'unlabelled', [entry('both', 'x.png'), entry('seen', 'y.png'), entry('only here', 'o.png')]);
     store.atomically(() => store.images.setClasses(['a', 'b']));
     const {conflicts} = split(store, {validation: null, restIsPool: true});
     expect(conflicts).toEqual([
       {id: imageId('both'), place: '/test/a/x.png', detail: 'the same bytes are labelled a and b in the test set'},
-      {id: imageId('seen'), place: '/validation/a/s.png', detail: 'the same bytes are labelled a and b in the validation set'},
+      {
+        id: imageId('seen'),
+        place: '/validation/a/s.png',
+        detail: 'the same bytes are labelled a and b in the validation set',
+      },
     ]);
-    expect([idsOf(store, 'test'), idsOf(store, 'validation').sort(), poolOf(store)]).toEqual([[imageId('t')], [imageId('v'), imageId('w')].sort(), [imageId('only here')]]);
+    expect([idsOf(store, 'test'), idsOf(store, 'validation').sort(), poolOf(store)]).toEqual([
+      [imageId('t')],
+      [imageId('v'), imageId('w')].sort(),
+      [imageId('only here')],
+    ]);
     for (const content of ['both', 'seen']) expect(idsOf(store, 'train')).not.toContain(imageId(content));
   });
 });
@@ -135,10 +195,18 @@ describe('sets that share images', () => {
 describe('an image', () => {
   it('that lies in several places is one image with all its places, the first one first', async () => {
     const {store} = await newStore();
-    addSource(store, 'unlabelled', [entry('same', 'z.png'), entry('same', 'a.png'), {...entry('same', 'train.bin'), member: '7'}]);
+    addSource(store, 'unlabelled', [
+      entry('same', 'z.png'),
+      entry('same', 'a.png'),
+      {...entry('same', 'train.bin'), member: '7'},
+    ]);
     split(store);
     expect(store.images.poolSize()).toBe(1);
-    expect(store.images.placesOf(imageId('same'))).toEqual(['/unlabelled/z.png', '/unlabelled/a.png', '/unlabelled/train.bin#7']);
+    expect(store.images.placesOf(imageId('same'))).toEqual([
+      '/unlabelled/z.png',
+      '/unlabelled/a.png',
+      '/unlabelled/train.bin#7',
+    ]);
     expect(store.images.byId(imageId('same'))).toMatchObject({file: '/unlabelled/z.png', place: '/unlabelled/z.png'});
   });
 
@@ -157,19 +225,30 @@ describe('an image', () => {
 
 it('gives a split page by page while rows are written in between', async () => {
   const {store} = await newStore();
-  addSource(store, 'test', Array.from({length: 2500}, (_, number) => entry(number, `a/${number}.png`, 'a')));
+  addSource(
+    store,
+    'test',
+    Array.from({length: 2500}, (_, number) => entry(number, `a/${number}.png`, 'a')),
+  );
   store.atomically(() => store.images.setClasses(['a', 'b']));
   split(store);
   const seen: string[] = [];
   for (const image of store.images.ofSplit('test')) {
-    if (seen.push(image.id) % 1000 === 0) store.quarantine.add('prepare', 'test', {image: image.id, place: image.place, code: 'CORRUPT', detail: ''});
+    if (seen.push(image.id) % 1000 === 0)
+      store.quarantine.add('prepare', 'test', {image: image.id, place: image.place, code: 'CORRUPT', detail: ''});
   }
   expect(seen).toEqual(Array.from({length: 2500}, (_, number) => imageId(number)).sort());
 });
 
 it('keeps rankings while the class list stays, and drops those of another list', async () => {
   const {store} = await newStore();
-  const rank = () => store.atomically(() => store.rankings.replace(2, () => ({candidates: 1, ranked: {scores: Float32Array.of(-1), ids: packIds([imageId(1)])}})));
+  const rank = () =>
+    store.atomically(() =>
+      store.rankings.replace(2, () => ({
+        candidates: 1,
+        ranked: {scores: Float32Array.of(-1), ids: packIds([imageId(1)])},
+      })),
+    );
   store.atomically(() => store.images.setClasses(['apple', 'pear']));
   rank();
   store.images.clear();

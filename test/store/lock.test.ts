@@ -28,7 +28,8 @@ describe('the lock of a run', () => {
       expect(takeLock(file)).toBe(null);
       return (performance.now() - begun) / 1000;
     });
-    // It would wait for five seconds unless told not to. A machine may stop for so long, but hardly three times in a row.
+    // It would wait for five seconds unless told not to. A machine may stop for so long, but hardly three times in a
+    // row.
     expect(Math.min(...seconds)).toBeLessThan(4);
     expect(isLocked(file)).toBe(true);
     child.kill('SIGTERM');
@@ -69,7 +70,12 @@ describe('the lock of a run', () => {
   it('that cannot be written is told with its folder (exit 4)', async () => {
     const folder = await temporaryFolder();
     writeFileSync(path.join(folder, 'db'), 'a file where a folder should be');
-    expect(() => takeLock(path.join(folder, 'db', 'run.lock'))).toThrow(expect.objectContaining({exitCode: 4, message: expect.stringContaining(`Cannot write in ${folder}/db`) as string}));
+    expect(() => takeLock(path.join(folder, 'db', 'run.lock'))).toThrow(
+      expect.objectContaining({
+        exitCode: 4,
+        message: expect.stringContaining(`Cannot write in ${folder}/db`) as string,
+      }),
+    );
     mkdirSync(path.join(folder, 'run.lock'));
     expect(() => takeLock(path.join(folder, 'run.lock'))).toThrow(expect.objectContaining({exitCode: 4}));
   });

@@ -25,11 +25,19 @@ export function query(file: string, sql: string, ...parameters: (string | number
   }
 }
 
-export const imageId = (content: string | number): string => createHash('sha256').update(String(content)).digest('hex').slice(0, 24);
+export const imageId = (content: string | number): string =>
+  createHash('sha256').update(String(content)).digest('hex').slice(0, 24);
 
 /** An image as a folder source lists it: `content` decides its id. */
 export const entry = (content: string | number, file: string, label: string | null = null): IndexEntry => ({
-  file, member: null, offset: null, length: null, encoding: 'encoded', label, id: imageId(content), problem: null,
+  file,
+  member: null,
+  offset: null,
+  length: null,
+  encoding: 'encoded',
+  label,
+  id: imageId(content),
+  problem: null,
 });
 
 /** Adds a source of a role with these images; its root is `/ROLE`. */
@@ -41,4 +49,6 @@ export function addSource(store: Store, role: Role, entries: readonly IndexEntry
 
 /** `perClass` images of each class; contents are `CLASS 0`, `CLASS 1`, ... */
 export const labelled = (classes: readonly string[], perClass: number): IndexEntry[] =>
-  classes.flatMap(name => Array.from({length: perClass}, (_, number) => entry(`${name} ${number}`, `${name}/${number}.png`, name)));
+  classes.flatMap(name =>
+    Array.from({length: perClass}, (_, number) => entry(`${name} ${number}`, `${name}/${number}.png`, name)),
+  );

@@ -30,7 +30,9 @@ describe('opening the state of a run', () => {
     const file = path.join(await temporaryFolder(), 'a', 'b', 'run.sqlite');
     openStore(file).close();
     const connection = new Database(file, {readonly: true});
-    expect(connection.pragma('user_version', {simple: true})).toBe(readdirSync(new URL('../../db/migrations/', import.meta.url)).filter(name => name.endsWith('.sql')).length);
+    expect(connection.pragma('user_version', {simple: true})).toBe(
+      readdirSync(new URL('../../db/migrations/', import.meta.url)).filter(name => name.endsWith('.sql')).length,
+    );
     expect(connection.pragma('journal_mode', {simple: true})).toBe('wal');
     connection.close();
   });
@@ -125,24 +127,35 @@ describe('a database that this pupil cannot use', () => {
   it.each([
     ['in its own journal mode', 'PRAGMA journal_mode = DELETE; PRAGMA user_version = 99'],
     ['left open by a crash', 'PRAGMA user_version = 99'],
-  ])('of a newer version, %s, is refused with both versions (exit 4), and not a byte of it changes', async (_, statement) => {
-    const file = await aFile();
-    openStore(file).close();
-    sql(file, statement);
-    const before = readFileSync(file);
-    for (const open of [openStore, openStoreToRead]) {
-      const error = refusal(() => open(file));
-      expect(error.exitCode).toBe(4);
-      expect(error.message).toMatch(/^\/.*run\.sqlite was made by a newer pupil \(database version 99; this pupil knows up to \d+\)\. Update pupil; nothing was changed\.$/);
-    }
-    expect(readFileSync(file).equals(before)).toBe(true);
-  });
+  ])(
+    'of a newer version, %s, is refused with both versions (exit 4), and not a byte of it changes',
+    async (_, statement) => {
+      const file = await aFile();
+      openStore(file).close();
+      sql(file, statement);
+      const before = readFileSync(file);
+      for (const open of [openStore, openStoreToRead]) {
+        const error = refusal(() => open(file));
+        expect(error.exitCode).toBe(4);
+        expect(error.message).toMatch(
+          /^\/.*run\.sqlite was made by a newer pupil \(database version 99; this pupil knows up to \d+\)\. Update pupil; nothing was changed\.$/,
+        );
+      }
+      expect(readFileSync(file).equals(before)).toBe(true);
+    },
+  );
 
   it('of an older version is brought up to date by orchestrate only', async () => {
     const file = await aFile();
-    sql(file, `${readFileSync(new URL('../../db/migrations/0001_initial.sql', import.meta.url), 'utf8')}; PRAGMA user_version = 1`);
+    sql(
+      file,
+      `${readFileSync(new URL('../../db/migrations/0001_initial.sql', import.meta.url), 'utf8')}; PRAGMA user_version = 1`,
+    );
     const error = refusal(() => openStoreToRead(file));
-    expect(error).toMatchObject({exitCode: 4, message: expect.stringContaining('Run pupil orchestrate once') as string});
+    expect(error).toMatchObject({
+      exitCode: 4,
+      message: expect.stringContaining('Run pupil orchestrate once') as string,
+    });
     openStore(file).close();
     openStoreToRead(file)?.close();
   });
@@ -166,19 +179,35 @@ describe('a database that this pupil cannot use', () => {
     damaged.fill(0xee, 100, 3000);
     writeFileSync(file, damaged);
     const error = refusal(() => openStore(file));
-    expect(error).toMatchObject({exitCode: 4, message: expect.stringContaining('is damaged and was left as it is') as string});
+    expect(error).toMatchObject({
+      exitCode: 4,
+      message: expect.stringContaining('is damaged and was left as it is') as string,
+    });
     expect(readFileSync(file).equals(damaged)).toBe(true);
   });
 
   it.each<[string, (file: string) => void, RegExp]>([
-    ['that was emptied, its log still beside it', file => ['', '-wal'].forEach((suffix, size) => writeFileSync(file + suffix, Buffer.alloc(size * 100))), /run\.sqlite is empty, and was left as it is\. Restore it/],
-    ['without tables', file => sql(file, 'PRAGMA user_version = 0; VACUUM'), /is not the database of a run: it was emptied, or another program made it\./],
-    ['of another application', file => sql(file, 'CREATE TABLE bookmarks (url TEXT); PRAGMA user_version = 2'), /is not the database of a run: it was emptied, or another program made it\./],
+    [
+      'that was emptied, its log still beside it',
+      file => ['', '-wal'].forEach((suffix, size) => writeFileSync(file + suffix, Buffer.alloc(size * 100))),
+      /run\.sqlite is empty, and was left as it is\. Restore it/,
+    ],
+    [
+      'without tables',
+      file => sql(file, 'PRAGMA user_version = 0; VACUUM'),
+      /is not the database of a run: it was emptied, or another program made it\./,
+    ],
+    [
+      'of another application',
+      file => sql(file, 'CREATE TABLE bookmarks (url TEXT); PRAGMA user_version = 2'),
+      /is not the database of a run: it was emptied, or another program made it\./,
+    ],
   ])('%s is refused (exit 4), never taken for new, and left as it is', async (_, make, message) => {
     const file = await aFile();
     make(file);
     const before = [file, `${file}-wal`].map(name => existsSync(name) && readFileSync(name).toString('hex'));
-    for (const open of [openStore, openStoreToRead]) expect(refusal(() => open(file))).toMatchObject({exitCode: 4, message: expect.stringMatching(message) as string});
+    for (const open of [openStore, openStoreToRead])
+      expect(refusal(() => open(file))).toMatchObject({exitCode: 4, message: expect.stringMatching(message) as string});
     expect([file, `${file}-wal`].map(name => existsSync(name) && readFileSync(name).toString('hex'))).toEqual(before);
   });
 
@@ -188,7 +217,11 @@ describe('a database that this pupil cannot use', () => {
     sql(file, 'CREATE VIEW mine AS SELECT 1');
     openStoreToRead(file)?.close();
     sql(file, 'DROP VIEW event; CREATE VIEW event AS SELECT 1');
-    for (const open of [openStore, openStoreToRead]) expect(refusal(() => open(file))).toMatchObject({exitCode: 4, message: expect.stringContaining('(its view event is not as it was made)') as string});
+    for (const open of [openStore, openStoreToRead])
+      expect(refusal(() => open(file))).toMatchObject({
+        exitCode: 4,
+        message: expect.stringContaining('(its view event is not as it was made)') as string,
+      });
   });
 
   it('whose making was cut short was never there', async () => {
@@ -212,7 +245,10 @@ describe('a database that this pupil cannot use', () => {
     sql(file, alteration);
     const error = refusal(() => [store.run.config(), store.stages.read('score'), store.events.of('score', 'device')]);
     store.close();
-    expect(error).toMatchObject({exitCode: 4, message: expect.stringContaining(`${file} is damaged and was left as it is (${message})`) as string});
+    expect(error).toMatchObject({
+      exitCode: 4,
+      message: expect.stringContaining(`${file} is damaged and was left as it is (${message})`) as string,
+    });
   });
 
   it('with a page that was overwritten is refused before anything is written (exit 4)', async () => {
@@ -223,13 +259,19 @@ describe('a database that this pupil cannot use', () => {
     const damaged = readFileSync(file);
     damaged.fill(0xee, damaged.length - 3 * 4096, damaged.length - 2 * 4096);
     writeFileSync(file, damaged);
-    expect(refusal(() => openStore(file))).toMatchObject({exitCode: 4, message: expect.stringContaining('is damaged and was left as it is') as string});
+    expect(refusal(() => openStore(file))).toMatchObject({
+      exitCode: 4,
+      message: expect.stringContaining('is damaged and was left as it is') as string,
+    });
     expect(readFileSync(file).equals(damaged)).toBe(true);
   });
 
   it('where a folder lies is refused (exit 4)', async () => {
     const file = await aFile();
     mkdirSync(file);
-    expect(refusal(() => openStore(file))).toMatchObject({exitCode: 4, message: expect.stringContaining(`Cannot read or write ${file}`) as string});
+    expect(refusal(() => openStore(file))).toMatchObject({
+      exitCode: 4,
+      message: expect.stringContaining(`Cannot read or write ${file}`) as string,
+    });
   });
 });

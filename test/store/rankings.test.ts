@@ -7,12 +7,19 @@ const nothing = {scores: new Float32Array(), ids: new Uint32Array()};
 /** A store with ranked images: class `apple` ranks images 0..249 by number, `pear` the even ones, `plum` none. */
 async function ranked() {
   const {store, file} = await newStore();
-  addSource(store, 'unlabelled', Array.from({length: 300}, (_, number) => entry(number, `${number}.png`)));
+  addSource(
+    store,
+    'unlabelled',
+    Array.from({length: 300}, (_, number) => entry(number, `${number}.png`)),
+  );
   store.atomically(() => {
     store.images.setClasses(['apple', 'pear', 'plum']);
     store.images.split({seed: 0, labelledPerClass: null, validation: null, restIsPool: false});
   });
-  const rows = (numbers: number[]) => ({candidates: numbers.length + 7, ranked: {scores: Float32Array.from(numbers, number => -(number + 1) / 8), ids: packIds(numbers.map(imageId))}});
+  const rows = (numbers: number[]) => ({
+    candidates: numbers.length + 7,
+    ranked: {scores: Float32Array.from(numbers, number => -(number + 1) / 8), ids: packIds(numbers.map(imageId))},
+  });
   const numbers = Array.from({length: 250}, (_, number) => number);
   const rankings = [rows(numbers), rows(numbers.filter(number => number % 2 === 0)), rows([])];
   const replace = () => store.atomically(() => store.rankings.replace(3, position => rankings[position]!));
@@ -24,7 +31,14 @@ describe('rankings', () => {
   it('are written with ranks from 1, in the order given, however many there are', async () => {
     const {file} = await ranked();
     const rows = query(file, "SELECT rank, score, image, selected FROM ranking WHERE class = 'apple' ORDER BY rank");
-    expect(rows).toEqual(Array.from({length: 250}, (_, number) => ({rank: number + 1, score: -(number + 1) / 8, image: imageId(number), selected: 1})));
+    expect(rows).toEqual(
+      Array.from({length: 250}, (_, number) => ({
+        rank: number + 1,
+        score: -(number + 1) / 8,
+        image: imageId(number),
+        selected: 1,
+      })),
+    );
   });
 
   it('replace all earlier ones', async () => {
@@ -37,10 +51,13 @@ describe('rankings', () => {
 
   it('stay as they were where writing fails in the middle', async () => {
     const {store, file} = await ranked();
-    const fail = () => store.atomically(() => store.rankings.replace(3, position => {
-      if (position === 2) throw new Error('score file damaged');
-      return {candidates: 1, ranked: nothing};
-    }));
+    const fail = () =>
+      store.atomically(() =>
+        store.rankings.replace(3, position => {
+          if (position === 2) throw new Error('score file damaged');
+          return {candidates: 1, ranked: nothing};
+        }),
+      );
     expect(fail).toThrow('score file damaged');
     expect(query(file, 'SELECT count(*) AS n FROM ranking')).toEqual([{n: 375}]);
     expect(query(file, "SELECT count(*) AS n FROM sqlite_master WHERE name = 'rankings_by_image'")).toEqual([{n: 1}]);
@@ -61,7 +78,10 @@ describe('rankings', () => {
       {rank: 2, score: -3 / 8, image: imageId(2), place: '/unlabelled/2.png', selected: 1},
       {rank: 3, score: -5 / 8, image: imageId(4), place: '/unlabelled/4.png', selected: 1},
     ]);
-    expect(store.rankings.ofImage(imageId(2))).toEqual([{class: 'apple', rank: 3, selected: 1}, {class: 'pear', rank: 2, selected: 1}]);
+    expect(store.rankings.ofImage(imageId(2))).toEqual([
+      {class: 'apple', rank: 3, selected: 1},
+      {class: 'pear', rank: 2, selected: 1},
+    ]);
   });
 });
 
@@ -75,7 +95,9 @@ describe('the stable views', () => {
 
   it('image: image, place, label, split, pool', async () => {
     const {store, file} = await newStore();
-    addSource(store, 'test', [{...entry('t', 'test.bin', 'pear'), member: '3', offset: 9222, length: 3072, encoding: 'cifar'}]);
+    addSource(store, 'test', [
+      {...entry('t', 'test.bin', 'pear'), member: '3', offset: 9222, length: 3072, encoding: 'cifar'},
+    ]);
     addSource(store, 'unlabelled', [entry('u', 'u.png')]);
     store.atomically(() => {
       store.images.setClasses(['apple', 'pear']);
@@ -92,7 +114,14 @@ describe('the stable views', () => {
     store.stages.begin('score', {});
     store.stages.stop('score', 'failed', 'no room', 1.5);
     expect(query(file, 'SELECT * FROM stage')).toEqual([
-      {name: 'score', status: 'failed', message: 'no room', started_at: expect.stringMatching(/^\d{4}-\d\d-\d\dT/) as string, seconds: 1.5, summary: 'null'},
+      {
+        name: 'score',
+        status: 'failed',
+        message: 'no room',
+        started_at: expect.stringMatching(/^\d{4}-\d\d-\d\dT/) as string,
+        seconds: 1.5,
+        summary: 'null',
+      },
     ]);
   });
 
@@ -104,6 +133,12 @@ describe('the stable views', () => {
       {sequence: 1, stage: 'score', type: 'note', body: '{"type":"note","stage":"score","message":"hm"}'},
       {sequence: 2, stage: null, type: 'note', body: '{"type":"note","stage":null,"message":"bye"}'},
     ]);
-    expect(Object.keys(query(file, 'SELECT * FROM event')[0] ?? {})).toEqual(['sequence', 'at', 'stage', 'type', 'body']);
+    expect(Object.keys(query(file, 'SELECT * FROM event')[0] ?? {})).toEqual([
+      'sequence',
+      'at',
+      'stage',
+      'type',
+      'body',
+    ]);
   });
 });

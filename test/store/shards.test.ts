@@ -6,7 +6,11 @@ async function pool(images: number) {
   const none = {seed: 0, labelledPerClass: null, validation: null, restIsPool: false};
   const fill = (count: number, from = 0) => {
     store.images.clear();
-    addSource(store, 'unlabelled', Array.from({length: count}, (_, number) => entry(from + number, `${from + number}.png`)));
+    addSource(
+      store,
+      'unlabelled',
+      Array.from({length: count}, (_, number) => entry(from + number, `${from + number}.png`)),
+    );
     store.atomically(() => store.images.split(none));
   };
   fill(images);
@@ -27,20 +31,31 @@ describe('cutting the pool into shards', () => {
     expect(store.shards.all().map(shard => shard.images)).toEqual(expected);
     expect(store.shards.all().map(shard => shard.number)).toEqual(expected.map((_, number) => number));
     const covered = store.shards.all().flatMap(shard => store.images.ofPool(shard.firstImage, shard.lastImage));
-    expect(covered.map(image => image.key)).toEqual(store.images.ofPool(0, Number.MAX_SAFE_INTEGER).map(image => image.key));
+    expect(covered.map(image => image.key)).toEqual(
+      store.images.ofPool(0, Number.MAX_SAFE_INTEGER).map(image => image.key),
+    );
   });
 
   it('leaves gaps of images that are in no pool out of the count', async () => {
     const {store, cut} = await pool(0);
-    addSource(store, 'labelled', Array.from({length: 20}, (_, number) => entry(`l ${number}`, `a/${number}.png`, 'a')));
-    addSource(store, 'unlabelled', Array.from({length: 6}, (_, number) => entry(`u ${number}`, `${number}.png`)));
+    addSource(
+      store,
+      'labelled',
+      Array.from({length: 20}, (_, number) => entry(`l ${number}`, `a/${number}.png`, 'a')),
+    );
+    addSource(
+      store,
+      'unlabelled',
+      Array.from({length: 6}, (_, number) => entry(`u ${number}`, `${number}.png`)),
+    );
     store.atomically(() => {
       store.images.setClasses(['a', 'b']);
       store.images.split({seed: 0, labelledPerClass: 4, validation: {perClass: 4}, restIsPool: true});
     });
     cut(5);
     expect(store.shards.all().map(shard => shard.images)).toEqual([5, 5, 5, 3]);
-    for (const shard of store.shards.all()) expect(store.images.ofPool(shard.firstImage, shard.lastImage)).toHaveLength(shard.images);
+    for (const shard of store.shards.all())
+      expect(store.images.ofPool(shard.firstImage, shard.lastImage)).toHaveLength(shard.images);
   });
 
   it('finds the shard of an image', async () => {
@@ -53,7 +68,8 @@ describe('cutting the pool into shards', () => {
 
   it('keeps the scoring of shards whose bounds stay, and forgets that of all others', async () => {
     const {store, fill, cut} = await pool(10);
-    const scoreAll = () => store.shards.all().forEach(shard => store.shards.setScored(shard.number, 'f', 'abc', shard.images));
+    const scoreAll = () =>
+      store.shards.all().forEach(shard => store.shards.setScored(shard.number, 'f', 'abc', shard.images));
     const scored = () => store.shards.all().map(shard => shard.fingerprint);
     cut(4);
     scoreAll();

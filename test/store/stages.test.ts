@@ -6,7 +6,14 @@ const outputs: OutputRecord[] = [
   {name: 'scores', path: 'data/run/scores/shard-00000.parquet', sha256: 'aa', stamp: '1 2 3 4'},
   {name: 'ranking', path: null, sha256: 'bb', stamp: null},
 ];
-const finished = {name: 'score', status: 'done' as const, ingredients: {version: '1'}, seconds: 2, summary: {images: 3}, outputs};
+const finished = {
+  name: 'score',
+  status: 'done' as const,
+  ingredients: {version: '1'},
+  seconds: 2,
+  summary: {images: 3},
+  outputs,
+};
 
 describe('the record of a stage', () => {
   it('is null before it ever began', async () => expect((await newStore()).store.stages.read('score')).toBe(null));
@@ -22,7 +29,12 @@ describe('the record of a stage', () => {
     const {store} = await newStore();
     store.stages.finish(finished);
     store.stages.begin('score', {});
-    expect(store.stages.read('score')).toMatchObject({status: 'running', ingredients: null, outputs: [], summary: null});
+    expect(store.stages.read('score')).toMatchObject({
+      status: 'running',
+      ingredients: null,
+      outputs: [],
+      summary: null,
+    });
   });
 
   it('adds up the seconds of attempts that went on from each other, and begins anew after a whole one', async () => {
@@ -80,8 +92,15 @@ it('counts quarantined images by stage and part, without the leaks', async () =>
   store.quarantine.add('score', '1', row('CORRUPT'));
   store.quarantine.add('score', '12', row('CORRUPT'));
   store.quarantine.add('prepare', 'split', row('LEAK'));
-  expect([store.quarantine.failures('score'), store.quarantine.failures('score', '1'), store.quarantine.failures('prepare')]).toEqual([2, 1, 0]);
-  expect(store.quarantine.counts()).toEqual([{stage: 'score', code: 'CORRUPT', images: 2}, {stage: 'prepare', code: 'LEAK', images: 1}]);
+  expect([
+    store.quarantine.failures('score'),
+    store.quarantine.failures('score', '1'),
+    store.quarantine.failures('prepare'),
+  ]).toEqual([2, 1, 0]);
+  expect(store.quarantine.counts()).toEqual([
+    {stage: 'score', code: 'CORRUPT', images: 2},
+    {stage: 'prepare', code: 'LEAK', images: 1},
+  ]);
   store.quarantine.keepParts('score', ['12']);
   expect(store.quarantine.ofPlace('/a.png').map(({code}) => code)).toEqual(['CORRUPT', 'LEAK']);
 });

@@ -1,5 +1,15 @@
-// Damages to the files and rows of a finished run: each must be found, and mended by the same command or refused with exit 4.
-import {appendFileSync, existsSync, lstatSync, readFileSync, rmSync, truncateSync, utimesSync, writeFileSync} from 'node:fs';
+// Damages to the files and rows of a finished run: each must be found, and mended by the same command or refused with
+// exit 4.
+import {
+  appendFileSync,
+  existsSync,
+  lstatSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import Database from 'better-sqlite3';
 import {RUN} from './orchestration.mjs';
@@ -40,7 +50,8 @@ const ofFiles = {
 const ofRows = {
   'a stage forgotten': 'DELETE FROM stages WHERE name = (SELECT name FROM stages ORDER BY random() LIMIT 1)',
   'a shard forgotten': 'UPDATE shards SET fingerprint = NULL, sha256 = NULL, rows = NULL WHERE number = 1',
-  'what is known of an output changed': "UPDATE outputs SET sha256 = 'no hash' WHERE rowid = (SELECT rowid FROM outputs WHERE path IS NOT NULL ORDER BY random() LIMIT 1)",
+  'what is known of an output changed':
+    "UPDATE outputs SET sha256 = 'no hash' WHERE rowid = (SELECT rowid FROM outputs WHERE path IS NOT NULL ORDER BY random() LIMIT 1)",
   'a stamp changed': "UPDATE outputs SET stamp = 'no stamp'",
   'the scores of a ranking changed': 'UPDATE rankings SET score = score - 1 WHERE class = 0',
   'a ranking lost': 'DELETE FROM rankings WHERE class = 1',
@@ -87,7 +98,10 @@ export function forget(home, stage) {
   const connection = new Database(databaseOf(home));
   try {
     connection.pragma('foreign_keys = ON');
-    for (const file of connection.prepare('SELECT path FROM outputs WHERE stage = ? AND path IS NOT NULL').pluck().all(stage)) {
+    for (const file of connection
+      .prepare('SELECT path FROM outputs WHERE stage = ? AND path IS NOT NULL')
+      .pluck()
+      .all(stage)) {
       rmSync(path.join(home, file), {force: true});
       if (stage !== 'export') rmSync(path.join(home, path.dirname(file), 'checkpoint.pt'), {force: true});
     }

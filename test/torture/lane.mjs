@@ -1,5 +1,6 @@
-// One lane of torture, a process of its own: runs a small real orchestration again and again, kills and stops its processes, fills its disk,
-// damages what it made and sets the clock back; after each, the same command must come to what an uninterrupted run comes to, byte for byte.
+// One lane of torture, a process of its own: runs a small real orchestration again and again, kills and stops its
+// processes, fills its disk, damages what it made and sets the clock back; after each, the same command must come to
+// what an uninterrupted run comes to, byte for byte.
 import {execFileSync} from 'node:child_process';
 import {cpSync, mkdtempSync, readFileSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
@@ -7,7 +8,16 @@ import path from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {python, root} from '../../scripts/setup/places.mjs';
 import {damages, forget} from './damage.mjs';
-import {canMount, command, dist, drawPictures, onSmallDisk, processesOf, start, untilDeserted} from './orchestration.mjs';
+import {
+  canMount,
+  command,
+  dist,
+  drawPictures,
+  onSmallDisk,
+  processesOf,
+  start,
+  untilDeserted,
+} from './orchestration.mjs';
 import {differences, portraitOf} from './portrait.mjs';
 import {randomFrom} from './random.mjs';
 
@@ -25,7 +35,17 @@ const sayOnce = isFirst ? say : () => {};
 const folder = mkdtempSync(path.join(tmpdir(), 'pupil-torture-'));
 const [pictures, home, kept] = ['pictures', 'home', 'uninterrupted'].map(name => path.join(folder, name));
 const args = command(pictures, home);
-const counts = {episodes: 0, runs: 0, kills: {orchestrator: 0, worker: 0, trainer: 0}, atPoints: 0, stops: 0, missed: 0, disks: 0, damages: 0, clocks: 0};
+const counts = {
+  episodes: 0,
+  runs: 0,
+  kills: {orchestrator: 0, worker: 0, trainer: 0},
+  atPoints: 0,
+  stops: 0,
+  missed: 0,
+  disks: 0,
+  damages: 0,
+  clocks: 0,
+};
 const pointsHit = new Set();
 const findings = [];
 let [secondsSpent, secondsNeeded] = [0, 0];
@@ -44,9 +64,19 @@ const secondsToStart = whole.seconds - Object.values(took).reduce((sum, {seconds
 /** Where the run came past: a point, the process, and how often. */
 const passages = passagesIn(readFileSync(passagesFile, 'utf8'));
 const {failPoints} = await import(dist('files/fail-point.js'));
-const ofTrainer = JSON.parse(execFileSync(python, ['-c', 'import json; from trainer.fail_point import FAIL_POINTS; print(json.dumps(FAIL_POINTS))'], {cwd: root, encoding: 'utf8'}));
-for (const point of [...failPoints, ...ofTrainer]) if (!passages.some(passage => passage.point === point)) findings.push(`no process came past ${point} in the uninterrupted run`);
-sayOnce(`The uninterrupted run took ${whole.seconds.toFixed(1)} s and came past ${failPoints.length + ofTrainer.length} named points in ${new Set(passages.map(({name}) => name)).size} processes.`);
+const ofTrainer = JSON.parse(
+  execFileSync(
+    python,
+    ['-c', 'import json; from trainer.fail_point import FAIL_POINTS; print(json.dumps(FAIL_POINTS))'],
+    {cwd: root, encoding: 'utf8'},
+  ),
+);
+for (const point of [...failPoints, ...ofTrainer])
+  if (!passages.some(passage => passage.point === point))
+    findings.push(`no process came past ${point} in the uninterrupted run`);
+sayOnce(
+  `The uninterrupted run took ${whole.seconds.toFixed(1)} s and came past ${failPoints.length + ofTrainer.length} named points in ${new Set(passages.map(({name}) => name)).size} processes.`,
+);
 
 function passagesIn(text) {
   const found = new Map();
@@ -72,16 +102,25 @@ async function told(what, end, mayEnd) {
   secondsSpent += end.seconds;
   // Asked to stop before its first line has run, it ends as any program does.
   const isTooEarly = ['SIGINT', 'SIGTERM'].includes(end.signal) && end.words === '' && mayEnd.includes(130);
-  if (!mayEnd.includes(end.signal ?? end.code) && !isTooEarly) findings.push(`${what}: ended with ${end.signal ?? end.code}:\n${end.words.trimEnd().split('\n').slice(-6).join('\n')}`);
+  if (!mayEnd.includes(end.signal ?? end.code) && !isTooEarly)
+    findings.push(
+      `${what}: ended with ${end.signal ?? end.code}:\n${end.words.trimEnd().split('\n').slice(-6).join('\n')}`,
+    );
   for (const {kind, id} of await untilDeserted(home)) findings.push(`${what}: its ${kind} (${id}) outlived it`);
   return end;
 }
 
 /** The stage that a process of that name works for; the orchestrator works for all. */
 const stageOf = name => stages.find(stage => name.startsWith(stage)) ?? null;
-const kindOf = name => (name === 'orchestrate' ? 'orchestrator' : /(train|export|evaluate|import|wrap|quantise)\.json$/.test(name) ? 'trainer' : 'worker');
+const kindOf = name =>
+  name === 'orchestrate'
+    ? 'orchestrator'
+    : /(train|export|evaluate|import|wrap|quantise)\.json$/.test(name)
+      ? 'trainer'
+      : 'worker';
 /** Stages in which the orchestrator comes past a point. */
-const stagesWith = point => (point.startsWith('shard') ? ['score'] : point.startsWith('publish') ? ['evaluate', 'report'] : stages);
+const stagesWith = point =>
+  point.startsWith('shard') ? ['score'] : point.startsWith('publish') ? ['evaluate', 'report'] : stages;
 
 const happenings = {
   /** Dies where a named point is, in the first of its passages or a later one. */
@@ -92,7 +131,10 @@ const happenings = {
     const signal = random.below(8) === 0 ? random.pick(['SIGTERM', 'SIGINT']) : 'SIGKILL';
     const what = `${stage}: ${signal} at passage ${nth} of ${point} in ${name}`;
     forget(home, stage);
-    const end = await run(what, {mayEnd: [0, 4, 130, 143, 'SIGKILL'], env: {PUPIL_FAIL_POINT: `${point}:${nth}:${signal}:${name}`}}).ended;
+    const end = await run(what, {
+      mayEnd: [0, 4, 130, 143, 'SIGKILL'],
+      env: {PUPIL_FAIL_POINT: `${point}:${nth}:${signal}:${name}`},
+    }).ended;
     if (signal !== 'SIGKILL') counts.stops++;
     else if (end.signal === 'SIGKILL' || end.code === 4) {
       counts.kills[kindOf(name)]++;
@@ -117,7 +159,8 @@ const happenings = {
     const what = `${stage}: a disk with ${Math.round(room / 1000)} kB left`;
     const end = await onSmallDisk(args, home, before + room);
     await told(what, end, [0, 4]);
-    if (end.code === 4 && !/full|room left|No space|space left/i.test(end.words)) findings.push(`${what}: exit 4 without a word of the disk:\n${end.words.slice(-500)}`);
+    if (end.code === 4 && !/full|room left|No space|space left/i.test(end.words))
+      findings.push(`${what}: exit 4 without a word of the disk:\n${end.words.slice(-500)}`);
     counts.disks++;
     return {stage, what};
   },
@@ -145,7 +188,10 @@ const happenings = {
 async function strike(stage, options = {}) {
   const signal = random.below(5) === 0 ? random.pick(['SIGTERM', 'SIGINT']) : 'SIGKILL';
   const moment = random.below(1000) / 1000;
-  const {started, ended} = run(`${stage}: a blow at a random moment`, {mayEnd: [0, 4, 130, 143, 'SIGKILL'], ...options});
+  const {started, ended} = run(`${stage}: a blow at a random moment`, {
+    mayEnd: [0, 4, 130, 143, 'SIGKILL'],
+    ...options,
+  });
   await Promise.race([ended, sleep(1000 * moment * (secondsToStart + (took[stage]?.seconds ?? 1)))]);
   const victim = signal === 'SIGKILL' ? random.pick(processesOf(home)) : {kind: 'orchestrator', id: started.child.pid};
   if (victim === undefined || started.child.exitCode !== null || started.child.signalCode !== null) counts.missed++;
@@ -172,7 +218,16 @@ function shuffled(list) {
 }
 const nextPassage = shuffled(passages);
 const nextDamage = shuffled(damages);
-const nextHappening = shuffled(['point', 'point', 'point', 'kill', 'kill', 'damage', 'clock', ...(canMount() ? ['disk'] : [])]);
+const nextHappening = shuffled([
+  'point',
+  'point',
+  'point',
+  'kill',
+  'kill',
+  'damage',
+  'clock',
+  ...(canMount() ? ['disk'] : []),
+]);
 if (!canMount()) sayOnce('SKIPPED: full disks need a namespace of their own, which this machine does not give.');
 
 function restore() {
@@ -196,12 +251,16 @@ try {
     let happened;
     if (fromNothing) {
       rmSync(home, {recursive: true});
-      happened = {stage: null, what: `from nothing: ${await strike(random.pick(stages))}, ${await strike(random.pick(stages))}`};
+      happened = {
+        stage: null,
+        what: `from nothing: ${await strike(random.pick(stages))}, ${await strike(random.pick(stages))}`,
+      };
     } else happened = await happenings[nextHappening()]();
     // Most of them several times: what a start costs is paid for one blow as for many.
     if (happened.stage !== null) while (random.below(4) < 3) happened.what += `, then ${await strike(happened.stage)}`;
     const end = await run(happened.what, {mayEnd: [0], clockIsBack: happened.clockIsBack}).ended;
-    if (end.code === 0) findings.push(...differences(portraitOf(home), expected).map(difference => `${happened.what}: ${difference}`));
+    if (end.code === 0)
+      findings.push(...differences(portraitOf(home), expected).map(difference => `${happened.what}: ${difference}`));
     secondsNeeded += fromNothing ? whole.seconds : secondsToStart + (took[happened.stage]?.seconds ?? 0);
     counts.episodes++;
     for (const finding of findings.slice(before)) say(`DIFFERENCE ${finding}`);
@@ -210,5 +269,11 @@ try {
   rmSync(folder, {recursive: true, force: true});
 }
 
-process.send({counts, points: {all: failPoints.length + ofTrainer.length, hit: [...pointsHit]}, differences: findings.length, secondsSpent, secondsLost: Math.max(0, secondsSpent - secondsNeeded)});
+process.send({
+  counts,
+  points: {all: failPoints.length + ofTrainer.length, hit: [...pointsHit]},
+  differences: findings.length,
+  secondsSpent,
+  secondsLost: Math.max(0, secondsSpent - secondsNeeded),
+});
 process.disconnect();

@@ -17,29 +17,75 @@ const PATIENCE_MS = 120_000;
 /** Draws a set of ten classes, four labels each, and a pool of forty with a file that is no picture. */
 export async function drawPictures(folder) {
   const {drawDemo} = await import(dist('worker/draw-demo.js'));
-  const task = {protocol: 1, task: 'draw', output: folder, seed: 5, size: 32, labelledPerClass: 6, unlabelled: 40, testPerClass: 2};
+  const task = {
+    protocol: 1,
+    task: 'draw',
+    output: folder,
+    seed: 5,
+    size: 32,
+    labelledPerClass: 6,
+    unlabelled: 40,
+    testPerClass: 2,
+  };
   await drawDemo(task, new AbortController().signal, async () => {});
   appendFileSync(path.join(folder, 'unlabelled', 'broken.png'), 'no picture');
 }
 
 const settings = [
-  'image.size=32', 'device=cpu', 'limits.threads=1', 'limits.max_failures=0.5', 'train.batch_size=8', 'train.evaluations=2', 'train.checkpoint_minutes=0.0001',
-  'teacher.model=cifarnet', 'teacher.epochs=2', 'pretrain.epochs=2', 'finetune.epochs=2', 'select.top_p=2', 'select.top_k=4', 'evaluate.baseline=true',
-  'score.shard_size=10', 'score.batch_size=4', 'score.decode_threads=1', 'score.networks=1', 'score.network_threads=1',
+  'image.size=32',
+  'device=cpu',
+  'limits.threads=1',
+  'limits.max_failures=0.5',
+  'train.batch_size=8',
+  'train.evaluations=2',
+  'train.checkpoint_minutes=0.0001',
+  'teacher.model=cifarnet',
+  'teacher.epochs=2',
+  'pretrain.epochs=2',
+  'finetune.epochs=2',
+  'select.top_p=2',
+  'select.top_k=4',
+  'evaluate.baseline=true',
+  'score.shard_size=10',
+  'score.batch_size=4',
+  'score.decode_threads=1',
+  'score.networks=1',
+  'score.network_threads=1',
 ];
 
 export const command = (pictures, home) => [
-  'orchestrate', '--home', home, '--run', RUN, '--labelled', path.join(pictures, 'labelled'), '--unlabelled', path.join(pictures, 'unlabelled'), '--test', path.join(pictures, 'test'),
+  'orchestrate',
+  '--home',
+  home,
+  '--run',
+  RUN,
+  '--labelled',
+  path.join(pictures, 'labelled'),
+  '--unlabelled',
+  path.join(pictures, 'unlabelled'),
+  '--test',
+  path.join(pictures, 'test'),
   ...settings.flatMap(setting => ['--set', setting]),
 ];
 
-/** Starts an orchestration; `env` is added to this process's own. `ended` resolves with its exit code, signal, seconds and words. */
+/**
+ * Starts an orchestration; `env` is added to this process's own. `ended` resolves with its exit code, signal, seconds
+ * and words.
+ */
 export function start(args, {env = {}, clockIsBack = false} = {}) {
   const begun = performance.now();
-  const child = spawn(process.execPath, [...(clockIsBack ? ['--import', clockBack] : []), program, ...args], {stdio: ['ignore', 'pipe', 'pipe'], env: {...process.env, NO_COLOR: '1', ...env}});
+  const child = spawn(process.execPath, [...(clockIsBack ? ['--import', clockBack] : []), program, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: {...process.env, NO_COLOR: '1', ...env},
+  });
   let words = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => (words += String(chunk)));
-  const ended = once(child, 'close').then(([code, signal]) => ({code, signal, seconds: (performance.now() - begun) / 1000, words}));
+  const ended = once(child, 'close').then(([code, signal]) => ({
+    code,
+    signal,
+    seconds: (performance.now() - begun) / 1000,
+    words,
+  }));
   return {child, ended};
 }
 
@@ -49,9 +95,17 @@ export function processesOf(home) {
   for (const id of readdirSync('/proc').filter(name => /^\d+$/.test(name))) {
     try {
       const line = readFileSync(`/proc/${id}/cmdline`, 'utf8').replaceAll('\0', ' ');
-      const isDead = readFileSync(`/proc/${id}/stat`, 'utf8').replace(/^.*\) /s, '').startsWith('Z');
+      const isDead = readFileSync(`/proc/${id}/stat`, 'utf8')
+        .replace(/^.*\) /s, '')
+        .startsWith('Z');
       if (isDead || !line.includes(home)) continue;
-      const kind = line.includes('dist/main.js') ? 'orchestrator' : line.includes('dist/worker/main.js') ? 'worker' : line.includes('-m trainer') ? 'trainer' : null;
+      const kind = line.includes('dist/main.js')
+        ? 'orchestrator'
+        : line.includes('dist/worker/main.js')
+          ? 'worker'
+          : line.includes('-m trainer')
+            ? 'trainer'
+            : null;
       if (kind !== null) found.push({kind, id: Number(id)});
     } catch {
       // It ended while it was looked at.
@@ -62,7 +116,8 @@ export function processesOf(home) {
 
 /** Waits until no process works for a home; says which ones still do after a long time. */
 export async function untilDeserted(home) {
-  for (const begun = performance.now(); performance.now() - begun < PATIENCE_MS; await sleep(50)) if (processesOf(home).length === 0) return [];
+  for (const begun = performance.now(); performance.now() - begun < PATIENCE_MS; await sleep(50))
+    if (processesOf(home).length === 0) return [];
   return processesOf(home);
 }
 
@@ -88,7 +143,11 @@ export async function onSmallDisk(args, home, bytes) {
     exit $code`;
   if (!existsSync(aside)) mkdirSync(aside);
   const begun = performance.now();
-  const child = spawn('unshare', [...namespace, 'sh', '-c', script, 'sh', home, aside, String(bytes), process.execPath, program, ...args], {stdio: ['ignore', 'pipe', 'inherit'], env: {...process.env, NO_COLOR: '1'}});
+  const child = spawn(
+    'unshare',
+    [...namespace, 'sh', '-c', script, 'sh', home, aside, String(bytes), process.execPath, program, ...args],
+    {stdio: ['ignore', 'pipe', 'inherit'], env: {...process.env, NO_COLOR: '1'}},
+  );
   let words = '';
   child.stdout.on('data', chunk => (words += String(chunk)));
   const [code, signal] = await once(child, 'close');

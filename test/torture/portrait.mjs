@@ -20,31 +20,44 @@ const queries = {
   stages: 'SELECT name, status, ingredients FROM stages ORDER BY name',
   outputs: "SELECT stage, name, path, sha256 FROM outputs WHERE name <> 'report' ORDER BY stage, name, path",
 };
-const trainings = [['teacher', ''], ['pretrain', ''], ['finetune', ''], ['evaluate', 'baseline']];
+const trainings = [
+  ['teacher', ''],
+  ['pretrain', ''],
+  ['finetune', ''],
+  ['evaluate', 'baseline'],
+];
 
 /** Of each thing that must be the same, its contents or their hash. */
 export function portraitOf(home) {
   const portrait = {};
   const connection = new Database(path.join(home, 'db', `${RUN}.sqlite`), {readonly: true});
   try {
-    for (const [name, query] of Object.entries(queries)) portrait[name] = JSON.stringify(connection.prepare(query).all());
+    for (const [name, query] of Object.entries(queries))
+      portrait[name] = JSON.stringify(connection.prepare(query).all());
   } finally {
     connection.close();
   }
   const store = openStoreToRead(path.join(home, 'db', `${RUN}.sqlite`));
   try {
-    for (const [stage, part] of trainings) portrait[`curve of ${stage} ${part}`] = JSON.stringify(readingsOf(store, stage, part).evaluations);
+    for (const [stage, part] of trainings)
+      portrait[`curve of ${stage} ${part}`] = JSON.stringify(readingsOf(store, stage, part).evaluations);
   } finally {
     store.close();
   }
   for (const file of filesOf(home)) {
     if (file.endsWith('report.html')) portrait[file] = reportLessTimes(readFileSync(path.join(home, file), 'utf8'));
-    else if (!isAllowedToDiffer(file)) portrait[file] = createHash('sha256').update(readFileSync(path.join(home, file))).digest('hex');
+    else if (!isAllowedToDiffer(file))
+      portrait[file] = createHash('sha256')
+        .update(readFileSync(path.join(home, file)))
+        .digest('hex');
   }
   return portrait;
 }
 
-/** Every file of a home but its databases, what is told of attempts, and what a killed process was writing where nobody wrote since. */
+/**
+ * Every file of a home but its databases, what is told of attempts, and what a killed process was writing where nobody
+ * wrote since.
+ */
 const filesOf = home =>
   ['models', 'data']
     .filter(folder => existsSync(path.join(home, folder)))
@@ -55,14 +68,17 @@ const filesOf = home =>
 const isAllowedToDiffer = file => path.basename(file) === 'checkpoint.pt';
 
 /** Its curves are compared by what validation said; readings of a training are taken once a second. */
-const reportLessTimes = html => html.replace(/<section id="(curves|time)">[^]*?<\/section>/g, '').replace(/<time [^]*?<\/time>/, '');
+const reportLessTimes = html =>
+  html.replace(/<section id="(curves|time)">[^]*?<\/section>/g, '').replace(/<time [^]*?<\/time>/, '');
 
 /** Where two portraits differ, in words. */
 export function differences(found, expected) {
-  return [...new Set([...Object.keys(expected), ...Object.keys(found)])].filter(name => found[name] !== expected[name]).map(name => {
-    if (!(name in found)) return `${name} is missing`;
-    if (!(name in expected)) return `${name} is left over`;
-    const at = [...expected[name]].findIndex((character, index) => character !== found[name][index]);
-    return `${name} differs: ${found[name].slice(Math.max(0, at - 40), at + 60)} instead of ${expected[name].slice(Math.max(0, at - 40), at + 60)}`;
-  });
+  return [...new Set([...Object.keys(expected), ...Object.keys(found)])]
+    .filter(name => found[name] !== expected[name])
+    .map(name => {
+      if (!(name in found)) return `${name} is missing`;
+      if (!(name in expected)) return `${name} is left over`;
+      const at = [...expected[name]].findIndex((character, index) => character !== found[name][index]);
+      return `${name} differs: ${found[name].slice(Math.max(0, at - 40), at + 60)} instead of ${expected[name].slice(Math.max(0, at - 40), at + 60)}`;
+    });
 }

@@ -44,8 +44,8 @@ def write_pack(
     answers: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Path:
     """
-    Writes a pack as the image worker does. `images` uint8 [images, size, size, 3]; `samples` pairs of (image row, label); `answers` the
-    teacher's best classes and their log-probabilities, both [images, kept].
+    Writes a pack as the image worker does. `images` uint8 [images, size, size, 3]; `samples` pairs of (image row,
+    label); `answers` the teacher's best classes and their log-probabilities, both [images, kept].
     """
     folder.mkdir(parents=True)
     images.tofile(folder / 'images.u8')
@@ -56,7 +56,14 @@ def write_pack(
         kept = answers[0].shape[1]
         answers[0].astype('<i4').tofile(folder / 'classes.i32')
         answers[1].astype('<f4').tofile(folder / 'log_prob.f32')
-    about = {'version': 2, 'images': len(images), 'samples': len(samples), 'kept': kept, 'size': images.shape[1], 'classes': list(classes)}
+    about = {
+        'version': 2,
+        'images': len(images),
+        'samples': len(samples),
+        'kept': kept,
+        'size': images.shape[1],
+        'classes': list(classes),
+    }
     (folder / 'pack.json').write_text(json.dumps(about))
     return folder
 
@@ -170,8 +177,9 @@ def restore_process_state():
 @pytest.fixture
 def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     """
-    Starts the trainer as the orchestrator does, its events going to `events.ndjson`. Tests end what they start. `fail_point` is where it
-    ends itself (see trainer/fail_point.py): however fast the machine is, that is the same place.
+    Starts the trainer as the orchestrator does, its events going to `events.ndjson`. Tests end what they start.
+    `fail_point` is where it ends itself (see trainer/fail_point.py): however fast the machine is, that is the same
+    place.
     """
 
     def start_trainer(message: dict[str, Any], fail_point: str = '') -> subprocess.Popen[str]:
@@ -179,10 +187,25 @@ def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
         config.write_text(json.dumps(message))
         # Or a test that waits for an event would see those of the trainer before.
         (tmp_path / 'events.ndjson').unlink(missing_ok=True)
-        command = ['bash', '-c', 'exec "$@" 3>"$0"', str(tmp_path / 'events.ndjson'), sys.executable, '-m', 'trainer', str(config)]
+        command = [
+            'bash',
+            '-c',
+            'exec "$@" 3>"$0"',
+            str(tmp_path / 'events.ndjson'),
+            sys.executable,
+            '-m',
+            'trainer',
+            str(config),
+        ]
         environment = {**os.environ, 'PUPIL_FAIL_POINT': fail_point}
         return subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
 
     return start_trainer

@@ -26,13 +26,18 @@ def test_a_sample_is_altered_in_the_same_way_whatever_batch_it_is_in(crop, polic
     whole = augment(pictures, samples, 16, settings, seed=1, epoch=2, fill=BLACK)
     order = torch.tensor([7, 0, 11, 3])
     assert whole.shape == (12, 16, 16, 3)
-    assert torch.equal(augment(pictures[order], samples[order], 16, settings, seed=1, epoch=2, fill=BLACK), whole[order])
+    assert torch.equal(
+        augment(pictures[order], samples[order], 16, settings, seed=1, epoch=2, fill=BLACK), whole[order]
+    )
 
 
 @pytest.mark.parametrize('crop', ['shift', 'resized'])
 def test_another_epoch_or_seed_alters_it_in_another_way(crop):
     settings = settings_of(flip=True, crop=crop, pad=3, min_area=0.3)
-    versions = [augment(pictures, torch.arange(12), 16, settings, seed, epoch, BLACK) for seed, epoch in [(0, 0), (0, 1), (1, 0)]]
+    versions = [
+        augment(pictures, torch.arange(12), 16, settings, seed, epoch, BLACK)
+        for seed, epoch in [(0, 0), (0, 1), (1, 0)]
+    ]
     assert not torch.equal(versions[0], versions[1])
     assert not torch.equal(versions[0], versions[2])
 
@@ -51,9 +56,13 @@ def test_a_shifted_crop_is_a_crop_of_the_reflected_picture():
 def test_shifts_reach_every_offset():
     # Each pixel's value is its own place, so that the corner tells the offset.
     place = torch.arange(10, dtype=torch.uint8)
-    picture = torch.stack(torch.broadcast_tensors(place.view(-1, 1), place.view(1, -1), torch.tensor(0, dtype=torch.uint8)), dim=2)
+    picture = torch.stack(
+        torch.broadcast_tensors(place.view(-1, 1), place.view(1, -1), torch.tensor(0, dtype=torch.uint8)), dim=2
+    )
     settings = settings_of(flip=False, crop='shift', pad=1, min_area=1)
-    centres = augment(picture.expand(2000, 10, 10, 3), torch.arange(2000), 8, settings, seed=0, epoch=0, fill=BLACK)[:, 4, 4, :2]
+    centres = augment(picture.expand(2000, 10, 10, 3), torch.arange(2000), 8, settings, seed=0, epoch=0, fill=BLACK)[
+        :, 4, 4, :2
+    ]
     found, counts = torch.unique(centres, dim=0, return_counts=True)
     assert found.tolist() == [[y, x] for y in range(3, 8) for x in range(3, 8)]
     assert counts.min() > 40
@@ -62,9 +71,25 @@ def test_shifts_reach_every_offset():
 def test_without_a_crop_the_centre_is_taken_and_about_half_are_mirrored():
     batch = pictures[:1].expand(400, 20, 20, 3)
     centre = pictures[0, 2:18, 2:18]
-    kept = augment(batch, torch.arange(400), 16, settings_of(flip=False, crop='none', pad=0, min_area=1), seed=0, epoch=0, fill=BLACK)
+    kept = augment(
+        batch,
+        torch.arange(400),
+        16,
+        settings_of(flip=False, crop='none', pad=0, min_area=1),
+        seed=0,
+        epoch=0,
+        fill=BLACK,
+    )
     assert torch.equal(kept[0], centre)
-    mirrored = augment(batch, torch.arange(400), 16, settings_of(flip=True, crop='none', pad=0, min_area=1), seed=0, epoch=0, fill=BLACK)
+    mirrored = augment(
+        batch,
+        torch.arange(400),
+        16,
+        settings_of(flip=True, crop='none', pad=0, min_area=1),
+        seed=0,
+        epoch=0,
+        fill=BLACK,
+    )
     is_same = (mirrored == centre).flatten(1).all(1)
     is_mirrored = (mirrored == centre.flip(1)).flatten(1).all(1)
     assert (is_same | is_mirrored).all()
@@ -92,7 +117,9 @@ def test_a_resized_crop_keeps_the_asked_for_share_of_the_area_inside_the_picture
 def test_cutout_blanks_a_square_that_may_reach_over_the_border():
     white = torch.full((400, 16, 16, 3), 255, dtype=torch.uint8)
     settings = settings_of(flip=False, crop='none', cutout=0.5)
-    found = augment(white, torch.arange(400), 16, settings, seed=0, epoch=0, fill=torch.tensor([1, 2, 3], dtype=torch.uint8))
+    found = augment(
+        white, torch.arange(400), 16, settings, seed=0, epoch=0, fill=torch.tensor([1, 2, 3], dtype=torch.uint8)
+    )
     blank = (found != 255).all(3)
     assert torch.equal(found[blank].unique(dim=0), torch.tensor([[1, 2, 3]], dtype=torch.uint8))
     height, width = blank.any(2).sum(1), blank.any(1).sum(1)

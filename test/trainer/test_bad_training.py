@@ -1,4 +1,7 @@
-"""Trainings that cannot go well, and sets that are too small: each says what was found and what to do, and nothing good is lost."""
+"""
+Trainings that cannot go well, and sets that are too small: each says what was found and what to do, and nothing good is
+lost.
+"""
 
 import json
 import os
@@ -25,20 +28,26 @@ def stop_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stop, 'requested', lambda: next(asked) >= steps)
 
 
-def test_what_diverges_keeps_the_last_good_checkpoint_and_a_sane_rate_goes_on_from_it(train_task, emitted, tmp_path, monkeypatch):
+def test_what_diverges_keeps_the_last_good_checkpoint_and_a_sane_rate_goes_on_from_it(
+    train_task, emitted, tmp_path, monkeypatch
+):
     whole = elsewhere(train_task, tmp_path / 'whole')
     train(parse_task(whole))
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
         stop_after(14, patch)
         train(parse_task(train_task))
     good = digest(train_task['checkpoint'])
-    # The same fingerprint with another rate is what no run of pupil has: here it makes a training explode that went well so far.
+    # The same fingerprint with another rate is what no run of pupil has: here it makes a training explode that went
+    # well so far.
     with pytest.raises(Failure) as failed:
         train(parse_task({**train_task, 'learning_rate': 1e30}))
     assert failed.value.reason == 'diverged'
     message = str(failed.value)
     assert ' at step 1' in message and ' of 30, with a learning rate of ' in message
-    assert "Lower the step's learning_rate (teacher, pretrain or finetune; 3.3e+29, a third of what it is, is worth a try)" in message
+    assert (
+        "Lower the step's learning_rate (teacher, pretrain or finetune; 3.3e+29, a third of what it is, is worth a try)"
+        in message
+    )
     assert 'or raise train.warmup.' in message
     assert message.endswith(f'The last good checkpoint is kept: {train_task["checkpoint"]}; other settings begin anew.')
     assert not Path(train_task['output']).exists()
@@ -138,12 +147,16 @@ NAMESPACE = ['unshare', '--map-root-user', '--mount']
 
 def can_mount() -> bool:
     try:
-        return subprocess.run([*NAMESPACE, 'sh', '-c', 'mount -t tmpfs tmpfs /mnt'], capture_output=True).returncode == 0
+        return (
+            subprocess.run([*NAMESPACE, 'sh', '-c', 'mount -t tmpfs tmpfs /mnt'], capture_output=True).returncode == 0
+        )
     except FileNotFoundError:
         return False
 
 
-@pytest.mark.skipif(not can_mount(), reason='a full disk needs a namespace of its own, which this machine does not give')
+@pytest.mark.skipif(
+    not can_mount(), reason='a full disk needs a namespace of its own, which this machine does not give'
+)
 def test_a_disk_that_is_full_at_a_checkpoint_leaves_the_older_one_whole(train_task, emitted, tmp_path):
     whole = elsewhere(train_task, tmp_path / 'whole')
     train(parse_task(whole))
@@ -163,7 +176,9 @@ def test_a_disk_that_is_full_at_a_checkpoint_leaves_the_older_one_whole(train_ta
         sha256sum "{disk}/model.safetensors"
     """
     environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
-    ran = subprocess.run([*NAMESPACE, 'sh', '-c', script], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        [*NAMESPACE, 'sh', '-c', script], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
     code, listed, _, code_with_room, model = ran.stdout.split('\n')[:5]
     assert (code, listed, code_with_room) == ('70', 'checkpoint.pt', '0')
     full = told(tmp_path / 'full.ndjson')

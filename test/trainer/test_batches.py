@@ -1,4 +1,7 @@
-"""What a step learns from: the order of an epoch, balanced classes, labelled pictures among others, soft targets, parts of a batch."""
+"""
+What a step learns from: the order of an epoch, balanced classes, labelled pictures among others, soft targets, parts of
+a batch.
+"""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -36,14 +39,18 @@ def draw_batch(draws, pack, task, labelled=None, epoch=0, part=slice(None)):
 
 def test_an_epoch_visits_every_sample_once_in_an_order_of_its_own(pack):
     plan = plan_epoch(pack, 40, 0, balanced=False)
-    first, again, second, other_seed = (epoch_order(pack, plan, seed, epoch) for seed, epoch in [(0, 0), (0, 0), (0, 1), (1, 0)])
+    first, again, second, other_seed = (
+        epoch_order(pack, plan, seed, epoch) for seed, epoch in [(0, 0), (0, 0), (0, 1), (1, 0)]
+    )
     assert sorted(first.tolist()) == list(range(400))
     assert torch.equal(first, again)
     assert not torch.equal(first, second)
     assert not torch.equal(first, other_seed)
 
 
-@pytest.mark.parametrize(('samples', 'batch_size', 'steps'), [(400, 40, 10), (129, 128, 2), (5, 128, 1), (3, 2, 1), (7, 2, 3), (2, 2, 1)])
+@pytest.mark.parametrize(
+    ('samples', 'batch_size', 'steps'), [(400, 40, 10), (129, 128, 2), (5, 128, 1), (3, 2, 1), (7, 2, 3), (2, 2, 1)]
+)
 def test_no_batch_is_left_with_a_single_picture(pack, samples, batch_size, steps):
     plan = plan_epoch(replace(pack, samples=pack.samples[:samples]), batch_size, 0, balanced=False)
     assert plan.steps == steps
@@ -120,7 +127,9 @@ def test_mixed_pictures_bring_both_labels_in_their_shares(train_task, tmp_path):
     pack = open_pack(write_pack(tmp_path / 'two', images, [(0, 0), (1, 1)]), 32, CLASSES, CPU)
     draws = torch.arange(64)
     for mix in ('mixup', 'cutmix'):
-        task = parse_task({**train_task, 'label_smoothing': 0, 'augment': {**AUGMENT, 'flip': False, 'crop': 'none', 'mix': mix}})
+        task = parse_task(
+            {**train_task, 'label_smoothing': 0, 'augment': {**AUGMENT, 'flip': False, 'crop': 'none', 'mix': mix}}
+        )
         pictures, targets = draw_batch(draws, pack, task)
         assert torch.allclose(pictures.float().mean((1, 2, 3)) / 200, targets[:, 1], atol=0.003)
         assert targets[:, 1].std() > 0.2
@@ -150,7 +159,9 @@ def test_soft_targets_hold_at_any_temperature():
 def test_soft_targets_are_those_of_the_packs_answers(train_task, tmp_path):
     images, _ = draw(3, 32, seed=1)
     answers = (np.array([[1, 0], [3, 2], [0, 1]]), np.log([[0.9, 0.1], [0.5, 0.5], [0.8, 0.1]]))
-    pack = open_pack(write_pack(tmp_path / 'answered', images, [(2, 0), (0, 1), (1, 3)], answers=answers), 32, CLASSES, CPU)
+    pack = open_pack(
+        write_pack(tmp_path / 'answered', images, [(2, 0), (0, 1), (1, 3)], answers=answers), 32, CLASSES, CPU
+    )
     plain = Augment(**{**AUGMENT, 'crop': 'none', 'flip': False})
     task = replace(parse_task({**train_task, 'targets': 'soft', 'label_smoothing': 0.1}), augment=plain)
     _, targets = draw_batch(torch.tensor([1, 0, 2]), pack, task)

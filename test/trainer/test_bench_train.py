@@ -15,7 +15,9 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_it_measures_pupil_beside_the_limit_and_the_usual_loop():
-    finished = bench('--json', '--cases', 'cifarnet-32', '--seconds', '0.1', '--turns', '1', '--threads', '1', '--device', 'cpu')
+    finished = bench(
+        '--json', '--cases', 'cifarnet-32', '--seconds', '0.1', '--turns', '1', '--threads', '1', '--device', 'cpu'
+    )
     assert finished.returncode == 0, finished.stderr
     (case,) = json.loads(finished.stdout)['cases']
     assert (case['model'], case['size']) == ('cifarnet', 32)

@@ -1,4 +1,7 @@
-"""What lies beside a network in a checkpoint: known companions are told apart from it, the unknown is named, what inflates is refused."""
+"""
+What lies beside a network in a checkpoint: known companions are told apart from it, the unknown is named, what inflates
+is refused.
+"""
 
 import io
 import json
@@ -40,7 +43,9 @@ def task(tmp_path):
 
 
 def under(front, weights, more=0.0):
-    return {f'{front}.{name}': tensor + more if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
+    return {
+        f'{front}.{name}': tensor + more if tensor.is_floating_point() else tensor for name, tensor in weights.items()
+    }
 
 
 def refusal(task) -> str:
@@ -51,7 +56,11 @@ def refusal(task) -> str:
 
 
 SCALAR = torch.tensor(7)
-METRICS = {'train_acc.tp': SCALAR, 'val_metrics.MulticlassConfusionMatrix.confmat': torch.zeros(4, 4), 'test_accuracy.correct': SCALAR}
+METRICS = {
+    'train_acc.tp': SCALAR,
+    'val_metrics.MulticlassConfusionMatrix.confmat': torch.zeros(4, 4),
+    'test_accuracy.correct': SCALAR,
+}
 LOSSES = {'criterion.weight': torch.ones(4), 'loss_fn.pos_weight': torch.ones(4), 'ce_loss.weight': torch.ones(4)}
 
 
@@ -88,15 +97,27 @@ def test_the_network_is_told_apart_from_what_lies_beside_it(task, weights, conte
 def test_of_a_network_and_its_averaged_copy_the_copy_is_taken_and_that_is_said(task, weights, emitted):
     name = next(name for name, tensor in weights.items() if tensor.is_floating_point())
     torch.save(
-        {'state_dict': {**under('model', weights), **under('ema_model.module', weights, 1), 'ema_model.n_averaged': SCALAR}}, task['file']
+        {
+            'state_dict': {
+                **under('model', weights),
+                **under('ema_model.module', weights, 1),
+                'ema_model.n_averaged': SCALAR,
+            }
+        },
+        task['file'],
     )
     import_weights(parse_task(task))
     assert torch.equal(load_model(task['output']).net.state_dict()[name], weights[name] + 1)
-    assert any('has moving averages of its weights, too: taking those (ema_model' in event['message'] for event in emitted())
+    assert any(
+        'has moving averages of its weights, too: taking those (ema_model' in event['message'] for event in emitted()
+    )
 
 
 def test_two_networks_that_both_fit_are_a_question(task, weights, emitted):
-    for content in ({**under('student', weights), **under('teacher', weights, 1)}, {'student': weights, 'teacher': weights}):
+    for content in (
+        {**under('student', weights), **under('teacher', weights, 1)},
+        {'student': weights, 'teacher': weights},
+    ):
         torch.save(content, task['file'])
         assert 'holds several networks that fit: student, teacher. Save the one that is meant alone' in refusal(task)
 
@@ -132,5 +153,7 @@ def test_archives_that_inflate_are_refused_whether_or_not_their_directory_tells(
 def test_metadata_of_another_kind_are_refused(task, weights, tmp_path, emitted):
     path = tmp_path / 'teacher.safetensors'
     for classes in ('[1, 2]', '[["red"]]', '[' * 100_000):
-        safetensors.torch.save_file(weights, path, {'classes': classes, 'mean': json.dumps([0.5] * 3), 'std': json.dumps([0.2] * 3)})
+        safetensors.torch.save_file(
+            weights, path, {'classes': classes, 'mean': json.dumps([0.5] * 3), 'std': json.dumps([0.2] * 3)}
+        )
         assert 'cannot be understood' in refusal({**task, 'file': str(path), 'file_classes': None})

@@ -52,8 +52,14 @@ def test_reads_whole_numbers_where_fractions_are_allowed(train_task):
         ({'batch_size': 1}, 'batch_size: '),
         ({'augment': {**AUGMENT, 'pad': 32}}, 'augment.pad: '),
         ({'augment': {**AUGMENT, 'crop': 'resized', 'min_area': 0}}, 'augment.min_area: '),
-        ({'architecture': {'name': 'cifarnet', 'stem': 'small', 'size': 8, 'resize': 8, 'classes': ['a', 'b']}}, 'architecture.size: '),
-        ({'architecture': {'name': 'resnet18', 'stem': 'small', 'size': 64, 'resize': 32, 'classes': ['a', 'b']}}, 'architecture.resize: '),
+        (
+            {'architecture': {'name': 'cifarnet', 'stem': 'small', 'size': 8, 'resize': 8, 'classes': ['a', 'b']}},
+            'architecture.size: ',
+        ),
+        (
+            {'architecture': {'name': 'resnet18', 'stem': 'small', 'size': 64, 'resize': 32, 'classes': ['a', 'b']}},
+            'architecture.resize: ',
+        ),
     ],
 )
 def test_refuses_values_that_do_not_go_together(train_task, changes, named):

@@ -1,4 +1,7 @@
-"""Threads move to one core where other work keeps the cores busy, and back, without a bit of difference in what they compute."""
+"""
+Threads move to one core where other work keeps the cores busy, and back, without a bit of difference in what they
+compute.
+"""
 
 import os
 import sys
@@ -15,7 +18,10 @@ on_linux = pytest.mark.skipif(sys.platform != 'linux', reason='only Linux can be
 
 
 class Machine:
-    """A machine of two cores on which steps of 10 pictures take given seconds, by where the threads are; its clock is a number."""
+    """
+    A machine of two cores on which steps of 10 pictures take given seconds, by where the threads are; its clock is a
+    number.
+    """
 
     def __init__(self, spread: float, gathered: float, waiting: float):
         self.seconds = {False: spread, True: gathered}

@@ -32,7 +32,9 @@ def task(packs):
 def test_accuracies_are_those_of_the_plain_count(train_task, task, emitted, packs, tmp_path):
     train(parse_task(train_task))
     other = load_model(train_task['output'])
-    weights = {name: tensor.flip(0) if name == 'fc.weight' else tensor for name, tensor in other.net.state_dict().items()}
+    weights = {
+        name: tensor.flip(0) if name == 'fc.weight' else tensor for name, tensor in other.net.state_dict().items()
+    }
     save_model(tmp_path / 'other.safetensors', other, weights)
     models = [
         {'name': 'one', 'model': train_task['output'], 'temperature': 1},
@@ -50,7 +52,9 @@ def test_accuracies_are_those_of_the_plain_count(train_task, task, emitted, pack
             assert len(bins) == 15
             assert sum(entry['images'] for entry in bins) == 80
             assert sum(entry['images'] * entry['accuracy'] for entry in bins) == pytest.approx(80 * result['top1'])
-            assert sum(entry['images'] * abs(entry['probability'] - entry['accuracy']) for entry in bins) == pytest.approx(80 * error)
+            assert sum(
+                entry['images'] * abs(entry['probability'] - entry['accuracy']) for entry in bins
+            ) == pytest.approx(80 * error)
         assert (result['bins']['before'] == result['bins']['after']) == (temperature == 1)
     assert {key: results[0][key] for key in ('name', 'images', 'top5', 'flipped')} == {
         'name': 'one',
@@ -66,7 +70,9 @@ def test_mirrored_pictures_are_measured_beside_the_headline_where_asked(train_ta
     train(parse_task(train_task))
     # Sharp enough that one sure answer outweighs another that is not: at 1 other pictures would be right.
     models = [{'name': 'one', 'model': train_task['output'], 'temperature': 0.05}]
-    plain, both = (evaluate(parse_task({**task, 'models': models, 'flip': flip}))['models'][0] for flip in (False, True))
+    plain, both = (
+        evaluate(parse_task({**task, 'models': models, 'flip': flip}))['models'][0] for flip in (False, True)
+    )
     assert {**both, 'flipped': None} == plain
     pack = open_pack(packs / 'test', 32, CLASSES, torch.device('cpu'))
     with torch.inference_mode():

@@ -49,7 +49,10 @@ def test_the_graph_the_reference_and_the_model_give_the_same_answers(task):
     log_prob = np.sort(every)[:, :0:-1]
 
     def named(classes: np.ndarray) -> np.ndarray:
-        """What the model says of the classes answered: of two as close as rounding in single precision either may stand first."""
+        """
+        What the model says of the classes answered: of two as close as rounding in single precision either may stand
+        first.
+        """
         return np.take_along_axis(every, classes, 1)
 
     reference = Path(task['reference']).read_bytes()
@@ -68,7 +71,15 @@ def test_the_file_describes_itself_and_takes_any_batch(task):
     export(parse_task(task))
     model = onnx.load(task['output'])
     about = json.loads({entry.key: entry.value for entry in model.metadata_props}['pupil'])
-    assert about == {'version': 1, 'model': 'cifarnet', 'size': 32, 'resize': 32, 'kept': 3, 'temperature': 1.0, 'classes': CLASSES}
+    assert about == {
+        'version': 1,
+        'model': 'cifarnet',
+        'size': 32,
+        'resize': 32,
+        'kept': 3,
+        'temperature': 1.0,
+        'classes': CLASSES,
+    }
     assert [entry.version for entry in model.opset_import if entry.domain == ''] == [18]
     shapes = {value.name: shape_of(value) for value in (*model.graph.input, *model.graph.output)}
     assert shapes == {'images': ['batch', 32, 32, 3], 'log_prob': ['batch', 3], 'class': ['batch', 3]}

@@ -52,7 +52,9 @@ in_front = {front: substituted((r'^', front)) for front in ('module.', 'model.',
 
 
 def weights_of(name, stem='small', classes=ELSEWHERE):
-    """A network's state dict, with running statistics as after some training; without them every norm would do nothing."""
+    """
+    A network's state dict, with running statistics as after some training; without them every norm would do nothing.
+    """
     torch.manual_seed(1)
     network = build_network(Architecture(name, stem, 32, 32, tuple(classes)))
     for module in network.modules():
@@ -66,7 +68,10 @@ def weights_of(name, stem='small', classes=ELSEWHERE):
 
 @pytest.fixture
 def imported(emitted, tmp_path):
-    """Imports a state dict as the teacher of a run, and returns its logits for a few pictures, in the order of the run's classes."""
+    """
+    Imports a state dict as the teacher of a run, and returns its logits for a few pictures, in the order of the run's
+    classes.
+    """
 
     def run(content, name, images):
         file = tmp_path / 'teacher.pth'
@@ -99,7 +104,9 @@ def images():
 @torch.inference_mode()
 def expected(network, images):
     """The same network's logits for the same pictures, its four outputs in the order of the run's classes."""
-    pixels = (images.permute(0, 3, 1, 2) / 255 - torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)) / torch.tensor([0.2, 0.25, 0.3]).view(3, 1, 1)
+    pixels = (images.permute(0, 3, 1, 2) / 255 - torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)) / torch.tensor(
+        [0.2, 0.25, 0.3]
+    ).view(3, 1, 1)
     return network.eval()(pixels)[:, [ELSEWHERE.index(name) for name in CLASSES]]
 
 
@@ -159,7 +166,10 @@ def test_a_cifar_resnet_with_shortcuts_without_weights_answers_as_it_did(name, i
 
 
 def test_only_what_all_names_share_is_dropped_from_their_front():
-    assert to_our_names({'module.model.conv1.weight': 1, 'module.model.fc.bias': 2}) == {'conv1.weight': 1, 'fc.bias': 2}
+    assert to_our_names({'module.model.conv1.weight': 1, 'module.model.fc.bias': 2}) == {
+        'conv1.weight': 1,
+        'fc.bias': 2,
+    }
     assert to_our_names({'layer1.0.conv1.weight': 1, 'fc.bias': 2}) == {'layer1.0.conv1.weight': 1, 'fc.bias': 2}
 
 

@@ -60,7 +60,9 @@ def refusal(task) -> str:
         lambda weights: {'state_dict': weights, 'epoch': 90},
         lambda weights: {'model': {f'module.{name}': tensor for name, tensor in weights.items()}},
         lambda weights: {name: tensor for name, tensor in weights.items() if not name.endswith('num_batches_tracked')},
-        lambda weights: {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in weights.items()},
+        lambda weights: {
+            name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in weights.items()
+        },
     ],
     ids=['plain', 'under state_dict', 'distributed, under model', 'from an old PyTorch', 'in half precision'],
 )
@@ -118,9 +120,14 @@ def test_refuses_another_network_and_names_what_differs(task, weights):
     assert 'layer1.0.conv3.weight is missing' in message
     assert 'It fits a resnet18: set teacher.model to that.' in message
     message = refusal({**task, 'architecture': {**architecture, 'stem': 'small'}})
-    assert 'does not fit a resnet18 with the small stem: conv1.weight has the shape [64, 3, 7, 7] instead of [64, 3, 3, 3]' in message
+    assert (
+        'does not fit a resnet18 with the small stem: conv1.weight has the shape [64, 3, 7, 7] instead of [64, 3, 3, 3]'
+        in message
+    )
     assert 'It fits a resnet18 with the imagenet stem: set teacher.model to that, and image.size above 64.' in message
-    torch.save({'patch_embed.proj.weight': torch.zeros(768, 3, 16, 16), 'head.weight': torch.zeros(4, 768)}, task['file'])
+    torch.save(
+        {'patch_embed.proj.weight': torch.zeros(768, 3, 16, 16), 'head.weight': torch.zeros(4, 768)}, task['file']
+    )
     assert 'It fits none of the networks that teacher.model can name.' in refusal(task)
 
 
@@ -147,17 +154,29 @@ def test_what_is_told_of_the_normalisation_wins_over_the_file_and_that_over_imag
     assert "taking ImageNet's mean and deviation" in emitted()[-1]['message']
 
 
-def test_takes_what_training_programs_save_beside_the_weights_and_the_averaged_weights_where_there_are_any(task, weights, emitted):
+def test_takes_what_training_programs_save_beside_the_weights_and_the_averaged_weights_where_there_are_any(
+    task, weights, emitted
+):
     averaged = {**weights, 'conv1.weight': weights['conv1.weight'] + 1}
-    beside = {'args': argparse.Namespace(lr=0.1, model='resnet18'), 'best': np.float64(71.2), 'metric': np.float32(71.2)}
+    beside = {
+        'args': argparse.Namespace(lr=0.1, model='resnet18'),
+        'best': np.float64(71.2),
+        'metric': np.float32(71.2),
+    }
     for content in (
         {'state_dict': weights, 'state_dict_ema': averaged, **beside},
-        {'model': weights, 'model_ema': {'n_averaged': torch.tensor(7), **{f'module.{k}': v for k, v in averaged.items()}}, **beside},
+        {
+            'model': weights,
+            'model_ema': {'n_averaged': torch.tensor(7), **{f'module.{k}': v for k, v in averaged.items()}},
+            **beside,
+        },
     ):
         torch.save(content, task['file'])
         import_weights(parse_task(task))
         assert torch.equal(load_model(task['output']).net.conv1.weight, averaged['conv1.weight'])
-        assert any('has moving averages of its weights' in event['message'] for event in emitted() if event['type'] == 'note')
+        assert any(
+            'has moving averages of its weights' in event['message'] for event in emitted() if event['type'] == 'note'
+        )
 
 
 def test_refuses_weights_that_are_not_finite(task, weights):
@@ -169,11 +188,16 @@ def test_refuses_weights_that_are_not_finite(task, weights):
 def test_refuses_weights_that_are_no_plain_numbers(task, weights, dtype):
     for name in ('conv1.weight', 'fc.weight'):
         torch.save({**weights, name: weights[name].to(dtype)}, task['file'])
-        assert f'holds {name} as {str(dtype).removeprefix("torch.")}, which means nothing without its scale' in refusal(task)
+        assert f'holds {name} as {str(dtype).removeprefix("torch.")}, which means nothing without its scale' in refusal(
+            task
+        )
 
 
 def test_takes_weights_in_half_precision(task, weights):
-    torch.save({name: tensor.bfloat16() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}, task['file'])
+    torch.save(
+        {name: tensor.bfloat16() if tensor.is_floating_point() else tensor for name, tensor in weights.items()},
+        task['file'],
+    )
     import_weights(parse_task(task))
     taken = load_model(task['output']).net.state_dict()
     assert torch.equal(taken['conv1.weight'], weights['conv1.weight'].bfloat16().float())

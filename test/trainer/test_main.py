@@ -15,7 +15,11 @@ def test_a_refused_config_is_told_without_loading_torch(train_task, start, finis
     run = finish(start({**train_task, 'epochs': 'many'}))
     assert run.code == 64
     assert run.events[0]['type'] == 'hello'
-    assert run.events[-1] == {'type': 'failed', 'reason': 'config', 'message': 'epochs: expected a whole number of 1 or more, found "many"'}
+    assert run.events[-1] == {
+        'type': 'failed',
+        'reason': 'config',
+        'message': 'epochs: expected a whole number of 1 or more, found "many"',
+    }
     assert run.log == ''
 
 
@@ -45,7 +49,9 @@ def test_probe_names_the_device_it_proved(start, finish):
 @pytest.mark.skipif(torch.cuda.is_available(), reason='is about machines without a GPU')
 @pytest.mark.parametrize('task', ['train', 'probe'])
 def test_a_gpu_that_is_not_there_is_an_error_that_says_what_was_found(train_task, start, finish, task):
-    message = {**train_task, 'device': 'cuda:0'} if task == 'train' else {'protocol': 1, 'task': 'probe', 'device': 'cuda:0'}
+    message = (
+        {**train_task, 'device': 'cuda:0'} if task == 'train' else {'protocol': 1, 'task': 'probe', 'device': 'cuda:0'}
+    )
     run = finish(start(message))
     assert run.code == 70
     assert run.events[-1]['reason'] == 'device'
@@ -62,7 +68,11 @@ def test_speed_is_measured_in_images_a_second(train_task, start, finish):
 
 
 def test_full_memory_names_the_batch_size():
-    for error in (torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2 GiB.\nmore'), MemoryError(), allocation_error()):
+    for error in (
+        torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2 GiB.\nmore'),
+        MemoryError(),
+        allocation_error(),
+    ):
         failure = explain(error)
         assert failure.reason == 'out-of-memory'
         assert 'train.batch_size' in str(failure)
@@ -86,5 +96,8 @@ def test_the_unexpected_is_a_bug_and_keeps_its_stack_in_the_log(train_task, star
 
 
 def test_exit_codes_follow_the_reason():
-    codes = {reason: exit_code(Failure(reason, '')) for reason in ('config', 'data', 'model', 'gate', 'bug', 'diverged', 'device')}
+    codes = {
+        reason: exit_code(Failure(reason, ''))
+        for reason in ('config', 'data', 'model', 'gate', 'bug', 'diverged', 'device')
+    }
     assert codes == {'config': 64, 'data': 65, 'model': 65, 'gate': 65, 'bug': 70, 'diverged': 70, 'device': 70}

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from conftest import CLASSES, ROOT, write_pack
 
-# All that training does with a pack, and an epoch of it. Prints the most memory that was resident at once, in kB, mapped files included.
+# All that training does with a pack, and an epoch of it. Prints the most memory that was resident at once, in kB,
+# mapped files included.
 READ_A_PACK = f"""
 import sys
 from pathlib import Path
@@ -31,7 +32,9 @@ print(next(line.split()[1] for line in Path('/proc/self/status').read_text().spl
 def most_resident(folder: Path, pictures: int) -> int:
     pixels = np.random.default_rng(0).integers(0, 256, (pictures, 32, 32, 3), dtype=np.uint8)
     pack = write_pack(folder, pixels, [(row, row % len(CLASSES)) for row in range(pictures)])
-    found = subprocess.run([sys.executable, '-c', READ_A_PACK, str(pack)], cwd=ROOT, check=True, capture_output=True, text=True)
+    found = subprocess.run(
+        [sys.executable, '-c', READ_A_PACK, str(pack)], cwd=ROOT, check=True, capture_output=True, text=True
+    )
     return int(found.stdout)
 
 

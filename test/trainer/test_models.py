@@ -15,7 +15,9 @@ from trainer.models.cifarnet import whitening_filters
 
 
 def architecture(name, stem='imagenet', size=64, classes=1000):
-    return Architecture(name=name, stem=stem, size=size, resize=size, classes=tuple(str(label) for label in range(classes)))
+    return Architecture(
+        name=name, stem=stem, size=size, resize=size, classes=tuple(str(label) for label in range(classes))
+    )
 
 
 @pytest.mark.parametrize(
@@ -39,9 +41,13 @@ def test_resnets_have_the_parameters_of_torchvisions(name, parameters, tensors):
         *(f'bn1.{part}' for part in ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked')),
         'layer1.0.conv1.weight',
     ]
-    assert {'layer2.0.downsample.0.weight', 'layer2.0.downsample.1.running_var', 'layer4.1.bn2.bias', 'fc.weight', 'fc.bias'} <= set(
-        weights
-    )
+    assert {
+        'layer2.0.downsample.0.weight',
+        'layer2.0.downsample.1.running_var',
+        'layer4.1.bn2.bias',
+        'fc.weight',
+        'fc.bias',
+    } <= set(weights)
 
 
 def test_the_stride_of_a_bottleneck_lies_in_its_3x3_convolution():
@@ -68,15 +74,20 @@ def count(name, classes):
     ],
 )
 def test_resnexts_have_the_sizes_of_their_papers_and_the_names_of_resnets(name, millions):
-    """Xie et al., arXiv 1611.05431, table 1; torchvision; Mahajan et al., arXiv 1805.00932: 88, 193, 466 and 829 million."""
+    """
+    Xie et al., arXiv 1611.05431, table 1; torchvision; Mahajan et al., arXiv 1805.00932: 88, 193, 466 and 829 million.
+    """
     assert count(name, 1000) / 1e6 == pytest.approx(millions, abs=0.01)
     resnet = 'resnet50' if name == 'resnext50_32x4d' else 'resnet101'
     with torch.device('meta'):
-        assert list(build_network(architecture(name)).state_dict()) == list(build_network(architecture(resnet)).state_dict())
+        assert list(build_network(architecture(name)).state_dict()) == list(
+            build_network(architecture(resnet)).state_dict()
+        )
 
 
 @pytest.mark.parametrize(
-    ('name', 'classes', 'millions'), [('wrn-28-2', 10, 1.47), ('wrn-28-8', 100, 23.4), ('wrn-28-10', 10, 36.48), ('wrn-28-10', 100, 36.54)]
+    ('name', 'classes', 'millions'),
+    [('wrn-28-2', 10, 1.47), ('wrn-28-8', 100, 23.4), ('wrn-28-10', 10, 36.48), ('wrn-28-10', 100, 36.54)],
 )
 def test_wide_resnets_have_the_size_of_their_paper(name, classes, millions):
     """Zagoruyko & Komodakis, arXiv 1605.07146, table 4: 36.5 million; Oliver et al., arXiv 1804.09170: 1.5 million."""
@@ -87,13 +98,17 @@ def test_wide_resnets_have_the_size_of_their_paper(name, classes, millions):
 def test_cifar_resnets_have_the_size_of_their_paper(depth, millions):
     """He et al., arXiv 1512.03385, table 6. Their shortcuts have no weights; ours add 3,000."""
     shortcuts = 16 * 32 + 32 * 64 + 2 * 32 + 2 * 64
-    assert (count(f'resnet{depth}', 10) - shortcuts) / 1e6 == pytest.approx(millions, abs=0.03 if depth == 110 else 0.005)
+    assert (count(f'resnet{depth}', 10) - shortcuts) / 1e6 == pytest.approx(
+        millions, abs=0.03 if depth == 110 else 0.005
+    )
 
 
 @pytest.mark.parametrize('depth', [20, 32])
 def test_depth_counts_the_layers_with_weights(depth):
     network = build_network(architecture(f'resnet{depth}', 'small', 32, 10))
-    layers = [name for name, module in network.named_modules() if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear))]
+    layers = [
+        name for name, module in network.named_modules() if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear))
+    ]
     assert len([name for name in layers if 'downsample' not in name]) == depth
 
 

@@ -15,7 +15,11 @@ def told(ending: str):
     """Of `out`, made by an ending that may also use the constants `w` (3x3), `two` and `axis`."""
     text = '<ir_version: 8, opset_import: ["": 17]> g (float[n,3] x) => (float[n,3] out)'
     model = onnx.parser.parse_model(f'{text} {{ {BEGINNING}{ending} }}')
-    for name, value in {'w': np.eye(3, dtype=np.float32), 'two': np.array(2, np.float32), 'axis': np.array([1], np.int64)}.items():
+    for name, value in {
+        'w': np.eye(3, dtype=np.float32),
+        'two': np.array(2, np.float32),
+        'axis': np.array([1], np.int64),
+    }.items():
         model.graph.initializer.append(numpy_helper.from_array(value, name))
     return told_of(model, 'out')
 
@@ -24,7 +28,8 @@ def told(ending: str):
     'ending',
     [
         'a = Add (s, t)  out = Div (a, two)',
-        'a = Unsqueeze (s, axis)  b = Unsqueeze (t, axis)  c = Concat <axis: int = 1> (a, b)  out = ReduceMean <axes: ints = [1]> (c)',
+        'a = Unsqueeze (s, axis)  b = Unsqueeze (t, axis)  c = Concat <axis: int = 1> (a, b)  out = ReduceMean '
+        '<axes: ints = [1]> (c)',
         'out = Mul (two, s)',
         'out = Mean (s, t)',
         'out = Sum (s, t)',
@@ -53,7 +58,12 @@ def test_layers_and_sums_of_them_make_logits(ending):
 
 
 @pytest.mark.parametrize(
-    'ending', ['out = Log (s)', 'a = Add (s, t)  b = Max (a, two)  out = Log (b)', 'a = LogSoftmax <axis: int = 1> (l)  out = Identity (a)']
+    'ending',
+    [
+        'out = Log (s)',
+        'a = Add (s, t)  b = Max (a, two)  out = Log (b)',
+        'a = LogSoftmax <axis: int = 1> (l)  out = Identity (a)',
+    ],
 )
 def test_logarithms_of_probabilities_make_log_probabilities(ending):
     assert told(ending).kind == 'log_probabilities'

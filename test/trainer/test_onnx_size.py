@@ -15,7 +15,10 @@ SIDE = 256
 @pytest.fixture
 def model():
     random = np.random.default_rng(0)
-    weights = {'large': random.standard_normal((SIDE, SIDE), np.float32), 'small': random.standard_normal(SIDE, np.float32)}
+    weights = {
+        'large': random.standard_normal((SIDE, SIDE), np.float32),
+        'small': random.standard_normal(SIDE, np.float32),
+    }
     graph = helper.make_graph(
         [helper.make_node('MatMul', ['x', 'large'], ['product']), helper.make_node('Add', ['product', 'small'], ['y'])],
         'layer',

@@ -1,4 +1,7 @@
-"""The changes of TrivialAugment and RandAugment: each does what its name says, to the pictures it was chosen for and to no others."""
+"""
+The changes of TrivialAugment and RandAugment: each does what its name says, to the pictures it was chosen for and to no
+others.
+"""
 
 import numpy as np
 import pytest

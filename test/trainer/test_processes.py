@@ -1,4 +1,6 @@
-"""Several processes train as one: the same weights up to rounding, one end of a stop, and a lost one is told by name."""
+"""
+Several processes train as one: the same weights up to rounding, one end of a stop, and a lost one is told by name.
+"""
 
 import contextlib
 import json
@@ -48,7 +50,9 @@ def by_two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 def _work(rank: int, folder: Path) -> None:
     torch.set_num_threads(1)
     unpickled: list[str] = []
-    sys.addaudithook(lambda event, arguments: unpickled.append('.'.join(arguments)) if event == 'pickle.find_class' else None)
+    sys.addaudithook(
+        lambda event, arguments: unpickled.append('.'.join(arguments)) if event == 'pickle.find_class' else None
+    )
     dist.init_process_group('gloo', init_method=f'file://{folder}/meeting', rank=rank, world_size=2)
     processes = Processes(rank, 2, 'cpu')
     norms = {kind: norm_own_part(kind, processes) for kind in NORMS}
@@ -70,7 +74,9 @@ NORMS: dict[str, tuple[torch.dtype, float]] = {
 
 
 def normed(norm: nn.BatchNorm2d, x: Tensor, own: slice) -> dict[str, Tensor]:
-    """Of a part of `x`, all that a batch norm has to say about it, under a loss that weighs every output differently."""
+    """
+    Of a part of `x`, all that a batch norm has to say about it, under a loss that weighs every output differently.
+    """
     with torch.no_grad():
         norm.weight.copy_(torch.linspace(0.5, 2, 6))
         norm.bias.copy_(torch.linspace(-1, 1, 6))
@@ -97,7 +103,10 @@ def normed(norm: nn.BatchNorm2d, x: Tensor, own: slice) -> dict[str, Tensor]:
 def pixels_of(kind: str) -> Tensor:
     dtype, mean = NORMS[kind]
     generator = torch.Generator().manual_seed(3)
-    x = torch.randn(7, 6, 5, 4, generator=generator, dtype=torch.float64) * torch.linspace(0.5, 2, 6).view(1, 6, 1, 1) + mean
+    x = (
+        torch.randn(7, 6, 5, 4, generator=generator, dtype=torch.float64) * torch.linspace(0.5, 2, 6).view(1, 6, 1, 1)
+        + mean
+    )
     return x.to(dtype).contiguous(memory_format=torch.channels_last)
 
 
@@ -127,7 +136,11 @@ def test_a_batch_norm_over_two_parts_is_the_one_over_the_whole(by_two):
         }
         for name, value in found.items():
             torch.testing.assert_close(
-                value.double(), exact[name].double(), rtol=close, atol=close, msg=lambda m, at=(kind, name): f'{at}: {m}'
+                value.double(),
+                exact[name].double(),
+                rtol=close,
+                atol=close,
+                msg=lambda m, at=(kind, name): f'{at}: {m}',
             )
         for name in ('running_mean', 'running_var'):
             assert a[name].equal(b[name])
@@ -166,21 +179,40 @@ def test_in_double_precision_the_gradients_of_two_processes_are_those_of_one(by_
             torch.testing.assert_close(one, expected, rtol=1e-7, atol=1e-9)
 
 
-# ---------------------------------------------------------------- whole trainings, started as the orchestrator starts them
+# ---------------------------------------------------------------- whole trainings, started as the orchestrator starts
+# them
 
 
 class Training:
     """A training by several processes, and what it said."""
 
-    def __init__(self, task: dict[str, Any], folder: Path, options: tuple[str, ...] = ALONE_ON_THIS_HOST, fail_point: str = ''):
+    def __init__(
+        self, task: dict[str, Any], folder: Path, options: tuple[str, ...] = ALONE_ON_THIS_HOST, fail_point: str = ''
+    ):
         self.events_file = folder / 'events.ndjson'
         self.events_file.unlink(missing_ok=True)
         config = folder / 'config.json'
         config.write_text(json.dumps(task))
-        command = ['bash', '-c', 'exec "$@" 3>"$0"', str(self.events_file), sys.executable, '-m', 'trainer.launch', *options, str(config)]
+        command = [
+            'bash',
+            '-c',
+            'exec "$@" 3>"$0"',
+            str(self.events_file),
+            sys.executable,
+            '-m',
+            'trainer.launch',
+            *options,
+            str(config),
+        ]
         environment = {**os.environ, 'PUPIL_FAIL_POINT': fail_point}
         self.process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
 
     def events(self) -> list[dict[str, Any]]:
@@ -192,7 +224,11 @@ class Training:
         for folder in Path('/proc').iterdir():
             if folder.name.isdigit() and parent_of(folder) == self.process.pid:
                 environment = (folder / 'environ').read_text().split('\0')
-                found |= {int(entry.removeprefix('RANK=')): int(folder.name) for entry in environment if entry.startswith('RANK=')}
+                found |= {
+                    int(entry.removeprefix('RANK=')): int(folder.name)
+                    for entry in environment
+                    if entry.startswith('RANK=')
+                }
         return found
 
     def finish(self) -> int:
@@ -266,23 +302,30 @@ def task(train_task, tmp_path) -> dict[str, Any]:
 
 def alone(task: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The same training in this process, and elsewhere; with the threads that each of two processes has."""
-    task = {**task, 'threads': 1, 'checkpoint': str(folder / 'checkpoint.pt'), 'output': str(folder / 'model.safetensors')}
+    task = {
+        **task,
+        'threads': 1,
+        'checkpoint': str(folder / 'checkpoint.pt'),
+        'output': str(folder / 'model.safetensors'),
+    }
     train(parse_task(task))
     return task
 
 
 def assert_same_weights(one: str | Path, other: str | Path, steps: int) -> None:
     """
-    Up to rounding in single precision. A weight's gradient is a sum over a batch's pixels, some 2^14 terms; added in another order (by
-    other kernels, in other parts) its last bits differ by the square root of that many roundings, and every step brings as much again.
-    What several processes must not do moves weights by parts of their gradients, a hundred times as far; and in double precision it is
-    looked at bit for bit above.
+    Up to rounding in single precision. A weight's gradient is a sum over a batch's pixels, some 2^14 terms; added in
+    another order (by other kernels, in other parts) its last bits differ by the square root of that many roundings, and
+    every step brings as much again. What several processes must not do moves weights by parts of their gradients, a
+    hundred times as far; and in double precision it is looked at bit for bit above.
     """
     first, second = load_file(one), load_file(other)
     assert first.keys() == second.keys()
     close = steps * 2**7 * torch.finfo(torch.float32).eps
     for name, tensor in first.items():
-        torch.testing.assert_close(tensor, second[name], rtol=10 * close, atol=close, msg=lambda m, name=name: f'{name}: {m}')
+        torch.testing.assert_close(
+            tensor, second[name], rtol=10 * close, atol=close, msg=lambda m, name=name: f'{name}: {m}'
+        )
 
 
 @pytest.mark.parametrize('network', ['cifarnet', 'resnet18'])
@@ -330,7 +373,10 @@ def test_a_killed_process_ends_the_training_by_name_and_others_go_on_from_its_ch
     assert training.finish() == 70
     failed = training.events()[-1]
     assert (failed['type'], failed['reason']) == ('failed', 'process-lost')
-    assert f'Process {rank} of this training (counted from 0, process id {workers[rank]}) was killed by SIGKILL' in failed['message']
+    assert (
+        f'Process {rank} of this training (counted from 0, process id {workers[rank]}) was killed by SIGKILL'
+        in failed['message']
+    )
     assert 'the same command goes on from it' in failed['message']
     assert [event['type'] for event in training.events()].count('failed') == 1
     wait_until_none_is_left(list(workers.values()))
@@ -348,11 +394,18 @@ def test_a_killed_process_ends_the_training_by_name_and_others_go_on_from_its_ch
 
 def test_asked_to_stop_all_end_after_the_same_step_which_the_first_saves(task, several, emitted, tmp_path):
     # In the middle of an epoch: none of these ends.
-    endless = {**task, 'epochs': 5000, 'train_pack': task['validation_pack'], 'batch_size': 4, 'checkpoint_minutes': 0.1 / 60}
+    endless = {
+        **task,
+        'epochs': 5000,
+        'train_pack': task['validation_pack'],
+        'batch_size': 4,
+        'checkpoint_minutes': 0.1 / 60,
+    }
     training = several(endless)
     wait_for(training.events_file, '"type":"checkpoint"')
     workers = list(training.workers().values())
-    # While they work, all that takes connections is on the loopback: whoever else reached them could change what is learned.
+    # While they work, all that takes connections is on the loopback: whoever else reached them could change what is
+    # learned.
     assert listening([training.process.pid, *workers]) == {LOOPBACK}
     training.process.send_signal(signal.SIGTERM)
     assert training.finish() == 75
@@ -369,16 +422,19 @@ def test_asked_to_stop_all_end_after_the_same_step_which_the_first_saves(task, s
 def test_nothing_outlives_whoever_started_it(task, several, tmp_path):
     config, events_file = tmp_path / 'config.json', tmp_path / 'events.ndjson'
     config.write_text(json.dumps({**task, 'epochs': 5000}))
-    command = (
-        f'"{sys.executable}" -m trainer.launch {" ".join(ALONE_ON_THIS_HOST)} "{config}" 3>"{events_file}" >/dev/null 2>&1 & echo $!; wait'
-    )
+    launch = f'"{sys.executable}" -m trainer.launch {" ".join(ALONE_ON_THIS_HOST)} "{config}"'
+    command = f'{launch} 3>"{events_file}" >/dev/null 2>&1 & echo $!; wait'
     starter = subprocess.Popen(['bash', '-c', command], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert starter.stdout is not None
     launcher = int(starter.stdout.readline())
     wait_for(events_file, '"type":"checkpoint"')
     family = [
         launcher,
-        *(int(folder.name) for folder in Path('/proc').iterdir() if folder.name.isdigit() and parent_of(folder) == launcher),
+        *(
+            int(folder.name)
+            for folder in Path('/proc').iterdir()
+            if folder.name.isdigit() and parent_of(folder) == launcher
+        ),
     ]
     assert len(family) == 3
     starter.kill()
@@ -393,7 +449,11 @@ def test_two_hosts_train_one_network_and_the_second_takes_its_tasks_from_the_fir
     options = ['--processes=1', '--hosts=2', f'--address=127.0.0.1:{port}']
     log = (tmp_path / 'second.log').open('w+')
     second = subprocess.Popen(
-        [sys.executable, '-m', 'trainer.launch', *options, '--host=1'], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        [sys.executable, '-m', 'trainer.launch', *options, '--host=1'],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
     )
     try:
         training = several(task, *options)
@@ -434,9 +494,17 @@ def test_a_process_says_its_own_reason_and_those_that_lose_it_say_none(task, sev
     ('ends', 'code', 'told'),
     [
         # Killed, and a survivor that saw the connection close, or hung in NCCL until it was killed.
-        ([(0, EXIT_LOST), (1, -9)], 70, 'Process 1 of this training (counted from 0, process id 1001) was killed by SIGKILL'),
+        (
+            [(0, EXIT_LOST), (1, -9)],
+            70,
+            'Process 1 of this training (counted from 0, process id 1001) was killed by SIGKILL',
+        ),
         ([(1, -9), (0, -9)], 70, 'Process 1 of this training (counted from 0, process id 1001) was killed by SIGKILL'),
-        ([(2, -11), (3, EXIT_LOST)], 70, 'Process 2 of this training (counted from 0, process id 1002) was killed by SIGSEGV, and'),
+        (
+            [(2, -11), (3, EXIT_LOST)],
+            70,
+            'Process 2 of this training (counted from 0, process id 1002) was killed by SIGSEGV, and',
+        ),
         # One that has said why.
         ([(1, 65), (0, -9)], 65, None),
         ([(0, EXIT_LOST), (1, 70)], 70, None),

@@ -41,7 +41,12 @@ def task(tmp_path, model, pictures):
     pack = write_pack(tmp_path / 'validation', pictures, [(row, row % len(CLASSES)) for row in range(len(pictures))])
 
     def make(**changes) -> QuantiseTask:
-        settings = {'precision': 'int8', 'ends_in_float': False, 'classes': tuple(CLASSES), 'output': tmp_path / 'faster.onnx'}
+        settings = {
+            'precision': 'int8',
+            'ends_in_float': False,
+            'classes': tuple(CLASSES),
+            'output': tmp_path / 'faster.onnx',
+        }
         return QuantiseTask(1, 'quantise', 'cpu', model, calibration_pack=pack, **settings | changes)
 
     return make
@@ -54,7 +59,9 @@ def answers(path, pictures, threads=1):
     return np.take_along_axis(log_prob, classes.argsort(1), 1), classes, log_prob
 
 
-@pytest.mark.parametrize('form', [{}, {'ends_in_float': True}, {'precision': 'fp16'}], ids=['int8', 'int8 but for its ends', 'fp16'])
+@pytest.mark.parametrize(
+    'form', [{}, {'ends_in_float': True}, {'precision': 'fp16'}], ids=['int8', 'int8 but for its ends', 'fp16']
+)
 def test_a_faster_form_answers_nearly_the_same_under_the_same_signature(task, model, pictures, form):
     quantise(task(**form))
     output = task().output
@@ -64,7 +71,9 @@ def test_a_faster_form_answers_nearly_the_same_under_the_same_signature(task, mo
     before, after = (onnx.load(path) for path in (model, output))
     assert [value.name for value in after.graph.output] == ['log_prob', 'class']
     assert after.graph.input == before.graph.input
-    assert {prop.key: prop.value for prop in after.metadata_props} == {prop.key: prop.value for prop in before.metadata_props}
+    assert {prop.key: prop.value for prop in after.metadata_props} == {
+        prop.key: prop.value for prop in before.metadata_props
+    }
     assert json.loads(after.metadata_props[0].value)['classes'] == CLASSES
 
 
@@ -72,7 +81,9 @@ def test_scales_are_fixed_so_an_answer_depends_on_its_picture_alone(task, pictur
     quantise(task())
     whole = answers(task().output, pictures)[2]
     for size in (1, 7, 32):
-        parts = np.concatenate([answers(task().output, pictures[at : at + size], threads=2)[2] for at in range(0, len(pictures), size)])
+        parts = np.concatenate(
+            [answers(task().output, pictures[at : at + size], threads=2)[2] for at in range(0, len(pictures), size)]
+        )
         assert parts.tobytes() == whole.tobytes()
 
 
@@ -102,7 +113,9 @@ def test_the_first_convolution_takes_the_bytes_of_a_picture_as_they_are(task):
     first = next(place for place, node in enumerate(graph.node) if node.op_type == 'Conv')
     before = [node for node in graph.node[:first] if not node.input[0].startswith('classifier.')]
     assert {node.op_type for node in before} <= {'Shape', 'Gather', 'Concat', 'Expand', 'Transpose', 'DequantizeLinear'}
-    (pixels,) = (node for node in before if node.op_type == 'DequantizeLinear' and node.output[0] == graph.node[first].input[0])
+    (pixels,) = (
+        node for node in before if node.op_type == 'DequantizeLinear' and node.output[0] == graph.node[first].input[0]
+    )
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     assert [constants[name].item() for name in pixels.input[1:]] == [1, 0]
 

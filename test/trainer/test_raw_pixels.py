@@ -28,9 +28,16 @@ def exported(name, mean, std):
 
 
 def convolution(steps, constants, bias=True):
-    """A graph of some steps from `images` to a convolution of 2 filters that is padded by a pixel above and by 2 on the right."""
+    """
+    A graph of some steps from `images` to a convolution of 2 filters that is padded by a pixel above and by 2 on the
+    right.
+    """
     random = np.random.default_rng(1)
-    constants = {'weights': random.normal(size=(2, 3, 3, 3)), **({'bias': random.normal(size=2)} if bias else {}), **constants}
+    constants = {
+        'weights': random.normal(size=(2, 3, 3, 3)),
+        **({'bias': random.normal(size=2)} if bias else {}),
+        **constants,
+    }
     names = ['images', *(f'step{number}' for number in range(len(steps)))]
     nodes = [
         helper.make_node(operator, [*first, name, *second], [output], **attributes)
@@ -94,7 +101,10 @@ def test_any_other_colour_is_off_by_half_a_byte_and_only_at_the_edges(pixels):
 )
 @pytest.mark.parametrize('bias', [True, False], ids=['with bias', 'without'])
 def test_it_is_found_however_it_is_written(pixels, steps, bias):
-    by_channel = {name: np.reshape(values, (3, 1, 1)) for name, values in {'mean': (100, 110, 120), 'deviation': (50, 60, 70)}.items()}
+    by_channel = {
+        name: np.reshape(values, (3, 1, 1))
+        for name, values in {'mean': (100, 110, 120), 'deviation': (50, 60, 70)}.items()
+    }
     model = convolution(steps, {**by_channel, 'factor': 2.0}, bias)
     before = answer(model, pixels)
     assert fold_normalisation(model)

@@ -1,4 +1,7 @@
-"""Interrupted trainings end where an undisturbed one ends, byte for byte: killed in any epoch, stopped at any step, under every recipe."""
+"""
+Interrupted trainings end where an undisturbed one ends, byte for byte: killed in any epoch, stopped at any step, under
+every recipe.
+"""
 
 import hashlib
 import signal
@@ -33,7 +36,9 @@ def answered(tmp_path) -> Path:
     random = np.random.default_rng(0)
     classes = np.stack([random.permutation(4)[:3] for _ in range(90)])
     log_prob = np.log(np.sort(random.dirichlet(np.ones(4), 90), axis=1)[:, :0:-1])
-    return write_pack(tmp_path / 'answered', images, [*samples, *[(row, 0) for row in range(20)]], answers=(classes, log_prob))
+    return write_pack(
+        tmp_path / 'answered', images, [*samples, *[(row, 0) for row in range(20)]], answers=(classes, log_prob)
+    )
 
 
 RECIPES: dict[str, dict[str, Any]] = {

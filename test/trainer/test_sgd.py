@@ -69,8 +69,12 @@ def test_a_parameter_without_a_gradient_stays_where_it_is():
 def test_a_plain_training_does_not_wait_for_torch_compile_to_be_loaded(train_task, tmp_path):
     task = {**train_task, 'epochs': 1, 'evaluations': 1, 'ema': 0.9}
     script = (
-        'import json, sys; from trainer import events; from trainer.config import parse_task; from trainer.train import train; '
-        "events.emit = lambda *_, **__: None; train(parse_task(json.loads(sys.argv[1]))); print('torch._dynamo' in sys.modules)"
+        'import json, sys; from trainer import events; from trainer.config import parse_task; from trainer.train '
+        'import train; '
+        "events.emit = lambda *_, **__: None; train(parse_task(json.loads(sys.argv[1]))); print('torch._dynamo' in "
+        'sys.modules)'
     )
-    finished = subprocess.run([sys.executable, '-c', script, json.dumps(task)], cwd=ROOT, capture_output=True, text=True)
+    finished = subprocess.run(
+        [sys.executable, '-c', script, json.dumps(task)], cwd=ROOT, capture_output=True, text=True
+    )
     assert (finished.returncode, finished.stdout.strip()) == (0, 'False'), finished.stderr

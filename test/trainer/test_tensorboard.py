@@ -41,7 +41,9 @@ def test_event_files_hold_readings_by_step_and_validation_by_epoch(logged, emitt
         assert found[name] == [result['steps'] * epoch // 4 for epoch in (1, 2, 3, 4)]
 
 
-def test_a_training_that_was_killed_goes_on_in_the_same_folder_and_its_curves_never_turn_back(logged, emitted, start, finish):
+def test_a_training_that_was_killed_goes_on_in_the_same_folder_and_its_curves_never_turn_back(
+    logged, emitted, start, finish
+):
     folder = Path(logged['tensorboard'])
     assert finish(start(logged, 'trainer.checkpoint.after:25')).code == -signal.SIGKILL
     train(parse_task(logged))
@@ -64,6 +66,8 @@ def test_without_the_package_it_says_how_to_get_it(logged, start, finish, tmp_pa
     run = finish(start(logged))
     assert (run.code, run.events[-1]['reason']) == (70, 'device')
     message = run.events[-1]['message']
-    assert message.startswith("train.tensorboard needs the Python package tensorboard (No module named 'tensorboard'). Run ")
+    assert message.startswith(
+        "train.tensorboard needs the Python package tensorboard (No module named 'tensorboard'). Run "
+    )
     assert message.endswith(' -m pip install tensorboard, or set the key to false.')
     assert run.of('step') == []

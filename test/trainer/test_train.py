@@ -62,17 +62,41 @@ def test_equal_settings_make_equal_bytes_and_another_seed_does_not(train_task, e
     digests = []
     for index, seed in enumerate([0, 0, 1]):
         output = str(tmp_path / f'{index}' / 'model.safetensors')
-        train(parse_task({**train_task, 'epochs': 1, 'seed': seed, 'output': output, 'checkpoint': str(tmp_path / f'{index}' / 'c.pt')}))
+        train(
+            parse_task(
+                {
+                    **train_task,
+                    'epochs': 1,
+                    'seed': seed,
+                    'output': output,
+                    'checkpoint': str(tmp_path / f'{index}' / 'c.pt'),
+                }
+            )
+        )
         digests.append(digest(output))
     assert digests[0] == digests[1] != digests[2]
 
 
 # In fp32 on one thread: test_resume.py.
-def test_killed_again_and_again_it_ends_with_the_weights_of_an_undisturbed_run_in_bf16_on_two_threads(train_task, start, finish, tmp_path):
+def test_killed_again_and_again_it_ends_with_the_weights_of_an_undisturbed_run_in_bf16_on_two_threads(
+    train_task, start, finish, tmp_path
+):
     # Few pictures, since processors that know no bf16 only imitate it.
     pack = write_pack(tmp_path / 'few', *draw(60, 32, seed=9))
-    task = {**train_task, 'train_pack': str(pack), 'precision': 'bf16', 'threads': 2, 'batch_size': 10, 'epochs': 6, 'evaluations': 2}
-    undisturbed = {**task, 'checkpoint': str(tmp_path / 'whole' / 'checkpoint.pt'), 'output': str(tmp_path / 'whole' / 'model.safetensors')}
+    task = {
+        **train_task,
+        'train_pack': str(pack),
+        'precision': 'bf16',
+        'threads': 2,
+        'batch_size': 10,
+        'epochs': 6,
+        'evaluations': 2,
+    }
+    undisturbed = {
+        **task,
+        'checkpoint': str(tmp_path / 'whole' / 'checkpoint.pt'),
+        'output': str(tmp_path / 'whole' / 'model.safetensors'),
+    }
     whole = finish(start(undisturbed)).events[-1]['result']
     for _ in range(3):
         assert finish(start(task, 'trainer.checkpoint.after')).code == -signal.SIGKILL
@@ -88,7 +112,11 @@ def test_killed_again_and_again_it_ends_with_the_weights_of_an_undisturbed_run_i
 def test_asked_to_stop_within_an_epoch_it_saves_and_goes_on_exactly(train_task, emitted, start, finish, tmp_path):
     # A checkpoint after each of 10 steps an epoch; at the fourth it is asked to stop.
     task = {**train_task, 'epochs': 2, 'evaluations': 1, 'checkpoint_minutes': 1e-9}
-    undisturbed = {**task, 'checkpoint': str(tmp_path / 'whole' / 'checkpoint.pt'), 'output': str(tmp_path / 'whole' / 'model.safetensors')}
+    undisturbed = {
+        **task,
+        'checkpoint': str(tmp_path / 'whole' / 'checkpoint.pt'),
+        'output': str(tmp_path / 'whole' / 'model.safetensors'),
+    }
     train(parse_task(undisturbed))
     process = start(task, 'trainer.checkpoint.after:4:SIGTERM')
     wait_for(tmp_path / 'events.ndjson', '"type":"hello"')
@@ -108,7 +136,11 @@ def test_asked_to_stop_within_an_epoch_it_saves_and_goes_on_exactly(train_task, 
 @pytest.mark.parametrize('checks', [0, 7, 10, 11, 12, 23])
 def test_a_stop_at_any_step_or_validation_batch_changes_nothing(train_task, emitted, tmp_path, monkeypatch, checks):
     task = {**train_task, 'epochs': 2}
-    undisturbed = {**task, 'checkpoint': str(tmp_path / 'whole' / 'checkpoint.pt'), 'output': str(tmp_path / 'whole' / 'model.safetensors')}
+    undisturbed = {
+        **task,
+        'checkpoint': str(tmp_path / 'whole' / 'checkpoint.pt'),
+        'output': str(tmp_path / 'whole' / 'model.safetensors'),
+    }
     train(parse_task(undisturbed))
     seen = 0
 
@@ -182,7 +214,11 @@ def test_fine_tuning_that_only_harms_leaves_the_weights_that_it_started_from(tra
 
 def test_refuses_weights_of_another_network_or_for_other_classes(train_task, emitted):
     train(parse_task({**train_task, 'epochs': 1}))
-    other = {**train_task, 'init': train_task['output'], 'architecture': {**train_task['architecture'], 'name': 'resnet18'}}
+    other = {
+        **train_task,
+        'init': train_task['output'],
+        'architecture': {**train_task['architecture'], 'name': 'resnet18'},
+    }
     with pytest.raises(Failure, match='of another network, or for other classes') as refused:
         train(parse_task(other))
     assert refused.value.reason == 'model'
@@ -192,7 +228,9 @@ def test_refuses_weights_of_another_network_or_for_other_classes(train_task, emi
 def test_fewer_pictures_than_a_batch_are_enough(train_task, emitted, tmp_path, architecture):
     folder = write_pack(tmp_path / 'few', *draw(5, 32, seed=3))
     named = {**train_task['architecture'], 'name': architecture}
-    result = train(parse_task({**train_task, 'architecture': named, 'train_pack': str(folder), 'epochs': 2, 'batch_size': 128}))
+    result = train(
+        parse_task({**train_task, 'architecture': named, 'train_pack': str(folder), 'epochs': 2, 'batch_size': 128})
+    )
     assert result['steps'] == 2
 
 
@@ -206,7 +244,11 @@ def test_packs_larger_than_the_net_and_resized_crops_work(train_task, emitted, t
     folder = write_pack(tmp_path / 'large', *draw(80, 40, seed=3))
     architecture = {**train_task['architecture'], 'resize': 40}
     augment = {**AUGMENT, 'crop': 'resized', 'pad': 0, 'min_area': 0.5}
-    result = train(parse_task({**train_task, 'architecture': architecture, 'augment': augment, 'train_pack': str(folder), 'epochs': 2}))
+    result = train(
+        parse_task(
+            {**train_task, 'architecture': architecture, 'augment': augment, 'train_pack': str(folder), 'epochs': 2}
+        )
+    )
     assert result['best_epoch'] in (1, 2)
 
 
@@ -240,7 +282,11 @@ def test_dies_with_its_parent(train_task, tmp_path):
     config = tmp_path / 'config.json'
     config.write_text(json.dumps({**train_task, 'epochs': 5000}))
     starter = subprocess.Popen(
-        ['bash', '-c', f'"{sys.executable}" -m trainer "{config}" 3>"{tmp_path}/events.ndjson" >/dev/null 2>&1 & echo $!; wait'],
+        [
+            'bash',
+            '-c',
+            f'"{sys.executable}" -m trainer "{config}" 3>"{tmp_path}/events.ndjson" >/dev/null 2>&1 & echo $!; wait',
+        ],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -266,7 +312,9 @@ def is_alive(process: int) -> bool:
 
 
 def test_the_latest_evaluation_that_validation_cannot_tell_from_the_best_is_kept() -> None:
-    readings = [{'epoch': epoch, 'top1': top1} for epoch, top1 in [(1, 0.40), (2, 0.62), (3, 0.60), (4, 0.57), (5, 0.50)]]
+    readings = [
+        {'epoch': epoch, 'top1': top1} for epoch, top1 in [(1, 0.40), (2, 0.62), (3, 0.60), (4, 0.57), (5, 0.50)]
+    ]
     # One standard error of 62 % on 50 images is 6.9 points, on 5,000 images 0.7.
     assert best_of(readings, 50)['epoch'] == 4
     assert best_of(readings, 5_000)['epoch'] == 2

@@ -1,4 +1,6 @@
-"""ONNX teachers from elsewhere: whatever they take and answer, the wrapped file answers like our own; and what is refused."""
+"""
+ONNX teachers from elsewhere: whatever they take and answer, the wrapped file answers like our own; and what is refused.
+"""
 
 import json
 import os
@@ -51,7 +53,9 @@ class Around(nn.Module):
         if self.layout.startswith('uint8'):
             x = (x.float() / 255 - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
         logits = self.net(x)
-        return {'logits': logits, 'probabilities': logits.softmax(1), 'log_probabilities': logits.log_softmax(1)}[self.answer]
+        return {'logits': logits, 'probabilities': logits.softmax(1), 'log_probabilities': logits.log_softmax(1)}[
+            self.answer
+        ]
 
 
 @pytest.fixture(scope='module')
@@ -67,8 +71,12 @@ def images():
 
 @torch.inference_mode()
 def expected(net, images, kept=3, temperature=1.0):
-    """What our own file of this net would answer: the best log-probabilities, and their classes in the order of the run."""
-    logits = net((images.permute(0, 3, 1, 2) / 255 - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1))
+    """
+    What our own file of this net would answer: the best log-probabilities, and their classes in the order of the run.
+    """
+    logits = net(
+        (images.permute(0, 3, 1, 2) / 255 - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+    )
     order = [ELSEWHERE.index(name) for name in CLASSES]
     log_prob, classes = (logits[:, order] / temperature).log_softmax(1).topk(kept)
     return log_prob.numpy(), classes.int().numpy()
@@ -78,7 +86,9 @@ def export(net, path, layout='float_nchw', answer='logits', *, dynamic=True, bat
     shape = (batch, 3, SIZE, SIZE) if layout.endswith('nchw') else (batch, SIZE, SIZE, 3)
     example = torch.zeros(shape, dtype=torch.uint8 if layout.startswith('uint8') else torch.float32)
     options = {'dynamo': True, 'external_data': False, 'dynamic_shapes': ({0: 'n'},) if dynamic else None, **options}
-    torch.onnx.export(Around(net, layout, answer).eval(), (example,), str(path), input_names=['images'], verbose=False, **options)
+    torch.onnx.export(
+        Around(net, layout, answer).eval(), (example,), str(path), input_names=['images'], verbose=False, **options
+    )
 
 
 @pytest.fixture
@@ -123,7 +133,9 @@ def refusal(task) -> str:
 
 @pytest.mark.parametrize('answer', ['logits', 'probabilities', 'log_probabilities'])
 @pytest.mark.parametrize('layout', ['float_nchw', 'float_nhwc', 'uint8_nhwc', 'uint8_nchw'])
-def test_every_layout_and_answer_is_recognised_and_gives_pytorchs_log_probabilities(task, net, images, layout, answer, emitted):
+def test_every_layout_and_answer_is_recognised_and_gives_pytorchs_log_probabilities(
+    task, net, images, layout, answer, emitted
+):
     export(net, task['file'], layout, answer)
     if layout.startswith('uint8'):
         task |= {'mean': None, 'std': None}
@@ -138,11 +150,26 @@ def test_the_wrapped_file_describes_itself_like_our_own(task, net):
     wrap(parse_task(task))
     model = onnx.load(task['output'])
     about = json.loads({entry.key: entry.value for entry in model.metadata_props}['pupil'])
-    described = {'version': 1, 'model': 'onnx', 'size': SIZE, 'resize': SIZE, 'kept': 3, 'temperature': 1, 'classes': CLASSES}
+    described = {
+        'version': 1,
+        'model': 'onnx',
+        'size': SIZE,
+        'resize': SIZE,
+        'kept': 3,
+        'temperature': 1,
+        'classes': CLASSES,
+    }
     assert about == {**described, 'answers': {'kind': 'logits', 'told_by': 'graph'}}
     values = (*model.graph.input, *model.graph.output)
-    shapes = {value.name: [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in values}
-    assert shapes == {'images': ['batch', SIZE, SIZE, 3], 'log_prob': ['batch', 3], 'class': ['batch', 3], 'given': ['batch', 4]}
+    shapes = {
+        value.name: [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in values
+    }
+    assert shapes == {
+        'images': ['batch', SIZE, SIZE, 3],
+        'log_prob': ['batch', 3],
+        'class': ['batch', 3],
+        'given': ['batch', 4],
+    }
 
 
 def own(size, classes):
@@ -213,14 +240,23 @@ def test_a_graph_for_a_fixed_number_of_pictures_takes_any(task, net, images, bat
 
 
 def test_a_graph_that_holds_on_to_its_number_of_pictures_is_refused(task):
-    graph('Reshape', [('shape', np.array([2, 3 * SIZE * SIZE], np.int64))], [2, 3, SIZE, SIZE], task['file'], first='Expand')
+    graph(
+        'Reshape',
+        [('shape', np.array([2, 3 * SIZE * SIZE], np.int64))],
+        [2, 3, SIZE, SIZE],
+        task['file'],
+        first='Expand',
+    )
     assert 'was exported for 2 pictures at once, and holds on to that' in refusal(task)
 
 
 def graph(last, constants, shape, path, *, first=None, kind=TensorProto.FLOAT, classes=4):
     """A small graph of our own: the mean of each channel, mapped to the classes, then an operator `last`."""
     weights = [('map', np.random.default_rng(0).standard_normal((3, classes)).astype(np.float32)), *constants]
-    nodes = [helper.make_node('GlobalAveragePool', ['x'], ['pooled']), helper.make_node('Flatten', ['pooled'], ['flat'])]
+    nodes = [
+        helper.make_node('GlobalAveragePool', ['x'], ['pooled']),
+        helper.make_node('Flatten', ['pooled'], ['flat']),
+    ]
     if first == 'Expand':
         weights.append(('size', np.array(shape, np.int64)))
         nodes.insert(0, helper.make_node('Expand', ['x', 'size'], ['wide']))
@@ -253,7 +289,9 @@ def graph(last, constants, shape, path, *, first=None, kind=TensorProto.FLOAT, c
 def test_an_answer_that_the_last_operator_does_not_tell_is_asked_for(task, last, constants, answer):
     graph(last, constants, ['n', 3, SIZE, SIZE], task['file'])
     if answer is None:
-        assert f'answers by an operator {last}, which does not tell what is answered. Set teacher.output' in refusal(task)
+        assert f'answers by an operator {last}, which does not tell what is answered. Set teacher.output' in refusal(
+            task
+        )
         assert wrap(parse_task({**task, 'answer': 'logits'}))['answer'] == 'logits'
     else:
         assert wrap(parse_task(task))['answer'] == answer
@@ -264,7 +302,8 @@ def test_an_answer_that_the_last_operator_does_not_tell_is_asked_for(task, last,
     [
         (
             ['n', 'c', 'h', 'w'],
-            'takes x float[n, c, h, w]; its graph does not tell where the channels are. Set teacher.input to float_nchw',
+            'takes x float[n, c, h, w]; its graph does not tell where the channels are. Set teacher.input to '
+            'float_nchw',
         ),
         (['n', 3, 224, 224], 'takes pictures of 224x224 pixels; this run prepares 8. Set image.size'),
         (['n', 3, SIZE], 'expected one batch of pictures, with 4 dimensions'),
@@ -309,8 +348,12 @@ def test_of_several_outputs_the_one_with_a_value_for_each_class_is_taken(task, n
 
 def test_names_the_classes_that_differ(task, net):
     export(net, task['file'])
-    assert '1 missing (red); 1 not among the labels (pink)' in refusal({**task, 'file_classes': ['grey', 'blue', 'green', 'pink']})
-    assert 'does not name the classes of its 4 outputs; the labelled pictures have 4 classes' in refusal({**task, 'file_classes': None})
+    assert '1 missing (red); 1 not among the labels (pink)' in refusal(
+        {**task, 'file_classes': ['grey', 'blue', 'green', 'pink']}
+    )
+    assert 'does not name the classes of its 4 outputs; the labelled pictures have 4 classes' in refusal(
+        {**task, 'file_classes': None}
+    )
     graph('Identity', [], ['n', 3, SIZE, SIZE], task['file'], classes=1000)
     assert 'has 1000 outputs, but names for 4 of them' in refusal(task)
 
@@ -319,7 +362,9 @@ def test_weights_beside_the_file_are_taken_in_where_pytorch_puts_them(task, net,
     export(net, task['file'])
 
     def move_weights(to):
-        onnx.save_model(onnx.load(task['file']), task['file'], save_as_external_data=True, location=to, size_threshold=0)
+        onnx.save_model(
+            onnx.load(task['file']), task['file'], save_as_external_data=True, location=to, size_threshold=0
+        )
 
     move_weights('given.onnx.data')
     wrap(parse_task(task))
@@ -358,7 +403,14 @@ def test_an_old_file_is_converted(task, net, images):
 def test_a_file_of_our_own_is_taken_as_it_is(task, net, tmp_path):
     export(net, task['file'])
     wrap(parse_task(task))
-    own = {**task, 'file': task['output'], 'file_classes': None, 'mean': None, 'std': None, 'output': str(tmp_path / 'again.onnx')}
+    own = {
+        **task,
+        'file': task['output'],
+        'file_classes': None,
+        'mean': None,
+        'std': None,
+        'output': str(tmp_path / 'again.onnx'),
+    }
     assert wrap(parse_task(own)) == {'input': None, 'answer': None}
     assert (tmp_path / 'again.onnx').read_bytes() == (tmp_path / 'wrapped' / 'model.onnx').read_bytes()
     assert 'Set image.size=8 and image.resize=8' in refusal({**own, 'size': 16, 'resize': 16})
@@ -375,7 +427,9 @@ def test_refuses_files_that_are_no_onnx(task, net, tmp_path, content):
     if content == 'missing':
         path.unlink()
     else:
-        path.write_bytes({'empty': b'', 'garbage': bytes(range(256)) * 20, 'truncated': whole[: len(whole) // 2]}[content])
+        path.write_bytes(
+            {'empty': b'', 'garbage': bytes(range(256)) * 20, 'truncated': whole[: len(whole) // 2]}[content]
+        )
     assert f'{path} cannot be read as an ONNX file' in refusal(task)
 
 

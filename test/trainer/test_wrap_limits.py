@@ -13,8 +13,13 @@ WEIGHTS = np.eye(3, dtype=np.float32)
 
 
 def write(path, nodes, *, weights=('w',), opset=18, answer=TensorProto.FLOAT):
-    """A file with the mean of each channel as `mean`, more nodes from it to `answer`, and 3x3 weights of these names."""
-    beginning = [helper.make_node('GlobalAveragePool', ['x'], ['pooled']), helper.make_node('Flatten', ['pooled'], ['mean'])]
+    """
+    A file with the mean of each channel as `mean`, more nodes from it to `answer`, and 3x3 weights of these names.
+    """
+    beginning = [
+        helper.make_node('GlobalAveragePool', ['x'], ['pooled']),
+        helper.make_node('Flatten', ['pooled'], ['mean']),
+    ]
     graph = helper.make_graph(
         [*beginning, *nodes],
         'small',
@@ -36,8 +41,17 @@ def refusal(path) -> str:
 
 def test_operators_opsets_and_weights_that_are_not_to_be_had_are_named(tmp_path):
     path = tmp_path / 'given.onnx'
-    write(path, [helper.make_node('MatMul', ['mean', 'w'], ['a']), helper.make_node('Sharpen', ['a'], ['answer'], domain='com.other')])
-    assert 'needs operators that are not ours to run: com.other:Sharpen. Export it with those of ONNX alone.' in refusal(path)
+    write(
+        path,
+        [
+            helper.make_node('MatMul', ['mean', 'w'], ['a']),
+            helper.make_node('Sharpen', ['a'], ['answer'], domain='com.other'),
+        ],
+    )
+    assert (
+        'needs operators that are not ours to run: com.other:Sharpen. Export it with those of ONNX alone.'
+        in refusal(path)
+    )
     write(path, [helper.make_node('Blur', ['mean'], ['answer'])])
     assert 'needs operators that are not ours to run: Blur.' in refusal(path)
     write(path, [helper.make_node('MatMul', ['mean', 'w'], ['answer'])], opset=99)
@@ -49,7 +63,10 @@ def test_operators_opsets_and_weights_that_are_not_to_be_had_are_named(tmp_path)
 def test_a_graph_that_answers_by_chance_is_refused(tmp_path):
     path = tmp_path / 'given.onnx'
     noise = helper.make_node('RandomNormalLike', ['a'], ['noise'], scale=0.02)
-    write(path, [helper.make_node('MatMul', ['mean', 'w'], ['a']), noise, helper.make_node('Add', ['a', 'noise'], ['answer'])])
+    write(
+        path,
+        [helper.make_node('MatMul', ['mean', 'w'], ['a']), noise, helper.make_node('Add', ['a', 'noise'], ['answer'])],
+    )
     assert 'answers by chance (RandomNormalLike)' in refusal(path)
 
 

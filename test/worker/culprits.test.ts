@@ -3,7 +3,13 @@ import {fileURLToPath, pathToFileURL} from 'node:url';
 import {describe, expect, it} from 'vitest';
 import {runChild} from '../../src/children/child.js';
 import {runPastCulprits} from '../../src/children/past-culprits.js';
-import {PROTOCOL, type ChildEvent, type Culprit, type ImageReference, type PackItem} from '../../src/children/protocol.js';
+import {
+  PROTOCOL,
+  type ChildEvent,
+  type Culprit,
+  type ImageReference,
+  type PackItem,
+} from '../../src/children/protocol.js';
 import {workerCommand} from '../../src/children/worker.js';
 import {ChildError} from '../../src/errors.js';
 import {openPack} from '../../src/images/pack.js';
@@ -17,9 +23,13 @@ const never = new AbortController().signal;
 const PICTURES = 24;
 
 /** Pictures of which some are deadly, by number. */
-async function pool(deadly: {dies?: number[]; hangs?: number[]}): Promise<{root: string; images: ImageReference[]; numbersOf: (ids: readonly string[]) => number[]}> {
+async function pool(deadly: {
+  dies?: number[];
+  hangs?: number[];
+}): Promise<{root: string; images: ImageReference[]; numbersOf: (ids: readonly string[]) => number[]}> {
   const root = await temporaryFolder();
-  for (let number = 0; number < PICTURES; number++) await put(`${root}/folder/${number}.png`, await png(number, 40, 36));
+  for (let number = 0; number < PICTURES; number++)
+    await put(`${root}/folder/${number}.png`, await png(number, 40, 36));
   for (const number of deadly.dies ?? []) await appendFile(`${root}/folder/${number}.png`, 'a decoder dies of this');
   for (const number of deadly.hangs ?? []) await appendFile(`${root}/folder/${number}.png`, 'a decoder hangs in this');
   const images = await indexed(root, mixedSources(root).slice(0, 1));
@@ -28,7 +38,10 @@ async function pool(deadly: {dies?: number[]; hangs?: number[]}): Promise<{root:
 }
 
 /** Packs pictures as the stages do, past those that stop the worker. */
-async function pack({root, images}: Awaited<ReturnType<typeof pool>>, onCulprit: (culprit: Culprit) => void = () => {}) {
+async function pack(
+  {root, images}: Awaited<ReturnType<typeof pool>>,
+  onCulprit: (culprit: Culprit) => void = () => {},
+) {
   const command = workerCommand({threads: 2, device: 'cpu', python: null});
   const deadly = {...command, env: {...command.env, NODE_OPTIONS: `--import=${preload}`}};
   const attempt = `${root}/attempt`;
@@ -36,7 +49,8 @@ async function pack({root, images}: Awaited<ReturnType<typeof pool>>, onCulprit:
   let attempts = 0;
   let told: [string, string][] = [];
   const onEvent = (event: ChildEvent) => {
-    if (event.type === 'quarantined') told.push(...event.images.map(({id, problem}): [string, string] => [id, problem.code]));
+    if (event.type === 'quarantined')
+      told.push(...event.images.map(({id, problem}): [string, string] => [id, problem.code]));
   };
   const options = {attempt, stop: {requested: never, forced: never}};
   const impatient = {...decoding, timeoutSeconds: 1};
@@ -46,9 +60,28 @@ async function pack({root, images}: Awaited<ReturnType<typeof pool>>, onCulprit:
       attempts++;
       told = [];
       const lines = images.map((image): PackItem => ({...image, labels: [0], answers: null}));
-      return runChild<'pack'>(deadly, {protocol: PROTOCOL, task: 'pack', output: `${root}/pack`, decoding: impatient, precautions, threads: 2, classes: ['a'], kept: 0, heldOut: []}, {...options, lines, onEvent});
+      return runChild<'pack'>(
+        deadly,
+        {
+          protocol: PROTOCOL,
+          task: 'pack',
+          output: `${root}/pack`,
+          decoding: impatient,
+          precautions,
+          threads: 2,
+          classes: ['a'],
+          kept: 0,
+          heldOut: [],
+        },
+        {...options, lines, onEvent},
+      );
     },
-    decode: (pictures, precautions) => runChild<'decode'>(deadly, {protocol: PROTOCOL, task: 'decode', decoding: impatient, precautions}, {...options, lines: pictures, onEvent: () => {}}),
+    decode: (pictures, precautions) =>
+      runChild<'decode'>(
+        deadly,
+        {protocol: PROTOCOL, task: 'decode', decoding: impatient, precautions},
+        {...options, lines: pictures, onEvent: () => {}},
+      ),
     pictureOf(key) {
       const {id, file, offset, length, encoding} = images.find(image => image.id === key)!;
       return {id, file, offset, length, encoding};
@@ -65,7 +98,8 @@ async function pack({root, images}: Awaited<ReturnType<typeof pool>>, onCulprit:
   return {result, attempts, culprits, told, packed};
 }
 
-const but = (...numbers: number[]) => Array.from({length: PICTURES}, (_, number) => number).filter(number => !numbers.includes(number));
+const but = (...numbers: number[]) =>
+  Array.from({length: PICTURES}, (_, number) => number).filter(number => !numbers.includes(number));
 
 describe('past pictures that stop the worker', () => {
   it('finds those that a decoder dies of, though others are decoded beside them, and does the rest', async () => {
@@ -82,7 +116,9 @@ describe('past pictures that stop the worker', () => {
     const pictures = await pool({hangs: [1, 3, 6, 7], dies: [12]});
     const {result, attempts, told, packed} = await pack(pictures);
     expect(result).toEqual({images: 19, samples: 19, quarantined: 5});
-    expect(told.map(([id, code]) => [...pictures.numbersOf([id]), code]).sort((a, b) => Number(a[0]) - Number(b[0]))).toEqual([
+    expect(
+      told.map(([id, code]) => [...pictures.numbersOf([id]), code]).sort((a, b) => Number(a[0]) - Number(b[0])),
+    ).toEqual([
       [1, 'DECODE_TIMEOUT'],
       [3, 'DECODE_TIMEOUT'],
       [6, 'DECODE_TIMEOUT'],
@@ -113,7 +149,10 @@ describe('past pictures that stop the worker', () => {
   it('lets out a death that no picture is to blame for: at once with none in hand, the second time with some', async () => {
     const death = new ChildError('BUG', 'The worker was killed by SIGSEGV.', [], {killedBy: 'SIGSEGV'});
     const attempt = await temporaryFolder();
-    for (const [inHand, expected] of [['[]\n', 1], ['[{"key":"a","problem":null}]\n', 2]] as const) {
+    for (const [inHand, expected] of [
+      ['[]\n', 1],
+      ['[{"key":"a","problem":null}]\n', 2],
+    ] as const) {
       let attempts = 0;
       const dying = runPastCulprits({
         attempt,

@@ -28,8 +28,17 @@ it('tells of many broken pictures decoded at once the reasons that each has alon
   const folder = await temporaryFolder();
   for (let time = 0; time < 2; time++) {
     const precautions = {inHand: `${folder}/in-hand.json`, culprits: []};
-    const decoder = openDecoder({decoding, threads: 8, precautions, signal: new AbortController().signal}, {decoding: 0});
-    const place = (number: number) => ({id: null, file: `/${number}`, offset: null, length: null, encoding: 'encoded' as const});
+    const decoder = openDecoder(
+      {decoding, threads: 8, precautions, signal: new AbortController().signal},
+      {decoding: 0},
+    );
+    const place = (number: number) => ({
+      id: null,
+      file: `/${number}`,
+      offset: null,
+      length: null,
+      encoding: 'encoded' as const,
+    });
     const decoded = await Promise.all(pictures.map((bytes, number) => decoder.decode(place(number), bytes)));
     decoder.close();
     expect(decoded.map(({problem}) => problem)).toEqual(expected);

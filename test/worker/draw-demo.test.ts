@@ -12,13 +12,23 @@ const settings = {seed: 7, size: 32, labelledPerClass: 2, unlabelled: 30, testPe
 const never = new AbortController().signal;
 const silent = async () => {};
 
-const taskFor = (output: string, changes: Partial<typeof settings> = {}): TaskOf<'draw'> => ({protocol: 1, task: 'draw', output, ...settings, ...changes});
+const taskFor = (output: string, changes: Partial<typeof settings> = {}): TaskOf<'draw'> => ({
+  protocol: 1,
+  task: 'draw',
+  output,
+  ...settings,
+  ...changes,
+});
 
 /** Every file below a folder, by its path in it. */
 async function filesOf(folder: string): Promise<Map<string, Buffer>> {
   const entries = await readdir(folder, {recursive: true, withFileTypes: true});
-  const names = entries.filter(entry => entry.isFile()).map(entry => join(entry.parentPath, entry.name).slice(folder.length + 1));
-  return new Map(await Promise.all(names.sort().map(async name => [name, await readFile(join(folder, name))] as const)));
+  const names = entries
+    .filter(entry => entry.isFile())
+    .map(entry => join(entry.parentPath, entry.name).slice(folder.length + 1));
+  return new Map(
+    await Promise.all(names.sort().map(async name => [name, await readFile(join(folder, name))] as const)),
+  );
 }
 
 it('the demo is ordinary folders of square PNG pictures, as many as asked for of every kind', async () => {
@@ -26,12 +36,17 @@ it('the demo is ordinary folders of square PNG pictures, as many as asked for of
   const {result} = await resultOf('draw', {output, ...settings});
   const files = await filesOf(output);
 
-  const numbered = (folder: string, digits: number, count: number) => Array.from({length: count}, (_, i) => `${folder}/${String(i).padStart(digits, '0')}.png`);
-  const perClass = (set: string, count: number) => Object.keys(kinds).flatMap(kind => numbered(`${set}/${kind}`, 3, count));
-  expect([...files.keys()]).toEqual([...perClass('labelled', 2), ...perClass('test', 3), ...numbered('unlabelled', 5, 30)].sort());
+  const numbered = (folder: string, digits: number, count: number) =>
+    Array.from({length: count}, (_, i) => `${folder}/${String(i).padStart(digits, '0')}.png`);
+  const perClass = (set: string, count: number) =>
+    Object.keys(kinds).flatMap(kind => numbered(`${set}/${kind}`, 3, count));
+  expect([...files.keys()]).toEqual(
+    [...perClass('labelled', 2), ...perClass('test', 3), ...numbered('unlabelled', 5, 30)].sort(),
+  );
   expect(result).toEqual({images: files.size});
   expect(Object.keys(kinds).length).toBeGreaterThanOrEqual(10);
-  for (const png of files.values()) expect(await sharp(png).metadata()).toMatchObject({format: 'png', width: 32, height: 32, channels: 3});
+  for (const png of files.values())
+    expect(await sharp(png).metadata()).toMatchObject({format: 'png', width: 32, height: 32, channels: 3});
 });
 
 it('the same seed draws the same bytes, another seed draws other pictures, and no two pictures are alike', async () => {

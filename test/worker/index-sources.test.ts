@@ -10,7 +10,14 @@ import {eventsOf, resultOf, runWorker} from './worker-process.js';
 
 const idOf = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex').slice(0, 24);
 const index = async (sources: object[], changes = {}) =>
-  await resultOf('index', {sources, cache: await temporaryFolder(), ownFolders: [], maxFileBytes: 1_000_000, readThreads: 2, ...changes});
+  await resultOf('index', {
+    sources,
+    cache: await temporaryFolder(),
+    ownFolders: [],
+    maxFileBytes: 1_000_000,
+    readThreads: 2,
+    ...changes,
+  });
 
 describe('indexing', () => {
   it('gives every image of every kind of source the hash of its bytes', async () => {
@@ -21,10 +28,24 @@ describe('indexing', () => {
       entries.map(({file, member, id, problem}) => ({source, file, member, id, problem})),
     );
     expect(listed.filter(({source}) => source === 1)).toEqual(
-      await Promise.all([0, 1, 2].map(async i => ({source: 1, file: '0.tar', member: `${i}.png`, id: idOf(await png(1000 + i)), problem: null}))),
+      await Promise.all(
+        [0, 1, 2].map(async i => ({
+          source: 1,
+          file: '0.tar',
+          member: `${i}.png`,
+          id: idOf(await png(1000 + i)),
+          problem: null,
+        })),
+      ),
     );
     expect(listed.filter(({source}) => source === 2)).toEqual(
-      [0, 1, 2].map(i => ({source: 2, file: 'train.bin', member: String(i), id: idOf(cifarRecord([], 2000 + i)), problem: null})),
+      [0, 1, 2].map(i => ({
+        source: 2,
+        file: 'train.bin',
+        member: String(i),
+        id: idOf(cifarRecord([], 2000 + i)),
+        problem: null,
+      })),
     );
     const inFolder = listed.filter(({source}) => source === 0);
     for (const {file, id} of inFolder) expect(id).toBe(idOf(await readFile(`${root}/folder/${file}`)));
@@ -46,7 +67,10 @@ describe('indexing', () => {
     await put(`${root}/empty.png`, '');
     await put(`${root}/large.png`, Buffer.alloc(2000));
     await put(`${root}/good.png`, 'x');
-    await put(`${root}/0.tar`, tarOf({name: 'empty.png'}, {name: 'large.png', content: Buffer.alloc(2000)}, {name: 'good.png', content: 'y'}));
+    await put(
+      `${root}/0.tar`,
+      tarOf({name: 'empty.png'}, {name: 'large.png', content: Buffer.alloc(2000)}, {name: 'good.png', content: 'y'}),
+    );
     const ended = await index(
       [
         {kind: 'folder', path: root, split: null, labelled: false},
@@ -74,7 +98,9 @@ describe('indexing', () => {
     await put(`${root}/locked.png`, 'x');
     await chmod(`${root}/locked.png`, 0);
     const ended = await index([{kind: 'folder', path: root, split: null, labelled: false}]);
-    expect(eventsOf(ended, 'indexed')[0]?.entries).toMatchObject([{file: 'locked.png', id: null, problem: {code: 'UNREADABLE'}}]);
+    expect(eventsOf(ended, 'indexed')[0]?.entries).toMatchObject([
+      {file: 'locked.png', id: null, problem: {code: 'UNREADABLE'}},
+    ]);
   });
 
   it('names the classes: those declared, else those of the labels, numbers in their order', async () => {
@@ -115,7 +141,9 @@ describe('indexing', () => {
         ),
       ),
     );
-    const ended = await index([{kind: 'cifar100', path: `${root}/cifar-100-binary.tar.gz`, split: null, labelled: true}]);
+    const ended = await index([
+      {kind: 'cifar100', path: `${root}/cifar-100-binary.tar.gz`, split: null, labelled: true},
+    ]);
     expect(eventsOf(ended, 'indexed')[0]?.entries.map(({label, id}) => [label, id])).toEqual([
       ['class_7', idOf(cifarRecord([], 1))],
       ['class_8', idOf(cifarRecord([], 2))],
@@ -133,7 +161,12 @@ describe('indexing', () => {
       maxFileBytes: 1,
       readThreads: 1,
     });
-    expect(ended.events.at(-1)).toMatchObject({type: 'failed', reason: 'data', code: 'UNREADABLE_SOURCE', message: expect.stringContaining('list.jsonl')});
+    expect(ended.events.at(-1)).toMatchObject({
+      type: 'failed',
+      reason: 'data',
+      code: 'UNREADABLE_SOURCE',
+      message: expect.stringContaining('list.jsonl'),
+    });
     expect(ended.exitCode).toBe(65);
   });
 });

@@ -13,16 +13,30 @@ export interface Listing {
 }
 
 /** `spec` as people type it, relative to `folder`. */
-export async function listingOf(folder: string, spec: string, {labelled = true, ownFolders = []}: {labelled?: boolean; ownFolders?: string[]} = {}): Promise<Listing> {
+export async function listingOf(
+  folder: string,
+  spec: string,
+  {labelled = true, ownFolders = []}: {labelled?: boolean; ownFolders?: string[]} = {},
+): Promise<Listing> {
   const entries: IndexEntry[] = [];
   const {sources} = await indexSources(
-    {protocol: PROTOCOL, task: 'index', sources: [{...(await parseSource(spec, folder)), labelled}], cache: await temporaryFolder(), ownFolders, maxFileBytes: 1_000_000, readThreads: 2},
+    {
+      protocol: PROTOCOL,
+      task: 'index',
+      sources: [{...(await parseSource(spec, folder)), labelled}],
+      cache: await temporaryFolder(),
+      ownFolders,
+      maxFileBytes: 1_000_000,
+      readThreads: 2,
+    },
     new AbortController().signal,
     event => {
       if (event.type === 'indexed') entries.push(...event.entries);
       return Promise.resolve();
     },
   );
-  const pictures = entries.filter(({id}) => id !== null).map(({file, member}) => (member === null ? file : `${file}#${member}`));
+  const pictures = entries
+    .filter(({id}) => id !== null)
+    .map(({file, member}) => (member === null ? file : `${file}#${member}`));
   return {entries, pictures, classes: sources[0]!.classes, notes: sources[0]!.notes};
 }

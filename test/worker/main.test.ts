@@ -33,7 +33,11 @@ describe('the worker', () => {
   it('says hello first, then exactly one last event', async () => {
     const {events, exitCode} = await runWorker({task: 'probe', device: 'cpu'});
     expect(events.map(({type}) => type)).toEqual(['hello', 'finished']);
-    expect(events[0]).toMatchObject({protocol: 1, device: 'cpu', runtime: expect.stringMatching(/^node .*sharp .*libvips .*onnxruntime-node /)});
+    expect(events[0]).toMatchObject({
+      protocol: 1,
+      device: 'cpu',
+      runtime: expect.stringMatching(/^node .*sharp .*libvips .*onnxruntime-node /),
+    });
     expect(exitCode).toBe(0);
   });
 
@@ -57,7 +61,11 @@ describe('the worker', () => {
 
   it('proves that a GPU which is not there does not work', async () => {
     const {events, exitCode} = await runWorker({task: 'probe', device: 'cuda:99'});
-    expect(events.at(-1)).toMatchObject({type: 'failed', reason: 'device', message: expect.stringContaining('cuda:99')});
+    expect(events.at(-1)).toMatchObject({
+      type: 'failed',
+      reason: 'device',
+      message: expect.stringContaining('cuda:99'),
+    });
     expect(exitCode).toBe(70);
   });
 
@@ -153,7 +161,16 @@ describe('the worker', () => {
       .update(await png(1))
       .digest('hex')
       .slice(0, 24);
-    const item = {id, place: 'x', file: `${root}/1.png`, offset: null, length: null, encoding: 'encoded', labels: [0], answers: null};
+    const item = {
+      id,
+      place: 'x',
+      file: `${root}/1.png`,
+      offset: null,
+      length: null,
+      encoding: 'encoded',
+      labels: [0],
+      answers: null,
+    };
     const inSmallDisk = `mount -t tmpfs -o size=1m tmpfs ${root}/full && node ${program} ${root}/config.json 3>&1 >&2; ls -A ${root}/full`;
     const out = execFileSync('unshare', [...namespace, 'sh', '-c', inSmallDisk], {
       input: `${toWire(item)}\n`.repeat(20),

@@ -9,7 +9,10 @@ import {temporaryFolder} from '../images/temporary-folder.js';
 const endless = fileURLToPath(new URL('../fixtures/onnx/foreign-endless-32.onnx', import.meta.url));
 const session = new URL('../../dist/worker/session.js', import.meta.url).href;
 
-/** What a network with a loop without an end comes to under a limit. In a process of its own: its thread cannot be stopped. */
+/**
+ * What a network with a loop without an end comes to under a limit. In a process of its own: its thread cannot be
+ * stopped.
+ */
 async function outcomeUnder(limit: string): Promise<string> {
   const program = `
     import {openSession} from ${JSON.stringify(session)};
@@ -31,11 +34,15 @@ async function outcomeUnder(limit: string): Promise<string> {
 
 describe('a network that never ends', () => {
   it('is stopped where no answer comes, and that is a fault of the model', async () => {
-    expect(await outcomeUnder('{seconds: 2, bytes: Infinity}')).toMatch(/^NetworkOverLimit, model: The network gave no answer within 2 seconds: it is stopped as a network that never ends, or inflates\./);
+    expect(await outcomeUnder('{seconds: 2, bytes: Infinity}')).toMatch(
+      /^NetworkOverLimit, model: The network gave no answer within 2 seconds: it is stopped as a network that never ends, or inflates\./,
+    );
   });
 
   it('is stopped where it fills more memory than it may', async () => {
-    expect(await outcomeUnder('{seconds: Infinity, bytes: 400e6}')).toMatch(/^NetworkOverLimit, model: The network fills 0\.\d GB of memory, more than the 0\.4 GB that it may/);
+    expect(await outcomeUnder('{seconds: Infinity, bytes: 400e6}')).toMatch(
+      /^NetworkOverLimit, model: The network fills 0\.\d GB of memory, more than the 0\.4 GB that it may/,
+    );
   });
 });
 

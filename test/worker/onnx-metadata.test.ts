@@ -7,7 +7,14 @@ const fixture = (name: string) => readFile(new URL(`../fixtures/onnx/${name}.onn
 describe('ONNX metadata', () => {
   it('is read without onnxruntime', async () => {
     const pupil: unknown = JSON.parse(onnxMetadata(await fixture('classifier-32')).get('pupil') ?? '');
-    expect(pupil).toEqual({version: 1, model: 'linear', size: 32, resize: 32, kept: 4, classes: ['ant', 'bee', 'cat', 'dog', 'elk', 'fox']});
+    expect(pupil).toEqual({
+      version: 1,
+      model: 'linear',
+      size: 32,
+      resize: 32,
+      kept: 4,
+      classes: ['ant', 'bee', 'cat', 'dog', 'elk', 'fox'],
+    });
     expect(onnxMetadata(await fixture('undescribed'))).toEqual(new Map());
   });
 

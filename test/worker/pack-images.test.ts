@@ -17,21 +17,43 @@ describe('packing', () => {
     const folder = async (name: string) => indexed(`${root}/${name}`, mixedSources(`${root}/${name}`).slice(0, 1));
     await put(`${root}/held/folder/1.png`, await patches(1));
     const [held] = await folder('held');
-    await resultOf('pack', {...base, decoding: {...decoding, size: 32, resize: 48}, output: `${root}/test`}, [{...held!, labels: [0], answers: null}]);
-    await put(`${root}/pool/folder/copy.webp`, await sharp(await patches(1)).webp({quality: 80}).toBuffer());
+    await resultOf('pack', {...base, decoding: {...decoding, size: 32, resize: 48}, output: `${root}/test`}, [
+      {...held!, labels: [0], answers: null},
+    ]);
+    await put(
+      `${root}/pool/folder/copy.webp`,
+      await sharp(await patches(1))
+        .webp({quality: 80})
+        .toBuffer(),
+    );
     for (const number of [2, 3]) await put(`${root}/pool/folder/${number}.png`, await patches(number));
     const items = (await folder('pool')).map(image => ({...image, labels: [1], answers: null}));
 
-    const ended = await resultOf('pack', {...base, decoding: {...decoding, size: 48, resize: 48}, output: `${root}/pack`, heldOut: [{name: 'test', pack: `${root}/test`}]}, items);
+    const ended = await resultOf(
+      'pack',
+      {
+        ...base,
+        decoding: {...decoding, size: 48, resize: 48},
+        output: `${root}/pack`,
+        heldOut: [{name: 'test', pack: `${root}/test`}],
+      },
+      items,
+    );
     expect(ended.result).toEqual({images: 2, samples: 2, quarantined: 1});
     const copy = items.find(({place}) => place.endsWith('copy.webp'))!;
-    expect(eventsOf(ended, 'quarantined')[0]?.images).toEqual([{id: copy.id, problem: {code: 'LEAK', detail: `looks like image ${held!.id} of the test set`}}]);
+    expect(eventsOf(ended, 'quarantined')[0]?.images).toEqual([
+      {id: copy.id, problem: {code: 'LEAK', detail: `looks like image ${held!.id} of the test set`}},
+    ]);
   });
 
   it('keeps the order of its input, the labels, and the pixels', async () => {
     const root = await temporaryFolder();
     await mixedPool(root, 6);
-    const items: PackItem[] = (await indexed(root)).map((image, i) => ({...image, labels: i % 4 === 0 ? [0, 2] : [i % 3], answers: null}));
+    const items: PackItem[] = (await indexed(root)).map((image, i) => ({
+      ...image,
+      labels: i % 4 === 0 ? [0, 2] : [i % 3],
+      answers: null,
+    }));
     const {result} = await resultOf('pack', {...base, output: `${root}/pack`}, items);
     expect(result).toEqual({images: 18, samples: 23, quarantined: 0});
     const pack = await openPack(`${root}/pack`);
@@ -64,7 +86,9 @@ describe('packing', () => {
     await put(changed.file, 'changed');
     const ended = await resultOf('pack', {...base, output: `${root}/pack`}, items);
     expect(ended.result).toEqual({images: 16, samples: 16, quarantined: 2});
-    expect(eventsOf(ended, 'quarantined').flatMap(({images}) => images.map(({id, problem}) => [id, problem.code]))).toEqual([
+    expect(
+      eventsOf(ended, 'quarantined').flatMap(({images}) => images.map(({id, problem}) => [id, problem.code])),
+    ).toEqual([
       [gone.id, 'UNREADABLE'],
       [changed.id, 'CHANGED'],
     ]);
@@ -72,12 +96,25 @@ describe('packing', () => {
 
   it('may be empty', async () => {
     const root = await temporaryFolder();
-    expect((await resultOf('pack', {...base, output: `${root}/pack`})).result).toEqual({images: 0, samples: 0, quarantined: 0});
+    expect((await resultOf('pack', {...base, output: `${root}/pack`})).result).toEqual({
+      images: 0,
+      samples: 0,
+      quarantined: 0,
+    });
   });
 
   it('refuses a label without a class, and a line that is no descriptor', async () => {
     const root = await temporaryFolder();
-    const item = {id: '0'.repeat(24), place: 'x', file: '/x', offset: null, length: null, encoding: 'encoded', labels: [3], answers: null};
+    const item = {
+      id: '0'.repeat(24),
+      place: 'x',
+      file: '/x',
+      offset: null,
+      length: null,
+      encoding: 'encoded',
+      labels: [3],
+      answers: null,
+    };
     for (const [line, message] of [
       [item, /label 3, but there are 3 classes/],
       [{...item, labels: [0], answers: {classes: [4], logProbs: [-1]}}, /label 4, but there are 3 classes/],
@@ -85,7 +122,11 @@ describe('packing', () => {
       [{...item, more: 1}, /more/],
     ] as const) {
       const ended = await runWorker({task: 'pack', ...base, output: `${root}/pack`}, [line]);
-      expect(ended.events.at(-1)).toMatchObject({type: 'failed', reason: 'config', message: expect.stringMatching(message)});
+      expect(ended.events.at(-1)).toMatchObject({
+        type: 'failed',
+        reason: 'config',
+        message: expect.stringMatching(message),
+      });
       expect(ended.exitCode).toBe(64);
     }
   });

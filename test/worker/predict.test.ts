@@ -30,7 +30,9 @@ describe('predicting', () => {
     ]);
     for (const {classes: best, error} of predicted) {
       expect(best).toHaveLength(error === null ? 3 : 0);
-      expect(best.map(({probability}) => probability)).toEqual(best.map(({probability}) => probability).sort((a, b) => b - a));
+      expect(best.map(({probability}) => probability)).toEqual(
+        best.map(({probability}) => probability).sort((a, b) => b - a),
+      );
       expect(best.reduce((sum, {probability}) => sum + probability, 0)).toBeLessThanOrEqual(1.00001);
     }
   });
@@ -39,17 +41,34 @@ describe('predicting', () => {
     const root = await temporaryFolder();
     await put(`${root}/a.png`, await png(4));
     const sources = [{kind: 'folder', path: root, split: null, labelled: false}];
-    const index = eventsOf(await resultOf('index', {sources, ownFolders: [], cache: root, maxFileBytes: 100_000, readThreads: 1}), 'indexed')[0]!.entries[0]!;
-    await resultOf('score', {...task, threads: undefined, top: undefined, images: 1, layout: {batchSize: 8, decodeThreads: 2, networks: 1, networkThreads: 2}, kept: 4, classes, fingerprint: 'f'}, [
+    const index = eventsOf(
+      await resultOf('index', {sources, ownFolders: [], cache: root, maxFileBytes: 100_000, readThreads: 1}),
+      'indexed',
+    )[0]!.entries[0]!;
+    await resultOf(
+      'score',
       {
-        shard: 0,
-        output: `${root}/0.parquet`,
-        images: [{id: index.id, place: 'a', file: `${root}/a.png`, offset: null, length: null, encoding: 'encoded'}],
+        ...task,
+        threads: undefined,
+        top: undefined,
+        images: 1,
+        layout: {batchSize: 8, decodeThreads: 2, networks: 1, networkThreads: 2},
+        kept: 4,
+        classes,
+        fingerprint: 'f',
       },
-    ]);
-    const [{classes: best}] = eventsOf(await resultOf('predict', task, [{image: 'a', file: `${root}/a.png`}]), 'predicted') as [
-      ReturnType<typeof eventsOf<'predicted'>>[number],
-    ];
+      [
+        {
+          shard: 0,
+          output: `${root}/0.parquet`,
+          images: [{id: index.id, place: 'a', file: `${root}/a.png`, offset: null, length: null, encoding: 'encoded'}],
+        },
+      ],
+    );
+    const [{classes: best}] = eventsOf(
+      await resultOf('predict', task, [{image: 'a', file: `${root}/a.png`}]),
+      'predicted',
+    ) as [ReturnType<typeof eventsOf<'predicted'>>[number]];
     const scores = await readScores(`${root}/0.parquet`, 3);
     expect(best.map(({class: name}) => name)).toEqual(scores.classes.map(column => classes[column[0]!]));
     best.forEach(({probability}, k) => expect(probability).toBeCloseTo(Math.exp(scores.logProbs[k]![0]!), 6));

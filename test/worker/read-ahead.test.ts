@@ -9,7 +9,8 @@ async function* from<T>(items: T[]): AsyncGenerator<T[]> {
 }
 async function readAll(items: Place[], options = {}): Promise<Read<Place>[][]> {
   const reads: Read<Place>[][] = [];
-  for await (const read of readAhead(from(items), {threads: 3, maxFileBytes: 1_000_000, signal, ...options})) reads.push(read);
+  for await (const read of readAhead(from(items), {threads: 3, maxFileBytes: 1_000_000, signal, ...options}))
+    reads.push(read);
   return reads;
 }
 

@@ -54,8 +54,14 @@ describe('scoring', () => {
 
     const scores = await readScores(`${root}/shard-1.parquet`, 4);
     expect(unpackIds(scores.ids)).toEqual(images.slice(6, 12).map(({id}) => id));
-    const {key_value_metadata: metadata} = await parquetMetadataAsync(await asyncBufferFromFile(`${root}/shard-1.parquet`));
-    expect(metadata).toEqual([{key: 'classes', value: JSON.stringify(classes)}, {key: 'shard', value: '1'}, {key: 'fingerprint', value: 'f00d'}]);
+    const {key_value_metadata: metadata} = await parquetMetadataAsync(
+      await asyncBufferFromFile(`${root}/shard-1.parquet`),
+    );
+    expect(metadata).toEqual([
+      {key: 'classes', value: JSON.stringify(classes)},
+      {key: 'shard', value: '1'},
+      {key: 'fingerprint', value: 'f00d'},
+    ]);
     for (let row = 0; row < 6; row++) {
       const logProbs = scores.logProbs.map(column => column[row]!);
       expect(logProbs).toEqual([...logProbs].sort((a, b) => b - a));
@@ -100,7 +106,9 @@ describe('scoring', () => {
       {shard: 1, output: `${root}/reversed.parquet`, images: [...images].reverse()},
       {shard: 2, output: `${root}/one.parquet`, images: images.slice(33, 34)},
     ]);
-    const [all, reversed, one] = await Promise.all(['all', 'reversed', 'one'].map(name => readScores(`${root}/${name}.parquet`, 4)));
+    const [all, reversed, one] = await Promise.all(
+      ['all', 'reversed', 'one'].map(name => readScores(`${root}/${name}.parquet`, 4)),
+    );
     expect([...reversed!.logProbs[0]!].reverse()).toEqual([...all!.logProbs[0]!]);
     expect([...one!.logProbs[3]!]).toEqual([all!.logProbs[3]![33]]);
   });
@@ -119,7 +127,13 @@ describe('scoring', () => {
       {
         shard: 0,
         output: `${root}/0.parquet`,
-        images: [...images.filter(one => ![gone, changed, cut, image('#3.png')].includes(one)), gone!, changed!, broken, beyond],
+        images: [
+          ...images.filter(one => ![gone, changed, cut, image('#3.png')].includes(one)),
+          gone!,
+          changed!,
+          broken,
+          beyond,
+        ],
       },
     ]);
     const [{rows, quarantined}] = eventsOf(ended, 'shard') as [ReturnType<typeof eventsOf<'shard'>>[number]];
@@ -140,7 +154,12 @@ describe('scoring', () => {
     const slow = images.findIndex(({place}) => place.endsWith('folder/0.png'));
     const endWith = async (timeoutSeconds: number) => {
       const layout = {batchSize: 4, decodeThreads: 1, networks: 1, networkThreads: 1};
-      const ended = await resultOf('score', {...base, layout, decoding: {...decoding, timeoutSeconds}}, shardsOf(images, 50, root), {NODE_OPTIONS: `--import=${waitOnMarker}`});
+      const ended = await resultOf(
+        'score',
+        {...base, layout, decoding: {...decoding, timeoutSeconds}},
+        shardsOf(images, 50, root),
+        {NODE_OPTIONS: `--import=${waitOnMarker}`},
+      );
       return eventsOf(ended, 'shard').map(({rows, quarantined}) => ({rows, quarantined}));
     };
     const problem = {code: 'DECODE_TIMEOUT', detail: 'took longer than 1 s (limits.decode_seconds)'};
@@ -160,9 +179,16 @@ describe('scoring', () => {
     const [shard] = eventsOf(ended, 'shard');
     expect(shard).toMatchObject({
       rows: 1,
-      quarantined: [{id: images.find(({place}) => place.includes('black'))!.id, problem: {code: 'BAD_SCORE', detail: 'the network answered NaN'}}],
+      quarantined: [
+        {
+          id: images.find(({place}) => place.includes('black'))!.id,
+          problem: {code: 'BAD_SCORE', detail: 'the network answered NaN'},
+        },
+      ],
     });
-    expect(unpackIds((await readScores(`${root}/shard-0.parquet`, 4)).ids)).toEqual([images.find(({place}) => place.includes('other'))!.id]);
+    expect(unpackIds((await readScores(`${root}/shard-0.parquet`, 4)).ids)).toEqual([
+      images.find(({place}) => place.includes('other'))!.id,
+    ]);
   });
 
   it('matches classes by name where the model has them in another order', async () => {
@@ -171,7 +197,9 @@ describe('scoring', () => {
     const images = await indexed(root);
     await resultOf('score', base, shardsOf(images, 20, `${root}/a`));
     await resultOf('score', {...base, model: model('other-order-32')}, shardsOf(images, 20, `${root}/b`));
-    const [straight, turned] = await Promise.all(['a', 'b'].map(name => readScores(`${root}/${name}/shard-0.parquet`, 4)));
+    const [straight, turned] = await Promise.all(
+      ['a', 'b'].map(name => readScores(`${root}/${name}/shard-0.parquet`, 4)),
+    );
     expect(turned!.classes[0]).toEqual(straight!.classes[0]!.map(index => 5 - index));
     expect(turned!.logProbs).toEqual(straight!.logProbs);
   });
@@ -208,8 +236,16 @@ describe('scoring', () => {
 
 describe('a model that does not fit ends scoring before the first shard', () => {
   it.each([
-    ['other classes', {model: model('other-classes-32')}, /The model has 7 classes, the data 6: it lacks fox; it also has gnu, hen\./],
-    ['another size', {model: model('classifier-16'), kept: 6}, /The model takes 16 px cut from 20 px, the task prepares 32 px cut from 32 px/],
+    [
+      'other classes',
+      {model: model('other-classes-32')},
+      /The model has 7 classes, the data 6: it lacks fox; it also has gnu, hen\./,
+    ],
+    [
+      'another size',
+      {model: model('classifier-16'), kept: 6},
+      /The model takes 16 px cut from 20 px, the task prepares 32 px cut from 32 px/,
+    ],
     ['too few classes kept', {kept: 5}, /keeps 4 classes an image; the task wants 5/],
     ['no description', {model: model('undescribed')}, /has no "pupil" metadata/],
     ['weights in another file', {model: model('external')}, /cannot be opened: .*external/i],
@@ -236,6 +272,10 @@ describe('a model that does not fit ends scoring before the first shard', () => 
 
 it('CUDA that is not there is a device failure, never a silent CPU', async () => {
   const {last, exitCode} = await failure({device: 'cuda:99'});
-  expect(last).toMatchObject({type: 'failed', reason: 'device', message: expect.stringMatching(/^cuda:99 cannot be used: /)});
+  expect(last).toMatchObject({
+    type: 'failed',
+    reason: 'device',
+    message: expect.stringMatching(/^cuda:99 cannot be used: /),
+  });
   expect(exitCode).toBe(70);
 });

@@ -23,8 +23,11 @@ describe('classes of a model and of the data', () => {
 
 it('a failure of onnxruntime is told without the places in its source', () => {
   const begun = "Non-zero status code returned while running Reshape node. Name:'given/view' Status Message: ";
-  const reason = 'The input tensor cannot be reshaped to the requested shape. Input shape:{4,12}, requested shape:{1,12}';
-  const place = '/src/onnxruntime/core/providers/cpu/tensor/reshape_helper.h:47 onnxruntime::ReshapeHelper::ReshapeHelper(const onnxruntime::TensorShape&, bool) ';
-  for (const message of [`${begun}${reason}`, `${begun}${place}${reason}\n`]) expect(reasonIn(message)).toBe(`its operator Reshape (given/view) cannot compute: ${reason}`);
+  const reason =
+    'The input tensor cannot be reshaped to the requested shape. Input shape:{4,12}, requested shape:{1,12}';
+  const place =
+    '/src/onnxruntime/core/providers/cpu/tensor/reshape_helper.h:47 onnxruntime::ReshapeHelper::ReshapeHelper(const onnxruntime::TensorShape&, bool) ';
+  for (const message of [`${begun}${reason}`, `${begun}${place}${reason}\n`])
+    expect(reasonIn(message)).toBe(`its operator Reshape (given/view) cannot compute: ${reason}`);
   expect(reasonIn('Something else.')).toBe('Something else.');
 });

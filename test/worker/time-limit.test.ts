@@ -14,7 +14,7 @@ describe('a time limit', () => {
   it('stands still while the main thread is busy', async () => {
     const limit = timeLimit(0.5);
     const ended = limit.within(sleep(700, 'done'));
-    for (const begun = performance.now(); performance.now() - begun < 1500; );
+    for (const begun = performance.now(); performance.now() - begun < 1500;);
     expect(await ended).toBe('done');
     limit.close();
   });

@@ -29,12 +29,28 @@ it('what must be alone waits for all that runs, and all else for it', async () =
     await settle();
   }
   expect(await Promise.all(results)).toEqual(['a', 'b', 'c', 'd', 'e']);
-  expect(log).toEqual(['a began', 'b began', 'b ended', 'a ended', 'c began', 'c ended', 'd began', 'd ended', 'e began', 'e ended']);
+  expect(log).toEqual([
+    'a began',
+    'b began',
+    'b ended',
+    'a ended',
+    'c began',
+    'c ended',
+    'd began',
+    'd ended',
+    'e began',
+    'e ended',
+  ]);
 });
 
 it('goes on after work that fails', async () => {
   const {beside, alone} = turns();
   const fail = () => Promise.reject(new Error('broken'));
-  const ended = await Promise.allSettled([beside(fail), alone(fail), beside(() => Promise.resolve(1)), alone(() => Promise.resolve(2))]);
+  const ended = await Promise.allSettled([
+    beside(fail),
+    alone(fail),
+    beside(() => Promise.resolve(1)),
+    alone(() => Promise.resolve(2)),
+  ]);
   expect(ended.map(({status}) => status)).toEqual(['rejected', 'rejected', 'fulfilled', 'fulfilled']);
 });

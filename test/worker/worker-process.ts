@@ -46,12 +46,21 @@ export interface Running {
 
 const decodingTasks: readonly unknown[] = ['pack', 'score', 'trial', 'predict', 'decode'];
 
-/** Starts a task; `lines` are its stdin, which is left open where they are null. `env` is added to this process's own. */
-export async function startWorker(task: object, lines: readonly object[] | null = [], env: Readonly<Record<string, string>> = {}): Promise<Running> {
+/**
+ * Starts a task; `lines` are its stdin, which is left open where they are null. `env` is added to this process's own.
+ */
+export async function startWorker(
+  task: object,
+  lines: readonly object[] | null = [],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Running> {
   const folder = await temporaryFolder();
   const config = `${folder}/config.json`;
   const precautions = {inHand: `${folder}/in-hand.json`, culprits: []};
-  await writeFile(config, toWire({protocol: 1, ...('task' in task && decodingTasks.includes(task.task) && {precautions}), ...task}));
+  await writeFile(
+    config,
+    toWire({protocol: 1, ...('task' in task && decodingTasks.includes(task.task) && {precautions}), ...task}),
+  );
   const child = spawn(process.execPath, [program, config], {
     stdio: ['pipe', 'ignore', 'pipe', 'pipe'],
     env: {...process.env, UV_THREADPOOL_SIZE: '12', ...env},
@@ -61,7 +70,8 @@ export async function startWorker(task: object, lines: readonly object[] | null 
 
   const events: ChildEvent[] = [];
   const [, , stderrPipe, eventPipe] = child.stdio;
-  if (!(eventPipe instanceof Readable) || !(stderrPipe instanceof Readable)) throw new Error('The worker was started without its pipes.');
+  if (!(eventPipe instanceof Readable) || !(stderrPipe instanceof Readable))
+    throw new Error('The worker was started without its pipes.');
   let stderr = '';
   stderrPipe.on('data', chunk => (stderr += String(chunk)));
   const reader = createInterface({input: eventPipe});
@@ -86,7 +96,11 @@ export async function startWorker(task: object, lines: readonly object[] | null 
 }
 
 /** Runs a task to its end. */
-export const runWorker = async (task: object, lines: readonly object[] = [], env: Readonly<Record<string, string>> = {}): Promise<Ended> => await (await startWorker(task, lines, env)).ended;
+export const runWorker = async (
+  task: object,
+  lines: readonly object[] = [],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Ended> => await (await startWorker(task, lines, env)).ended;
 
 /** The result of a task that must succeed. */
 export async function resultOf<Name extends TaskName>(

@@ -37,5 +37,8 @@ NETWORKS: dict[ModelName, Callable[[str, int], nn.Module]] = {
 
 
 def build_network(architecture: Architecture) -> nn.Module:
-    """The network with fresh weights from torch's global generator: normalised float [batch, 3, size, size] in, logits out."""
+    """
+    The network with fresh weights from torch's global generator: normalised float [batch, 3, size, size] in, logits
+    out.
+    """
     return NETWORKS[architecture.name](architecture.stem, len(architecture.classes))

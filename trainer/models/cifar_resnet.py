@@ -11,9 +11,10 @@ from .resnet import BasicBlock
 
 class CifarResNet(nn.Module):
     """
-    He et al., arXiv 1512.03385, section 4.2: three groups of basic blocks with 16, 32 and 64 channels, under torchvision's parameter
-    names. Where a group begins, the shortcut is a 1x1 convolution with a norm (option B of the paper): most checkpoints that people
-    hand on have those, and the others' shortcuts without weights (option A) are a case of it: see `padding_shortcuts`.
+    He et al., arXiv 1512.03385, section 4.2: three groups of basic blocks with 16, 32 and 64 channels, under
+    torchvision's parameter names. Where a group begins, the shortcut is a 1x1 convolution with a norm (option B of the
+    paper): most checkpoints that people hand on have those, and the others' shortcuts without weights (option A) are a
+    case of it: see `padding_shortcuts`.
     """
 
     def __init__(self, depth: int, classes: int):
@@ -40,8 +41,9 @@ class CifarResNet(nn.Module):
 
 def padding_shortcuts() -> dict[str, Tensor]:
     """
-    The shortcuts' weights with which a CifarResNet in evaluation mode computes option A of the paper: every second row and column,
-    and zeros for the new channels, half of them before the old ones and half after. The convolution picks, the norm does nothing.
+    The shortcuts' weights with which a CifarResNet in evaluation mode computes option A of the paper: every second row
+    and column, and zeros for the new channels, half of them before the old ones and half after. The convolution picks,
+    the norm does nothing.
     """
     weights: dict[str, Tensor] = {}
     for layer, inputs in (('layer2', 16), ('layer3', 32)):

@@ -7,8 +7,9 @@ from torch.nn import functional as F
 
 class CifarNet(nn.Module):
     """
-    A small net for small pictures on CPUs, after Keller Jordan's cifar10-airbench (arXiv 2404.00498): fixed whitening filters,
-    three convolution groups that start as the identity, batch norms without a learned scale, a global max-pool, and scaled-down logits.
+    A small net for small pictures on CPUs, after Keller Jordan's cifar10-airbench (arXiv 2404.00498): fixed whitening
+    filters, three convolution groups that start as the identity, batch norms without a learned scale, a global
+    max-pool, and scaled-down logits.
     """
 
     def __init__(self, classes: int):
@@ -47,8 +48,8 @@ class ConvGroup(nn.Module):
 
 def whitening_filters(pixels: Tensor) -> Tensor:
     """
-    The 24 filters [24, 3, 2, 2] that whiten the 2x2 patches of normalised pictures [pictures, 3, height, width]: the 12 eigenvectors
-    of the patches' covariance, each divided by its deviation, and their negatives.
+    The 24 filters [24, 3, 2, 2] that whiten the 2x2 patches of normalised pictures [pictures, 3, height, width]: the 12
+    eigenvectors of the patches' covariance, each divided by its deviation, and their negatives.
     """
     covariance = torch.zeros(12, 12, dtype=torch.float64)
     for some in pixels.split(256):

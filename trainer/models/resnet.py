@@ -8,8 +8,9 @@ from torch.nn import functional as F
 
 class ResNet(nn.Module):
     """
-    ResNet (He et al., arXiv 1512.03385) and ResNeXt (Xie et al., arXiv 1611.05431), with the parameter names of torchvision, whose
-    checkpoints therefore load. The `small` stem, for pictures of about 32 pixels, is one 3x3 convolution of stride 1 and no max-pool.
+    ResNet (He et al., arXiv 1512.03385) and ResNeXt (Xie et al., arXiv 1611.05431), with the parameter names of
+    torchvision, whose checkpoints therefore load. The `small` stem, for pictures of about 32 pixels, is one 3x3
+    convolution of stride 1 and no max-pool.
     """
 
     def __init__(
@@ -21,16 +22,25 @@ class ResNet(nn.Module):
         groups: int = 1,
         group_width: int = 64,
     ):
-        """A ResNeXt `32x4d` has 32 `groups` in its 3x3 convolutions, of `group_width` 4 in the first quarter of the net."""
+        """
+        A ResNeXt `32x4d` has 32 `groups` in its 3x3 convolutions, of `group_width` 4 in the first quarter of the net.
+        """
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False) if stem == 'small' else nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
+        self.conv1 = (
+            nn.Conv2d(3, 64, 3, padding=1, bias=False)
+            if stem == 'small'
+            else nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
+        )
         self.bn1 = nn.BatchNorm2d(64)
         self.maxpool = nn.Identity() if stem == 'small' else nn.MaxPool2d(3, stride=2, padding=1)
         inputs, layers = 64, []
         for index, depth in enumerate(depths):
             outputs = 64 * 2**index * block.expansion
             width, stride = groups * group_width * 2**index, 1 if index == 0 else 2
-            blocks = [block(inputs if i == 0 else outputs, width, outputs, stride if i == 0 else 1, groups) for i in range(depth)]
+            blocks = [
+                block(inputs if i == 0 else outputs, width, outputs, stride if i == 0 else 1, groups)
+                for i in range(depth)
+            ]
             layers.append(nn.Sequential(*blocks))
             inputs = outputs
         self.layer1, self.layer2, self.layer3, self.layer4 = layers

@@ -6,8 +6,8 @@ from torch.nn import functional as F
 
 class WideResNet(nn.Module):
     """
-    WRN-depth-width (Zagoruyko & Komodakis, arXiv 1605.07146), without dropout: three groups of pre-activated basic blocks with 16, 32
-    and 64 channels, each times `width`.
+    WRN-depth-width (Zagoruyko & Komodakis, arXiv 1605.07146), without dropout: three groups of pre-activated basic
+    blocks with 16, 32 and 64 channels, each times `width`.
     """
 
     def __init__(self, depth: int, width: int, classes: int):
@@ -16,8 +16,12 @@ class WideResNet(nn.Module):
         first, second, third = 16 * width, 32 * width, 64 * width
         self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
         self.layer1 = nn.Sequential(*(PreactivatedBlock(first if i else 16, first, 1) for i in range(blocks)))
-        self.layer2 = nn.Sequential(*(PreactivatedBlock(second if i else first, second, 1 if i else 2) for i in range(blocks)))
-        self.layer3 = nn.Sequential(*(PreactivatedBlock(third if i else second, third, 1 if i else 2) for i in range(blocks)))
+        self.layer2 = nn.Sequential(
+            *(PreactivatedBlock(second if i else first, second, 1 if i else 2) for i in range(blocks))
+        )
+        self.layer3 = nn.Sequential(
+            *(PreactivatedBlock(third if i else second, third, 1 if i else 2) for i in range(blocks))
+        )
         self.bn1 = nn.BatchNorm2d(third)
         self.fc = nn.Linear(third, classes)
         for module in self.modules():
@@ -32,7 +36,10 @@ class WideResNet(nn.Module):
 
 
 class PreactivatedBlock(nn.Module):
-    """Norm and ReLU before each convolution. A shortcut that must change the channels starts from the activated input, too."""
+    """
+    Norm and ReLU before each convolution. A shortcut that must change the channels starts from the activated input,
+    too.
+    """
 
     def __init__(self, inputs: int, outputs: int, stride: int):
         super().__init__()

@@ -14,7 +14,10 @@ export interface Random {
   several<T>(count: number, make: (index: number) => T): T[];
 }
 
-/** The stream of random numbers of a key: sfc32 (Chris Doty-Humphrey's Small Fast Counter), its state taken from the key's SHA-256. */
+/**
+ * The stream of random numbers of a key: sfc32 (Chris Doty-Humphrey's Small Fast Counter), its state taken from the
+ * key's SHA-256.
+ */
 export function randomFor(key: string): Random {
   const digest = createHash('sha256').update(key).digest();
   let [a, b, c, counter] = [digest.readInt32LE(0), digest.readInt32LE(4), digest.readInt32LE(8), 1];

@@ -1,4 +1,7 @@
-/** One picture of the demo as an SVG document: a background, clutter, a thing somewhere, and perhaps something in front of it. */
+/**
+ * One picture of the demo as an SVG document: a background, clutter, a thing somewhere, and perhaps something in front
+ * of it.
+ */
 import type {Draw, Inks} from './kinds.js';
 import type {Random} from './random.js';
 import {box, ellipse, path, placed, polygon, type Ink} from './svg.js';
@@ -10,9 +13,14 @@ interface Colour {
   lightness: number;
 }
 
-const css = ({hue, saturation, lightness}: Colour) => `hsl(${hue.toFixed(0)}, ${saturation.toFixed(0)}%, ${lightness.toFixed(0)}%)`;
+const css = ({hue, saturation, lightness}: Colour) =>
+  `hsl(${hue.toFixed(0)}, ${saturation.toFixed(0)}%, ${lightness.toFixed(0)}%)`;
 const fill = (colour: Colour): Ink => `fill="${css(colour)}"`;
-const anyColour = (random: Random): Colour => ({hue: random.between(0, 360), saturation: random.between(0, 90), lightness: random.between(12, 90)});
+const anyColour = (random: Random): Colour => ({
+  hue: random.between(0, 360),
+  saturation: random.between(0, 90),
+  lightness: random.between(12, 90),
+});
 
 /** A colour that stands out from another: at least `distance` percent lighter or darker. */
 function contrasting(random: Random, from: Colour, distance: number): Colour {
@@ -37,13 +45,19 @@ function background(random: Random): {ground: Colour; fragment: string} {
     },
     stripes: () => {
       const width = random.between(5, 22);
-      const stripes = random.several(Math.ceil(160 / width / 2), index => box(fill(near), -80, -80 + index * width * 2, 160, width));
+      const stripes = random.several(Math.ceil(160 / width / 2), index =>
+        box(fill(near), -80, -80 + index * width * 2, 160, width),
+      );
       return plain + placed(`rotate(${random.between(0, 180)})`, ...stripes);
     },
-    horizon: () => plain + placed(`rotate(${random.between(-12, 12)})`, box(fill(near), -80, random.between(-10, 35), 160, 120)),
+    horizon: () =>
+      plain + placed(`rotate(${random.between(-12, 12)})`, box(fill(near), -80, random.between(-10, 35), 160, 120)),
     blotches: () => {
       const [place, radius] = [() => random.between(-50, 50), () => random.between(6, 26)];
-      return plain + random.several(random.whole(4, 9), () => ellipse(fill(near), place(), place(), radius(), radius())).join('');
+      return (
+        plain +
+        random.several(random.whole(4, 9), () => ellipse(fill(near), place(), place(), radius(), radius())).join('')
+      );
     },
   };
   return {ground, fragment: random.pick(Object.values(patterns))()};
@@ -85,7 +99,10 @@ function scrap(random: Random, reach: number): string {
       return path(pen, `M${-size * 2} 0 q${size} ${-size} ${size * 2} 0 t${size * 2} 0`);
     },
   ];
-  return placed(`translate(${random.between(-50, 50)} ${random.between(-50, 50)}) rotate(${random.between(0, 360)})`, random.pick(shapes)());
+  return placed(
+    `translate(${random.between(-50, 50)} ${random.between(-50, 50)}) rotate(${random.between(0, 360)})`,
+    random.pick(shapes)(),
+  );
 }
 
 /** Where a thing stands in the picture, how large, and how far turned, mirrored and stretched. */

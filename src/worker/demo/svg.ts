@@ -9,11 +9,13 @@ export const path = (ink: Ink, d: string) => `<path ${ink} d="${d}"/>`;
 
 export const polygon = (ink: Ink, ...corners: Point[]) => `<polygon ${ink} points="${corners.join(' ')}"/>`;
 
-export const ellipse = (ink: Ink, x: number, y: number, rx: number, ry = rx) => `<ellipse ${ink} cx="${x}" cy="${y}" rx="${rx}" ry="${ry}"/>`;
+export const ellipse = (ink: Ink, x: number, y: number, rx: number, ry = rx) =>
+  `<ellipse ${ink} cx="${x}" cy="${y}" rx="${rx}" ry="${ry}"/>`;
 
 /** A box from its upper left corner. */
 export const box = (ink: Ink, x: number, y: number, width: number, height: number, rounding = 0) =>
   `<rect ${ink} x="${x}" y="${y}" width="${width}" height="${height}" rx="${rounding}"/>`;
 
 /** A fragment placed anew; `transform` is SVG's own list, applied from the right. */
-export const placed = (transform: string, ...fragments: string[]) => `<g transform="${transform}">${fragments.join('')}</g>`;
+export const placed = (transform: string, ...fragments: string[]) =>
+  `<g transform="${transform}">${fragments.join('')}</g>`;

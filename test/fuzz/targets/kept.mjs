@@ -1,14 +1,31 @@
 // What pupil wrote itself and reads again: score files, packs, messages between the orchestrator and its children.
 import {readFile} from 'node:fs/promises';
 import {runChild} from '../../../dist/children/child.js';
-import {childEvent, fromWire, packItem, predictItem, PROTOCOL, scoreShard, toWire, trainerTask, workerTask} from '../../../dist/children/protocol.js';
+import {
+  childEvent,
+  fromWire,
+  packItem,
+  predictItem,
+  PROTOCOL,
+  scoreShard,
+  toWire,
+  trainerTask,
+  workerTask,
+} from '../../../dist/children/protocol.js';
 import {Interrupted} from '../../../dist/errors.js';
 import {openPack} from '../../../dist/images/pack.js';
 import {readScores} from '../../../dist/images/score-file.js';
 import {onnxMetadata} from '../../../dist/worker/onnx-metadata.js';
 import {mutateBytes, mutateJson, mutateText} from '../mutate.mjs';
 
-const schemas = {'trainer-task': trainerTask, 'worker-task': workerTask, event: childEvent, item: packItem, shard: scoreShard, picture: predictItem};
+const schemas = {
+  'trainer-task': trainerTask,
+  'worker-task': workerTask,
+  event: childEvent,
+  item: packItem,
+  shard: scoreShard,
+  picture: predictItem,
+};
 
 function messageOf(random, {messages}, isSound) {
   const {side, message} = isSound ? messages[0] : random.pick(messages);
@@ -19,7 +36,11 @@ function messageOf(random, {messages}, isSound) {
 export function mutateOne(random, files) {
   const at = random.below(files.length);
   const [name, content] = files[at];
-  const changed = name.endsWith('.json') ? mutateJson(random, JSON.parse(content.toString())) : name.endsWith('.txt') ? mutateText(random, content.toString()) : mutateBytes(random, content);
+  const changed = name.endsWith('.json')
+    ? mutateJson(random, JSON.parse(content.toString()))
+    : name.endsWith('.txt')
+      ? mutateText(random, content.toString())
+      : mutateBytes(random, content);
   return random.below(20) === 0 ? files.toSpliced(at, 1) : files.with(at, [name, changed]);
 }
 
@@ -31,7 +52,10 @@ export const kept = [
     make: (random, {scores}, isSound) => [['shard.parquet', isSound ? scores : mutateBytes(random, scores)]],
     async judge({folder}) {
       const {ids, classes, logProbs} = await readScores(`${folder}/shard.parquet`, 2);
-      return {kind: 'taken', detail: [ids, ...classes, ...logProbs].map(column => Buffer.from(column.buffer).toString('hex'))};
+      return {
+        kind: 'taken',
+        detail: [ids, ...classes, ...logProbs].map(column => Buffer.from(column.buffer).toString('hex')),
+      };
     },
   },
   {
@@ -58,7 +82,10 @@ export const kept = [
     share: 9,
     make(random, seeds, isSound) {
       const {side, bytes} = messageOf(random, seeds, isSound);
-      return [['side.txt', Buffer.from(side)], ['message.json', bytes]];
+      return [
+        ['side.txt', Buffer.from(side)],
+        ['message.json', bytes],
+      ];
     },
     async judge({folder}) {
       const schema = schemas[await readFile(`${folder}/side.txt`, 'utf8')];
@@ -72,7 +99,8 @@ export const kept = [
       const parsed = schema.safeParse(message);
       if (!parsed.success) return {kind: 'refused', detail: parsed.error.message};
       const again = schema.parse(fromWire(toWire(parsed.data)));
-      if (toWire(again) !== toWire(parsed.data)) throw new Error(`What was read is written otherwise: ${toWire(parsed.data).slice(0, 500)}`);
+      if (toWire(again) !== toWire(parsed.data))
+        throw new Error(`What was read is written otherwise: ${toWire(parsed.data).slice(0, 500)}`);
       return {kind: 'taken', detail: parsed.data};
     },
   },
@@ -84,16 +112,26 @@ export const kept = [
       const hello = {type: 'hello', protocol: PROTOCOL, runtime: 'fuzz', device: 'cpu'};
       const finished = {type: 'finished', result: {images: 3}};
       const events = seeds.messages.filter(({side}) => side === 'event');
-      const line = message => (isSound || random.below(3) > 0 ? Buffer.from(JSON.stringify(message)) : mutateJson(random, message));
+      const line = message =>
+        isSound || random.below(3) > 0 ? Buffer.from(JSON.stringify(message)) : mutateJson(random, message);
       const said = isSound ? [] : Array.from({length: random.below(4)}, () => random.pick(events).message);
-      return [['events.ndjson', Buffer.concat([hello, ...said, finished].flatMap(message => [line(message), Buffer.from('\n')]))]];
+      return [
+        [
+          'events.ndjson',
+          Buffer.concat([hello, ...said, finished].flatMap(message => [line(message), Buffer.from('\n')])),
+        ],
+      ];
     },
     async judge({folder}) {
       const never = new AbortController().signal;
       const command = {name: 'trainer', file: '/bin/sh', args: ['-c', 'cat events.ndjson >&3'], env: {}, cwd: folder};
       const seen = [];
       try {
-        const result = await runChild(command, {protocol: PROTOCOL, task: 'draw'}, {attempt: `${folder}/attempt`, stop: {requested: never, forced: never}, onEvent: event => seen.push(event)});
+        const result = await runChild(
+          command,
+          {protocol: PROTOCOL, task: 'draw'},
+          {attempt: `${folder}/attempt`, stop: {requested: never, forced: never}, onEvent: event => seen.push(event)},
+        );
         return {kind: 'taken', detail: [result, seen]};
       } catch (error) {
         if (error instanceof Interrupted) return {kind: 'exit 143', detail: seen};
@@ -105,12 +143,15 @@ export const kept = [
     name: 'onnx-description',
     lane: 'readers',
     share: 2,
-    make: (random, {networks}, isSound) => [['model.onnx', isSound ? networks[0] : mutateBytes(random, random.pick(networks), random.pick(networks))]],
+    make: (random, {networks}, isSound) => [
+      ['model.onnx', isSound ? networks[0] : mutateBytes(random, random.pick(networks), random.pick(networks))],
+    ],
     async judge({folder}) {
       try {
         return {kind: 'taken', detail: [...onnxMetadata(await readFile(`${folder}/model.onnx`))]};
       } catch (error) {
-        if (error instanceof RangeError && !error.message.includes('call stack')) return {kind: 'refused', detail: error.message};
+        if (error instanceof RangeError && !error.message.includes('call stack'))
+          return {kind: 'refused', detail: error.message};
         throw error;
       }
     },

@@ -4,7 +4,15 @@ import {decodeImage} from '../../../dist/images/decode.js';
 import {sealPng} from '../archives.mjs';
 import {mutateBytes} from '../mutate.mjs';
 
-const decoding = {size: 32, resize: 36, shrinkOnLoad: false, formats: ['jpeg', 'png', 'webp', 'gif', 'tiff', 'avif'], maxFileBytes: 20_000_000, maxPixels: 4_000_000, timeoutSeconds: 30};
+const decoding = {
+  size: 32,
+  resize: 36,
+  shrinkOnLoad: false,
+  formats: ['jpeg', 'png', 'webp', 'gif', 'tiff', 'avif'],
+  maxFileBytes: 20_000_000,
+  maxPixels: 4_000_000,
+  timeoutSeconds: 30,
+};
 const isPng = bytes => bytes.toString('latin1', 1, 4) === 'PNG';
 
 export const pictures = [

@@ -28,7 +28,23 @@ const commands = [
   ['runs', '--json'],
   ['compare', 'a', 'b'],
   ['experiment', 'none.yaml', '--dry-run'],
-  ['orchestrate', 'none.yaml', '--preset', 'demo', '--labelled', 'a', '--unlabelled', 'b', '--unlabelled', 'c', '--test', 'd', '--set', 'select.top_k=40', '--dry-run'],
+  [
+    'orchestrate',
+    'none.yaml',
+    '--preset',
+    'demo',
+    '--labelled',
+    'a',
+    '--unlabelled',
+    'b',
+    '--unlabelled',
+    'c',
+    '--test',
+    'd',
+    '--set',
+    'select.top_k=40',
+    '--dry-run',
+  ],
   ['orchestrate', '--only', 'select', '--max-failures', '0.5', '--device', 'cpu', '--json'],
   ['--help'],
   ['--version'],
@@ -47,9 +63,36 @@ function mutateArguments(random, given) {
       () => made.toSpliced(at, 1),
       () => made.toSpliced(at, 0, other),
       () => made.toSpliced(at, 0, word(random)),
-      () => made.toSpliced(at, 1, random.pick([word(random), `${made[at] ?? ''}${random.pick(['s', '=', '=x', ' ', '-'])}`, (made[at] ?? '').slice(1)])),
+      () =>
+        made.toSpliced(
+          at,
+          1,
+          random.pick([
+            word(random),
+            `${made[at] ?? ''}${random.pick(['s', '=', '=x', ' ', '-'])}`,
+            (made[at] ?? '').slice(1),
+          ]),
+        ),
       () => [...made, ...made],
-      () => made.toSpliced(at, 0, random.pick(['--', '-', '---', '--home', '--no-json', '-h', '--json=maybe', '--limit', '--run=', '--home=/nope', '--top=-1', '-n1e9'])),
+      () =>
+        made.toSpliced(
+          at,
+          0,
+          random.pick([
+            '--',
+            '-',
+            '---',
+            '--home',
+            '--no-json',
+            '-h',
+            '--json=maybe',
+            '--limit',
+            '--run=',
+            '--home=/nope',
+            '--top=-1',
+            '-n1e9',
+          ]),
+        ),
     ])();
   }
   return made;
@@ -60,21 +103,38 @@ export const settings = [
     name: 'config',
     lane: 'readers',
     share: 10,
-    make: (random, {configs}, isSound) => [['config.yaml', isSound ? Buffer.from(configs[0]) : mutateYaml(random, random.pick(configs))]],
+    make: (random, {configs}, isSound) => [
+      ['config.yaml', isSound ? Buffer.from(configs[0]) : mutateYaml(random, random.pick(configs))],
+    ],
     judge: async ({folder}) => ({kind: 'taken', detail: readConfig({file: `${folder}/config.yaml`}, folder)}),
   },
   {
     name: 'flag',
     lane: 'readers',
     share: 3,
-    make: (random, _, isSound) => [['flag.txt', isSound ? Buffer.from('select.top_k=40') : mutateText(random, random.pick(['select.top_k=40', 'image.size=32', 'unlabelled=[a, b]', 'teacher.mean=[0.5, 0.4, 0.3]']))]],
-    judge: async ({folder}) => ({kind: 'taken', detail: readConfig({preset: 'demo', set: [await readFile(`${folder}/flag.txt`, 'utf8')]}, folder)}),
+    make: (random, _, isSound) => [
+      [
+        'flag.txt',
+        isSound
+          ? Buffer.from('select.top_k=40')
+          : mutateText(
+              random,
+              random.pick(['select.top_k=40', 'image.size=32', 'unlabelled=[a, b]', 'teacher.mean=[0.5, 0.4, 0.3]']),
+            ),
+      ],
+    ],
+    judge: async ({folder}) => ({
+      kind: 'taken',
+      detail: readConfig({preset: 'demo', set: [await readFile(`${folder}/flag.txt`, 'utf8')]}, folder),
+    }),
   },
   {
     name: 'experiment',
     lane: 'readers',
     share: 4,
-    make: (random, {experiments}, isSound) => [['experiment.yaml', isSound ? Buffer.from(experiments[0]) : mutateYaml(random, random.pick(experiments))]],
+    make: (random, {experiments}, isSound) => [
+      ['experiment.yaml', isSound ? Buffer.from(experiments[0]) : mutateYaml(random, random.pick(experiments))],
+    ],
     async judge({folder}) {
       const {runs, ...experiment} = readExperiment({file: `${folder}/experiment.yaml`}, folder);
       return {kind: 'taken', detail: {...experiment, runs: runs.length, first: runs.slice(0, 100)}};
@@ -84,9 +144,15 @@ export const settings = [
     name: 'classes',
     lane: 'readers',
     share: 2,
-    make: (random, _, isSound) => [['teacher.pt', Buffer.from('weights')], ['classes.txt', isSound ? Buffer.from('ant\nbee\n') : mutateText(random, 'ant\nbee\ngroße Eule\r\n7\n')]],
+    make: (random, _, isSound) => [
+      ['teacher.pt', Buffer.from('weights')],
+      ['classes.txt', isSound ? Buffer.from('ant\nbee\n') : mutateText(random, 'ant\nbee\ngroße Eule\r\n7\n')],
+    ],
     async judge({folder, signal}) {
-      const config = readConfig({preset: 'demo', teacher: `${folder}/teacher.pt`, set: [`teacher.classes=${folder}/classes.txt`]}, folder);
+      const config = readConfig(
+        {preset: 'demo', teacher: `${folder}/teacher.pt`, set: [`teacher.classes=${folder}/classes.txt`]},
+        folder,
+      );
       return {kind: 'taken', detail: await teacher.ingredients({config, size: 32, resize: 32, signal})};
     },
   },
@@ -95,7 +161,9 @@ export const settings = [
     lane: 'readers',
     share: 5,
     make(random, _, isSound) {
-      const given = isSound ? ['--help'] : mutateArguments(random, random.pick(commands)).filter(argument => !DOING.includes(argument));
+      const given = isSound
+        ? ['--help']
+        : mutateArguments(random, random.pick(commands)).filter(argument => !DOING.includes(argument));
       const made = given.flatMap(argument => (argument === 'orchestrate' ? [argument, ...REFUSED] : [argument]));
       return [['arguments.json', Buffer.from(JSON.stringify(made))]];
     },
@@ -104,7 +172,10 @@ export const settings = [
       const home = `${folder}/home`;
       await mkdir(home, {recursive: true});
       process.chdir(home);
-      await runCommandLine(JSON.parse(await readFile(`${folder}/arguments.json`, 'utf8')), {requested: never, forced: never});
+      await runCommandLine(JSON.parse(await readFile(`${folder}/arguments.json`, 'utf8')), {
+        requested: never,
+        forced: never,
+      });
       return {kind: 'taken', detail: null};
     },
   },

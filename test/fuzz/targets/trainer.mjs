@@ -1,9 +1,13 @@
-// What the trainer reads: checkpoints, ONNX files, packs, model files, its own state and its tasks. judge.py reads them.
+// What the trainer reads: checkpoints, ONNX files, packs, model files, its own state and its tasks. judge.py reads
+// them.
 import {partsOf, zipOf} from '../archives.mjs';
 import {mutateBytes, mutateJson} from '../mutate.mjs';
 import {mutateOne} from './kept.mjs';
 
-/** A checkpoint damaged as a file, or in one of its parts with all checksums right; mostly the part that says what is in it. */
+/**
+ * A checkpoint damaged as a file, or in one of its parts with all checksums right; mostly the part that says what is in
+ * it.
+ */
 function mutateZip(random, bytes) {
   if (random.below(4) === 0) return mutateBytes(random, bytes);
   const parts = partsOf(bytes);
@@ -27,13 +31,17 @@ export const trainer = [
     name: 'checkpoint',
     lane: 'trainer',
     share: 4,
-    make: (random, {checkpoints}, isSound) => [['teacher.pt', isSound ? checkpoints[0] : mutateZip(random, random.pick(checkpoints))]],
+    make: (random, {checkpoints}, isSound) => [
+      ['teacher.pt', isSound ? checkpoints[0] : mutateZip(random, random.pick(checkpoints))],
+    ],
   },
   {
     name: 'safetensors',
     lane: 'trainer',
     share: 3,
-    make: (random, {safetensors}, isSound) => [['teacher.safetensors', isSound ? safetensors : mutateSafetensors(random, safetensors)]],
+    make: (random, {safetensors}, isSound) => [
+      ['teacher.safetensors', isSound ? safetensors : mutateSafetensors(random, safetensors)],
+    ],
   },
   {
     name: 'state',
@@ -45,7 +53,9 @@ export const trainer = [
     name: 'onnx',
     lane: 'trainer',
     share: 4,
-    make: (random, {networks}, isSound) => [['teacher.onnx', isSound ? networks[0] : mutateBytes(random, random.pick(networks), random.pick(networks))]],
+    make: (random, {networks}, isSound) => [
+      ['teacher.onnx', isSound ? networks[0] : mutateBytes(random, random.pick(networks), random.pick(networks))],
+    ],
   },
   {
     name: 'trainer-pack',
@@ -59,7 +69,12 @@ export const trainer = [
     share: 5,
     make(random, {messages}, isSound) {
       const tasks = messages.filter(({side}) => side === 'trainer-task');
-      return [['task.json', isSound ? Buffer.from(JSON.stringify(tasks[0].message)) : mutateJson(random, random.pick(tasks).message)]];
+      return [
+        [
+          'task.json',
+          isSound ? Buffer.from(JSON.stringify(tasks[0].message)) : mutateJson(random, random.pick(tasks).message),
+        ],
+      ];
     },
   },
 ];
