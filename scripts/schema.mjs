@@ -1,5 +1,4 @@
-// Writes what follows from the built config schema: presets/pupil.schema.json, for editors, and the tables of keys in
-// docs/CONFIGURATION.md.
+// Writes what follows from the built config schema: presets/pupil.schema.json, for editors, and the tables of keys in docs/CONFIGURATION.md.
 //   node scripts/schema.mjs            writes both
 //   node scripts/schema.mjs --check    exits with 1, and names it, where one is out of date
 import {readFileSync, writeFileSync} from 'node:fs';
