@@ -91,7 +91,7 @@ describe('score.precision: int8', () => {
     });
     expect(await orchestrate(data, home)).toMatchObject({teacher: 'fresh', export: 'ran', score: 'ran'});
     const exported = (await statusOf(home)).stages.find(({name}) => name === 'export')!;
-    expect(exported.outputs.map(output => path.basename(output.path))).toEqual(['model.onnx']);
+    expect(exported.outputs.map(output => path.basename(output.path))).toEqual(['model.onnx', 'model.json']);
   });
 
   it('is refused on a GPU, as fp16 is on a CPU, before anything is trained', async () => {
