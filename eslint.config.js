@@ -4,6 +4,8 @@ import tseslint from 'typescript-eslint';
 export default tseslint.config(
   {ignores: ['dist/', 'node_modules/', 'trainer/.venv/', 'models/', 'data/', 'db/']},
   js.configs.recommended,
+  // The formatter breaks lines, and never where it would mean another thing.
+  {rules: {'no-unexpected-multiline': 'off'}},
   {
     files: ['**/*.ts'],
     extends: [...tseslint.configs.recommendedTypeChecked],

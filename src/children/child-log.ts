@@ -9,9 +9,9 @@ const OUT_OF_MEMORY = /Fatal process OOM|heap out of memory/;
 export interface ChildLog {
   readonly tail: readonly string[];
   /** Whether it said that it got no more memory: no picture is to blame for that. */
-  ranOutOfMemory(): boolean;
-  keep(line: string): void;
-  close(): Promise<void>;
+  readonly ranOutOfMemory: () => boolean;
+  readonly keep: (line: string) => void;
+  readonly close: () => Promise<void>;
 }
 
 /** Adds to `file`. Where that cannot be written, `onError` is told, and the lines at hand are all there is. */
