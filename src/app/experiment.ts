@@ -5,7 +5,7 @@ import type {Stop} from '../children/child.js';
 import {toWire} from '../children/protocol.js';
 import {findPython} from '../children/python-env.js';
 import type {Experiment} from '../config/experiment.js';
-import {ChildError, exitCodeFor, UserError} from '../errors.js';
+import {ChildError, UserError} from '../errors.js';
 import type {Emit} from '../events.js';
 import {publishFile} from '../files/publish.js';
 import {experimentFile, runPaths} from '../home.js';
@@ -75,7 +75,7 @@ export async function runExperiment(
       emit({
         type: 'run_failed',
         run: run.config.run,
-        exitCode: exitCodeFor(error),
+        exitCode: error.exitCode,
         code: error.code,
         message: error.message,
       });

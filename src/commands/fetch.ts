@@ -2,10 +2,11 @@
 import {didYouMean} from '../did-you-mean.js';
 import {fetchDatasets, lockFile} from '../datasets/fetch.js';
 import {datasetFolder, datasets, type Dataset} from '../datasets/known.js';
-import {errorCodeOf, exitCodeFor, UserError} from '../errors.js';
+import {UserError} from '../errors.js';
 import type {Stop} from '../children/child.js';
 import {jsonView, viewFor} from '../report/terminal.js';
 import {explainFault} from '../machine-fault.js';
+import {failedEvent} from './failed-event.js';
 
 export interface FetchFlags {
   readonly home: string;
@@ -26,13 +27,7 @@ export async function fetchByName({home, datasets: names, mirror, json}: FetchFl
     });
   } catch (thrown) {
     const error = explainFault(thrown, {home, database: lockFile(home)});
-    if (json)
-      view.emit({
-        type: 'failed',
-        exitCode: exitCodeFor(error),
-        code: errorCodeOf(error),
-        message: error instanceof Error ? error.message : String(error),
-      });
+    if (json) view.emit(failedEvent(error));
     throw error;
   } finally {
     view.close();

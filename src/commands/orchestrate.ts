@@ -1,7 +1,6 @@
 /** `pupil orchestrate`: brings every round of a run up to date, in order, and says what came out. */
 import type {Stop} from '../children/child.js';
 import {readConfig, type ConfigFlags} from '../config/layers.js';
-import {errorCodeOf, exitCodeFor} from '../errors.js';
 import type {Event, Outcome, Results} from '../events.js';
 import {runPaths} from '../home.js';
 import type {Wanted} from '../pipeline/run.js';
@@ -10,6 +9,7 @@ import {jsonView, viewFor} from '../report/terminal.js';
 import {beside} from '../report/wrap.js';
 import {duration, percent} from '../words.js';
 import {refuseHeld} from '../app/held-run.js';
+import {failedEvent} from './failed-event.js';
 
 export interface OrchestrateFlags extends ConfigFlags, Wanted {
   readonly home: string;
@@ -51,13 +51,7 @@ export async function orchestrate(flags: OrchestrateFlags, stop: Stop): Promise<
     if (!flags.json) process.stdout.write(verdict(outcomes, done.seconds, flags.home));
   } catch (error) {
     // People read the error at the end; a script finds it on the last line of its stream.
-    if (flags.json)
-      view.emit({
-        type: 'failed',
-        exitCode: exitCodeFor(error),
-        code: errorCodeOf(error),
-        message: error instanceof Error ? error.message : String(error),
-      });
+    if (flags.json) view.emit(failedEvent(error));
     throw error;
   } finally {
     view.close();

@@ -1,6 +1,6 @@
 /** How a task of the image worker fails: what it tells its parent, and the exit code it ends with. */
 import type {FailureReason} from '../children/protocol.js';
-import {errorCodes, exitCodes as commandExitCodes, UserError, type ErrorCode} from '../errors.js';
+import {exitCodes as commandExitCodes, UserError, type ErrorCode} from '../errors.js';
 import {explainFault} from '../machine-fault.js';
 
 /** A failure that the task foresaw. */
@@ -32,7 +32,7 @@ export function describeFailure(thrown: unknown): {
   if (error instanceof WorkerFailure) return describe(error.reason, error.message);
   if (error instanceof UserError)
     return {
-      ...describe(errorCodes[error.code] === commandExitCodes.environment ? 'disk-full' : 'data', error.message),
+      ...describe(error.exitCode === commandExitCodes.environment ? 'disk-full' : 'data', error.message),
       code: error.code,
     };
   if (error instanceof Error) return describe('bug', error.stack ?? error.message);
