@@ -25,7 +25,7 @@ from bench.watch import started
 from trainer.classifier import Classifier
 from trainer.config import Architecture
 from trainer.export import Ranker, onnx_bytes
-from trainer.import_weights import IMAGENET_MEAN, IMAGENET_STD
+from trainer.imagenet import IMAGENET_MEAN, IMAGENET_STD
 
 CLASSES = tuple(f'class{number}' for number in range(10))
 LABELLED_PER_CLASS, SIDE, KEPT = 20, 32, 10

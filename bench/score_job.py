@@ -26,7 +26,7 @@ from bench.watch import ROOT
 from trainer.classifier import Classifier
 from trainer.config import PROTOCOL, Architecture, QuantiseTask
 from trainer.export import Ranker, onnx_bytes
-from trainer.import_weights import IMAGENET_MEAN, IMAGENET_STD
+from trainer.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from trainer.model_file import save_model
 from trainer.quantise import moved, quantise
 

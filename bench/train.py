@@ -4,8 +4,8 @@ bench:train`.
 
 For each case, in turn and several times over, each in a process of its own:
     pupil       the trainer as the pipeline starts it, on a pack, with the default augmentation, and validation and
-    checkpoints at their
-                default share of the time (a tenth of the labelled set is measured in every fifth epoch)
+                checkpoints at their default share of the time (a tenth of the labelled set is measured in every fifth
+                epoch)
     + trivial   the same with TrivialAugment and Cutout
     limit       the same network and optimiser on one batch that lies normalised on the device (peers/synthetic.py)
     usual       DataLoader, Pillow, one picture at a time (peers/usual_loop.py); neither validation nor checkpoints

@@ -18,7 +18,7 @@ if (!isThere)
     'SKIPPED: PUPIL_TEST_DATA names no folder with CIFAR-100 and Tiny-ImageNet, so the pipeline is not run on real pictures.',
   );
 
-const CLASSES = 20;
+const CLASSES = 10;
 /** Training pictures of each: labelled, for validation, and the rest for the pool. */
 const PICTURES = 250;
 const LABELLED = 50;
@@ -47,12 +47,12 @@ async function writeFirstClasses(to: string): Promise<void> {
   }
 }
 
-/** Every hundredth picture of Tiny-ImageNet at 32 px as a tar of PNG files. */
+/** Every two hundred and fiftieth picture of Tiny-ImageNet at 32 px as a tar of PNG files. */
 async function writeTinyImages(to: string): Promise<void> {
   const members: Member[] = [];
   for await (const {mosaic} of mosaicsOf(path.join(collection, 'tin32-jpeg95-mosaic.tar'), '.jpg')) {
-    for (const content of await picturesOf(mosaic, upTo(500, 100)))
-      members.push({name: `${String(members.length * 100).padStart(9, '0')}.png`, content});
+    for (const content of await picturesOf(mosaic, upTo(500, 250)))
+      members.push({name: `${String(members.length * 250).padStart(9, '0')}.png`, content});
   }
   writeFileSync(to, tarOf(...members));
 }
@@ -71,11 +71,11 @@ const setAside = (home: string, stage: string) =>
   numberOf(home, `SELECT count(*) FROM quarantine WHERE stage = '${stage}'`);
 
 describe.skipIf(!isThere)(
-  'CIFAR-100, 20 classes of 50 labels, with the rest, a part of Tiny-ImageNet and 403 odd files as the pool',
+  'CIFAR-100, 10 classes of 50 labels, with the rest, a part of Tiny-ImageNet and 403 odd files as the pool',
   () => {
     const {folder, remove} = lastingFolder();
     const home = path.join(folder, 'home');
-    const cifar = path.join(folder, 'cifar-20');
+    const cifar = path.join(folder, 'cifar-10');
     const tiny = path.join(folder, 'tiny.tar');
     const settings = [
       'image.size=16',
@@ -88,7 +88,7 @@ describe.skipIf(!isThere)(
       'finetune.learning_rate=0.1',
       'train.evaluations=5',
       'limits.threads=1',
-      'score.shard_size=1200',
+      'score.shard_size=600',
     ];
     const command = [
       'orchestrate',
@@ -126,7 +126,7 @@ describe.skipIf(!isThere)(
     });
 
     // Seed 0 had 39.2 % for the teacher and 40.8 % for the student.
-    it('trains networks far above the 5 % of chance, and a student that is not a point below its teacher', () => {
+    it('trains networks far above the 10 % of chance, and a student that is not a point below its teacher', () => {
       const {teacher, student} = done.results ?? {};
       expect(teacher?.top1).toBeGreaterThan(0.3);
       expect(student?.top1).toBeGreaterThan((teacher?.top1 ?? 1) - 0.01);

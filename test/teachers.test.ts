@@ -41,10 +41,10 @@ describe.skipIf(!existsSync(python))('a teacher from elsewhere', () => {
     'score',
     '--teacher',
     path.join(made, teacher),
-    ...['image.size=32', 'limits.threads=1', `teacher.classes=${names}`, ...settings].flatMap(setting => [
-      '--set',
-      setting,
-    ]),
+    // What these tests are about is the teacher, not the form in which it scores.
+    ...['image.size=32', 'limits.threads=1', 'score.precision=fp32', `teacher.classes=${names}`, ...settings].flatMap(
+      setting => ['--set', setting],
+    ),
   ];
   const scores = () => readScores(path.join(home, 'data/foreign/scores/shard-00000.parquet'), KEPT);
   /** Of every image in turn, the log-probability of every class in the order of classes. */

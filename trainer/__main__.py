@@ -79,13 +79,17 @@ def main(arguments: list[str]) -> int:
 
 def run(task: Task) -> dict[str, Any]:
     """
-    Runs the task. Its module, and with it torch, is imported only here, so that a refused config is told within
-    milliseconds.
+    Runs the task. Its module, and with it torch, is imported only here: a refused config is told within milliseconds,
+    and wrapping an ONNX file needs no torch.
     """
     # Threads that wait for each other spin for milliseconds by default. On a machine that also does other work the
     # thread waited for may not be running, and training becomes 10 times slower; giving the core away sooner costs
     # little where nothing else runs.
     os.environ.setdefault('GOMP_SPINCOUNT', '5000')
+    if isinstance(task, WrapTask):
+        from .wrap_onnx import wrap
+
+        return wrap(task)
     try:
         import torch  # noqa: F401
     except ImportError as error:
@@ -106,10 +110,6 @@ def run(task: Task) -> dict[str, Any]:
         from .import_weights import import_weights
 
         return import_weights(task)
-    if isinstance(task, WrapTask):
-        from .wrap_onnx import wrap
-
-        return wrap(task)
     if isinstance(task, QuantiseTask):
         from .quantise import quantise
 

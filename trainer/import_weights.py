@@ -25,14 +25,11 @@ from .classifier import Classifier
 from .config import Architecture, ImportTask, ModelName
 from .errors import Failure, is_out_of_memory
 from .foreign_names import AVERAGED_FRONTS, fronts_of, is_companion, to_our_names
+from .imagenet import IMAGENET_MEAN, IMAGENET_STD
 from .memory_limit import limited_memory
 from .model_file import save_model
 from .models import build_network
 from .models.cifar_resnet import CifarResNet, padding_shortcuts
-
-# What torchvision's checkpoints, and most others, were trained with.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 # Under which keys of a checkpoint the weights lie. Where it has moving averages of them, too, its makers tested with
 # those.

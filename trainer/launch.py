@@ -1,10 +1,12 @@
 """
 Starts several processes that train one network together, and ends them together.
 
-    python -m trainer.launch --processes=N CONFIG.json 3>EVENTS.ndjson                                   one training on
-    this host python -m trainer.launch --processes=N --hosts=H --address=HOST:PORT CONFIG.json 3>EVENTS.ndjson     the
-    first host's part of one python -m trainer.launch --processes=N --hosts=H --address=HOST:PORT --host=R      host R's
-    part of every training, until it is stopped
+    one training on this host:
+        python -m trainer.launch --processes=N CONFIG.json 3>EVENTS.ndjson
+    the first host's part of one:
+        python -m trainer.launch --processes=N --hosts=H --address=HOST:PORT CONFIG.json 3>EVENTS.ndjson
+    host R's part of every training, until it is stopped:
+        python -m trainer.launch --processes=N --hosts=H --address=HOST:PORT --host=R
 
 Not torchrun: its rendezvous listens on all interfaces and unpickles what it is sent, so whoever reached its port ran
 code here.

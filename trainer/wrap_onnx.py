@@ -21,7 +21,7 @@ from . import events
 from .class_names import output_order
 from .config import WrapTask
 from .errors import Failure
-from .import_weights import IMAGENET_MEAN, IMAGENET_STD
+from .imagenet import IMAGENET_MEAN, IMAGENET_STD
 from .memory_limit import limited_memory
 from .onnx_answers import Kind, told_of
 from .onnx_size import fit_in_one_file
@@ -31,9 +31,9 @@ from .publish import publish
 GIVEN = 'given/'
 # Since this version TopK takes what we ask of it; what is older is converted.
 OLDEST_OPSET, CONVERTED_OPSET = 11, 18
-# Names of ONNX's own operators' domain, and of those that onnxruntime has besides.
 # Their outputs are another each time.
 RANDOM = {'Bernoulli', 'Multinomial', 'RandomNormal', 'RandomNormalLike', 'RandomUniform', 'RandomUniformLike'}
+# Names of ONNX's own operators' domain, and of those that onnxruntime has besides.
 STANDARD, RUNTIME = ('', 'ai.onnx'), ('ai.onnx.ml', 'com.microsoft', 'com.microsoft.nchwc')
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 # Probabilities that a float rounds to 0 have a logarithm all the same.

@@ -12,7 +12,8 @@ from conftest import CLASSES
 
 from trainer.config import Architecture, parse_task
 from trainer.errors import Failure
-from trainer.import_weights import IMAGENET_MEAN, import_weights
+from trainer.imagenet import IMAGENET_MEAN
+from trainer.import_weights import import_weights
 from trainer.model_file import load_model
 from trainer.models import build_network
 

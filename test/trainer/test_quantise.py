@@ -26,13 +26,19 @@ def pictures():
     return coarse.repeat(4, axis=1).repeat(4, axis=2)
 
 
-@pytest.fixture
-def model(tmp_path):
+@pytest.fixture(scope='module')
+def exported():
+    """The exporter takes seconds, and every test wants the same file."""
     torch.manual_seed(0)
     architecture = Architecture('resnet20', 'small', SIZE, SIZE, tuple(CLASSES))
     classifier = Classifier(architecture, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)).eval()
+    return onnx_bytes(Ranker(classifier, 3, 1.0).eval())
+
+
+@pytest.fixture
+def model(tmp_path, exported):
     path = tmp_path / 'model.onnx'
-    path.write_bytes(onnx_bytes(Ranker(classifier, 3, 1.0).eval()))
+    path.write_bytes(exported)
     return path
 
 

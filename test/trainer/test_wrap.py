@@ -4,6 +4,7 @@ ONNX teachers from elsewhere: whatever they take and answer, the wrapped file an
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -82,13 +83,27 @@ def expected(net, images, kept=3, temperature=1.0):
     return log_prob.numpy(), classes.int().numpy()
 
 
-def export(net, path, layout='float_nchw', answer='logits', *, dynamic=True, batch=2, **options):
-    shape = (batch, 3, SIZE, SIZE) if layout.endswith('nchw') else (batch, SIZE, SIZE, 3)
-    example = torch.zeros(shape, dtype=torch.uint8 if layout.startswith('uint8') else torch.float32)
-    options = {'dynamo': True, 'external_data': False, 'dynamic_shapes': ({0: 'n'},) if dynamic else None, **options}
-    torch.onnx.export(
-        Around(net, layout, answer).eval(), (example,), str(path), input_names=['images'], verbose=False, **options
-    )
+# The files that were exported: the exporter takes seconds, and most tests want the same file.
+EXPORTED: dict[tuple[str, str, bool, int], bytes] = {}
+
+
+def export(net, path, layout='float_nchw', answer='logits', *, dynamic=True, batch=2):
+    key = (layout, answer, dynamic, batch)
+    if key not in EXPORTED:
+        shape = (batch, 3, SIZE, SIZE) if layout.endswith('nchw') else (batch, SIZE, SIZE, 3)
+        example = torch.zeros(shape, dtype=torch.uint8 if layout.startswith('uint8') else torch.float32)
+        torch.onnx.export(
+            Around(net, layout, answer).eval(),
+            (example,),
+            path,
+            input_names=['images'],
+            dynamo=True,
+            external_data=False,
+            dynamic_shapes=({0: 'n'},) if dynamic else None,
+            verbose=False,
+        )
+        EXPORTED[key] = Path(path).read_bytes()
+    Path(path).write_bytes(EXPORTED[key])
 
 
 @pytest.fixture
