@@ -102,7 +102,7 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
           .option('accept-change', {
             type: 'boolean',
             default: false,
-            describe: 'If the pictures changed: keep the old run as NAME@1 and start over',
+            describe: 'If held-out pictures changed: keep the run as it is as NAME@1, and go on',
           })
           .example('$0 orchestrate --preset demo', 'draws its own pictures; no network, no files')
           .example('$0 orchestrate --labelled birds/train --unlabelled pool --test birds/test', 'your own pictures'),

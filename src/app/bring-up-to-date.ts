@@ -35,8 +35,8 @@ export interface RunRequest {
   /** Runs that it may start as a copy of where it is new; the most alike is taken. */
   readonly origins: readonly string[];
   /**
-   * Where the data is no longer the run's: `archive` keeps that run aside and starts anew; else the run is refused with
-   * this advice.
+   * Where pictures that its figures rest on changed: `archive` keeps the run as it is under another name, and goes on
+   * from it; else the run is refused with this advice.
    */
   readonly onChange: 'archive' | {readonly advice: string};
 }
@@ -69,12 +69,12 @@ export async function bringRoundsUpToDate(request: RunRequest, stop: Stop, emit:
 
 /** What to do about a run whose data changed, for whoever started it by itself. */
 export const adviceOnChange = (run: string): string =>
-  `Put the data back, use another name (--run NAME), or start a new version with --accept-change (the old one is kept under ${run}@1 or the next free number).`;
+  `Put the data back, use another name (--run NAME), or go on with --accept-change (the run as it is stays under ${run}@1 or the next free number).`;
 
 /** The same for a run of an experiment, whose name and data are the experiment's. */
 export const ADVICE_IN_EXPERIMENTS = 'Put the data back, or give the experiment another name.';
 
-/** The refusal of a run whose data is no longer what it was made from. */
+/** The refusal of a run whose figures rest on other data than there is now. */
 export const otherData = (run: string, change: string, advice: string): UserError =>
   new UserError('OTHER_DATA', `Run ${run} was made from other data:\n  ${change}\nNothing was touched. ${advice}`);
 
@@ -96,15 +96,12 @@ async function bringUpToDate(request: RunRequest, stop: Stop, emit: Emit): Promi
     if (missing.length > 0) await fetchMissing(missing, {home, signal: stop.requested, emit});
     if (!existsSync(paths.database)) await startAsCopy(request, paths, stop, emit);
     store = openStore(paths.database);
-    let context = await openContext(store, config, paths, stop, emit);
-    const change = await changedInputs(context, {trustAnew: true});
+    const context = await openContext(store, config, paths, stop, emit);
+    const change = await changedInputs(context);
     if (change !== null) {
       if (request.onChange !== 'archive') throw otherData(paths.run, change, request.onChange.advice);
-      const archived = await archiveRun(paths, store);
-      await startAsCopy(request, paths, stop, emit);
-      store = openStore(paths.database);
-      context = await openContext(store, config, paths, stop, emit);
-      context.emit({type: 'note', stage: null, message: `the data changed; the earlier run is kept as ${archived}`});
+      const archived = await archiveRun(paths);
+      emit({type: 'note', stage: null, message: `the data changed; the run as it was is kept as ${archived}`});
     }
     store.run.setConfig(JSON.stringify(config));
     const outcome = await runWhatIsStale(context, request);
@@ -176,7 +173,11 @@ async function startAsCopy(
   const lock = takeLock(origin.lock);
   if (lock === null) return; // Somebody took it just now.
   try {
-    const {linked} = await copyRun(origin, paths, {fresh: found.fresh, relatives: opened.map(run => run.paths)});
+    const {linked} = await copyRun(origin, paths, {
+      fresh: found.fresh,
+      relatives: opened.map(run => run.paths),
+      history: false,
+    });
     emit({
       type: 'note',
       stage: null,

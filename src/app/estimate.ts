@@ -32,6 +32,10 @@ export interface Counts {
   readonly validation: number;
   readonly test: number;
   readonly pool: number;
+  /** Of all of them, those in sources that are not listed yet, or changed. */
+  readonly listedAnew?: number;
+  /** Of the pool, those that have no scores yet, where those of the others stand. */
+  readonly unscored?: number;
   /** Of a picture's file, on average; 0 where pixels lie bare. */
   readonly bytesAnImage: number;
 }
@@ -161,8 +165,11 @@ export function estimate(
     bytes: null,
     seconds: timed(seconds),
   });
-  const listed = counts.train + counts.validation + counts.test + counts.pool;
-  const packed = counts.train + counts.validation + counts.test;
+  const labelled = counts.train + counts.validation + counts.test;
+  const listed = counts.listedAnew ?? labelled + counts.pool;
+  // Packs of the same pictures stay.
+  const packed = Math.min(labelled, listed);
+  const scored = counts.unscored ?? counts.pool;
   const packs = config.test === null ? 2 : 3;
   return {
     prepare: {
@@ -176,16 +183,16 @@ export function estimate(
       config.teacher.file !== null && isOnnxFile(config.teacher.file) ? speeds.startUps.worker : exporting(speeds),
     ),
     score: {
-      ...looking(counts.pool, ({teacher, startUps}) => {
+      ...looking(scored, ({teacher, startUps}) => {
         // Decoders and network work side by side.
-        const scoring = Math.max(counts.pool / teacher.scoreImagesPerSecond, decoding(counts.pool));
+        const scoring = Math.max(scored / teacher.scoreImagesPerSecond, decoding(scored));
         const trial =
-          counts.pool < TRIAL.fromImages
+          scored < TRIAL.fromImages
             ? 0
             : startUps.worker + TRIAL.seconds + (scoring < TRIAL.worthSearching ? 0 : TRIAL.searchSeconds);
         return startUps.worker + trial + scoring;
       }),
-      bytes: counts.pool * (100 + 8 * kept),
+      bytes: scored * (100 + 8 * kept),
     },
     select: {
       ...looking(selected, ({startUps}) => startUps.worker + decoding(Math.min(selected, counts.pool))),

@@ -112,7 +112,7 @@ async function freshNow(context: RunContext, home: string): Promise<ReadonlySet<
   if (store === null) return null;
   try {
     const {run} = context.config;
-    const change = await changedInputs({...context, store}, {trustAnew: false});
+    const change = await changedInputs({...context, store});
     if (change !== null) throw otherData(run, change, ADVICE_IN_EXPERIMENTS);
     const plan = await inspect(stages, {...context, store}, {restamp: false});
     return new Set(plan.filter(({verdict}) => verdict.fresh).map(({stage}) => stage.name));

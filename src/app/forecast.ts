@@ -16,6 +16,7 @@ import {blankStore, openStoreToRead} from '../store/open.js';
 import {adviceOnChange, otherData} from './bring-up-to-date.js';
 import {countImages, estimate, measureSpeeds, type Estimate} from './estimate.js';
 import {changedInputs} from './inputs.js';
+import {poolOutlook, reasonsInNumbers, scoresStand, unscored} from '../queries/pool-outlook.js';
 
 export interface ForecastRequest {
   readonly home: string;
@@ -30,7 +31,7 @@ export interface Forecast {
   readonly device: string;
   /** Before any stage both children prove the device; null where nothing would run. */
   readonly provingSeconds: number | null;
-  /** Where a run of this name would be kept, since the data is no longer its own. */
+  /** What changed of the pictures that figures rest on: the run as it is would be kept under another name. */
   readonly change: string | null;
   readonly stages: readonly {
     readonly name: StageName;
@@ -79,13 +80,25 @@ async function forecast(
   // The children's configs and logs go where nothing of the run lies.
   const attempts = temporaryFolder('dry-run');
   try {
-    const found = await contextFor(config, {paths: {...paths, attempts}, store: store ?? blank, stop, emit: () => {}});
-    const change = await changedInputs(found, {trustAnew: false});
+    const context = await contextFor(config, {
+      paths: {...paths, attempts},
+      store: store ?? blank,
+      stop,
+      emit: () => {},
+    });
+    const change = await changedInputs(context);
     if (change !== null && !acceptChange) throw otherData(paths.run, change, adviceOnChange(paths.run));
-    const context = change === null ? found : {...found, store: blank};
     const plan = await inspect(stages, context, {restamp: false, wanted});
     // Before anything is measured: it may be what the run is refused for.
-    const counts = await countImages(context);
+    const outlook = await poolOutlook(context);
+    const inNumbers = reasonsInNumbers(plan, outlook, context.store);
+    const counts = {
+      ...(await countImages(context)),
+      ...(outlook !== null && {
+        listedAnew: outlook.listedAnew,
+        ...(scoresStand(plan) && {unscored: unscored(outlook, context.store)}),
+      }),
+    };
     const nothingToDo = plan.every(({wanted, verdict}) => !wanted || verdict.fresh);
     if (!nothingToDo) onMeasuring();
     const measured = nothingToDo ? null : await withDevice(context, findPython(python));
@@ -100,7 +113,7 @@ async function forecast(
         name,
         wanted,
         fresh,
-        reason,
+        reason: inNumbers[name] ?? reason,
         amount: amounts[name],
       })),
     };

@@ -1,136 +1,126 @@
-/** Guards a run against other data under its name: tells whether its inputs changed, and how. */
+/**
+ * Guards what a run reported: tells where pictures that its figures rest on changed unasked, or are those of something
+ * else. Pools may grow and shrink, and labels be mended, as they will.
+ */
 import {rm} from 'node:fs/promises';
+import {isDeepStrictEqual} from 'node:util';
 import {runChild} from '../children/child.js';
-import type {IndexEntry} from '../children/protocol.js';
+import type {IndexEntry, SourceSpec} from '../children/protocol.js';
 import {workerCommand} from '../children/worker.js';
-import type {Ingredients} from '../pipeline/stage.js';
+import {stageNames} from '../events.js';
 import {temporaryFolder} from '../files/temporary.js';
-import {count} from '../words.js';
-import type {ListedImage} from '../store/images.js';
 import type {RunContext} from '../stages/context.js';
-import {indexTask, prepare} from '../stages/prepare.js';
-import {placeOf} from '../stages/sources.js';
-
-/** Ingredients of prepare that name sources and their files; the others are settings, which may change. */
-const isSource = (name: string): boolean => /^(labelled|validation|test|unlabelled\[\d+\])$/.test(name);
-const isFiles = (name: string): boolean => name.startsWith('files of ');
+import {indexTask} from '../stages/list-sources.js';
+import {placeOf, type RunSource} from '../stages/sources.js';
+import type {ListedImage, SourceRecord} from '../store/images.js';
+import {count, plural} from '../words.js';
 
 const DIFFERENCES_SHOWN = 8;
+/** A labelled set of which less than this share is left is another one under the name of the first. */
+const LEAST_LEFT = 0.5;
 
 /**
- * What is different about the inputs of a run that was prepared before, in words; null where they are the same. Files
- * that were only touched or copied are looked into, found the same, and with `trustAnew` trusted by their new times.
+ * What is different about pictures that figures of the run rest on, in words; null where nothing is, or where no figure
+ * was made yet. A held-out set that changed where it lies, or is not given any more, would change figures unsaid; one
+ * that is given anew changes them as asked. Of the labelled set most must be the same: another one is another run.
  */
-export async function changedInputs(
-  context: RunContext,
-  {trustAnew}: {readonly trustAnew: boolean},
-): Promise<string | null> {
-  const record = context.store.stages.read('prepare');
-  const recorded = record?.ingredients ?? null;
-  if (recorded === null) return null;
-  const now = await prepare.ingredients(context);
-  // A record that was altered is no ground to refuse anything by; what was listed still tells whether the files are the
-  // same.
-  const isWhole = record?.isIntact === true;
-  if (isWhole) {
-    const names = [...new Set([...Object.keys(recorded), ...Object.keys(now)])];
-    if (names.some(name => isSource(name) && recorded[name] !== now[name]))
-      return sourceDifferences(recorded, now).join('\n  ');
-    if (!names.some(name => isFiles(name) && recorded[name] !== now[name])) return null;
+export async function changedInputs(context: RunContext): Promise<string | null> {
+  const {store, sources} = context;
+  const madeFigures = stageNames.some(name => name !== 'prepare' && isDone(store.stages.read(name)?.status));
+  if (!madeFigures) return null;
+  const recorded = store.images.sources().filter(({listing}) => listing !== null);
+  const lines: string[] = [];
+  const toCompare: {source: RunSource; before: SourceRecord}[] = [];
+  for (const role of ['labelled', 'validation', 'test'] as const) {
+    const before = recorded.find(source => source.role === role);
+    if (before === undefined) continue;
+    const source = sources.find(source => source.role === role);
+    if (source === undefined)
+      lines.push(
+        `${role}: was ${specWords(before.spec)}, and is not given now: add --${role} ${quoted(specWords(before.spec))}`,
+      );
+    else {
+      const isSame = isDeepStrictEqual(source.spec, before.spec);
+      if (isSame && (await source.snapshot()) === before.listing?.snapshot) continue;
+      if (isSame || role === 'labelled') toCompare.push({source, before});
+    }
   }
-  const differences = await differingFiles(context);
-  if (differences.length > 0) {
-    return (
-      differences.slice(0, DIFFERENCES_SHOWN).join('\n  ') +
-      (differences.length > DIFFERENCES_SHOWN ? `\n  and ${count(differences.length - DIFFERENCES_SHOWN)} more` : '')
-    );
+  const found = await listAgain(
+    context,
+    toCompare.map(({source}) => source),
+  );
+  for (const [position, {source, before}] of toCompare.entries()) {
+    const listed = found[position]!;
+    if (source.role === 'labelled') {
+      const known = new Set([...store.images.listed(before.key)].map(({id}) => id));
+      const left = new Set(listed.flatMap(({id}) => (id !== null && known.has(id) ? [id] : [])));
+      if (left.size < LEAST_LEFT * known.size)
+        lines.push(
+          `labelled: of the ${plural(known.size, 'picture')} in ${specWords(before.spec)} ${left.size === 0 ? 'none is' : `only ${count(left.size)} are`} in ${specWords(source.spec)}`,
+        );
+    } else lines.push(...differences(store.images.listed(before.key), listed, before.root));
   }
-  if (trustAnew && isWhole) context.store.stages.setIngredients('prepare', {...recorded, ...onlyFiles(now)});
-  return null;
+  if (lines.length === 0) return null;
+  return (
+    lines.slice(0, DIFFERENCES_SHOWN).join('\n  ') +
+    (lines.length > DIFFERENCES_SHOWN ? `\n  and ${count(lines.length - DIFFERENCES_SHOWN)} more` : '')
+  );
 }
 
-/**
- * A line for each set that has other sources. Pools are told by what they are: their numbers also move where a set
- * before them came or went.
- */
-function sourceDifferences(recorded: Ingredients, now: Ingredients): string[] {
-  const quoted = (source: string): string => (/^[\w./:@+-]+$/.test(source) ? source : `'${source}'`);
-  const sets = (['labelled', 'validation', 'test'] as const).flatMap(role => {
-    const [before, after] = [recorded[role], now[role]];
-    if (before === after) return [];
-    if (after === undefined) return [`${role}: was ${before}, and is not given now: add --${role} ${quoted(before!)}`];
-    return [`${role}: was ${before ?? 'not given'}, is ${after}`];
-  });
-  const poolsOf = (ingredients: Ingredients): string[] =>
-    Object.entries(ingredients).flatMap(([name, source]) =>
-      isSource(name) && name.startsWith('unlabelled') ? [source] : [],
-    );
-  const [before, after] = [poolsOf(recorded), poolsOf(now)];
-  const lacking = before
-    .filter(source => !after.includes(source))
-    .map(source => `unlabelled: ${source} is not given now: add --unlabelled ${quoted(source)}`);
-  const added = after.filter(source => !before.includes(source)).map(source => `unlabelled: ${source} was not given`);
-  const reordered =
-    lacking.length + added.length === 0 && before.join('\n') !== after.join('\n')
-      ? [`unlabelled: was ${before.join(', ')}, is ${after.join(', ')}`]
-      : [];
-  return [...sets, ...lacking, ...added, ...reordered];
-}
+const isDone = (status: string | undefined): boolean => status === 'done' || status === 'skipped';
 
-const onlyFiles = (ingredients: Ingredients): Ingredients =>
-  Object.fromEntries(Object.entries(ingredients).filter(([name]) => isFiles(name)));
+const specWords = ({kind, path, split}: SourceSpec): string =>
+  `${kind}:${path}${split === null ? '' : `?split=${split}`}`;
+const quoted = (source: string): string => (/^[\w./:@+-]+$/.test(source) ? source : `'${source}'`);
 
-/** Lists and hashes every source again and compares it with what the run was prepared from. */
-async function differingFiles(context: RunContext): Promise<string[]> {
-  const {store, threads, stop} = context;
-  const roots = store.images.sources();
-  const before = roots.map(source => placesOf(store.images.listed(source.key)));
-  const gone = before.map(places => new Set(places.keys()));
-  const differences: string[] = [];
-  const compare = (position: number, entry: IndexEntry) => {
-    const place = placeOf(entry);
-    const known = before[position]?.get(place);
-    // What could not be read before and cannot be read now is no difference.
-    if (entry.id === null) return;
-    gone[position]?.delete(place);
-    const labels = known?.get(entry.id);
-    const difference =
-      known === undefined
-        ? 'is new'
-        : labels === undefined
-          ? 'has other contents'
-          : labels.has(entry.label)
-            ? null
-            : `has another label (${entry.label})`;
-    if (difference !== null) differences.push(`${roots[position]?.root}/${place} ${difference}`);
-  };
-  // Not in the run's own folders: nothing of it may change before the change is accepted.
+/** Lists and hashes sources again, without a word of it in the run: nothing of it may change before that is accepted. */
+async function listAgain(context: RunContext, sources: readonly RunSource[]): Promise<IndexEntry[][]> {
+  const found: IndexEntry[][] = sources.map(() => []);
+  if (sources.length === 0) return found;
   const attempt = temporaryFolder('inputs');
   try {
-    await runChild<'index'>(workerCommand({threads, device: 'cpu', python: null}), indexTask(context), {
-      attempt,
-      stop,
-      onEvent: event => event.type === 'indexed' && event.entries.forEach(entry => compare(event.source, entry)),
-    });
+    await runChild<'index'>(
+      workerCommand({threads: context.threads, device: 'cpu', python: null}),
+      indexTask(context, sources),
+      {
+        attempt,
+        stop: context.stop,
+        onEvent: event => event.type === 'indexed' && found[event.source]!.push(...event.entries),
+      },
+    );
   } finally {
     await rm(attempt, {recursive: true, force: true});
   }
-  gone.forEach((places, position) => {
-    for (const place of places) differences.push(`${roots[position]?.root}/${place} is gone`);
-  });
-  return differences;
+  return found;
 }
 
 /**
- * The labels of each image that lay at a place. A list may name a file twice, even under two labels, and a tar hold two
- * members of one name.
+ * A line for each picture that a held-out set did not have under that label, or has no more. Where it lies in the set is
+ * no matter; what could not be read before and cannot be read now is no difference.
  */
-function placesOf(listed: Iterable<ListedImage>): Map<string, Map<string, Set<string | null>>> {
-  const places = new Map<string, Map<string, Set<string | null>>>();
-  for (const {id, label, ...lying} of listed) {
+function differences(before: Iterable<ListedImage>, now: readonly IndexEntry[], root: string): string[] {
+  const known = new Map<string, {labels: Set<string | null>; place: string}>();
+  const places = new Set<string>();
+  for (const {id, label, ...lying} of before) {
     const place = placeOf(lying);
-    const images = places.get(place) ?? new Map<string, Set<string | null>>();
-    places.set(place, images.set(id, (images.get(id) ?? new Set()).add(label)));
+    places.add(place);
+    known.set(id, {labels: (known.get(id)?.labels ?? new Set()).add(label), place});
   }
-  return places;
+  const gone = new Map([...known].map(([id, {place}]) => [id, place]));
+  const lines: string[] = [];
+  const overwritten = new Set<string>();
+  for (const {id, label, ...lying} of now) {
+    if (id === null) continue;
+    gone.delete(id);
+    const place = placeOf(lying);
+    const labels = known.get(id)?.labels;
+    if (labels?.has(label)) continue;
+    if (labels !== undefined) lines.push(`${root}/${place} has another label (${label})`);
+    else if (places.has(place)) {
+      overwritten.add(place);
+      lines.push(`${root}/${place} has other contents`);
+    } else lines.push(`${root}/${place} is new`);
+  }
+  for (const place of gone.values()) if (!overwritten.has(place)) lines.push(`${root}/${place} is gone`);
+  return lines;
 }

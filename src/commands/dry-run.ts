@@ -103,6 +103,6 @@ function words({run, device, provingSeconds, change, stages: listed}: Forecast, 
   const kept =
     change === null
       ? ''
-      : `The data changed, so the run would start over, and the one that there is be kept under another name:\n  ${change}\n`;
+      : `The data changed, so the run as it is would be kept under another name first:\n  ${change}\n`;
   return `${head}\n${kept}${text}\n${total > 0 ? `About ${duration(total)} in all, as fast as this machine was just now.\n` : ''}`;
 }

@@ -35,7 +35,7 @@ export async function report(flags: RunName, stop: Stop): Promise<void> {
   const store = openStore(paths.database);
   try {
     const context = await contextFor(config, {paths, store, stop, emit: view.emit});
-    const change = await changedInputs(context, {trustAnew: true});
+    const change = await changedInputs(context);
     if (change !== null) throw otherData(paths.run, change, adviceOnChange(paths.run));
     // It prints the settings as they are now: of others there is nothing to report.
     await inspect(stages, context, {restamp: true, wanted: {only: 'report'}});

@@ -1,4 +1,5 @@
 /** Starts a run as a copy of another: its state in SQLite, its files as hard links, so that a copy takes no room. */
+import {existsSync} from 'node:fs';
 import {copyFile, link, mkdir, readdir, rename, rm} from 'node:fs/promises';
 import path from 'node:path';
 import {systemCode} from '../errors.js';
@@ -17,6 +18,8 @@ export interface CopyOptions {
   readonly fresh: readonly StageName[];
   /** Runs that share files with `origin`. */
   readonly relatives: readonly RunPaths[];
+  /** Whether the copy tells of the origin's work as its own: its config, its events, its curves. */
+  readonly history: boolean;
 }
 
 /**
@@ -30,7 +33,7 @@ export interface CopyOptions {
 export async function copyRun(
   origin: RunPaths,
   target: RunPaths,
-  {fresh, relatives}: CopyOptions,
+  {fresh, relatives, history}: CopyOptions,
 ): Promise<{readonly linked: boolean}> {
   let linked = true;
   const others = stageNames.filter(name => !fresh.includes(name));
@@ -43,7 +46,7 @@ export async function copyRun(
     [origin.models, target.models],
   ] as const) {
     const folders = new Set<string>();
-    for (const file of await filesIn(from, [...leftOut(origin), ...results])) {
+    for (const file of await filesIn(from, [...(history ? [] : leftOut(origin)), ...results])) {
       const destination = path.join(to, path.relative(from, file));
       const before = await stampOf(file);
       await mkdir(path.dirname(destination), {recursive: true});
@@ -57,11 +60,16 @@ export async function copyRun(
     }
     for (const folder of folders) await sync(folder);
   }
-  await publishFile(target.database, temporary => copyDatabase(origin, target, {file: temporary, others, copied}));
+  await publishFile(target.database, temporary =>
+    copyDatabase(origin, target, {file: temporary, others, copied, history}),
+  );
   for (const {database} of [origin, ...relatives]) {
     const store = openStore(database);
     try {
-      store.atomically(() => store.stages.renewStamps(renewed));
+      store.atomically(() => {
+        store.stages.renewStamps(renewed);
+        store.packs.renewStamps(renewed);
+      });
     } finally {
       store.close();
     }
@@ -88,7 +96,8 @@ function resultsOf({home, database}: RunPaths, names: readonly StageName[]): str
 /** Every file below a folder, less the files and folders left out and what a killed process left half written. */
 async function filesIn(folder: string, without: readonly string[]): Promise<string[]> {
   const files: string[] = [];
-  for (const entry of await readdir(folder, {withFileTypes: true})) {
+  // A run of which only a part was asked for may have made nothing for one of its folders yet.
+  for (const entry of existsSync(folder) ? await readdir(folder, {withFileTypes: true}) : []) {
     const found = path.join(folder, entry.name);
     if (entry.name.endsWith('.tmp') || without.includes(found)) continue;
     if (entry.isDirectory()) files.push(...(await filesIn(found, without)));
@@ -119,7 +128,13 @@ async function copyDatabase(
     file,
     others,
     copied,
-  }: {readonly file: string; readonly others: readonly StageName[]; readonly copied: ReadonlyMap<string, string>},
+    history,
+  }: {
+    readonly file: string;
+    readonly others: readonly StageName[];
+    readonly copied: ReadonlyMap<string, string>;
+    readonly history: boolean;
+  },
 ): Promise<void> {
   const original = openStoreToRead(origin.database);
   if (original === null) throw new Error(`${origin.database} went away while it was copied.`);
@@ -135,6 +150,7 @@ async function copyDatabase(
     copy.atomically(() => {
       for (const name of others) forget(copy, name);
       renameRun(copy, origin, target, copied);
+      if (history) return;
       copy.run.forgetConfig();
       copy.events.forgetHistory();
     });

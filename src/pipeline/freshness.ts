@@ -20,17 +20,28 @@ export interface Verdict {
   readonly reason: string;
   /** Whether there is no result of what it depends on as that is today. What is only missing or damaged was one. */
   readonly outdated: boolean;
+  /**
+   * Where a whole result is there, and is only of other ingredients: their names, those included that an earlier stage
+   * has yet to make anew. Empty for all else.
+   */
+  readonly changed: readonly string[];
 }
 
-const stale = (reason: string, outdated = true): Verdict => ({fresh: false, reason, outdated});
+const stale = (
+  reason: string,
+  {outdated = true, changed = []}: Partial<Pick<Verdict, 'outdated' | 'changed'>> = {},
+): Verdict => ({fresh: false, reason, outdated, changed});
 
 /** Values longer than this are hashes or lists: that they changed says more than what they are. */
 const SHOWN_LENGTH = 40;
 
-function difference(before: Ingredients, now: Ingredients): string | null {
+function changedNames(before: Ingredients, now: Ingredients): string[] {
   const names = [...new Set([...Object.keys(now), ...Object.keys(before)])];
-  const changed = names.filter(name => before[name] !== now[name]);
-  const [first, ...others] = changed;
+  return names.filter(name => before[name] !== now[name]);
+}
+
+function difference(before: Ingredients, now: Ingredients): string | null {
+  const [first, ...others] = changedNames(before, now);
   if (first === undefined) return null;
   const was = before[first];
   const is = now[first];
@@ -63,19 +74,22 @@ export function verdict(
   if (recorded.status === 'running') return stale(`was cut short: ${goesOn}`);
   if (recorded.status === 'interrupted') return stale(`was interrupted: ${goesOn}`);
   if (recorded.status === 'failed') return stale(`failed: ${recorded.message?.split('\n')[0] ?? 'unknown reason'}`);
-  const changed = difference(recorded.ingredients ?? {}, known(recorded.ingredients));
+  const before = recorded.ingredients ?? {};
+  const changed = difference(before, known(recorded.ingredients));
   const [first] = damage;
   if (first)
     return stale(
       `${first.path} is ${first.kind === 'missing' ? 'missing' : 'not what was written'}${damage.length > 1 ? `, and ${damage.length - 1} more` : ''}`,
-      changed !== null || pending.length > 0,
+      {outdated: changed !== null || pending.length > 0},
     );
-  if (changed !== null) return stale(changed);
+  const names = [...changedNames(before, known(recorded.ingredients)), ...pending];
+  if (changed !== null) return stale(changed, {changed: names});
   if (pending.length > 0)
-    return stale(`follows ${[...new Set(pending.map(name => name.split('.')[0]))].join(' and ')}`);
+    return stale(`follows ${[...new Set(pending.map(name => name.split('.')[0]))].join(' and ')}`, {changed: names});
   return {
     fresh: true,
     reason: recorded.status === 'skipped' ? 'skipped as asked, nothing changed' : 'nothing changed',
     outdated: false,
+    changed: [],
   };
 }

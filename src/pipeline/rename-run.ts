@@ -23,6 +23,7 @@ export function renameRun(
   store.run.rename(to.run);
   store.images.moveRoot(from.cache, to.cache);
   store.quarantine.moveRoot(from.cache, to.cache);
+  store.packs.renewStamps(stamps);
   store.stages.relocate(({path: recorded, stamp}) => {
     const [before, after] = folders.find(([folder]) => recorded.startsWith(folder)) ?? ['', ''];
     // A file that was not the recorded one before keeps its stamp, under which it will be looked into.

@@ -62,7 +62,8 @@ export async function inspect<Context extends EngineContext>(
   {restamp, wanted = {}}: {readonly restamp: boolean; readonly wanted?: Wanted},
 ): Promise<Planned<Context>[]> {
   const planned: Planned<Context>[] = [];
-  const willRun = new Set<string>();
+  /** Stages that will run, each with the products that it will leave as they are. */
+  const willRun = new Map<string, readonly string[]>();
   /** Of the stages that stay as they are: on what outdated one each rests, or that it is one. */
   const outdated = new Map<string, string>();
   for (const stage of stages) {
@@ -76,7 +77,8 @@ export async function inspect<Context extends EngineContext>(
           'STALE_STAGE',
           `${stage.name} would rest on a result of other settings: ${below}. Run pupil orchestrate without --from and --only first, or put the settings back.`,
         );
-      willRun.add(stage.name);
+      const {changed} = plan.verdict;
+      willRun.set(stage.name, changed.length === 0 ? [] : (stage.unaffected?.(changed) ?? []));
     } else if (below !== undefined || plan.verdict.outdated)
       outdated.set(stage.name, below ?? `${stage.name} is out of date (${reason})`);
     planned.push({...plan, stands: fresh && below === undefined});
@@ -93,7 +95,7 @@ async function inspectOne<Context extends EngineContext>(
     restamp,
     willRun,
     wanted,
-  }: {readonly restamp: boolean; readonly willRun: ReadonlySet<string>; readonly wanted: Wanted},
+  }: {readonly restamp: boolean; readonly willRun: ReadonlyMap<string, readonly string[]>; readonly wanted: Wanted},
 ): Promise<Omit<Planned<Context>, 'stands'>> {
   const {store} = context;
   const recorded = store.stages.read(stage.name);
@@ -101,7 +103,9 @@ async function inspectOne<Context extends EngineContext>(
   const read: Record<string, string> = {};
   for (const reference of stage.reads) {
     const digest = productDigest(store, reference);
-    if (willRun.has(producerOf(reference)) || digest === null) pending.push(reference);
+    const [producer, product] = reference.split('.') as [string, string];
+    const willBeMade = willRun.has(producer) && !willRun.get(producer)!.includes(product);
+    if (willBeMade || digest === null) pending.push(reference);
     else read[reference] = digest;
   }
   const ingredients = {version: String(stage.version), ...(await stage.ingredients(context)), ...read};
@@ -116,7 +120,7 @@ async function inspectOne<Context extends EngineContext>(
   return {
     stage,
     wanted: isWanted(stage.name, wanted),
-    verdict: found.fresh && asked !== null ? {fresh: false, reason: asked, outdated: false} : found,
+    verdict: found.fresh && asked !== null ? {fresh: false, reason: asked, outdated: false, changed: []} : found,
     ingredients,
   };
 }
@@ -124,7 +128,7 @@ async function inspectOne<Context extends EngineContext>(
 /** Refuses (exit 2) a stage that reads what was never made, and is not about to be. */
 function requireFoundation<Context>(
   {stage, ingredients}: Pick<Planned<Context>, 'stage' | 'ingredients'>,
-  willRun: ReadonlySet<string>,
+  willRun: ReadonlyMap<string, unknown>,
 ): void {
   for (const reference of stage.reads) {
     const producer = producerOf(reference);
@@ -166,7 +170,7 @@ export async function runStages<Context extends EngineContext>(
   for (const stage of stages) {
     if (!isWanted(stage.name, wanted)) continue;
     throwIfStopped(context.signal);
-    const plan = await inspectOne(stage, context, {restamp: true, willRun: new Set(), wanted});
+    const plan = await inspectOne(stage, context, {restamp: true, willRun: new Map(), wanted});
     const {fresh, reason} = plan.verdict;
     if (fresh) {
       context.emit({type: 'stage_fresh', stage: stage.name, reason});
@@ -175,7 +179,7 @@ export async function runStages<Context extends EngineContext>(
         seconds: 0,
       };
     } else {
-      requireFoundation(plan, new Set());
+      requireFoundation(plan, new Map());
       outcome[stage.name] = await runOne(
         plan,
         context,

@@ -35,6 +35,11 @@ export interface Stage<Context> {
   readonly rows?: Readonly<Record<string, (store: Store) => string>>;
   /** Settings and files from outside that it depends on. */
   ingredients(context: Context): Ingredients | Promise<Ingredients>;
+  /**
+   * Its products that stay as they are where nothing but these ingredients changed, so that it is known before it runs
+   * what does not follow from it.
+   */
+  unaffected?(changed: readonly string[]): readonly string[];
   /** `ingredients` are those of this run, what it reads included. */
   run(context: Context, ingredients: Ingredients): Promise<StageResult>;
 }

@@ -8,6 +8,7 @@ import {stages} from '../stages/index.js';
 import {isLocked} from '../store/lock.js';
 import type {OutputRecord, RecordedStatus} from '../store/stages.js';
 import type {OpenRun} from './open-run.js';
+import {poolOutlook, reasonsInNumbers} from './pool-outlook.js';
 
 /** `running` is believed only while somebody holds the lock. */
 export type Standing = 'fresh' | 'stale' | 'never' | 'running' | 'interrupted' | 'failed';
@@ -28,7 +29,11 @@ export async function standingsOf({store, config, paths}: OpenRun, stop: Stop): 
   const verdicts = new Map<StageName, {fresh: boolean; reason: string}>();
   try {
     const context = await contextFor(config, {paths, store, stop, emit: () => {}});
-    for (const {stage, verdict} of await inspect(stages, context, {restamp: false})) verdicts.set(stage.name, verdict);
+    const plan = await inspect(stages, context, {restamp: false});
+    const outlook = plan.some(({verdict}) => !verdict.fresh) ? await poolOutlook(context) : null;
+    const inNumbers = reasonsInNumbers(plan, outlook, store);
+    for (const {stage, verdict} of plan)
+      verdicts.set(stage.name, {...verdict, reason: inNumbers[stage.name] ?? verdict.reason});
   } catch (error) {
     // The run can be looked at where its pictures cannot.
     if (!(error instanceof UserError)) throw error;

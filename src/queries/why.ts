@@ -84,7 +84,7 @@ function findImage({store, paths}: OpenRun, given: string): string {
 
 async function verdicts({store, config, paths}: OpenRun, id: string): Promise<ClassVerdict[]> {
   const image = store.images.standingOf(id);
-  const shard = image?.pool ? store.shards.containing(image.key) : null;
+  const shard = image?.pool && image.shard !== null ? store.shards.numbered(image.shard) : null;
   if (shard === null || shard.rows === null || shard.rows === 0) return [];
   const names = store.images.classes();
   const selection = recordedSelection(store);
@@ -139,6 +139,7 @@ function unscoredReason({store}: OpenRun, id: string): string {
   const aside = store.quarantine.ofImage(id);
   if (aside.length > 0) return `Not scored: ${aside.map(row => `${row.code}, ${row.detail}`).join('; ')}.`;
   const standing = store.images.standingOf(id);
+  if (store.images.placesOf(id).length === 0) return 'Not in the pool any more: it lies nowhere.';
   if (standing?.pool) return 'Not scored yet: the score stage has not come to it.';
   return standing?.split
     ? `Not scored: it is in the ${standing.split === 'train' ? 'labelled training' : standing.split} set, not in the pool.`

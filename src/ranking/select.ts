@@ -8,7 +8,7 @@
  *
  * Scores are log-probabilities: a float32 softmax saturates at 1 and would tie in masses.
  */
-import {compareIds, ID_WORDS} from './image-ids.js';
+import {compareIds, ID_WORDS, idAt} from './image-ids.js';
 import {TopK, type Ranked} from './top-k.js';
 
 /**
@@ -19,6 +19,20 @@ export interface ScoredImages {
   readonly ids: Uint32Array;
   readonly classes: readonly Int32Array[];
   readonly logProbs: readonly Float32Array[];
+}
+
+/** The same without some images, which are given by their ids in hex. */
+export function without(scores: ScoredImages, images: ReadonlySet<string>): ScoredImages {
+  const rows = Array.from({length: scores.ids.length / ID_WORDS}, (_, row) => row).filter(
+    row => !images.has(idAt(scores.ids, row)),
+  );
+  const ids = new Uint32Array(rows.length * ID_WORDS);
+  rows.forEach((row, at) => ids.set(scores.ids.subarray(row * ID_WORDS, (row + 1) * ID_WORDS), at * ID_WORDS));
+  return {
+    ids,
+    classes: scores.classes.map(column => Int32Array.from(rows, row => column[row]!)),
+    logProbs: scores.logProbs.map(column => Float32Array.from(rows, row => column[row]!)),
+  };
 }
 
 /** What a class got: how many images had it among their P best, and the best K of them in order (rank 1 first). */

@@ -15,7 +15,8 @@ export type ExportSummary = Pick<TaskResult<'measure'>, 'fittedTemperature'>;
 export const exportTeacher: Stage<RunContext> = {
   name: 'export',
   version: 4,
-  reads: ['prepare.validation', 'prepare.pool', 'prepare.classes', 'teacher.model'],
+  // Not the pool, of which a form is tried on a sample: when it grows, earlier scores stand, and so does their form.
+  reads: ['prepare.validation', 'prepare.classes', 'teacher.model'],
   rows: {quarantine: ({quarantine}) => quarantine.digest('export')},
   ingredients({config, store, size, resize}) {
     return {

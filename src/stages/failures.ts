@@ -17,7 +17,7 @@ export function gateFailures(
   throw new UserError(
     'TOO_MANY_FAILURES',
     `${count(failures)} of ${count(of)} images could not be used (${((100 * failures) / of).toFixed(1)} %), more than --max-failures ${config.limits.max_failures} allows.\n` +
-      `The last one: ${place}: ${detail}\nSee them all with ${statusCommand(paths)}. Raise --max-failures to go on from here without them; or mend or remove them, and run the same command, with --accept-change once pupil asks for it.`,
+      `The last one: ${place}: ${detail}\nSee them all with ${statusCommand(paths)}. Raise --max-failures to go on from here without them; or mend or remove them, and run the same command.`,
   );
 }
 

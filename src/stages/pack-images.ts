@@ -1,8 +1,11 @@
 /** Packs images for the trainer, in prepare the labelled sets and in select what the student learns from. */
+import {createHash} from 'node:crypto';
 import {readdir} from 'node:fs/promises';
 import path from 'node:path';
+import {isDeepStrictEqual} from 'node:util';
 import {PROTOCOL, type Decoding, type PackItem, type TaskResult} from '../children/protocol.js';
-import type {Answers} from '../images/pack.js';
+import {openPack, type Answers} from '../images/pack.js';
+import {stampOf} from '../pipeline/stamp.js';
 import type {LocatedImage, Split} from '../store/images.js';
 import {decodingOf, type RunContext} from './context.js';
 import {runDecoder} from './tasks.js';
@@ -84,6 +87,42 @@ export async function packImages(
       },
     },
   );
+}
+
+/**
+ * Packs a split under its own name, unless the pack that is there was made of the same pictures, labels and settings:
+ * labelled sets may be large, and a pool grows more often than they do. Returns how many images it holds.
+ */
+export async function packUnlessThere(context: RunContext, split: Split): Promise<number> {
+  const {store, paths} = context;
+  const folder = paths.pack(split);
+  const made = madeOf(context, split);
+  const before = store.packs.read(split);
+  if (before?.made === made && isDeepStrictEqual(await stampsOf(folder), before.files)) {
+    const pack = await openPack(folder);
+    await pack.close();
+    return pack.images;
+  }
+  store.atomically(() => {
+    store.packs.forget(split);
+    store.quarantine.forgetPart('prepare', split);
+  });
+  const {images} = await packSplit(context, split, {stage: 'prepare', name: split});
+  store.packs.write(split, {made, files: await stampsOf(folder)});
+  return images;
+}
+
+/** SHA-256 of what a pack of a split is made of. */
+function madeOf(context: RunContext, split: Split): string {
+  const hash = createHash('sha256').update(JSON.stringify([decodingOf(context), context.store.images.classes()]));
+  for (const {id, label} of context.store.images.ofSplit(split)) hash.update(`\n${id} ${label}`);
+  return hash.digest('hex');
+}
+
+async function stampsOf(folder: string): Promise<Record<string, string>> {
+  const stamps: Record<string, string> = {};
+  for (const file of await packFiles(folder).catch(() => [])) stamps[path.basename(file)] = (await stampOf(file)) ?? '';
+  return stamps;
 }
 
 /** Decodes a split into the pack of this name, which is also the part under which pictures are set aside. */

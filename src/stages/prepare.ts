@@ -1,18 +1,20 @@
-/** Step 0: lists every source, settles what each image is for, and packs the labelled sets. */
-import {PROTOCOL, type ChildEvent, type TaskOf, type TaskResult} from '../children/protocol.js';
+/**
+ * Step 0: lists the sources, settles what each image is for, and packs the labelled sets; what is listed or packed
+ * already stays.
+ */
 import {UserError} from '../errors.js';
-import {ownFolders, statusCommand} from '../home.js';
+import {statusCommand} from '../home.js';
 import {openPack} from '../images/pack.js';
 import type {Output, Stage, StageResult} from '../pipeline/stage.js';
-import type {Role, Split} from '../store/images.js';
+import type {Split} from '../store/images.js';
 import {count, plural} from '../words.js';
 import {agreeOnClasses, list} from './classes.js';
 import type {RunContext} from './context.js';
-import {runWorker} from './tasks.js';
-import {gateFailures} from './failures.js';
-import {packFiles, packSplit} from './pack-images.js';
-import {placeOf, REST} from './sources.js';
+import {listSources, poolChangeWords} from './list-sources.js';
+import {packFiles, packUnlessThere} from './pack-images.js';
+import {REST} from './sources.js';
 
+const SPLITS = ['train', 'validation', 'test'] as const;
 /** A validation set of fewer images a class would make every choice a matter of luck. */
 export const VALIDATION_AT_LEAST = 5;
 /**
@@ -32,7 +34,7 @@ export interface PrepareSummary {
 
 export const prepare: Stage<RunContext> = {
   name: 'prepare',
-  version: 2,
+  version: 3,
   reads: [],
   rows: {
     pool: ({images}) => images.poolDigest(),
@@ -43,8 +45,9 @@ export const prepare: Stage<RunContext> = {
   async ingredients({config, sources, size, resize}) {
     const {limits} = config;
     const listed: Record<string, string> = {};
-    for (const [position, source] of sources.entries()) {
-      const key = source.role === 'unlabelled' ? `unlabelled[${position}]` : source.role;
+    let pools = 0;
+    for (const source of sources) {
+      const key = source.role === 'unlabelled' ? `unlabelled[${pools++}]` : source.role;
       listed[key] =
         `${source.spec.kind}:${source.spec.path}${source.spec.split === null ? '' : `?split=${source.spec.split}`}`;
       listed[`files of ${key}`] = await source.snapshot();
@@ -61,12 +64,13 @@ export const prepare: Stage<RunContext> = {
     };
   },
 
+  // The pool decides about none of the sets that are labelled.
+  unaffected: changed =>
+    changed.every(name => /^(files of )?unlabelled\[\d+\]$/.test(name)) ? ['classes', ...SPLITS] : [],
+
   async run(context): Promise<StageResult> {
     const {config, store, paths, emit} = context;
-    store.quarantine.forget('prepare');
-    store.images.clear();
-    const indexed = await index(context);
-    await settleClasses(context, indexed);
+    await settleClasses(context, await listSources(context, SPLITS));
     const {leaks, conflicts} = store.atomically(() =>
       store.images.split({
         seed: config.seed,
@@ -94,13 +98,15 @@ export const prepare: Stage<RunContext> = {
       });
     }
     checkSplits(context);
+    const change = poolChangeWords(context);
+    if (change !== null) emit({type: 'note', stage: 'prepare', message: change});
 
     const outputs: Output[] = [];
     const packed: Record<Split, number> = {train: 0, validation: 0, test: 0};
-    for (const split of ['train', 'validation', 'test'] as const) {
+    for (const split of SPLITS) {
       if (split === 'test' && config.test === null) outputs.push({name: split, digest: 'none was given'});
       else {
-        packed[split] = (await packSplit(context, split, {stage: 'prepare', name: split})).images;
+        packed[split] = await packUnlessThere(context, split);
         outputs.push({name: split, files: await packFiles(paths.pack(split))});
         await checkDecoded(context, split);
       }
@@ -116,78 +122,8 @@ export const prepare: Stage<RunContext> = {
   },
 };
 
-/** The worker's task that lists and hashes every image of the sources. */
-export const indexTask = ({sources, config, threads, paths, home}: RunContext): TaskOf<'index'> => ({
-  protocol: PROTOCOL,
-  task: 'index',
-  sources: sources.map(({role, spec}) => ({...spec, labelled: role !== 'unlabelled'})),
-  maxFileBytes: config.limits.max_file_mb * 1_000_000,
-  readThreads: threads + 2,
-  cache: paths.cache,
-  ownFolders: ownFolders(home),
-});
-
-/** Lists and hashes every image of every source into the database. */
-async function index(context: RunContext): Promise<TaskResult<'index'>> {
-  const {store, sources, emit} = context;
-  const opened: {key: number; role: Role; root: string; seen: number; unreadable: {count: number; first: string}}[] =
-    [];
-  for (const {role, spec, open} of sources) {
-    const {root} = await open();
-    opened.push({
-      key: store.images.addSource(role, spec, root),
-      role,
-      root,
-      seen: 0,
-      unreadable: {count: 0, first: ''},
-    });
-  }
-  const onEvent = (event: ChildEvent) => {
-    if (event.type !== 'indexed') return;
-    const source = opened[event.source]!;
-    const {key, role, root} = source;
-    source.seen += event.entries.length;
-    store.atomically(() => {
-      for (const entry of event.entries) {
-        const unlabelled = role !== 'unlabelled' && entry.label === null;
-        const problem =
-          entry.problem ??
-          (unlabelled
-            ? {code: 'NO_LABEL', detail: `in the ${role} set, but no class folder or label tells its class`}
-            : null);
-        if (problem === null) store.images.addEntry(key, entry);
-        else {
-          const place = `${root}/${placeOf(entry)}`;
-          if (problem.code === 'UNREADABLE' && source.unreadable.count++ === 0)
-            source.unreadable.first = `${place}: ${problem.detail}`;
-          store.quarantine.add('prepare', role, {image: entry.id, place, code: problem.code, detail: problem.detail});
-        }
-      }
-    });
-  };
-  const result = await runWorker(context, indexTask(context), {stage: 'prepare', part: 'listing images', onEvent});
-  for (const [position, source] of result.sources.entries()) {
-    const {given} = sources[position]!;
-    for (const message of source.notes) emit({type: 'note', stage: 'prepare', message: `${given}: ${message}`});
-    for (const message of source.warnings) emit({type: 'warning', stage: 'prepare', message: `${given}: ${message}`});
-  }
-  const seen = opened.reduce((sum, source) => sum + source.seen, 0);
-  for (const {root, seen: listed, unreadable} of opened) {
-    if (listed === 0 || unreadable.count < listed) continue;
-    throw new UserError(
-      'UNREADABLE_FILES',
-      `None of ${plural(listed, 'file')} in ${root} can be read; the first is ${unreadable.first}. Check the permissions, and that the disk is there.`,
-    );
-  }
-  if (seen === 0)
-    throw new UserError('POOL_EMPTY', `POOL_EMPTY: no pictures in ${sources.map(source => source.given).join(', ')}.`);
-  gateFailures(context, {stage: 'prepare', part: '%', of: seen});
-  return result;
-}
-
 /** The class list of what was listed. */
-async function settleClasses({store, sources}: RunContext, indexed: TaskResult<'index'>): Promise<void> {
-  const declared = indexed.sources[sources.findIndex(source => source.role === 'labelled')]?.classes ?? null;
+async function settleClasses({store, sources}: RunContext, declared: readonly string[] | null): Promise<void> {
   const classes = await agreeOnClasses(sources, declared, role => store.images.labels(role));
   store.atomically(() => store.images.setClasses(classes));
 }

@@ -48,7 +48,7 @@ export interface ScoreSummary {
 
 export const score: Stage<RunContext> = {
   name: 'score',
-  version: 2,
+  version: 3,
   reads: ['prepare.pool', 'prepare.classes', 'export.onnx'],
   rows: {shards: ({shards}) => shards.digest(), quarantine: ({quarantine}) => quarantine.digest('score')},
   ingredients(context): Ingredients {
@@ -68,11 +68,15 @@ export const score: Stage<RunContext> = {
 
   async run(context, ingredients): Promise<StageResult> {
     const {store, emit} = context;
-    const fingerprint = createHash('sha256')
-      .update(JSON.stringify({...ingredients, provider: context.device.split(':')[0]}))
-      .digest('hex');
+    const fingerprint = fingerprintOf(context, ingredients);
     const started = performance.now();
-    store.atomically(() => store.shards.cut(context.config.score.shard_size));
+    store.atomically(() => {
+      store.shards.forgetFailuresOfLeft();
+      const size = context.config.score.shard_size;
+      // Shards that stand stay as they are, and what joined the pool is added to them.
+      if (store.shards.hasScored(fingerprint)) store.shards.grow(size);
+      else store.shards.cut(size);
+    });
     const todo = await unscoredShards(context, fingerprint);
     const all = store.shards.all();
     const unscored = new Set(todo.map(({number}) => number));
@@ -88,15 +92,18 @@ export const score: Stage<RunContext> = {
       if (store.shards.someMayHold()) gateFailures(context, {stage: 'score', part: '%', of: pool});
     };
     checkFailures();
+    const toScore = todo.reduce((sum, shard) => sum + shard.images, 0);
     if (todo.length < all.length)
       emit({
         type: 'note',
         stage: 'score',
-        message: `${count(all.length - todo.length)} of ${count(all.length)} shards are scored already`,
+        message: `${count(pool - toScore)} of ${plural(pool, 'image')} are scored already`,
       });
     const work = todo.length === 0 ? null : await scorePool(context, {todo, fingerprint, checkFailures});
     await removeOthers(context, all);
-    const scored = store.shards.all().reduce((sum, shard) => sum + (shard.rows ?? 0), 0);
+    const scored = store.shards
+      .all()
+      .reduce((sum, {number, rows}) => sum + (rows ?? 0) - store.shards.left(number).length, 0);
     if (scored === 0)
       throw new UserError(
         'POOL_EMPTY',
@@ -119,6 +126,16 @@ export const score: Stage<RunContext> = {
     };
   },
 };
+
+/**
+ * What the scores of a shard depend on, as one hash: all ingredients of the stage but which images the pool holds.
+ */
+function fingerprintOf({device}: RunContext, ingredients: Ingredients): string {
+  const own = Object.fromEntries(Object.entries(ingredients).filter(([name]) => name !== 'prepare.pool'));
+  return createHash('sha256')
+    .update(JSON.stringify({...own, provider: device.split(':')[0]}))
+    .digest('hex');
+}
 
 /** The names that shards have, and what a killed process leaves of one. */
 const SHARD_FILE = /^shard-\d{5,}\.parquet(\.tmp)?$/;
@@ -189,7 +206,6 @@ async function scorePool(
   const [model, decoding] = [scoringOnnx(context), scoringDecoding(context)];
   const images = todo.reduce((sum, shard) => sum + shard.images, 0);
   const layout = await findLayout(context, {model, decoding, images, sample: store.images.poolSample(TRIAL_IMAGES)});
-  const byNumber = new Map(todo.map(shard => [shard.number, shard]));
   return await scoreShards(context, {
     stage: 'score',
     part: '',
@@ -200,9 +216,8 @@ async function scorePool(
     shards: todo,
     describe(number) {
       // Before anything of it is touched: what it vouched for no longer holds.
-      store.shards.setUnscored(number);
-      const {firstImage, lastImage} = byNumber.get(number)!;
-      return scoreShardOf(number, shardFile(context, number), store.images.ofPool(firstImage, lastImage));
+      store.atomically(() => store.shards.setUnscored(number));
+      return scoreShardOf(number, shardFile(context, number), store.images.ofShard(number));
     },
     onShard(event) {
       const {shard, sha256, rows, quarantined} = event;

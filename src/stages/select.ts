@@ -7,8 +7,9 @@ import {statusCommand} from '../home.js';
 import {readAllScores} from '../images/score-reader.js';
 import type {Stage, StageResult} from '../pipeline/stage.js';
 import {probability, type KeptAnswers} from '../ranking/calibration.js';
+import {ChosenImages} from '../ranking/chosen-images.js';
 import {idAt, ID_WORDS} from '../ranking/image-ids.js';
-import {Cutoffs, Selection, type ScoredImages} from '../ranking/select.js';
+import {Cutoffs, Selection, without, type ScoredImages} from '../ranking/select.js';
 import {fittingTopK, fittingTopP, isCrowded, takenTopP} from '../ranking/selection-size.js';
 import type {SelectionCounts} from '../events.js';
 import type {PackItem} from '../children/protocol.js';
@@ -21,10 +22,17 @@ import {shardFile} from './score.js';
 
 export const select: Stage<RunContext> = {
   name: 'select',
-  version: 6,
-  // The held-out sets for what nothing that is learned from may look like; the calibration for what the teacher's
+  version: 7,
+  // The pool for which of the scores count. The held-out sets for what nothing that is learned from may look like; the calibration for what the teacher's
   // answers are worth.
-  reads: ['score.scores', 'export.calibration', 'prepare.classes', 'prepare.validation', 'prepare.test'],
+  reads: [
+    'score.scores',
+    'export.calibration',
+    'prepare.pool',
+    'prepare.classes',
+    'prepare.validation',
+    'prepare.test',
+  ],
   rows: {ranking: ({rankings}) => rankings.digest(), quarantine: ({quarantine}) => quarantine.digest('select')},
   ingredients({config, size, resize}) {
     const {top_p: topP, top_k: topK, min_score: minScore} = config.select;
@@ -123,16 +131,21 @@ export const select: Stage<RunContext> = {
 export const recordedSelection = ({stages}: RunContext['store']): SelectionCounts | null =>
   (stages.read('select')?.summary ?? null) as SelectionCounts | null;
 
+/** Fine enough for any sum of them, and coarse enough for those of 10^9 to be exact. */
+const PROBABILITY_STEPS = 2 ** 20;
+
 /** The K that suits these classes, this pool, and what the teacher's answers to it are worth. */
 async function expectedTopK(context: RunContext, classes: number): Promise<number> {
   const temperature = calibrationOf(context);
+  // In whole numbers, whose sum is the same in whatever order the pool was scored.
   let [expectedRight, scored] = [0, 0];
   for await (const scores of scoresOf(context, classesKept(context.config, classes))) {
     const answers = answersOf(scores, classes);
-    for (let row = 0; row < imagesIn(scores); row++) expectedRight += probability(answers, row, 0, temperature);
+    for (let row = 0; row < imagesIn(scores); row++)
+      expectedRight += Math.round(probability(answers, row, 0, temperature) * PROBABILITY_STEPS);
     scored += imagesIn(scores);
   }
-  return fittingTopK({expectedRight, scored, classes});
+  return fittingTopK({expectedRight: expectedRight / PROBABILITY_STEPS, scored, classes});
 }
 
 // Written by the export stage in this shape.
@@ -200,35 +213,42 @@ export function record(
 }
 
 /**
- * The selected images shard by shard, each with the teacher's answers for its best classes: soft targets are made of
- * them. Adds up in `expectation` how many of the pairs the teacher may be expected to be right about.
+ * The selected images by id, each with the teacher's answers for its best classes: soft targets are made of them. Adds
+ * up in `expectation` how many of the pairs the teacher may be expected to be right about.
  */
 async function* chosen(context: RunContext, cutoffs: Cutoffs, expectation: {right: number}): AsyncGenerator<PackItem> {
   const {config, store} = context;
   const classCount = store.images.classes().length;
   const temperature = calibrationOf(context);
-  for await (const scores of scoresOf(context, classesKept(config, classCount))) {
-    const answers = answersOf(scores, classCount);
-    for (let row = 0; row < imagesIn(scores); row++) {
-      const classes = cutoffs.classesOf(scores, row);
-      if (classes.length === 0) continue;
-      const best = scores.classes.map(column => column[row]!);
-      for (const chosenClass of classes)
-        expectation.right += probability(answers, row, best.indexOf(chosenClass), temperature);
-      yield packItem(store.images.byId(idAt(scores.ids, row))!, classes, {
-        classes: best,
-        logProbs: scores.logProbs.map(column => column[row]!),
-      });
-    }
+  const kept = classesKept(config, classCount);
+  const images = new ChosenImages(kept);
+  for await (const scores of scoresOf(context, kept))
+    for (let row = 0; row < imagesIn(scores); row++)
+      if (cutoffs.classesOf(scores, row).length > 0) images.add(scores, row);
+  const {scores, rows} = images.ordered();
+  const answers = answersOf(scores, classCount);
+  for (const row of rows) {
+    const classes = cutoffs.classesOf(scores, row);
+    const best = scores.classes.map(column => column[row]!);
+    for (const chosenClass of classes)
+      expectation.right += probability(answers, row, best.indexOf(chosenClass), temperature);
+    yield packItem(store.images.byId(idAt(scores.ids, row))!, classes, {
+      classes: best,
+      logProbs: scores.logProbs.map(column => column[row]!),
+    });
   }
 }
 
-/** The score files of all shards in order, the `kept` best classes of each image. */
-function scoresOf(context: RunContext, kept: number): AsyncGenerator<ScoredImages> {
-  const scored = context.store.shards.all().filter(shard => shard.rows !== 0);
-  return readAllScores(
-    scored.map(shard => shardFile(context, shard.number)),
+/** The score files of all shards in order, the `kept` best classes of each image that is in the pool. */
+async function* scoresOf({store, paths, signal}: RunContext, kept: number): AsyncGenerator<ScoredImages> {
+  const scored = store.shards.all().filter(shard => shard.rows !== 0);
+  const shards = scored.values();
+  for await (const scores of readAllScores(
+    scored.map(shard => shardFile({paths}, shard.number)),
     kept,
-    context.signal,
-  );
+    signal,
+  )) {
+    const left = store.shards.left(shards.next().value!.number);
+    yield left.length === 0 ? scores : without(scores, new Set(left));
+  }
 }

@@ -8,11 +8,26 @@ import {digestOf, withoutCache} from './digest.js';
 export type Role = 'labelled' | 'validation' | 'test' | 'unlabelled';
 export type Split = 'train' | 'validation' | 'test';
 
+/** What listing a source told besides its images, and the files that it was told of. */
+export interface SourceListing {
+  /** Of its files: names, sizes, times. */
+  readonly snapshot: string;
+  /** SHA-256 of the rows that it left. */
+  readonly digest: string;
+  /** How many it listed, those with a problem included. */
+  readonly seen: number;
+  /** Those that the source declares; null where only labels tell. */
+  readonly classes: readonly string[] | null;
+  readonly warnings: readonly string[];
+}
+
 export interface SourceRecord {
   readonly key: number;
   readonly role: Role;
   readonly spec: SourceSpec;
   readonly root: string;
+  /** Null where listing it was cut short. */
+  readonly listing: SourceListing | null;
 }
 
 /** An image and one place where its bytes can be read. */
@@ -65,9 +80,10 @@ export function imageTables(connection: Connection) {
     'INSERT INTO sources (role, spec, root) VALUES (?, ?, ?)',
   );
   const moveRoot = connection.prepare<[string, string]>('UPDATE sources SET root = ? WHERE root = ?');
-  const sources = connection.prepare<[], {key: number; role: Role; spec: string; root: string}>(
-    'SELECT key, role, spec, root FROM sources ORDER BY key',
+  const sources = connection.prepare<[], {key: number; role: Role; spec: string; root: string; listing: string | null}>(
+    'SELECT key, role, spec, root, listing FROM sources ORDER BY key',
   );
+  const setListing = connection.prepare<[string, number]>('UPDATE sources SET listing = ? WHERE key = ?');
   const insertClass = connection.prepare<[number, string]>('INSERT INTO classes (position, name) VALUES (?, ?)');
   const classes = connection.prepare<[], {name: string}>('SELECT name FROM classes ORDER BY position');
   const insertImage = connection.prepare<[string]>('INSERT OR IGNORE INTO images (id) VALUES (?)');
@@ -83,12 +99,11 @@ export function imageTables(connection: Connection) {
   const ofSplit = connection.prepare<[Split, string, number], LocatedImage>(
     `${located} WHERE i.split = ? AND i.id > ? ORDER BY i.id LIMIT ?`,
   );
-  const ofRange = connection.prepare<[number, number], LocatedImage>(
-    `${located} WHERE i.pool = 1 AND i.key BETWEEN ? AND ? ORDER BY i.key`,
+  const ofShard = connection.prepare<[number], LocatedImage>(
+    `${located} JOIN shards ON shards.number = i.shard
+      WHERE shards.number = ? AND i.key BETWEEN first_image AND last_image AND i.pool = 1 ORDER BY i.key`,
   );
-  const sample = connection.prepare<[number, number], LocatedImage>(
-    `${located} WHERE i.pool = 1 AND i.key % ? = 0 ORDER BY i.key LIMIT ?`,
-  );
+  const sample = connection.prepare<[number], LocatedImage>(`${located} WHERE i.pool = 1 ORDER BY i.id LIMIT ?`);
   const byId = connection.prepare<[string], LocatedImage>(`${located} WHERE i.id = ?`);
   const byPrefix = connection.prepare<[string, string], {id: string}>(
     'SELECT id FROM images WHERE id >= ? AND id < ? ORDER BY id LIMIT 2',
@@ -99,21 +114,33 @@ export function imageTables(connection: Connection) {
   const placesOf = connection.prepare<[string], {place: string}>(
     `SELECT ${place} AS place FROM places p JOIN sources s ON s.key = p.source JOIN images i ON i.key = p.image WHERE i.id = ? ORDER BY p.rowid`,
   );
-  const standing = connection.prepare<[string], {key: number; split: Split | null; pool: number}>(
-    'SELECT key, split, pool FROM images WHERE id = ?',
+  const standing = connection.prepare<[string], {split: Split | null; pool: number; shard: number | null}>(
+    'SELECT split, pool, shard FROM images WHERE id = ?',
   );
   const splitCounts = connection.prepare<[], {split: Split; label: number; images: number}>(
     'SELECT split, label, count(*) AS images FROM images WHERE split IS NOT NULL GROUP BY split, label',
   );
   const poolSize = connection.prepare<[], {images: number}>('SELECT count(*) AS images FROM images WHERE pool = 1');
-  const poolIds = connection.prepare<[], {id: string}>('SELECT id FROM images WHERE pool = 1 ORDER BY key');
+  const poolIds = connection.prepare<[], string>('SELECT id FROM images WHERE pool = 1').pluck();
+  const poolChange = connection.prepare<[], {added: number; stayed: number}>(
+    'SELECT count(*) FILTER (WHERE shard IS NULL) AS added, count(shard) AS stayed FROM images WHERE pool = 1',
+  );
+  const leftPool = connection
+    .prepare<[], number>('SELECT count(*) FROM images WHERE pool = 0 AND shard IS NOT NULL')
+    .pluck();
   const listed = connection.prepare<[number], ListedImage>(
     'SELECT i.id, p.file, p.member, p.label FROM places p JOIN images i ON i.key = p.image WHERE p.source = ? ORDER BY p.rowid',
   );
 
+  const listedRows = connection
+    .prepare<[number], string>(
+      `SELECT json_array(i.id, p.file, p.member, p."offset", p.length, p.encoding, p.label) FROM places p JOIN images i ON i.key = p.image WHERE p.source = ? ORDER BY p.rowid`,
+    )
+    .pluck();
+
   const texts = (sql: string) => connection.prepare<[], string>(sql).pluck();
   const listing = [
-    texts(`SELECT key || ' ' || role || ' ' || spec || ' ' || ${withoutCache('root')} FROM sources ORDER BY key`),
+    texts(`SELECT json_array(key, role, spec, ${withoutCache('root')}, listing) FROM sources ORDER BY key`),
     texts(
       "SELECT key || ' ' || id || ' ' || ifnull(label, '-') || ' ' || ifnull(split, '-') || ' ' || pool FROM images ORDER BY key",
     ),
@@ -153,11 +180,22 @@ export function imageTables(connection: Connection) {
 
   return {
     /**
-     * Forgets all images and sources. Shards and rankings are what later stages vouch for; they go stale when the pool
-     * comes out another.
+     * Forgets what all images are for, and every source but those with these keys. An image that now lies nowhere is
+     * forgotten, too, unless it was scored: it may come back. Call inside `atomically`.
      */
-    clear(): void {
-      for (const table of ['places', 'images', 'sources']) connection.prepare(`DELETE FROM ${table}`).run();
+    keepSources(keys: readonly number[]): void {
+      const kept = JSON.stringify(keys);
+      connection.prepare('UPDATE images SET split = NULL, label = NULL, pool = 0').run();
+      const dropped = connection
+        .prepare<[string]>('DELETE FROM places WHERE source NOT IN (SELECT value FROM json_each(?))')
+        .run(kept).changes;
+      connection.prepare<[string]>('DELETE FROM sources WHERE key NOT IN (SELECT value FROM json_each(?))').run(kept);
+      if (dropped > 0)
+        connection
+          .prepare(
+            'DELETE FROM images WHERE shard IS NULL AND NOT EXISTS (SELECT 1 FROM places WHERE image = images.key)',
+          )
+          .run();
     },
     addSource(role: Role, spec: SourceSpec, root: string): number {
       return Number(insertSource.run(role, JSON.stringify(spec), root).lastInsertRowid);
@@ -169,8 +207,21 @@ export function imageTables(connection: Connection) {
     sources(): SourceRecord[] {
       return sources
         .all()
-        .map(row => ({...row, spec: parseCell(connection, `source ${row.key}`, row.spec) as SourceSpec}));
+        .map(row => ({
+          ...row,
+          spec: parseCell(connection, `source ${row.key}`, row.spec) as SourceSpec,
+          listing:
+            row.listing === null
+              ? null
+              : (parseCell(connection, `the listing of source ${row.key}`, row.listing) as SourceListing),
+        }));
     },
+    /** Records that all of a source is listed. */
+    setListing(key: number, listing: SourceListing): void {
+      setListing.run(JSON.stringify(listing), key);
+    },
+    /** SHA-256 of what listing a source left: its places, and the images that lie there. */
+    sourceDigest: (key: number): string => digestOf({iterate: () => listedRows.iterate(key)}),
     /** Adds one listed image that has no problem: a new image, or one more place of an image known already. */
     addEntry(source: number, entry: IndexEntry): void {
       if (entry.id === null) return;
@@ -301,12 +352,12 @@ export function imageTables(connection: Connection) {
         after = page.at(-1)!.id;
       }
     },
-    /** The pool's images with keys in a range, by key. */
-    ofPool: (firstKey: number, lastKey: number): LocatedImage[] => ofRange.all(firstKey, lastKey),
-    /** About `images` of the pool, evenly spread over it: a function of the pool. */
-    poolSample(images: number): LocatedImage[] {
-      return sample.all(Math.max(1, Math.floor((poolSize.get()?.images ?? 0) / images)), images);
-    },
+    /** The images of a shard that are in the pool, by key. */
+    ofShard: (shard: number): LocatedImage[] => ofShard.all(shard),
+    /** So many of the pool, or all, drawn by chance (ids are hashes): a function of the pool. */
+    poolSample: (images: number): LocatedImage[] => sample.all(images),
+    /** Images that joined the pool since shards were cut, that stayed in it, and that left. */
+    poolChange: (): {added: number; stayed: number; left: number} => ({...poolChange.get()!, left: leftPool.get()!}),
     byId: (id: string): LocatedImage | null => byId.get(id) ?? null,
     /** Up to two ids that begin so: two mean that the prefix is ambiguous. */
     idsWithPrefix: (prefix: string): string[] => byPrefix.all(prefix, `${prefix}g`).map(row => row.id),
@@ -324,12 +375,20 @@ export function imageTables(connection: Connection) {
       return null;
     },
     placesOf: (id: string): string[] => placesOf.all(id).map(row => row.place),
-    standingOf: (id: string): {key: number; split: Split | null; pool: number} | null => standing.get(id) ?? null,
-    /** SHA-256 of the pool's ids in order. */
+    standingOf: (id: string): {split: Split | null; pool: number; shard: number | null} | null =>
+      standing.get(id) ?? null,
+    /**
+     * Which images the pool holds, whatever their order: how many, and the sum of their ids, which are hashes, as
+     * numbers.
+     */
     poolDigest(): string {
-      const hash = createHash('sha256');
-      for (const {id} of poolIds.iterate()) hash.update(id);
-      return hash.digest('hex');
+      let [images, sum] = [0, 0n];
+      for (const id of poolIds.iterate()) {
+        // Whatever a garbled row holds.
+        sum += BigInt(`0x0${Buffer.from(String(id)).toString('hex')}`);
+        images++;
+      }
+      return createHash('sha256').update(`${images} ${sum}`).digest('hex');
     },
     /** SHA-256 of all that was listed: sources, images with what each is for, and their places. */
     listingDigest: (): string => digestOf(...listing),

@@ -23,6 +23,7 @@ import {atomically} from './atomically.js';
 import type {Connection} from './connection.js';
 import {eventTable} from './events.js';
 import {imageTables} from './images.js';
+import {packTable} from './packs.js';
 import {quarantineTable} from './quarantine.js';
 import {rankingTables} from './rankings.js';
 import {runTable} from './run.js';
@@ -45,6 +46,7 @@ function tables(connection: Connection, onClose: () => void = () => {}) {
     run: runTable(connection),
     images: imageTables(connection),
     quarantine: quarantineTable(connection),
+    packs: packTable(connection),
     shards: shardTable(connection),
     rankings: rankingTables(connection),
     stages: stageTables(connection),

@@ -14,6 +14,7 @@ export function quarantineTable(connection: Connection) {
     'INSERT INTO quarantine (stage, part, image, place, code, detail) VALUES (?, ?, ?, ?, ?, ?)',
   );
   const forget = connection.prepare<[string]>('DELETE FROM quarantine WHERE stage = ?');
+  const forgetPart = connection.prepare<[string, string]>('DELETE FROM quarantine WHERE stage = ? AND part = ?');
   const keepParts = connection.prepare<[string, string]>(
     'DELETE FROM quarantine WHERE stage = ? AND part NOT IN (SELECT value FROM json_each(?))',
   );
@@ -55,6 +56,9 @@ export function quarantineTable(connection: Connection) {
     },
     forget(stage: string): void {
       forget.run(stage);
+    },
+    forgetPart(stage: string, part: string): void {
+      forgetPart.run(stage, part);
     },
     /** Forgets those of a stage that are not of one of these parts. */
     keepParts(stage: string, parts: readonly string[]): void {

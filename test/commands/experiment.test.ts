@@ -3,7 +3,7 @@ import path from 'node:path';
 import {afterAll, beforeAll, describe, expect, it} from 'vitest';
 import {openStoreToRead} from '../../src/store/open.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
-import {copyOf, lastingFolder, look, outputOf, pupil, startPupil, writeData} from './pupil.js';
+import {copyOf, lastingFolder, look, outputOf, picture, pupil, startPupil, writeData} from './pupil.js';
 
 const {folder, remove} = lastingFolder();
 const finished = path.join(folder, 'home');
@@ -374,9 +374,9 @@ describe('a wrong file is refused with all its mistakes at once (exit 2)', () =>
 
 it('is refused where its data changed, with what to do, and so is a dry run', async () => {
   const home = await aCopy();
-  const picture = path.join(folder, 'data/pool/0.png');
-  const before = readFileSync(picture);
-  writeFileSync(picture, readFileSync(path.join(folder, 'data/pool/1.png')));
+  const tested = path.join(folder, 'data/test/blue/0.png');
+  const before = readFileSync(tested);
+  writeFileSync(tested, await picture('blue', 9999));
   try {
     const {code, stderr} = await pupil(['experiment', file, '--home', home]);
     expect(code).toBe(3);
@@ -391,7 +391,7 @@ it('is refused where its data changed, with what to do, and so is a dry run', as
       ),
     ]);
   } finally {
-    writeFileSync(picture, before);
+    writeFileSync(tested, before);
     rmSync(home, {recursive: true});
   }
 });

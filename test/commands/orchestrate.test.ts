@@ -461,7 +461,7 @@ describe('an output that is lost or altered', () => {
     rmSync(path.join(home, 'data/colours/scores/shard-00003.parquet'));
     const {code, stderr} = await pupil(['orchestrate', data.config, '--home', home]);
     expect(code).toBe(0);
-    expect(stderr).toContain('  score     7 of 8 shards are scored already\n');
+    expect(stderr).toContain('  score     52 of 60 images are scored already\n');
     expect(stderr.match(/^= .*/gm)).toHaveLength(8);
     expect(rankingRows(home)).toEqual(before);
   });
@@ -848,7 +848,9 @@ it('warns, before the teacher trains on several hosts, that whoever reaches the 
 });
 
 it('ends a failed run with a line for scripts, too', async () => {
-  cpSync(path.join(data.folder, 'train'), path.join(data.folder, 'other'), {recursive: true});
+  for (const [at, colour] of colours.entries())
+    for (let number = at; number < 18; number += 3)
+      cpSync(path.join(data.folder, 'pool', `${number}.png`), path.join(data.folder, 'other', colour, `${number}.png`));
   const {code, stdout} = await pupil([
     'orchestrate',
     data.config,

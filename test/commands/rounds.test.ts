@@ -118,7 +118,7 @@ it('a round that was stopped goes on, and those before it are not touched', asyn
   expect(await pupil(command, {env: {PUPIL_FAIL_POINT: 'shard.after-record:3'}})).toMatchObject({signal: 'SIGKILL'});
   const {code, stderr} = await pupil(command);
   expect(code).toBe(0);
-  expect(stderr).toMatch(/^ {2}score {5}[1-9]\d* of 30 shards are scored already$/m);
+  expect(stderr).toMatch(/^ {2}score {5}[1-9]\d* of \d+ images are scored already$/m);
   expect(stderr.slice(0, stderr.indexOf('pupil colours.round2')).match(/^= .* fresh: nothing changed$/gm)).toHaveLength(
     9,
   );

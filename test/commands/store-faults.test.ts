@@ -147,9 +147,14 @@ it.skipIf(!canMount)(
   },
 );
 
-it('a report is written anew where pictures were only touched', async () => {
+it('a report is written anew once pictures that were only touched are looked into', async () => {
   const home = await aHome();
   utimesSync(path.join(folder, 'pool/0.png'), 1, 1);
+  await expect(look(['report', '--home', home])).rejects.toMatchObject({
+    exitCode: 2,
+    message: expect.stringContaining('Run pupil orchestrate') as string,
+  });
+  await orchestrate(data, home);
   expect(await look(['report', '--home', home])).toBe(`${home}/models/colours/report.html\n`);
 });
 

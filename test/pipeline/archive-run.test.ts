@@ -1,4 +1,4 @@
-import {existsSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {mkdirSync, readFileSync, writeFileSync} from 'node:fs';
 import path from 'node:path';
 import Database from 'better-sqlite3';
 import {expect, it, onTestFinished} from 'vitest';
@@ -37,30 +37,16 @@ function reader(database: string) {
 }
 
 it('keeps every row of a run while somebody reads it, whose view stays as it was', async () => {
-  const {paths, store, finish} = await aRun();
+  const {paths, finish} = await aRun();
   finish('prepare');
   const somebody = reader(paths.database);
   finish('teacher');
-  expect(await archiveRun(paths, store)).toBe('birds@1');
+  expect(await archiveRun(paths)).toBe('birds@1');
   expect(stagesIn(runPaths(paths.home, 'birds@1').database)).toEqual(['prepare', 'teacher']);
   expect(somebody.read()).toEqual(['prepare']);
 });
 
-it('makes room for a new run of the name, which a reader of the old one does not touch when it closes', async () => {
-  const {paths, store, finish} = await aRun();
-  finish('prepare');
-  const somebody = reader(paths.database);
-  finish('teacher');
-  await archiveRun(paths, store);
-  const anew = openStore(paths.database);
-  anew.run.take('birds', {pid: 2, host: 'here', since: 'now'});
-  somebody.close();
-  anew.stages.finish({name: 'export', status: 'done', ingredients: {}, seconds: 1, summary: {}, outputs: []});
-  anew.close();
-  expect(stagesIn(paths.database)).toEqual(['export']);
-});
-
-it('leaves the run whole under its new name: its files are where its records say, and trusted without being read', async () => {
+it('keeps the run whole under the new name: its files are where its records say, and trusted without being read', async () => {
   const {paths, store} = await aRun();
   const file = paths.pack('train');
   store.stages.finish({
@@ -73,7 +59,7 @@ it('leaves the run whole under its new name: its files are where its records say
       {name: 'train', path: path.relative(paths.home, file), sha256: 'not looked at', stamp: await stampOf(file)},
     ],
   });
-  await archiveRun(paths, store);
+  await archiveRun(paths);
   const archive = openStoreToRead(runPaths(paths.home, 'birds@1').database) as Store;
   onTestFinished(() => archive.close());
   expect(archive.run.config()).toEqual({seed: 1});
@@ -83,13 +69,17 @@ it('leaves the run whole under its new name: its files are where its records say
   expect(readFileSync(runPaths(paths.home, 'birds@1').pack('train'), 'utf8')).toBe('pixels');
 });
 
-it('goes on under the same name where a kill cut it short, and takes the next free one for the next', async () => {
+it('leaves the run as it is under its own, and takes the next free name for the next', async () => {
   const {paths, store, finish} = await aRun();
   finish('prepare');
-  store.run.rename('birds@1');
-  expect(await archiveRun(paths, store)).toBe('birds@1');
-  expect(existsSync(paths.database)).toBe(false);
-  const second = openStore(paths.database);
-  second.run.take('birds', {pid: 2, host: 'here', since: 'now'});
-  expect(await archiveRun(paths, second)).toBe('birds@2');
+  store.packs.write('train', {made: 'so', files: {train: (await stampOf(paths.pack('train')))!}});
+  mkdirSync(path.join(paths.home, 'data', 'birds@1'));
+  expect(await archiveRun(paths)).toBe('birds@2');
+  finish('teacher');
+  expect(await archiveRun(paths)).toBe('birds@3');
+  expect(store.run.name()).toBe('birds');
+  expect(stagesIn(runPaths(paths.home, 'birds@2').database)).toEqual(['prepare']);
+  expect(stagesIn(paths.database)).toEqual(['prepare', 'teacher']);
+  // A link gives a file another change time; what was packed is trusted by its new one.
+  expect(store.packs.read('train')?.files).toEqual({train: await stampOf(paths.pack('train'))});
 });

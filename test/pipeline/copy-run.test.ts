@@ -84,9 +84,13 @@ it('shares the files of the run it was copied from, and is as fresh as that is',
   writeFileSync(path.join(first.paths.data, 'packs', 'half.tmp'), 'left by a killed process');
   mkdirSync(first.paths.attempts, {recursive: true});
   writeFileSync(path.join(first.paths.attempts, 'trainer.log'), 'of the first run');
-  expect(await copyRun(first.paths, runPaths(home, 'second'), {fresh: ['prepare', 'teacher'], relatives: []})).toEqual({
-    linked: true,
-  });
+  expect(
+    await copyRun(first.paths, runPaths(home, 'second'), {
+      fresh: ['prepare', 'teacher'],
+      relatives: [],
+      history: false,
+    }),
+  ).toEqual({linked: true});
   const second = field('second', 'cold');
   for (const relative of ['packs/husk', 'packs/grain'])
     expect(statSync(path.join(second.paths.data, relative)).ino).toBe(
@@ -101,9 +105,13 @@ it('shares the files of the run it was copied from, and is as fresh as that is',
 
 it('is trusted by its stamps in every run that shares it, so that no file is read again', async () => {
   const first = await grown('first', 'cold');
-  await copyRun(first.paths, runPaths(home, 'second'), {fresh: ['prepare', 'teacher'], relatives: []});
+  await copyRun(first.paths, runPaths(home, 'second'), {fresh: ['prepare', 'teacher'], relatives: [], history: false});
   const second = field('second', 'cold');
-  await copyRun(first.paths, runPaths(home, 'third'), {fresh: ['prepare', 'teacher'], relatives: [second.paths]});
+  await copyRun(first.paths, runPaths(home, 'third'), {
+    fresh: ['prepare', 'teacher'],
+    relatives: [second.paths],
+    history: false,
+  });
   const third = field('third', 'cold');
   const files = (context: Field) => [
     context.paths.pack('husk'),
@@ -124,7 +132,7 @@ it('does not vouch for a file that was garbled before it was copied', async () =
   const {atime, mtime} = statSync(grain);
   writeFileSync(grain, 'chaff of rape');
   utimesSync(grain, atime, mtime);
-  await copyRun(first.paths, runPaths(home, 'second'), {fresh: ['prepare', 'teacher'], relatives: []});
+  await copyRun(first.paths, runPaths(home, 'second'), {fresh: ['prepare', 'teacher'], relatives: [], history: false});
   expect(await reasons(field('second', 'cold'))).toEqual([
     'data/second/packs/grain is not what was written',
     'follows prepare',
@@ -133,7 +141,7 @@ it('does not vouch for a file that was garbled before it was copied', async () =
 
 it('goes its own way without a change to the run it was copied from', async () => {
   const first = await grown('first', 'cold');
-  await copyRun(first.paths, runPaths(home, 'second'), {fresh: ['prepare', 'teacher'], relatives: []});
+  await copyRun(first.paths, runPaths(home, 'second'), {fresh: ['prepare', 'teacher'], relatives: [], history: false});
   const second = field('second', 'hot');
   expect((await runStages(stages, second, {})).prepare?.status).toBe('fresh');
   expect(readFileSync(second.paths.model('teacher', 'oil'), 'utf8')).toBe('grain of rape by hot');
@@ -147,7 +155,7 @@ it('has no result of its own where the run it was copied from has another: neith
   writeFileSync(checkpoint, 'half pressed');
   first.store.quarantine.add('teacher', '', {image: null, place: 'a husk', code: 'CORRUPT', detail: ''});
   first.store.quarantine.add('prepare', '', {image: null, place: 'a stone', code: 'CORRUPT', detail: ''});
-  await copyRun(first.paths, runPaths(home, 'second'), {fresh: ['prepare'], relatives: []});
+  await copyRun(first.paths, runPaths(home, 'second'), {fresh: ['prepare'], relatives: [], history: false});
   const second = field('second', 'hot');
   expect(await reasons(second)).toEqual(['nothing changed', 'never ran']);
   expect(existsSync(second.paths.model('teacher', 'oil'))).toBe(false);
@@ -165,7 +173,9 @@ it.skipIf(!otherDisk)('copies bytes where the file system cannot link, and says 
   const elsewhere = mkdtempSync('/dev/shm/pupil-');
   onTestFinished(() => rmSync(elsewhere, {recursive: true}));
   symlinkSync(elsewhere, target.data);
-  expect(await copyRun(first.paths, target, {fresh: ['prepare', 'teacher'], relatives: []})).toEqual({linked: false});
+  expect(await copyRun(first.paths, target, {fresh: ['prepare', 'teacher'], relatives: [], history: false})).toEqual({
+    linked: false,
+  });
   expect(statSync(target.pack('grain')).dev).not.toBe(statSync(first.paths.pack('grain')).dev);
   expect(await reasons(field('second', 'cold'))).toEqual(['nothing changed', 'nothing changed']);
 });
@@ -176,7 +186,7 @@ it('replaces what a copy left behind that was killed before its database', async
   mkdirSync(path.dirname(target.pack('grain')), {recursive: true});
   writeFileSync(target.pack('grain'), 'half');
   writeFileSync(`${target.database}.tmp`, 'half');
-  await copyRun(first.paths, target, {fresh: ['prepare', 'teacher'], relatives: []});
+  await copyRun(first.paths, target, {fresh: ['prepare', 'teacher'], relatives: [], history: false});
   expect(await reasons(field('second', 'cold'))).toEqual(['nothing changed', 'nothing changed']);
 });
 
@@ -191,7 +201,7 @@ it('tells sources where their unpacked archive lies now', async () => {
     code: 'CORRUPT',
     detail: '',
   });
-  await copyRun(first.paths, runPaths(home, 'second'), {fresh: ['prepare', 'teacher'], relatives: []});
+  await copyRun(first.paths, runPaths(home, 'second'), {fresh: ['prepare', 'teacher'], relatives: [], history: false});
   const second = field('second', 'cold');
   expect(second.store.images.sources().map(({root}) => root)).toEqual([second.paths.cache, '/elsewhere']);
   expect(second.store.quarantine.some('%', 1)[0]!.place).toBe(`${second.paths.cache}/a.tar#b/1`);

@@ -13,7 +13,7 @@ const stale = (reason: string, outdated = true) => ({fresh: false, reason, outda
 
 describe('a stage is fresh', () => {
   it('while nothing that it depends on has changed', () => {
-    expect(reasonFor(done)).toEqual({fresh: true, reason: 'nothing changed', outdated: false});
+    expect(reasonFor(done)).toEqual({fresh: true, reason: 'nothing changed', outdated: false, changed: []});
   });
 
   it('after it was skipped as asked', () => {
@@ -21,6 +21,7 @@ describe('a stage is fresh', () => {
       fresh: true,
       reason: 'skipped as asked, nothing changed',
       outdated: false,
+      changed: [],
     });
   });
 });
@@ -48,7 +49,7 @@ describe('a stage is stale', () => {
       {status: 'failed', ingredients: null, begun: null, message: null},
       'failed: unknown reason',
     ],
-  ])('%s', (_, recorded, reason) => expect(reasonFor(recorded)).toEqual(stale(reason)));
+  ])('%s', (_, recorded, reason) => expect(reasonFor(recorded)).toMatchObject(stale(reason)));
 
   it('after an interruption, and begins anew where what it began with has changed since', () => {
     const interrupted: Recorded = {
@@ -57,38 +58,38 @@ describe('a stage is stale', () => {
       begun: ingredients,
       message: 'Interrupted',
     };
-    expect(reasonFor(interrupted)).toEqual(stale('was interrupted: goes on where it stopped'));
-    expect(reasonFor(interrupted, {'select.top_k': '5'})).toEqual(
+    expect(reasonFor(interrupted)).toMatchObject(stale('was interrupted: goes on where it stopped'));
+    expect(reasonFor(interrupted, {'select.top_k': '5'})).toMatchObject(
       stale('was interrupted: starts anew, since select.top_k changed from 1000 to 5'),
     );
   });
 
   it('when a setting changed, with both values', () => {
-    expect(reasonFor(done, {'select.top_k': '2000'})).toEqual(stale('select.top_k changed from 1000 to 2000'));
+    expect(reasonFor(done, {'select.top_k': '2000'})).toMatchObject(stale('select.top_k changed from 1000 to 2000'));
   });
 
   it('when what it reads changed, without the hashes', () => {
-    expect(reasonFor(done, {'score.scores': 'b'.repeat(64)})).toEqual(stale('score.scores changed'));
+    expect(reasonFor(done, {'score.scores': 'b'.repeat(64)})).toMatchObject(stale('score.scores changed'));
   });
 
   it('when several things changed, naming the first two or counting the others', () => {
-    expect(reasonFor(done, {version: '2', 'select.top_k': '1'})).toEqual(
+    expect(reasonFor(done, {version: '2', 'select.top_k': '1'})).toMatchObject(
       stale('version changed from 1 to 2, and select.top_k too'),
     );
-    expect(reasonFor(done, {version: '2', 'select.top_k': '1', 'score.scores': 'c'})).toEqual(
+    expect(reasonFor(done, {version: '2', 'select.top_k': '1', 'score.scores': 'c'})).toMatchObject(
       stale('version changed from 1 to 2, and 2 other things too'),
     );
   });
 
   it('when an ingredient came or went', () => {
-    expect(verdict(done, {...ingredients, seed: '1'}, [], [])).toEqual(stale('seed changed'));
-    expect(verdict({...done, ingredients: {...ingredients, seed: '1'}}, ingredients, [], [])).toEqual(
+    expect(verdict(done, {...ingredients, seed: '1'}, [], [])).toMatchObject(stale('seed changed'));
+    expect(verdict({...done, ingredients: {...ingredients, seed: '1'}}, ingredients, [], [])).toMatchObject(
       stale('seed changed'),
     );
   });
 
   it('when an output is missing or was altered, before any other reason', () => {
-    expect(reasonFor(done, {version: '2'}, [{path: 'data/run/a', kind: 'missing'}])).toEqual(
+    expect(reasonFor(done, {version: '2'}, [{path: 'data/run/a', kind: 'missing'}])).toMatchObject(
       stale('data/run/a is missing'),
     );
     expect(
@@ -96,14 +97,23 @@ describe('a stage is stale', () => {
         {path: 'b', kind: 'changed'},
         {path: 'c', kind: 'missing'},
       ]),
-    ).toEqual(stale('b is not what was written, and 1 more', false));
+    ).toMatchObject(stale('b is not what was written, and 1 more', false));
   });
 
   it('when it follows stages that will run, whose outputs are not known yet', () => {
-    expect(reasonFor(done, {}, [], ['score.scores'])).toEqual(stale('follows score'));
+    expect(reasonFor(done, {}, [], ['score.scores'])).toMatchObject(stale('follows score'));
     const recorded = {...done, ingredients: {...ingredients, 'prepare.pool': 'p', 'prepare.classes': 'c'}};
-    expect(verdict(recorded, ingredients, [], ['score.scores', 'prepare.pool', 'prepare.classes'])).toEqual(
+    expect(verdict(recorded, ingredients, [], ['score.scores', 'prepare.pool', 'prepare.classes'])).toMatchObject(
       stale('follows score and prepare'),
     );
   });
+});
+
+it('tells by name what changed or is to be made anew, where there is a whole result', () => {
+  expect(reasonFor(done, {'select.top_k': '5'}, [], ['score.scores']).changed).toEqual([
+    'select.top_k',
+    'score.scores',
+  ]);
+  expect(reasonFor(done, {'select.top_k': '5'}, [{path: 'a', kind: 'missing'}]).changed).toEqual([]);
+  expect(reasonFor(null).changed).toEqual([]);
 });

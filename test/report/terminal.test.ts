@@ -75,8 +75,8 @@ describe('words of events that stay', () => {
       '+ score     100 images scored (8.1 s)',
     ],
     [
-      {type: 'note', stage: 'score', message: '3 of 5 shards are scored already'},
-      '  score     3 of 5 shards are scored already',
+      {type: 'note', stage: 'score', message: '12 of 20 images are scored already'},
+      '  score     12 of 20 images are scored already',
     ],
     [{type: 'note', stage: null, message: 'drawing'}, '  drawing'],
     [{type: 'warning', stage: 'select', message: '3 classes are short'}, '! select    3 classes are short'],

@@ -3,7 +3,7 @@ import type {IndexEntry} from '../../src/children/protocol.js';
 import {packIds} from '../../src/ranking/image-ids.js';
 import type {DrawOptions, Split} from '../../src/store/images.js';
 import type {Store} from '../../src/store/open.js';
-import {addSource, entry, imageId, labelled, newStore} from './new-store.js';
+import {addSource, entry, imageId, inPool, labelled, newStore} from './new-store.js';
 
 const classes = ['apple', 'pear', 'plum'];
 const draw: DrawOptions = {seed: 0, labelledPerClass: null, validation: {share: 0.1, atLeast: 5}, restIsPool: false};
@@ -11,7 +11,7 @@ const draw: DrawOptions = {seed: 0, labelledPerClass: null, validation: {share: 
 const split = (store: Store, options: Partial<DrawOptions> = {}) =>
   store.atomically(() => store.images.split({...draw, ...options}));
 const idsOf = (store: Store, of: Split): string[] => [...store.images.ofSplit(of)].map(image => image.id);
-const poolOf = (store: Store): string[] => store.images.ofPool(0, Number.MAX_SAFE_INTEGER).map(image => image.id);
+const poolOf = (store: Store): string[] => inPool(store).map(({id}) => id);
 const countsOf = (store: Store) => ({
   train: store.images.splitCounts('train', classes.length),
   validation: store.images.splitCounts('validation', classes.length),
@@ -251,7 +251,7 @@ it('keeps rankings while the class list stays, and drops those of another list',
     );
   store.atomically(() => store.images.setClasses(['apple', 'pear']));
   rank();
-  store.images.clear();
+  store.atomically(() => store.images.keepSources([]));
   store.atomically(() => store.images.setClasses(['apple', 'pear']));
   expect(store.rankings.summaries()).toHaveLength(2);
   store.atomically(() => store.images.setClasses(['pear', 'apple']));

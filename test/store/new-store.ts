@@ -4,7 +4,7 @@ import path from 'node:path';
 import Database from 'better-sqlite3';
 import {onTestFinished} from 'vitest';
 import type {IndexEntry} from '../../src/children/protocol.js';
-import type {Role} from '../../src/store/images.js';
+import type {LocatedImage, Role} from '../../src/store/images.js';
 import {openStore, type Store} from '../../src/store/open.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
 
@@ -46,6 +46,10 @@ export function addSource(store: Store, role: Role, entries: readonly IndexEntry
   store.atomically(() => entries.forEach(listed => store.images.addEntry(source, listed)));
   return source;
 }
+
+/** The images of the pool in the order in which they were listed. */
+export const inPool = (store: Store): LocatedImage[] =>
+  store.images.poolSample(Number.MAX_SAFE_INTEGER).sort((a, b) => a.key - b.key);
 
 /** `perClass` images of each class; contents are `CLASS 0`, `CLASS 1`, ... */
 export const labelled = (classes: readonly string[], perClass: number): IndexEntry[] =>
