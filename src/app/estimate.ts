@@ -170,11 +170,11 @@ export function estimate(
   // Packs of the same pictures stay.
   const packed = Math.min(labelled, listed);
   const scored = counts.unscored ?? counts.pool;
-  const packs = config.test === null ? 2 : 3;
   return {
     prepare: {
       // Each picture is read and hashed once, at about a tenth of what decoding takes.
-      ...looking(listed, ({startUps}) => (1 + packs) * startUps.worker + decoding(packed) + decoding(listed) / 10),
+      // One worker lists, another packs.
+      ...looking(listed, ({startUps}) => 2 * startUps.worker + decoding(packed) + decoding(listed) / 10),
       bytes: pixels(counts.train, resize) + pixels(counts.validation + counts.test, size),
     },
     teacher:

@@ -133,13 +133,14 @@ const indexTask = z.strictObject({
 const packTask = z.strictObject({
   ...task,
   task: z.literal('pack'),
-  output: path,
+  /** The packs to make, one after the other, each of pictures of a side of its own. */
+  packs: z.array(z.strictObject({output: path, size: positive})),
   decoding,
   precautions,
   threads: positive,
   classes: z.array(z.string()),
   kept: count,
-  /** Packs of pictures to be kept apart: what looks like one of them is no part of this one. */
+  /** Packs of pictures to be kept apart: what looks like one of them is no part of these. */
   heldOut: z.array(z.strictObject({name: z.string(), pack: path})),
 });
 /** How scoring shares the machine out. Scores do not depend on it. */
@@ -246,13 +247,15 @@ export const workerTask = z.discriminatedUnion('task', [
 export type WorkerTask = z.infer<typeof workerTask>;
 
 /**
- * One line on the worker's stdin in `pack`: an image, the labels (indices into `classes`) under which it stands in the
+ * One line on the worker's stdin in `pack`: an image, the number of the pack that it belongs to, in which they come one
+ * after the other, the labels (indices into `classes`) under which it stands in the
  * pack, and the teacher's `kept` best classes of it with their natural log-probabilities, where the pack holds them.
  */
 export const packItem = z.strictObject({
   id: imageId,
   place: z.string(),
   ...location,
+  pack: count,
   labels: z.array(count),
   answers: z.strictObject({classes: z.array(count), logProbs: z.array(finite)}).nullable(),
 });
@@ -540,7 +543,7 @@ const events = [
   z.object({type: z.literal('evaluated'), epoch: count, top1: fraction, top5: fraction, loss: finite}),
   z.object({type: z.literal('checkpoint'), epoch: count, path}),
   z.object({type: z.literal('indexed'), source: count, entries: z.array(indexEntry)}),
-  z.object({type: z.literal('quarantined'), images: z.array(quarantined)}),
+  z.object({type: z.literal('quarantined'), pack: count, images: z.array(quarantined)}),
   /** A score file was published; `sha256` is of its bytes, in hex. */
   z.object({
     type: z.literal('shard'),
@@ -597,7 +600,7 @@ export const taskResults = {
       }),
     ),
   }),
-  pack: z.strictObject({images: count, samples: count, quarantined: count}),
+  pack: z.strictObject({packs: z.array(z.strictObject({images: count, samples: count, quarantined: count}))}),
   /** `busy` are seconds. */
   score: z.strictObject({shards: count, images: count, seconds: finite, busy: scoringParts}),
   /** `tried` layouts were measured; the one taken scored so many images a second, and the first of them so many. */

@@ -25,7 +25,7 @@ export const indexTask = (
 });
 
 /** Under which part of prepare the problems of a source are set aside. */
-const partOf = (key: number): string => `source ${key}`;
+const partOf = (key: number | '%'): string => `source ${key}`;
 
 /** A source of the run, under the key that the database has for it. */
 interface Listed {
@@ -36,7 +36,7 @@ interface Listed {
 
 /**
  * Lists and hashes every image of every source that is new, or whose files changed, into the database, and forgets
- * sources that are no longer given. `packs` are the parts of prepare that keep what they set aside. Returns the classes
+ * sources that are no longer given. `packs` are the packs that may stay, with what they set aside. Returns the classes
  * that the labelled source declares; null where only its labels tell. Throws (exit 3, 5) where there is nothing to list,
  * or too much of it cannot be read.
  */
@@ -54,7 +54,7 @@ export async function listSources(context: RunContext, packs: readonly string[])
   const seen = all.reduce((sum, {listing}) => sum + listing.seen, 0);
   if (seen === 0)
     throw new UserError('POOL_EMPTY', `POOL_EMPTY: no pictures in ${sources.map(source => source.given).join(', ')}.`);
-  gateFailures(context, {stage: 'prepare', part: '%', of: seen});
+  gateFailures(context, {stage: 'prepare', part: partOf('%'), of: seen});
   if (kept.length > 0 && others.length > 0)
     emit({
       type: 'note',

@@ -11,11 +11,14 @@ import {decodingOf, type RunContext} from './context.js';
 import {runDecoder} from './tasks.js';
 import {gateCulprits, gateFailures} from './failures.js';
 
-export const packItem = (
+/** An image of a pack, before it is known which one of several that is. */
+export type PackImage = Omit<PackItem, 'pack'>;
+
+export const packImage = (
   {id, place, file, offset, length, encoding}: LocatedImage,
   labels: readonly number[],
   answers: Answers | null,
-): PackItem => ({
+): PackImage => ({
   id,
   place,
   file,
@@ -26,43 +29,50 @@ export const packItem = (
   answers: answers && {classes: [...answers.classes], logProbs: [...answers.logProbs]},
 });
 
-interface Packing {
-  readonly stage: 'prepare' | 'export' | 'select';
-  readonly part: string;
-  /** The pack's folder. */
-  readonly output: string;
+interface Pack {
+  /** Of its folder, and of the part under which pictures are set aside. */
+  readonly name: string;
   readonly square: 'resize' | 'size';
-  /** Of the teacher's answers to each image. */
-  readonly kept: number;
   /** Anew for each attempt. */
-  readonly items: () => Iterable<PackItem> | AsyncIterable<PackItem>;
+  readonly images: () => Iterable<PackImage> | AsyncIterable<PackImage>;
   /** How many images the limit on failures counts against. */
   readonly of: number;
+}
+
+interface Packing {
+  readonly stage: 'prepare' | 'export' | 'select';
+  readonly packs: readonly Pack[];
+  /** Of the teacher's answers to each image. */
+  readonly kept: number;
   readonly decoding?: Decoding;
   /** Whose pictures none may look like. */
   readonly heldOut?: readonly Split[];
 }
 
 /**
- * Packs images for the trainer. Training packs hold the picture at its resized side, so that crops can move in it;
- * validation and test packs hold just what the network sees. What cannot be decoded, or looks like a held-out picture,
- * is set aside under the stage and part.
+ * Makes packs for the trainer, all in one process of the image worker. Training packs hold the picture at its resized
+ * side, so that crops can move in it; validation and test packs hold just what the network sees. What cannot be decoded,
+ * or looks like a held-out picture, is set aside under the stage and the pack's name.
  */
 export async function packImages(
   context: RunContext,
-  {stage, part, output, square, kept, items, of, decoding = decodingOf(context), heldOut = []}: Packing,
-): Promise<TaskResult<'pack'>> {
+  {stage, packs, kept, decoding = decodingOf(context), heldOut = []}: Packing,
+): Promise<TaskResult<'pack'>['packs']> {
   const {store, paths} = context;
-  const packed = {...decoding, size: square === 'resize' ? decoding.resize : decoding.size};
+  const side = ({square}: Pack) => (square === 'resize' ? decoding.resize : decoding.size);
   // Told again by each attempt.
-  const setAside = new Set<string>();
-  return await runDecoder<'pack'>(
+  const setAside = packs.map(() => new Set<string>());
+  const lines = async function* (): AsyncGenerator<PackItem> {
+    for (const [pack, {images}] of packs.entries()) for await (const image of images()) yield {...image, pack};
+  };
+  const of = packs.reduce((sum, pack) => sum + pack.of, 0);
+  const result = await runDecoder<'pack'>(
     context,
     precautions => ({
       protocol: PROTOCOL,
       task: 'pack',
-      output,
-      decoding: packed,
+      packs: packs.map(pack => ({output: paths.pack(pack.name), size: side(pack)})),
+      decoding,
       precautions,
       threads: context.threads,
       classes: store.images.classes(),
@@ -71,44 +81,57 @@ export async function packImages(
     }),
     {
       stage,
-      part: `packing ${part}`,
-      decoding: packed,
-      lines: items,
+      part: packs.length === 1 ? `packing ${packs[0]!.name}` : 'packing',
+      decoding,
+      lines,
       onCulprit: gateCulprits(context, {stage, of}),
       onEvent(event) {
         if (event.type !== 'quarantined') return;
+        const {name, of} = packs[event.pack]!;
         for (const {id, problem} of event.images) {
-          if (setAside.has(id)) continue;
-          setAside.add(id);
+          if (setAside[event.pack]!.has(id)) continue;
+          setAside[event.pack]!.add(id);
           const place = store.images.byId(id)?.place ?? id;
-          store.quarantine.add(stage, part, {image: id, place, ...problem});
+          store.quarantine.add(stage, name, {image: id, place, ...problem});
         }
-        gateFailures(context, {stage, part, of});
+        gateFailures(context, {stage, part: name, of});
       },
     },
   );
+  return result.packs;
 }
 
 /**
- * Packs a split under its own name, unless the pack that is there was made of the same pictures, labels and settings:
- * labelled sets may be large, and a pool grows more often than they do. Returns how many images it holds.
+ * Packs splits under their own names, but for packs that are there and were made of the same pictures, labels and
+ * settings: labelled sets may be large, and a pool grows more often than they do. Returns how many images each holds, of the
+ * others none.
  */
-export async function packUnlessThere(context: RunContext, split: Split): Promise<number> {
+export async function packSplits(context: RunContext, splits: readonly Split[]): Promise<Record<Split, number>> {
   const {store, paths} = context;
-  const folder = paths.pack(split);
-  const made = madeOf(context, split);
-  const before = store.packs.read(split);
-  if (before?.made === made && isDeepStrictEqual(await stampsOf(folder), before.files)) {
-    const pack = await openPack(folder);
-    await pack.close();
-    return pack.images;
+  const made = new Map(splits.map(split => [split, madeOf(context, split)]));
+  const todo: Split[] = [];
+  for (const split of splits) {
+    const before = store.packs.read(split);
+    const stands =
+      before?.made === made.get(split) && isDeepStrictEqual(await stampsOf(paths.pack(split)), before?.files);
+    if (!stands) todo.push(split);
   }
   store.atomically(() => {
-    store.packs.forget(split);
-    store.quarantine.forgetPart('prepare', split);
+    for (const split of todo) {
+      store.packs.forget(split);
+      store.quarantine.forgetPart('prepare', split);
+    }
   });
-  const {images} = await packSplit(context, split, {stage: 'prepare', name: split});
-  store.packs.write(split, {made, files: await stampsOf(folder)});
+  if (todo.length > 0)
+    await packImages(context, {stage: 'prepare', packs: todo.map(split => packOf(context, split, split)), kept: 0});
+  for (const split of todo)
+    store.packs.write(split, {made: made.get(split)!, files: await stampsOf(paths.pack(split))});
+  const images = {train: 0, validation: 0, test: 0};
+  for (const split of splits) {
+    const pack = await openPack(paths.pack(split));
+    await pack.close();
+    images[split] = pack.images;
+  }
   return images;
 }
 
@@ -125,28 +148,16 @@ async function stampsOf(folder: string): Promise<Record<string, string>> {
   return stamps;
 }
 
-/** Decodes a split into the pack of this name, which is also the part under which pictures are set aside. */
-export async function packSplit(
-  context: RunContext,
-  split: Split,
-  {name, ...how}: Pick<Packing, 'stage' | 'decoding'> & {readonly name: string},
-): Promise<TaskResult<'pack'>> {
-  const {store, paths} = context;
-  const items = function* () {
-    for (const image of store.images.ofSplit(split)) yield packItem(image, [image.label!], null);
-  };
-  const of = store.images
-    .splitCounts(split, store.images.classes().length)
-    .reduce((total, images) => total + images, 0);
-  return await packImages(context, {
-    ...how,
-    part: name,
-    output: paths.pack(name),
+/** A split as the pack of this name. */
+export function packOf({store}: RunContext, split: Split, name: string): Pack {
+  return {
+    name,
     square: split === 'train' ? 'resize' : 'size',
-    kept: 0,
-    items,
-    of,
-  });
+    *images() {
+      for (const image of store.images.ofSplit(split)) yield packImage(image, [image.label!], null);
+    },
+    of: store.images.splitCounts(split, store.images.classes().length).reduce((total, images) => total + images, 0),
+  };
 }
 
 /** Every file of a pack, in order of name. */

@@ -11,7 +11,7 @@ import {count, plural} from '../words.js';
 import {agreeOnClasses, list} from './classes.js';
 import type {RunContext} from './context.js';
 import {listSources, poolChangeWords} from './list-sources.js';
-import {packFiles, packUnlessThere} from './pack-images.js';
+import {packFiles, packSplits} from './pack-images.js';
 import {REST} from './sources.js';
 
 const SPLITS = ['train', 'validation', 'test'] as const;
@@ -70,7 +70,9 @@ export const prepare: Stage<RunContext> = {
 
   async run(context): Promise<StageResult> {
     const {config, store, paths, emit} = context;
-    await settleClasses(context, await listSources(context, SPLITS));
+    const splits = SPLITS.filter(split => split !== 'test' || config.test !== null);
+    const packedBefore = splits.filter(split => store.packs.read(split) !== null);
+    await settleClasses(context, await listSources(context, packedBefore));
     const {leaks, conflicts} = store.atomically(() =>
       store.images.split({
         seed: config.seed,
@@ -101,15 +103,11 @@ export const prepare: Stage<RunContext> = {
     const change = poolChangeWords(context);
     if (change !== null) emit({type: 'note', stage: 'prepare', message: change});
 
-    const outputs: Output[] = [];
-    const packed: Record<Split, number> = {train: 0, validation: 0, test: 0};
-    for (const split of SPLITS) {
-      if (split === 'test' && config.test === null) outputs.push({name: split, digest: 'none was given'});
-      else {
-        packed[split] = await packUnlessThere(context, split);
-        outputs.push({name: split, files: await packFiles(paths.pack(split))});
-        await checkDecoded(context, split);
-      }
+    const packed = await packSplits(context, splits);
+    const outputs: Output[] = config.test === null ? [{name: 'test', digest: 'none was given'}] : [];
+    for (const split of splits) {
+      outputs.push({name: split, files: await packFiles(paths.pack(split))});
+      await checkDecoded(context, split);
     }
     const pool = store.images.poolSize();
     const classes = store.images.classes();

@@ -12,7 +12,7 @@ import {percent} from '../words.js';
 import {decodingOf, type RunContext} from './context.js';
 import {runTrainer} from './tasks.js';
 import {measureOnnx} from './onnx.js';
-import {packSplit} from './pack-images.js';
+import {packImages, packOf} from './pack-images.js';
 import {scoreShardOf, scoreShards} from './score-shards.js';
 import {defaultLayout} from './scoring-layout.js';
 
@@ -191,7 +191,12 @@ async function makeForm(context: RunContext, model: string, {precision, endsInFl
 async function packValidationFast(context: RunContext): Promise<string> {
   const name = 'validation-fast';
   context.store.quarantine.forget('export');
-  await packSplit(context, 'validation', {stage: 'export', name, decoding: scoringDecoding(context)});
+  await packImages(context, {
+    stage: 'export',
+    packs: [packOf(context, 'validation', name)],
+    kept: 0,
+    decoding: scoringDecoding(context),
+  });
   return name;
 }
 

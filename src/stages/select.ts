@@ -12,12 +12,11 @@ import {idAt, ID_WORDS} from '../ranking/image-ids.js';
 import {Cutoffs, Selection, without, type ScoredImages} from '../ranking/select.js';
 import {fittingTopK, fittingTopP, isCrowded, takenTopP} from '../ranking/selection-size.js';
 import type {SelectionCounts} from '../events.js';
-import type {PackItem} from '../children/protocol.js';
 import {classesKept} from '../config/rules.js';
 import {count, crowdedWords, percent, plural} from '../words.js';
 import type {RunContext} from './context.js';
 import type {ExportSummary} from './export.js';
-import {packFiles, packImages, packItem} from './pack-images.js';
+import {packFiles, packImage, packImages, type PackImage} from './pack-images.js';
 import {shardFile} from './score.js';
 
 export const select: Stage<RunContext> = {
@@ -72,22 +71,18 @@ export const select: Stage<RunContext> = {
       });
     }
     const expectation = {right: 0};
-    const items = () => {
+    const images = () => {
       expectation.right = 0;
       return chosen(context, cutoffs, expectation);
     };
-    const packed = await packImages(context, {
+    const [packed] = await packImages(context, {
       stage: 'select',
-      part: 'selected',
-      output: paths.pack('selected'),
-      square: 'resize',
+      packs: [{name: 'selected', square: 'resize', images, of: selected}],
       kept: classesKept(config, classes.length),
-      items,
-      of: selected,
       heldOut: config.test === null ? ['validation'] : ['validation', 'test'],
     });
     const leaks = store.quarantine.countOf('select', 'LEAK');
-    if (packed.images === 0 && leaks > 0)
+    if (packed!.images === 0 && leaks > 0)
       throw new UserError(
         'POOL_EMPTY',
         `POOL_EMPTY: all ${plural(leaks, 'chosen image')} look like ones of the validation or the test set. Give other pictures to learn from.`,
@@ -108,7 +103,7 @@ export const select: Stage<RunContext> = {
       candidates,
       selected: learned,
       shortClasses: short.length,
-      images: packed.images,
+      images: packed!.images,
       expectedPrecision: selected === 0 ? 0 : expectation.right / selected,
     };
     if (isCrowded(counts)) {
@@ -122,7 +117,7 @@ export const select: Stage<RunContext> = {
     return {
       outputs: [{name: 'selected', files: await packFiles(paths.pack('selected'))}],
       summary: counts,
-      headline: `${count(learned)} (class, image) pairs of ${count(packed.images)} images for ${plural(classes.length, 'class', 'classes')} (P=${topP}, K=${count(topK)}); about ${percent(counts.expectedPrecision)} of them right, by what the teacher's probabilities are worth on validation`,
+      headline: `${count(learned)} (class, image) pairs of ${count(packed!.images)} images for ${plural(classes.length, 'class', 'classes')} (P=${topP}, K=${count(topK)}); about ${percent(counts.expectedPrecision)} of them right, by what the teacher's probabilities are worth on validation`,
     };
   },
 };
@@ -216,7 +211,7 @@ export function record(
  * The selected images by id, each with the teacher's answers for its best classes: soft targets are made of them. Adds
  * up in `expectation` how many of the pairs the teacher may be expected to be right about.
  */
-async function* chosen(context: RunContext, cutoffs: Cutoffs, expectation: {right: number}): AsyncGenerator<PackItem> {
+async function* chosen(context: RunContext, cutoffs: Cutoffs, expectation: {right: number}): AsyncGenerator<PackImage> {
   const {config, store} = context;
   const classCount = store.images.classes().length;
   const temperature = calibrationOf(context);
@@ -232,7 +227,7 @@ async function* chosen(context: RunContext, cutoffs: Cutoffs, expectation: {righ
     const best = scores.classes.map(column => column[row]!);
     for (const chosenClass of classes)
       expectation.right += probability(answers, row, best.indexOf(chosenClass), temperature);
-    yield packItem(store.images.byId(idAt(scores.ids, row))!, classes, {
+    yield packImage(store.images.byId(idAt(scores.ids, row))!, classes, {
       classes: best,
       logProbs: scores.logProbs.map(column => column[row]!),
     });

@@ -82,7 +82,6 @@ export function stageTables(connection: Connection) {
   const stop = connection.prepare<[RecordedStatus, string, number, string]>(
     'UPDATE stages SET status = ?, message = ?, seconds = seconds + ? WHERE name = ?',
   );
-  const setIngredients = connection.prepare<[string, string]>('UPDATE stages SET ingredients = ? WHERE name = ?');
   const renewStamp = connection.prepare<[string, string]>('UPDATE outputs SET stamp = ? WHERE stamp = ?');
   const intact = connection.prepare<[], {name: string}>(`SELECT name FROM stages WHERE seal IS ${seal}`);
   const files = connection.prepare<[], {key: number; path: string; stamp: string}>(
@@ -170,12 +169,6 @@ export function stageTables(connection: Connection) {
       atomically(connection, () => {
         remove.run(name);
         removeOutputs.run(name);
-      });
-    },
-    setIngredients(name: string, ingredients: Readonly<Record<string, string>>): void {
-      atomically(connection, () => {
-        setIngredients.run(JSON.stringify(ingredients), name);
-        setSeal.run(name);
       });
     },
     /** Trusts a file by its new stamp, after its hash was found unchanged. */

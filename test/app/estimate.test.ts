@@ -22,8 +22,8 @@ const secondsOf = (now: Counts = counts) =>
 describe('how long a run is likely to take', () => {
   it('counts every start of a child and both exports: of little data they are nearly all of it', () => {
     const seconds = secondsOf({...counts, train: 20, validation: 10, test: 10, pool: 30});
-    // Three packs and the listing.
-    expect(seconds['prepare']).toBeCloseTo(4, 0);
+    // The packs and the listing.
+    expect(seconds['prepare']).toBeCloseTo(2, 0);
     expect(seconds['teacher']).toBeCloseTo(3, 0);
     expect(seconds['export']).toBeCloseTo(3 * 4.3 + 1, 0);
     expect(seconds['select']).toBeCloseTo(1, 0);

@@ -86,6 +86,7 @@ describe('the wire', () => {
       offset: null,
       length: null,
       encoding: 'encoded' as const,
+      pack: 0,
       labels: [0, 2],
       answers: {classes: [2, 0], logProbs: [-0.5, -1]},
     };

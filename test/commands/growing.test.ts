@@ -189,7 +189,6 @@ describe('labels', () => {
     // The report tells the same figures.
     expect((await orchestrated(home)).fresh).toEqual(['report']);
     expect(listedBy(home)).toEqual(['train']);
-    await expectAsFromTheStart(home);
   });
 
   it('that were mended do the same', async () => {

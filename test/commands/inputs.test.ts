@@ -437,6 +437,20 @@ describe('pictures that cannot be used', () => {
     ])
       expect(status).toMatch(line);
   });
+
+  it('are used once they are mended, though a run stopped for them', async () => {
+    const home = await newHome();
+    const names = [1, 2, 3, 4].map(number => file(`train/red/${number}.png`));
+    for (const name of names) writeFileSync(name, readFileSync(name).subarray(0, 60));
+    await expect(look(['orchestrate', data.config, '--home', home, '--until', 'prepare'])).rejects.toMatchObject({
+      exitCode: 5,
+    });
+    for (const name of names) cpSync(path.join(pristine, path.relative(data.folder, name)), name);
+    expect(outcomeOf(await look(['orchestrate', data.config, '--home', home, '--until', 'prepare', '--json']))).toBe(
+      'ran',
+    );
+    expect(await look(['status', '--home', home])).not.toContain('set aside');
+  });
 });
 
 describe('what an archive was unpacked to', () => {

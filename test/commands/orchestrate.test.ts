@@ -468,7 +468,8 @@ describe('an output that is lost or altered', () => {
 
   it('is stale where another onnxruntime, sharp or kind of processor had made it, or other settings had', async () => {
     const home = await aCopy();
-    const today = recordOf(home, 'score')!.ingredients!;
+    const record = recordOf(home, 'score')!;
+    const today = record.ingredients!;
     for (const [name, earlier] of [
       ['onnxruntime', '1.0.0'],
       ['sharp', '0.1.0'],
@@ -477,7 +478,7 @@ describe('an output that is lost or altered', () => {
       ['classes kept', '1'],
     ] as const) {
       const store = openStore(path.join(home, 'db/colours.sqlite'));
-      store.stages.setIngredients('score', {...today, [name]: earlier});
+      store.stages.finish({...record, status: 'done', ingredients: {...today, [name]: earlier}});
       store.close();
       expect(await reasons(home)).toMatchObject({
         export: 'nothing changed',

@@ -59,13 +59,13 @@ async function pack(
     run(precautions) {
       attempts++;
       told = [];
-      const lines = images.map((image): PackItem => ({...image, labels: [0], answers: null}));
+      const lines = images.map((image): PackItem => ({...image, pack: 0, labels: [0], answers: null}));
       return runChild<'pack'>(
         deadly,
         {
           protocol: PROTOCOL,
           task: 'pack',
-          output: `${root}/pack`,
+          packs: [{output: `${root}/pack`, size: impatient.size}],
           decoding: impatient,
           precautions,
           threads: 2,
@@ -105,7 +105,7 @@ describe('past pictures that stop the worker', () => {
   it('finds those that a decoder dies of, though others are decoded beside them, and does the rest', async () => {
     const pictures = await pool({dies: [4, 5, 20]});
     const {result, culprits, told, packed} = await pack(pictures);
-    expect(result).toEqual({images: 21, samples: 21, quarantined: 3});
+    expect(result.packs).toEqual([{images: 21, samples: 21, quarantined: 3}]);
     expect(pictures.numbersOf(culprits.map(({key}) => key))).toEqual([4, 5, 20]);
     expect(new Set(culprits.map(({problem}) => problem.detail))).toEqual(new Set(['crashed the decoder (SIGSEGV)']));
     expect(pictures.numbersOf(told.map(([id]) => id))).toEqual([4, 5, 20]);
@@ -115,7 +115,7 @@ describe('past pictures that stop the worker', () => {
   it('gives up a worker in which more decoders hang than it has threads to spare, and one that dies beside hung ones', async () => {
     const pictures = await pool({hangs: [1, 3, 6, 7], dies: [12]});
     const {result, attempts, told, packed} = await pack(pictures);
-    expect(result).toEqual({images: 19, samples: 19, quarantined: 5});
+    expect(result.packs).toEqual([{images: 19, samples: 19, quarantined: 5}]);
     expect(
       told.map(([id, code]) => [...pictures.numbersOf([id]), code]).sort((a, b) => Number(a[0]) - Number(b[0])),
     ).toEqual([

@@ -147,7 +147,7 @@ describe('the worker', () => {
       toWire({
         protocol: 1,
         task: 'pack',
-        output: `${root}/full/pack`,
+        packs: [{output: `${root}/full/pack`, size: 512}],
         decoding: {...decoding, size: 512, resize: 512},
         precautions: {inHand: `${root}/in-hand.json`, culprits: []},
         threads: 2,
@@ -168,6 +168,7 @@ describe('the worker', () => {
       offset: null,
       length: null,
       encoding: 'encoded',
+      pack: 0,
       labels: [0],
       answers: null,
     };
