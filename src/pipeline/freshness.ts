@@ -34,6 +34,8 @@ const stale = (
 
 /** Values longer than this are hashes or lists: that they changed says more than what they are. */
 const SHOWN_LENGTH = 40;
+/** What stands behind a number of files: it says that they changed, and nothing else. */
+const DIGEST = / [0-9a-f]{16}$/;
 
 function changedNames(before: Ingredients, now: Ingredients): string[] {
   const names = [...new Set([...Object.keys(now), ...Object.keys(before)])];
@@ -43,10 +45,9 @@ function changedNames(before: Ingredients, now: Ingredients): string[] {
 function difference(before: Ingredients, now: Ingredients): string | null {
   const [first, ...others] = changedNames(before, now);
   if (first === undefined) return null;
-  const was = before[first];
-  const is = now[first];
+  const [was, is] = [before[first], now[first]].map(value => value?.replace(DIGEST, ''));
   const shown =
-    was !== undefined && is !== undefined && was.length <= SHOWN_LENGTH && is.length <= SHOWN_LENGTH
+    was !== undefined && is !== undefined && was !== is && was.length <= SHOWN_LENGTH && is.length <= SHOWN_LENGTH
       ? `${first} changed from ${was} to ${is}`
       : `${first} changed`;
   return others.length === 0

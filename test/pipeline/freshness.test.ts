@@ -117,3 +117,12 @@ it('tells by name what changed or is to be made anew, where there is a whole res
   expect(reasonFor(done, {'select.top_k': '5'}, [{path: 'a', kind: 'missing'}]).changed).toEqual([]);
   expect(reasonFor(null).changed).toEqual([]);
 });
+
+it('tells how many files there were and are, and shows nobody the digest of their times', () => {
+  const changed = (before: string, now: string) =>
+    verdict({...done, ingredients: {files: before}}, {files: now}, [], []).reason;
+  expect(changed('40 files 82384b2739039439', '295 files 860fa2736b5d0774')).toBe(
+    'files changed from 40 files to 295 files',
+  );
+  expect(changed('40 files 82384b2739039439', '40 files 860fa2736b5d0774')).toBe('files changed');
+});
