@@ -3,7 +3,6 @@ import {existsSync} from 'node:fs';
 import {rm} from 'node:fs/promises';
 import {hostname} from 'node:os';
 import path from 'node:path';
-import {isDeepStrictEqual} from 'node:util';
 import type {Stop} from '../children/child.js';
 import {findPython} from '../children/python-env.js';
 import type {Config} from '../config/schema.js';
@@ -20,6 +19,7 @@ import {contextFor, threadsOf, type RunContext} from '../stages/context.js';
 import {provePython, withDevice} from '../stages/device.js';
 import {drawDemoPictures, lacksDemoPictures} from './demo-pictures.js';
 import {stages} from '../stages/index.js';
+import {takeRecord} from '../stages/sources.js';
 import {changedInputs} from './inputs.js';
 import {fetchMissing, missingDatasets} from './missing-datasets.js';
 import {isLocked, takeLock} from '../store/lock.js';
@@ -232,11 +232,11 @@ async function runWhatIsStale(context: RunContext, {wanted, python}: RunRequest)
 /** Whatever sources are unpacked to lies in the home: it may have been cleared away, or have moved with it. */
 async function unpackSources({sources, store, signal}: RunContext): Promise<void> {
   const recorded = store.images.sources();
-  for (const {role, spec, open} of sources) {
-    const source = await open();
+  for (const given of sources) {
+    const source = await given.open();
     await source.unpack?.(signal);
     const {root} = source;
-    const before = recorded.find(source => source.role === role && isDeepStrictEqual(source.spec, spec));
+    const before = takeRecord(recorded, given);
     if (before === undefined || before.root === root) continue;
     store.atomically(() => {
       store.images.moveRoot(before.root, root);

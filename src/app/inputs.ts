@@ -5,13 +5,13 @@
 import {rm} from 'node:fs/promises';
 import {isDeepStrictEqual} from 'node:util';
 import {runChild} from '../children/child.js';
-import type {IndexEntry, SourceSpec} from '../children/protocol.js';
+import type {IndexEntry} from '../children/protocol.js';
 import {workerCommand} from '../children/worker.js';
 import {stageNames} from '../events.js';
 import {temporaryFolder} from '../files/temporary.js';
 import type {RunContext} from '../stages/context.js';
 import {indexTask} from '../stages/list-sources.js';
-import {placeOf, type RunSource} from '../stages/sources.js';
+import {placeOf, specWords, type RunSource} from '../stages/sources.js';
 import type {ListedImage, SourceRecord} from '../store/images.js';
 import {count, plural} from '../words.js';
 
@@ -69,8 +69,6 @@ export async function changedInputs(context: RunContext): Promise<string | null>
 
 const isDone = (status: string | undefined): boolean => status === 'done' || status === 'skipped';
 
-const specWords = ({kind, path, split}: SourceSpec): string =>
-  `${kind}:${path}${split === null ? '' : `?split=${split}`}`;
 const quoted = (source: string): string => (/^[\w./:@+-]+$/.test(source) ? source : `'${source}'`);
 
 /** Lists and hashes sources again, without a word of it in the run: nothing of it may change before that is accepted. */

@@ -248,8 +248,8 @@ export type WorkerTask = z.infer<typeof workerTask>;
 
 /**
  * One line on the worker's stdin in `pack`: an image, the number of the pack that it belongs to, in which they come one
- * after the other, the labels (indices into `classes`) under which it stands in the
- * pack, and the teacher's `kept` best classes of it with their natural log-probabilities, where the pack holds them.
+ * after the other, the labels (indices into `classes`) under which it stands in the pack, and the teacher's `kept` best
+ * classes of it with their natural log-probabilities, where the pack holds them.
  */
 export const packItem = z.strictObject({
   id: imageId,

@@ -42,8 +42,9 @@ function changedNames(before: Ingredients, now: Ingredients): string[] {
   return names.filter(name => before[name] !== now[name]);
 }
 
-function difference(before: Ingredients, now: Ingredients): string | null {
-  const [first, ...others] = changedNames(before, now);
+/** What of the named ingredients changed, in words; null where there are none. */
+function difference(names: readonly string[], before: Ingredients, now: Ingredients): string | null {
+  const [first, ...others] = names;
   if (first === undefined) return null;
   const [was, is] = [before[first], now[first]].map(value => value?.replace(DIGEST, ''));
   const shown =
@@ -66,27 +67,30 @@ export function verdict(
   pending: readonly string[],
 ): Verdict {
   if (recorded === null) return stale('never ran');
-  const known = (before: Ingredients | null) => ({
+  const known = (before: Ingredients) => ({
     ...now,
-    ...Object.fromEntries(pending.map(name => [name, before?.[name] ?? ''])),
+    ...Object.fromEntries(pending.map(name => [name, before[name] ?? ''])),
   });
-  const otherwise = recorded.begun === null ? null : difference(recorded.begun, known(recorded.begun));
+  const changesSince = (before: Ingredients) => {
+    const names = changedNames(before, known(before));
+    return {names, words: difference(names, before, known(before))};
+  };
+  const otherwise = recorded.begun === null ? null : changesSince(recorded.begun).words;
   const goesOn = otherwise === null ? 'goes on where it stopped' : `starts anew, since ${otherwise}`;
   if (recorded.status === 'running') return stale(`was cut short: ${goesOn}`);
   if (recorded.status === 'interrupted') return stale(`was interrupted: ${goesOn}`);
   if (recorded.status === 'failed') return stale(`failed: ${recorded.message?.split('\n')[0] ?? 'unknown reason'}`);
-  const before = recorded.ingredients ?? {};
-  const changed = difference(before, known(recorded.ingredients));
+  const {names, words} = changesSince(recorded.ingredients ?? {});
   const [first] = damage;
   if (first)
     return stale(
       `${first.path} is ${first.kind === 'missing' ? 'missing' : 'not what was written'}${damage.length > 1 ? `, and ${damage.length - 1} more` : ''}`,
-      {outdated: changed !== null || pending.length > 0},
+      {outdated: words !== null || pending.length > 0},
     );
-  const names = [...changedNames(before, known(recorded.ingredients)), ...pending];
-  if (changed !== null) return stale(changed, {changed: names});
+  const changed = [...names, ...pending];
+  if (words !== null) return stale(words, {changed});
   if (pending.length > 0)
-    return stale(`follows ${[...new Set(pending.map(name => name.split('.')[0]))].join(' and ')}`, {changed: names});
+    return stale(`follows ${[...new Set(pending.map(name => name.split('.')[0]))].join(' and ')}`, {changed});
   return {
     fresh: true,
     reason: recorded.status === 'skipped' ? 'skipped as asked, nothing changed' : 'nothing changed',

@@ -1,8 +1,7 @@
 /** How the pool would change if it were listed now: told by where pictures lie, since none of them is opened. */
-import {isDeepStrictEqual} from 'node:util';
 import type {StageName} from '../events.js';
 import type {RunContext} from '../stages/context.js';
-import {placeOf} from '../stages/sources.js';
+import {placeOf, takeRecord} from '../stages/sources.js';
 import type {Planned} from '../pipeline/run.js';
 import {count, plural} from '../words.js';
 
@@ -22,8 +21,7 @@ export async function poolOutlook({store, sources, signal}: RunContext): Promise
   if (recorded.length === 0) return null;
   let [added, left, listedAnew] = [0, 0, 0];
   for (const source of sources) {
-    const at = recorded.findIndex(({role, spec}) => role === source.role && isDeepStrictEqual(spec, source.spec));
-    const [before] = at === -1 ? [] : recorded.splice(at, 1);
+    const before = takeRecord(recorded, source);
     if (before !== undefined && before.listing?.snapshot === (await source.snapshot())) continue;
     const known = new Set<string>();
     if (before !== undefined) for (const listed of store.images.listed(before.key)) known.add(placeOf(listed));

@@ -1,5 +1,4 @@
 /** Lists the sources of a run into its database: those whose files are as they were stay listed, the others are anew. */
-import {isDeepStrictEqual} from 'node:util';
 import {PROTOCOL, type ChildEvent, type TaskOf} from '../children/protocol.js';
 import {UserError} from '../errors.js';
 import {ownFolders} from '../home.js';
@@ -7,7 +6,7 @@ import type {SourceListing} from '../store/images.js';
 import {count, plural} from '../words.js';
 import type {RunContext} from './context.js';
 import {gateFailures} from './failures.js';
-import {placeOf, type RunSource} from './sources.js';
+import {placeOf, takeRecord, type RunSource} from './sources.js';
 import {runWorker} from './tasks.js';
 
 /** The worker's task that lists and hashes every image of some sources. */
@@ -69,10 +68,9 @@ async function unchangedSources({store, sources}: RunContext): Promise<Listed[]>
   const recorded = store.images.sources();
   const unchanged: Listed[] = [];
   for (const source of sources) {
-    const at = recorded.findIndex(({role, spec}) => role === source.role && isDeepStrictEqual(spec, source.spec));
-    if (at === -1) continue;
-    // A pool that is given twice is two sources.
-    const [{key, root, listing}] = recorded.splice(at, 1) as [(typeof recorded)[number]];
+    const record = takeRecord(recorded, source);
+    if (record === undefined) continue;
+    const {key, root, listing} = record;
     if (
       listing !== null &&
       root === (await source.open()).root &&

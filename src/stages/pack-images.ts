@@ -103,8 +103,8 @@ export async function packImages(
 
 /**
  * Packs splits under their own names, but for packs that are there and were made of the same pictures, labels and
- * settings: labelled sets may be large, and a pool grows more often than they do. Returns how many images each holds, of the
- * others none.
+ * settings: labelled sets may be large, and a pool grows more often than they do. Returns how many images each holds,
+ * of the others none.
  */
 export async function packSplits(context: RunContext, splits: readonly Split[]): Promise<Record<Split, number>> {
   const {store, paths} = context;

@@ -12,7 +12,7 @@ import {agreeOnClasses, list} from './classes.js';
 import type {RunContext} from './context.js';
 import {listSources, poolChangeWords} from './list-sources.js';
 import {packFiles, packSplits} from './pack-images.js';
-import {REST} from './sources.js';
+import {REST, specWords} from './sources.js';
 
 const SPLITS = ['train', 'validation', 'test'] as const;
 /** A validation set of fewer images a class would make every choice a matter of luck. */
@@ -48,8 +48,7 @@ export const prepare: Stage<RunContext> = {
     let pools = 0;
     for (const source of sources) {
       const key = source.role === 'unlabelled' ? `unlabelled[${pools++}]` : source.role;
-      listed[key] =
-        `${source.spec.kind}:${source.spec.path}${source.spec.split === null ? '' : `?split=${source.spec.split}`}`;
+      listed[key] = specWords(source.spec);
       listed[`files of ${key}`] = await source.snapshot();
     }
     return {

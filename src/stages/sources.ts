@@ -10,7 +10,7 @@ import type {Config} from '../config/schema.js';
 import {UserError} from '../errors.js';
 import {ownFolders, type RunPaths} from '../home.js';
 import {openSource, parseSource, type Source} from '../images/source.js';
-import type {Role} from '../store/images.js';
+import type {Role, SourceRecord} from '../store/images.js';
 import {plural} from '../words.js';
 
 export interface RunSource {
@@ -64,6 +64,22 @@ export async function recogniseSources(
   }
   return sources;
 }
+
+/**
+ * Takes the record of a source out of those that the database has; undefined where it has none. A pool that is given
+ * twice is two sources.
+ */
+export function takeRecord(
+  recorded: SourceRecord[],
+  {role, spec}: Pick<RunSource, 'role' | 'spec'>,
+): SourceRecord | undefined {
+  const at = recorded.findIndex(source => source.role === role && isDeepStrictEqual(source.spec, spec));
+  return at === -1 ? undefined : recorded.splice(at, 1)[0];
+}
+
+/** "folder:/birds/train", "cifar100:/data?split=test": as it can be given, too. */
+export const specWords = ({kind, path, split}: SourceSpec): string =>
+  `${kind}:${path}${split === null ? '' : `?split=${split}`}`;
 
 const NOTES_SHOWN = 3;
 
