@@ -88,8 +88,7 @@ describe.skipIf(!existsSync(python))('a small run with the real trainer', () => 
         unlabelled: 40 * SHARDS,
         testPerClass: 6,
       },
-      new AbortController().signal,
-      async () => {},
+      {signal: new AbortController().signal, emit: async () => {}},
     );
     done = doneOf(await outputOf(command(home, '--json'), {env}));
   });

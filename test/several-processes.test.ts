@@ -78,8 +78,7 @@ beforeAll(async () => {
       unlabelled: 20,
       testPerClass: 1,
     },
-    new AbortController().signal,
-    async () => {},
+    {signal: new AbortController().signal, emit: async () => {}},
   );
 });
 afterAll(remove);

@@ -73,8 +73,7 @@ describe.skipIf(!existsSync(python))('a teacher from elsewhere', () => {
         unlabelled: POOL,
         testPerClass: 1,
       },
-      new AbortController().signal,
-      async () => {},
+      {signal: new AbortController().signal, emit: async () => {}},
     );
     const classes = readdirSync(path.join(pictures, 'labelled'));
     writeFileSync(names, classes.toSorted().toReversed().join('\n'));

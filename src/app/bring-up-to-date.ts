@@ -5,6 +5,7 @@ import {hostname} from 'node:os';
 import path from 'node:path';
 import type {Stop} from '../children/child.js';
 import {findPython} from '../children/python-env.js';
+import {openWorkers, type Workers} from '../children/workers.js';
 import type {Config} from '../config/schema.js';
 import {UserError} from '../errors.js';
 import {stageNames, type Emit, type Event, type Outcome} from '../events.js';
@@ -41,6 +42,11 @@ export interface RunRequest {
   readonly onChange: 'archive' | {readonly advice: string};
 }
 
+interface RoundRequest extends RunRequest {
+  /** Those of all rounds. */
+  readonly workers: Workers;
+}
+
 /**
  * Every round of a run, in order. Parts that were asked for are the first round's; the others follow from its student,
  * whole.
@@ -49,20 +55,26 @@ export async function bringRoundsUpToDate(request: RunRequest, stop: Stop, emit:
   const {config, home, wanted, origins} = request;
   const configs = wanted.only === undefined && wanted.until === undefined ? configsOfRounds(config, home) : [config];
   const outcomes: Outcome[] = [];
-  for (const round of configs) {
-    const before = outcomes.map(({run}) => run);
-    outcomes.push(
-      await bringUpToDate(
-        {
-          ...request,
-          config: round,
-          wanted: round === config ? wanted : {},
-          origins: [...new Set([...origins, ...before])],
-        },
-        stop,
-        emit,
-      ),
-    );
+  const workers = openWorkers();
+  try {
+    for (const round of configs) {
+      const before = outcomes.map(({run}) => run);
+      outcomes.push(
+        await bringUpToDate(
+          {
+            ...request,
+            config: round,
+            wanted: round === config ? wanted : {},
+            origins: [...new Set([...origins, ...before])],
+            workers,
+          },
+          stop,
+          emit,
+        ),
+      );
+    }
+  } finally {
+    await workers.close();
   }
   return outcomes;
 }
@@ -78,7 +90,7 @@ export const ADVICE_IN_EXPERIMENTS = 'Put the data back, or give the experiment 
 export const otherData = (run: string, change: string, advice: string): UserError =>
   new UserError('OTHER_DATA', `Run ${run} was made from other data:\n  ${change}\nNothing was touched. ${advice}`);
 
-async function bringUpToDate(request: RunRequest, stop: Stop, emit: Emit): Promise<Outcome> {
+async function bringUpToDate(request: RoundRequest, stop: Stop, emit: Emit): Promise<Outcome> {
   const {config, home} = request;
   const paths = runPaths(home, config.run);
   const isNew = !existsSync(paths.database);
@@ -96,7 +108,7 @@ async function bringUpToDate(request: RunRequest, stop: Stop, emit: Emit): Promi
     if (missing.length > 0) await fetchMissing(missing, {home, signal: stop.requested, emit});
     if (!existsSync(paths.database)) await startAsCopy(request, paths, stop, emit);
     store = openStore(paths.database);
-    const context = await openContext(store, config, paths, stop, emit);
+    const context = await openContext(store, paths, request, stop, emit);
     const change = await changedInputs(context);
     if (change !== null) {
       if (request.onChange !== 'archive') throw otherData(paths.run, change, request.onChange.advice);
@@ -133,7 +145,7 @@ async function lookAhead({config, home, python}: RunRequest, paths: RunPaths, st
   if (!lacksDemoPictures(config, home) && missingDatasets(config, home).length === 0) {
     const blank = blankStore();
     try {
-      await contextFor(config, {paths, store: blank, stop, emit: () => {}});
+      await contextFor(config, {paths, store: blank, stop, emit: () => {}, workers: null});
     } finally {
       blank.close();
     }
@@ -155,7 +167,7 @@ async function startAsCopy(
   let found;
   try {
     // The sources are looked at once, and every run with the same eyes.
-    const looking = await contextFor(config, {paths, store: blank, stop, emit: () => {}});
+    const looking = await contextFor(config, {paths, store: blank, stop, emit: () => {}, workers: null});
     for (const relative of relatives) {
       const store = isLocked(relative.lock) ? null : openWhereSound(relative.database);
       if (store) opened.push({paths: relative, store});
@@ -199,13 +211,19 @@ export function openWhereSound(database: string): Store | null {
 }
 
 /** Marks the run as ours, and recognises the sources. */
-async function openContext(store: Store, config: Config, paths: RunPaths, stop: Stop, emit: Emit): Promise<RunContext> {
+async function openContext(
+  store: Store,
+  paths: RunPaths,
+  {config, workers}: RoundRequest,
+  stop: Stop,
+  emit: Emit,
+): Promise<RunContext> {
   store.run.take(paths.run, {pid: process.pid, host: hostname(), since: new Date().toISOString()});
   const emitAndKeep: Emit = event => {
     if (isKept(event)) store.events.add(event);
     emit(event);
   };
-  return await contextFor(config, {paths, store, stop, emit: emitAndKeep});
+  return await contextFor(config, {paths, store, stop, emit: emitAndKeep, workers});
 }
 
 /** Progress is only for the moment; all else is kept. */

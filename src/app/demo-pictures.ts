@@ -34,6 +34,7 @@ export async function drawDemoPictures({
 }): Promise<void> {
   const output = demoPicturesFolder(paths.home);
   emit({type: 'note', stage: null, message: `drawing the demo's pictures into ${output}`});
+  // In a process of its own: one that has decoded no longer reads the SVG that it draws with.
   await runChild<'draw'>(
     workerCommand({threads, device: 'cpu', python: null}),
     {protocol: PROTOCOL, task: 'draw', output, ...DRAWING},

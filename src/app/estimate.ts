@@ -2,7 +2,10 @@
  * How much work each stage would be: images, steps, bytes on disk, and seconds at a speed measured now. Reads file
  * names, writes nothing.
  */
+import path from 'node:path';
+import {runChild} from '../children/child.js';
 import {PROTOCOL, type TaskResult} from '../children/protocol.js';
+import {workerCommand} from '../children/worker.js';
 import {type Config, isOnnxFile} from '../config/schema.js';
 import {classesKept, evaluationBatch, trainingSettings} from '../config/rules.js';
 import type {StageName} from '../events.js';
@@ -11,7 +14,7 @@ import {fittingTopK, takenTopP} from '../ranking/selection-size.js';
 import type {Role} from '../store/images.js';
 import {agreeOnClasses} from '../stages/classes.js';
 import type {RunContext} from '../stages/context.js';
-import {runTrainer, runWorker} from '../stages/tasks.js';
+import {runTrainer} from '../stages/tasks.js';
 import {refuseEmptyPool, VALIDATION_AT_LEAST} from '../stages/prepare.js';
 import {pretrainingEpochs} from '../stages/pretrain-length.js';
 import {REST, type RunSource} from '../stages/sources.js';
@@ -68,6 +71,9 @@ const SECONDS_AN_IMAGE = 0.0015;
 const DECODED_BYTES_A_SECOND = 15e6;
 /** The trial of layouts before scoring: one measurement, and a search where scoring takes long. */
 const TRIAL = {fromImages: 2000, seconds: 2, worthSearching: 300, searchSeconds: 12};
+
+/** To draw the pictures and write the page, whatever the run. */
+const REPORT_SECONDS = 0.3;
 
 type Speed = TaskResult<'speed'>;
 
@@ -140,7 +146,7 @@ export function estimate(
   const timed = (seconds: (speeds: Speeds) => number) => speeds && seconds(speeds);
   const decoding = (images: number) =>
     (images * (SECONDS_AN_IMAGE + counts.bytesAnImage / DECODED_BYTES_A_SECOND)) / threads;
-  const exporting = ({startUps}: Speeds) => startUps.trainer * (1 + EXPORT_IN_STARTS) + startUps.worker;
+  const exporting = ({startUps}: Speeds) => startUps.trainer * (1 + EXPORT_IN_STARTS);
   const training = (step: TrainingStep, images: number): Estimate => {
     const {batchSize, evaluations, ...settings} = trainingSettings(config, step, size);
     const epochs = settings.epochs ?? pretrainingEpochs(config, {samples: images, labelled: counts.train, size});
@@ -173,29 +179,27 @@ export function estimate(
   return {
     prepare: {
       // Each picture is read and hashed once, at about a tenth of what decoding takes.
-      // One worker lists, another packs.
-      ...looking(listed, ({startUps}) => 2 * startUps.worker + decoding(packed) + decoding(listed) / 10),
+      // The worker that lists stays for all that comes.
+      ...looking(listed, ({startUps}) => startUps.worker + decoding(packed) + decoding(listed) / 10),
       bytes: pixels(counts.train, resize) + pixels(counts.validation + counts.test, size),
     },
     teacher:
       config.teacher.file === null ? training('teacher', counts.train) : looking(0, ({startUps}) => startUps.trainer),
     export: looking(counts.validation, speeds =>
-      config.teacher.file !== null && isOnnxFile(config.teacher.file) ? speeds.startUps.worker : exporting(speeds),
+      config.teacher.file !== null && isOnnxFile(config.teacher.file) ? 0 : exporting(speeds),
     ),
     score: {
-      ...looking(scored, ({teacher, startUps}) => {
+      ...looking(scored, ({teacher}) => {
         // Decoders and network work side by side.
         const scoring = Math.max(scored / teacher.scoreImagesPerSecond, decoding(scored));
         const trial =
-          scored < TRIAL.fromImages
-            ? 0
-            : startUps.worker + TRIAL.seconds + (scoring < TRIAL.worthSearching ? 0 : TRIAL.searchSeconds);
-        return startUps.worker + trial + scoring;
+          scored < TRIAL.fromImages ? 0 : TRIAL.seconds + (scoring < TRIAL.worthSearching ? 0 : TRIAL.searchSeconds);
+        return trial + scoring;
       }),
       bytes: scored * (100 + 8 * kept),
     },
     select: {
-      ...looking(selected, ({startUps}) => startUps.worker + decoding(Math.min(selected, counts.pool))),
+      ...looking(selected, () => decoding(Math.min(selected, counts.pool))),
       bytes: pixels(Math.min(selected, counts.pool), resize),
     },
     pretrain,
@@ -207,7 +211,7 @@ export function estimate(
       }),
       steps: baseline === 0 ? null : baseline / batch,
     },
-    report: looking(0, ({startUps}) => startUps.worker),
+    report: looking(0, () => REPORT_SECONDS),
   };
 }
 
@@ -226,7 +230,13 @@ async function measureStartUps(context: RunContext): Promise<StartUps> {
     trainer: await timed(() =>
       runTrainer<'probe'>(context, {...probe, device: context.device}, {stage: 'prepare', part: 'measuring'}),
     ),
-    worker: await timed(() => runWorker<'probe'>(context, probe, {stage: 'prepare', part: 'measuring'})),
+    worker: await timed(() =>
+      runChild<'probe'>(workerCommand({threads: context.threads, device: 'cpu', python: null}), probe, {
+        attempt: path.join(context.paths.attempts, 'measuring'),
+        stop: context.stop,
+        onEvent: () => {},
+      }),
+    ),
   };
 }
 

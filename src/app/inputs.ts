@@ -4,14 +4,13 @@
  */
 import {rm} from 'node:fs/promises';
 import {isDeepStrictEqual} from 'node:util';
-import {runChild} from '../children/child.js';
 import type {IndexEntry} from '../children/protocol.js';
-import {workerCommand} from '../children/worker.js';
 import {stageNames} from '../events.js';
 import {temporaryFolder} from '../files/temporary.js';
 import type {RunContext} from '../stages/context.js';
 import {indexTask} from '../stages/list-sources.js';
 import {placeOf, specWords, type RunSource} from '../stages/sources.js';
+import {workersOf} from '../stages/tasks.js';
 import type {ListedImage, SourceRecord} from '../store/images.js';
 import {count, plural} from '../words.js';
 
@@ -77,15 +76,12 @@ async function listAgain(context: RunContext, sources: readonly RunSource[]): Pr
   if (sources.length === 0) return found;
   const attempt = temporaryFolder('inputs');
   try {
-    await runChild<'index'>(
-      workerCommand({threads: context.threads, device: 'cpu', python: null}),
-      indexTask(context, sources),
-      {
-        attempt,
-        stop: context.stop,
-        onEvent: event => event.type === 'indexed' && found[event.source]!.push(...event.entries),
-      },
-    );
+    const {threads, python, stop} = context;
+    await workersOf(context).run<'index'>({threads, device: 'cpu', python}, indexTask(context, sources), {
+      attempt,
+      stop,
+      onEvent: event => event.type === 'indexed' && found[event.source]!.push(...event.entries),
+    });
   } finally {
     await rm(attempt, {recursive: true, force: true});
   }

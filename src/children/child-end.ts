@@ -1,15 +1,9 @@
 /** What the end of a child means: its result, or a typed error that tells why there is none. */
 import {ChildError, Interrupted, throwIfStopped, type ErrorCode} from '../errors.js';
+import type {Heard} from './child-events.js';
 import type {ChildLog} from './child-log.js';
-import {
-  taskResults,
-  type ChildEvent,
-  type FailureReason,
-  type Json,
-  type TaskName,
-  type TaskOf,
-  type TaskResult,
-} from './protocol.js';
+import type {ProcessEnd} from './child-process.js';
+import {taskResults, type FailureReason, type Json, type TaskName, type TaskOf, type TaskResult} from './protocol.js';
 import {setupCommand} from './python-env.js';
 
 /**
@@ -32,21 +26,11 @@ const codeOf: Record<FailureReason, ErrorCode> = {
   bug: 'BUG',
 };
 
-/** How a child ended. */
-export interface ChildEnd {
+/** How a child ended, and what it said before. */
+export interface ChildEnd extends ProcessEnd, Heard {
   /** How people call it, and the program that it is. */
   readonly name: string;
   readonly file: string;
-  readonly exitCode: number | undefined;
-  readonly signal: NodeJS.Signals | undefined;
-  /** Why it could not be started, where it could not. */
-  readonly fault: string | undefined;
-  /** Whether it said a word. */
-  readonly greeted: boolean;
-  /** What it said of its end, where it did. */
-  readonly last: Extract<ChildEvent, {type: 'finished' | 'failed' | 'interrupted'}> | undefined;
-  /** What was wrong with what it said. */
-  readonly protocolErrors: readonly string[];
   readonly log: Pick<ChildLog, 'tail' | 'ranOutOfMemory'>;
 }
 

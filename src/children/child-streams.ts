@@ -1,7 +1,6 @@
 /** The pipes of a child: lines that come, and lines that are fed. */
 import {Readable, type Writable} from 'node:stream';
 import {linesOf} from '../lines.js';
-import {toWire} from './protocol.js';
 
 export async function readLines(stream: unknown, take: (line: string) => void): Promise<void> {
   if (!(stream instanceof Readable)) throw new Error('A child was started without one of its pipes.');
@@ -9,23 +8,22 @@ export async function readLines(stream: unknown, take: (line: string) => void): 
 }
 
 /**
- * Writes the lines and closes; a child that ended early has said why elsewhere, so its closed pipe is no error of its
- * own.
+ * Writes the lines, no faster than they are read; a child that ended early has said why elsewhere, so its closed pipe
+ * is no error of its own.
  */
-export async function feed(stdin: Writable, lines: AsyncIterable<object> | Iterable<object>): Promise<void> {
-  let open = true;
-  stdin.on('error', () => (open = false));
-  stdin.on('close', () => (open = false));
+export async function feed(stdin: Writable, lines: AsyncIterable<string>): Promise<void> {
   for await (const line of lines) {
-    if (!open) return;
-    if (!stdin.write(`${toWire(line)}\n`))
-      await new Promise<void>(resolve => {
-        const resume = () => {
-          stdin.off('drain', resume).off('close', resume).off('error', resume);
-          resolve();
-        };
-        stdin.on('drain', resume).on('close', resume).on('error', resume);
-      });
+    if (!stdin.writable) return;
+    if (!stdin.write(`${line}\n`)) await once(stdin, 'drain', 'close');
   }
-  if (open) stdin.end();
 }
+
+/** Waits for the first of the events. */
+const once = (stream: Writable, ...events: ('drain' | 'close')[]): Promise<void> =>
+  new Promise(resolve => {
+    const resume = () => {
+      for (const event of events) stream.off(event, resume);
+      resolve();
+    };
+    for (const event of events) stream.on(event, resume);
+  });

@@ -1,37 +1,20 @@
-/** Runs one task in a child process: starts it, follows its events on fd 3, and stops it in two steps. */
+/** Runs tasks in a child process: hands them over, follows their events, and stops them in two steps. */
 import {mkdir, writeFile} from 'node:fs/promises';
 import path from 'node:path';
-import {execa} from 'execa';
+import {setImmediate} from 'node:timers/promises';
 import {ChildError, throwIfStopped, UserError} from '../errors.js';
 import {explainFault} from '../machine-fault.js';
-import {resultOf, type ChildEnd} from './child-end.js';
+import {resultOf} from './child-end.js';
+import {listenTo} from './child-events.js';
 import {openChildLog} from './child-log.js';
-import {feed, readLines} from './child-streams.js';
-import {allowedEnvironment} from './environment.js';
-import {
-  childEvent,
-  fromWire,
-  PROTOCOL,
-  toWire,
-  type ChildEvent,
-  type TaskName,
-  type TaskOf,
-  type TaskResult,
-} from './protocol.js';
+import {nobody, startProcess, type ChildCommand, type ChildProcess, type ProcessEnd} from './child-process.js';
+import {feed} from './child-streams.js';
+import {PROTOCOL, toWire, type ChildEvent, type TaskName, type TaskOf, type TaskResult} from './protocol.js';
 
 /** The first signal asks a child to save and stop; the second ends it at once. */
 export interface Stop {
   readonly requested: AbortSignal;
   readonly forced: AbortSignal;
-}
-
-export interface ChildCommand {
-  /** How people call the child: `trainer`, `worker`. */
-  readonly name: string;
-  readonly file: string;
-  readonly args: readonly string[];
-  readonly env: Readonly<Record<string, string>>;
-  readonly cwd: string;
 }
 
 export interface ChildOptions {
@@ -48,141 +31,162 @@ export interface ChildOptions {
   readonly limit?: {readonly seconds: number; readonly message: string};
 }
 
-/** Time to save a checkpoint of a large model before a stopping child is killed. */
-const STOP_TIMEOUT_MS = 60_000;
+/** Does one task at a time. */
+export interface Child {
+  /**
+   * Runs a task to its end and returns its result. Throws Interrupted where the stop was asked for, a ChildError for
+   * every other end without a result, and what `onEvent` or `lines` throw: that stops the child.
+   */
+  readonly run: <Name extends TaskName>(task: TaskOf<Name>, options: ChildOptions) => Promise<TaskResult<Name>>;
+  /** Ends its process where one stays. */
+  readonly close: () => Promise<void>;
+}
+
 /** Time to end for a child that has said how it ended; an interpreter with large libraries takes seconds. */
 const END_TIMEOUT_MS = 10_000;
-/**
- * onnxruntime would otherwise send the names and hashes of models to its makers, and keep an id of this machine in the
- * user's cache folder.
- */
-const nothingSent = {ORT_DISABLE_TELEMETRY: '1'};
+/** Stands for the end of a process that has done its task and can take another. */
+const doneAndReady: ProcessEnd = {exitCode: 0, signal: undefined, fault: undefined};
 
-/**
- * Runs a task to its end and returns its result. Throws Interrupted where the stop was asked for, a ChildError for
- * every other end without a result, and what `onEvent` or `lines` throw: that stops the child.
- */
+/** Runs one task in a process of its own; see Child. */
 export async function runChild<Name extends TaskName>(
   command: ChildCommand,
   task: TaskOf<Name>,
-  {attempt, stop, onEvent, lines, limit}: ChildOptions,
+  options: ChildOptions,
 ): Promise<TaskResult<Name>> {
-  throwIfStopped(stop.requested);
-  const configFile = path.join(attempt, `${task.task}.json`);
+  const child = openChild(command);
+  try {
+    return await child.run<Name>(task, options);
+  } finally {
+    await child.close();
+  }
+}
+
+/** A child whose process starts with its first task and stays for the next where it can. The caller closes it. */
+export function openChild(command: ChildCommand): Child {
+  let staying: ChildProcess | null = null;
+  const keep = (process: ChildProcess) => {
+    staying = process;
+    // Whatever ends it meanwhile, the next task gets another.
+    void process.ended.finally(() => staying === process && (staying = null)).catch(() => {});
+  };
+  return {
+    async run(task, options) {
+      throwIfStopped(options.stop.requested);
+      const config = await writeConfig(task, options.attempt);
+      const process = staying ?? startProcess(command, command.stays ? [] : [config]);
+      staying = null;
+      try {
+        const {result, stays} = await runTask(process, command, task, config, options);
+        if (stays) keep(process);
+        return result;
+      } finally {
+        if (staying === null) await endProcess(process);
+      }
+    },
+    async close() {
+      const process = staying;
+      staying = null;
+      if (process !== null) await endProcess(process);
+    },
+  };
+}
+
+async function writeConfig(task: TaskOf<TaskName>, attempt: string): Promise<string> {
+  const file = path.join(attempt, `${task.task}.json`);
   try {
     await mkdir(attempt, {recursive: true});
-    await writeFile(configFile, toWire(task));
+    await writeFile(file, toWire(task));
   } catch (error) {
-    throw explainFault(error, {path: configFile});
+    throw explainFault(error, {path: file});
   }
+  return file;
+}
+
+/** Lets a process end that is given no more tasks, and kills it where it does not. */
+async function endProcess({stdin, ended, kill}: ChildProcess): Promise<void> {
+  stdin.end();
+  const overdue = setTimeout(() => kill('SIGKILL'), END_TIMEOUT_MS);
+  await ended.finally(() => clearTimeout(overdue));
+}
+
+/** Runs a task in a process that has none, and tells whether that stays. */
+async function runTask<Name extends TaskName>(
+  process: ChildProcess,
+  command: ChildCommand,
+  task: TaskOf<Name>,
+  config: string,
+  {attempt, stop, onEvent, lines = [], limit}: ChildOptions,
+): Promise<{result: TaskResult<Name>; stays: boolean}> {
   // Whoever listens or feeds may refuse to go on, as where too many pictures fail; the child is then stopped as by a
   // signal.
   const refusals: unknown[] = [];
   const refuse = (error: unknown) => {
     refusals.push(error);
-    child.kill('SIGTERM');
+    process.kill('SIGTERM');
   };
+  const kill = () => process.kill('SIGKILL');
   const logFile = path.join(attempt, `${command.name}.log`);
   const log = openChildLog(logFile, error =>
     refuse(new UserError('NO_ACCESS', `Cannot write ${logFile} (${error.message}).`, {cause: error})),
   );
-  const child = execa(command.file, [...command.args, configFile], {
-    cwd: command.cwd,
-    env: {...allowedEnvironment(process.env), ...nothingSent, ...command.env},
-    extendEnv: false,
-    stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
-    buffer: false,
-    reject: false,
-    cancelSignal: stop.requested,
-    killSignal: 'SIGTERM',
-    forceKillAfterDelay: STOP_TIMEOUT_MS,
-    // A child outlives a dying parent only as long as it takes it to notice; see the children's own watch.
-    cleanup: true,
+  // It has said how it ended, but something holds it up, such as a decoder in a thread that cannot be stopped.
+  let overdue: NodeJS.Timeout | undefined;
+  let setReady: (end: ProcessEnd) => void = () => {};
+  const ready = new Promise<ProcessEnd>(resolve => (setReady = resolve));
+  const {hear, heard} = listenTo(event => {
+    if (event.type === 'hello' && event.protocol !== PROTOCOL)
+      refuse(
+        new ChildError('BUG', `The ${command.name} speaks protocol ${event.protocol}; expected ${PROTOCOL}.`, log.tail),
+      );
+    if (heard.last !== undefined) overdue ??= setTimeout(kill, END_TIMEOUT_MS);
+    if (event.type === 'ready') setReady(doneAndReady);
+    try {
+      if (refusals.length === 0) onEvent(event);
+    } catch (error) {
+      refuse(error);
+    }
   });
-  const kill = () => child.kill('SIGKILL');
-  stop.forced.addEventListener('abort', kill, {once: true});
   const late =
     limit &&
     setTimeout(() => {
       refusals.push(new UserError('CHILD_STUCK', limit.message));
       kill();
     }, limit.seconds * 1000);
-  // It has said how it ended, but something holds it up, such as a decoder in a thread that cannot be stopped.
-  let overdue: NodeJS.Timeout | undefined;
-
-  let greeted = false;
-  let last: ChildEnd['last'];
-  const protocolErrors: string[] = [];
-  const take = (line: string) => {
-    const event = eventIn(line, problem => protocolErrors.push(problem));
-    if (event === null) return;
-    greeted ||= event.type === 'hello';
-    if (event.type === 'hello' && event.protocol !== PROTOCOL)
-      refuse(
-        new ChildError('BUG', `The ${command.name} speaks protocol ${event.protocol}; expected ${PROTOCOL}.`, log.tail),
-      );
-    if (event.type === 'finished' || event.type === 'failed' || event.type === 'interrupted') {
-      last = event;
-      overdue ??= setTimeout(kill, END_TIMEOUT_MS);
-    }
-    try {
-      if (refusals.length === 0) onEvent(event);
-    } catch (error) {
-      refuse(error);
-    }
-  };
-
+  const askToStop = () => process.kill('SIGTERM');
+  stop.requested.addEventListener('abort', askToStop, {once: true});
+  stop.forced.addEventListener('abort', kill, {once: true});
+  // While the config was written.
+  if (stop.requested.aborted) askToStop();
+  process.listen({onEventLine: hear, onPrinted: log.keep});
   try {
-    const streams = [child.stdout, child.stderr].map(stream => readLines(stream, log.keep));
-    const events = readLines(child.stdio[3], take);
-    const feeding = feed(child.stdin, lines ?? []).catch(refuse);
-    const {exitCode, signal, originalMessage: fault} = await child;
-    await Promise.all([...streams, events]);
+    const feeding = feed(process.stdin, command.stays ? orders(config, lines) : descriptors(lines))
+      .then(() => void (command.stays || process.stdin.end()))
+      .catch(refuse);
+    const end = await Promise.race([process.ended, ready]);
+    // What it printed before lies in other pipes, and is read in the same turn.
+    if (end === doneAndReady) await setImmediate();
     await feeding;
     if (refusals.length > 0) throw refusals[0];
-    return resultOf<Name>(
-      task,
-      {
-        name: command.name,
-        file: command.file,
-        exitCode,
-        signal: signal ?? undefined,
-        fault,
-        greeted,
-        last,
-        protocolErrors,
-        log,
-      },
-      stop.requested,
-    );
+    const {name, file} = command;
+    const result = resultOf<Name>(task, {name, file, ...end, ...heard, log}, stop.requested);
+    return {result, stays: end === doneAndReady};
   } finally {
+    process.listen(nobody);
     clearTimeout(overdue);
     clearTimeout(late);
+    stop.requested.removeEventListener('abort', askToStop);
     stop.forced.removeEventListener('abort', kill);
     await log.close();
   }
 }
 
-const knownTypes = new Set<unknown>(childEvent.options.map(option => option.shape.type.value));
-const isKnownType = (message: unknown): boolean =>
-  typeof message === 'object' && message !== null && 'type' in message && knownTypes.has(message.type);
+async function* descriptors(lines: NonNullable<ChildOptions['lines']>): AsyncGenerator<string> {
+  for await (const line of lines) yield toWire(line);
+}
 
-/**
- * The event in a line; null where it is none that we know. An unknown type is a newer child's; a known one of the wrong
- * shape is a bug.
- */
-function eventIn(line: string, onProblem: (problem: string) => void): ChildEvent | null {
-  let message: unknown;
-  try {
-    message = fromWire(line);
-  } catch (error) {
-    onProblem(
-      `sent a line that is ${error instanceof SyntaxError ? 'no JSON' : 'nested too deeply'}: ${line.slice(0, 200)}`,
-    );
-    return null;
-  }
-  const event = childEvent.safeParse(message);
-  if (event.success) return event.data;
-  if (isKnownType(message)) onProblem(`sent a malformed event: ${line.slice(0, 200)}`);
-  return null;
+/** All that a process which stays is told of a task. */
+async function* orders(config: string, lines: NonNullable<ChildOptions['lines']>): AsyncGenerator<string> {
+  yield config;
+  yield* descriptors(lines);
+  yield '';
 }

@@ -2,9 +2,9 @@
  * The messages between the orchestrator and its two children, as zod schemas: what each task is told, and what it
  * answers.
  *
- * A child is started with the path of a config file (one task) and answers with NDJSON events on file descriptor 3; the
- * image worker also reads one descriptor a line on stdin. On the wire every key is snake_case; here and inside
- * TypeScript camelCase.
+ * A task is a config file. The trainer is started with its path, for one task; the image worker reads on stdin of one
+ * task after the other: the path, descriptors a line each, an empty line. Both answer with NDJSON events on file
+ * descriptor 3. On the wire every key is snake_case; here and inside TypeScript camelCase.
  */
 import {z} from 'zod';
 import {errorCodeNames} from '../errors.js';
@@ -560,6 +560,8 @@ const events = [
     error: problem.nullable(),
   }),
   z.object({type: z.literal('finished'), result: z.json()}),
+  /** Behind `finished`, from a child that stays: it can take another task. */
+  z.object({type: z.literal('ready')}),
   z.object({type: z.literal('interrupted'), message: z.string()}),
   z.object({
     type: z.literal('failed'),

@@ -1,5 +1,5 @@
 /** How the trainer is started: as one process, or by trainer/launch.py as several that train together. */
-import type {ChildCommand} from './child.js';
+import type {ChildCommand} from './child-process.js';
 import {packageFolder} from './python-env.js';
 
 /** The processes of one training. */

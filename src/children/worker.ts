@@ -1,18 +1,18 @@
 /** How the image worker is started: what must stand in its environment before its first library loads. */
 import path from 'node:path';
-import type {ChildCommand} from './child.js';
+import type {ChildCommand} from './child-process.js';
 import {cudaLibraryFolders, packageFolder} from './python-env.js';
 import {READS_AT_ONCE, SPARE_THREADS} from './worker-pool.js';
 
-export function workerCommand({
-  threads,
-  device,
-  python,
-}: {
+export interface WorkerNeeds {
+  /** Decoders at work at once. */
   readonly threads: number;
   readonly device: string;
+  /** The trainer's interpreter, beside whose torch CUDA's libraries lie. */
   readonly python: string | null;
-}): ChildCommand {
+}
+
+export function workerCommand({threads, device, python}: WorkerNeeds): ChildCommand {
   const cuda = device.startsWith('cuda') && python !== null ? cudaLibraryFolders(python) : [];
   return {
     name: 'worker',
@@ -32,5 +32,6 @@ export function workerCommand({
       ...(device.startsWith('cuda') && {NVIDIA_TF32_OVERRIDE: '0'}),
     },
     cwd: process.cwd(),
+    stays: true,
   };
 }

@@ -20,14 +20,21 @@ export type FailPoint = (typeof failPoints)[number];
 
 /**
  * PUPIL_FAIL_POINT is NAME[:N[:SIGNAL[:PROCESS]]]: at the N-th passage of NAME (the first where none is given) a
- * process whose arguments contain PROCESS sends itself SIGNAL (SIGKILL). PUPIL_POINTS_PASSED names a file to which
+ * process whose arguments, or task, contain PROCESS sends itself SIGNAL (SIGKILL). PUPIL_POINTS_PASSED names a file to which
  * every passage is added.
  */
 const asked = process.env['PUPIL_FAIL_POINT'];
 const passages = process.env['PUPIL_POINTS_PASSED'];
-const ours = process.argv.slice(2).join(' ');
 const [name, number = '1', signal = 'SIGKILL', ...rest] = asked?.split(':') ?? [];
-let left = ours.includes(rest.join(':')) ? Number(number) : 0;
+let ours = '';
+let left = 0;
+
+/** Takes a task for what this process is at now, and counts anew. */
+export function failPointsOf(task: string): void {
+  ours = task;
+  left = ours.includes(rest.join(':')) ? Number(number) : 0;
+}
+failPointsOf(process.argv.slice(2).join(' '));
 
 /** Marks a place. Without those variables it does nothing. */
 export function passFailPoint(point: FailPoint): void {

@@ -3,6 +3,7 @@ import {availableParallelism, hostname} from 'node:os';
 import type {Stop} from '../children/child.js';
 import type {Decoding} from '../children/protocol.js';
 import type {Processes} from '../children/trainer.js';
+import type {Workers} from '../children/workers.js';
 import {checkSizes, imageSizes} from '../config/rules.js';
 import type {Config} from '../config/schema.js';
 import type {Emit} from '../events.js';
@@ -19,6 +20,8 @@ export interface RunContext {
   readonly stop: Stop;
   readonly signal: AbortSignal;
   readonly emit: Emit;
+  /** Null while only looking. */
+  readonly workers: Workers | null;
   /** The trainer's interpreter; null while only looking. */
   readonly python: string | null;
   /** `cpu` or `cuda:N`, already proved. */
@@ -65,7 +68,7 @@ export function decodingOf({config: {limits}, size, resize}: Pick<RunContext, 'c
 /** The context of a run before its device is proved; sources are recognised, nothing is started. */
 export async function contextFor(
   config: Config,
-  {paths, store, stop, emit}: Pick<RunContext, 'paths' | 'store' | 'stop' | 'emit'>,
+  {paths, store, stop, emit, workers}: Pick<RunContext, 'paths' | 'store' | 'stop' | 'emit' | 'workers'>,
 ): Promise<RunContext> {
   const sources = await recogniseSources(config, paths, stop.requested);
   refuseForeignFolders(paths, config, sources);
@@ -80,6 +83,7 @@ export async function contextFor(
     stop,
     signal: stop.requested,
     emit,
+    workers,
     python: null,
     device: config.device,
     threads: threadsOf(config),

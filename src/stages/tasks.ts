@@ -14,7 +14,7 @@ import {
   type TaskResult,
 } from '../children/protocol.js';
 import {trainerCommand, type Processes} from '../children/trainer.js';
-import {workerCommand} from '../children/worker.js';
+import type {Workers} from '../children/workers.js';
 import type {Event, StageName} from '../events.js';
 import type {RunContext} from './context.js';
 
@@ -50,13 +50,12 @@ export function runWorker<Name extends TaskName>(
   task: TaskOf<Name>,
   of: Of & {readonly lines?: Iterable<object> | AsyncIterable<object>},
 ): Promise<TaskResult<Name>> {
-  const device = 'device' in task && typeof task.device === 'string' ? task.device : 'cpu';
-  return runChild<Name>(
-    workerCommand({
+  return workersOf(context).run<Name>(
+    {
       threads: Math.max(context.threads, 'layout' in task ? task.layout.decodeThreads : 0),
-      device,
+      device: 'device' in task && typeof task.device === 'string' ? task.device : 'cpu',
       python: context.python,
-    }),
+    },
     task,
     {
       attempt: attemptFolder(context, of),
@@ -96,6 +95,11 @@ export function runDecoder<Name extends DecodingTask>(
     },
     onCulprit: of.onCulprit,
   });
+}
+
+export function workersOf({workers}: Pick<RunContext, 'workers'>): Workers {
+  if (workers === null) throw new Error('An image worker was given a task in a context that only looks.');
+  return workers;
 }
 
 const attemptFolder = ({paths}: RunContext, {stage, part}: Of): string =>

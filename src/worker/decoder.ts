@@ -7,6 +7,7 @@ import type {Decoding, Precautions, Problem} from '../children/protocol.js';
 import {SPARE_THREADS} from '../children/worker-pool.js';
 import {decodeImage, type DecodedImage} from '../images/decode.js';
 import {WorkerFailure} from './failure.js';
+import {heldThreads} from './held-threads.js';
 import {openHandFile, type InHand} from './in-hand.js';
 import type {Place} from './read-ahead.js';
 import {timeLimit, tooLate} from './time-limit.js';
@@ -61,7 +62,6 @@ export function openDecoder(
   /** Ways to fail the pictures that have no answer yet. */
   const unanswered = new Set<(error: WorkerFailure) => void>();
   let stuck: WorkerFailure | null = null;
-  let late = 0;
 
   async function timedDecode(bytes: Buffer, encoding: ImagePlace['encoding']): Promise<DecodedImage> {
     const begun = performance.now();
@@ -75,12 +75,12 @@ export function openDecoder(
    * in for.
    */
   async function waitForThread(work: Promise<unknown>): Promise<void> {
-    const ended = work.catch(() => {}).finally(() => late--);
+    const ended = work.catch(() => {}).finally(() => heldThreads.count--);
     // Who waits behind it for a thread must not be called late in its stead.
-    if (++late <= SPARE_THREADS || (await time.within(ended)) !== tooLate) return;
+    if (++heldThreads.count <= SPARE_THREADS || (await time.within(ended)) !== tooLate) return;
     stuck = new WorkerFailure(
       'stuck',
-      `${late} pictures hold up the decoder for more than ${decoding.timeoutSeconds} s each (limits.decode_seconds).`,
+      `${heldThreads.count} pictures hold up the decoder for more than ${decoding.timeoutSeconds} s each (limits.decode_seconds).`,
     );
     for (const fail of unanswered) fail(stuck);
   }

@@ -1,20 +1,11 @@
-/** The worker's orders: one JSON descriptor a line on stdin, taken only as fast as they are worked on. */
-import {addAbortSignal, type Readable} from 'node:stream';
+/** A task's descriptors: one JSON object a line on stdin, taken only as fast as they are worked on. */
 import {z} from 'zod';
 import {fromWire} from '../children/protocol.js';
-import {linesOf} from '../lines.js';
 import {WorkerFailure} from './failure.js';
 
-/**
- * Reads descriptors until the input ends. Throws a `config` failure for a line that is none, and an AbortError on
- * `signal`.
- */
-export async function* readDescriptors<T>(
-  input: Readable,
-  descriptor: z.ZodType<T>,
-  signal: AbortSignal,
-): AsyncGenerator<T> {
-  for await (const line of linesOf(addAbortSignal(signal, input))) {
+/** Reads descriptors to the last of `lines`. Throws a `config` failure for a line that is none. */
+export async function* readDescriptors<T>(lines: AsyncIterable<string>, descriptor: z.ZodType<T>): AsyncGenerator<T> {
+  for await (const line of lines) {
     let parsed;
     try {
       parsed = descriptor.safeParse(fromWire(line));

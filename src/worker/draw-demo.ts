@@ -12,7 +12,8 @@ import {publishFolder} from '../files/publish.js';
 import {kinds, others, type Draw} from './demo/kinds.js';
 import {randomFor, type Random} from './demo/random.js';
 import {scene} from './demo/scene.js';
-import {trackProgress, type Emit} from './events.js';
+import {trackProgress} from './events.js';
+import type {TaskContext} from './task-context.js';
 
 /** This share of the unlabelled pictures shows nothing of any class. */
 const OTHER_SHARE = 1 / 6;
@@ -34,7 +35,10 @@ interface Picture {
  * appears whole or not at all and takes the place of an earlier one. Throws the signal's reason when aborted, and then
  * leaves nothing behind.
  */
-export async function drawDemo(task: TaskOf<'draw'>, signal: AbortSignal, emit: Emit): Promise<TaskResult<'draw'>> {
+export async function drawDemo(
+  task: TaskOf<'draw'>,
+  {signal, emit}: Pick<TaskContext, 'signal' | 'emit'>,
+): Promise<TaskResult<'draw'>> {
   const pictures = plan(task);
   const report = trackProgress(emit, pictures.length);
 

@@ -5,6 +5,7 @@ import {imageIdOf} from '../images/image-id.js';
 import {openSource, type Entry, type Source} from '../images/source.js';
 import {trackProgress, type Emit} from './events.js';
 import {readAhead} from './read-ahead.js';
+import type {TaskContext} from './task-context.js';
 
 type IndexTask = TaskOf<'index'>;
 type SourceResult = TaskResult<'index'>['sources'][number];
@@ -100,7 +101,10 @@ async function indexSource(
 }
 
 /** Lists all sources of the task. Nothing is decoded: an entry with an id may still be no image. */
-export async function indexSources(task: IndexTask, signal: AbortSignal, emit: Emit): Promise<TaskResult<'index'>> {
+export async function indexSources(
+  task: IndexTask,
+  {signal, emit}: Pick<TaskContext, 'signal' | 'emit'>,
+): Promise<TaskResult<'index'>> {
   const count = trackProgress(emit, null);
   const sources: SourceResult[] = [];
   for (const [number, {labelled, ...spec}] of task.sources.entries()) {

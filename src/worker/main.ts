@@ -1,20 +1,26 @@
-/** The image worker's process edge: reads its task, runs it, and ends with one last event and an exit code. */
+/**
+ * The image worker's process edge: runs the tasks that it is given on stdin, one after the other. What fails ends it,
+ * with one last event and an exit code.
+ */
 import {readFile} from 'node:fs/promises';
 import sharp from 'sharp';
 import {z} from 'zod';
 import {fromWire, PROTOCOL, workerTask, type Json, type WorkerTask} from '../children/protocol.js';
 import {onnxruntimePackage} from '../compiled-packages.js';
+import {failPointsOf} from '../files/fail-point.js';
 import {openEvents, type Emit} from './events.js';
 import {describeFailure, exitCodes, WorkerFailure} from './failure.js';
+import {heldThreads} from './held-threads.js';
 import {NetworkOverLimit} from './network-limit.js';
+import {readOrders, type Orders} from './orders.js';
+import type {TaskContext} from './task-context.js';
 
 const PARENT_CHECK_MS = 500;
 
 const {version: onnxruntime} = z.object({version: z.string()}).parse(onnxruntimePackage());
 const runtime = `node ${process.versions.node}, sharp ${sharp.versions.sharp} with libvips ${sharp.versions.vips}, onnxruntime-node ${onnxruntime}`;
 
-async function readTask(path: string | undefined): Promise<WorkerTask> {
-  if (path === undefined) throw new WorkerFailure('config', 'Expected the path of a config file as the only argument.');
+async function readTask(path: string): Promise<WorkerTask> {
   let config: unknown;
   try {
     config = fromWire(await readFile(path, 'utf8'));
@@ -27,26 +33,26 @@ async function readTask(path: string | undefined): Promise<WorkerTask> {
 }
 
 /** Each task's program is imported only when it is wanted: most need no onnxruntime, and drawing needs no decoder. */
-async function runTask(task: WorkerTask, signal: AbortSignal, emit: Emit): Promise<Json> {
+async function runTask(task: WorkerTask, context: TaskContext): Promise<Json> {
   switch (task.task) {
     case 'index':
-      return await (await import('./index-sources.js')).indexSources(task, signal, emit);
+      return await (await import('./index-sources.js')).indexSources(task, context);
     case 'pack':
-      return await (await import('./pack-images.js')).packImages(task, signal, emit);
+      return await (await import('./pack-images.js')).packImages(task, context);
     case 'score':
-      return await (await import('./score-shard.js')).scoreShards(task, signal, emit);
+      return await (await import('./score-shard.js')).scoreShards(task, context);
     case 'trial':
-      return await (await import('./trial.js')).trial(task, signal);
+      return await (await import('./trial.js')).trial(task, context);
     case 'measure':
-      return await (await import('./measure.js')).measure(task, signal, emit);
+      return await (await import('./measure.js')).measure(task, context);
     case 'predict':
-      return await (await import('./predict.js')).predict(task, signal, emit);
+      return await (await import('./predict.js')).predict(task, context);
     case 'decode':
-      return await (await import('./decode-alone.js')).decodeAlone(task, signal);
+      return await (await import('./decode-alone.js')).decodeAlone(task, context);
     case 'thumbnails':
-      return await (await import('./thumbnails.js')).drawThumbnails(task, signal);
+      return await (await import('./thumbnails.js')).drawThumbnails(task, context);
     case 'draw':
-      return await (await import('./draw-demo.js')).drawDemo(task, signal, emit);
+      return await (await import('./draw-demo.js')).drawDemo(task, context);
     case 'probe':
       return await (await import('./probe.js')).probe(task);
   }
@@ -66,14 +72,24 @@ async function reportFailure(error: unknown, signal: AbortSignal, emit: Emit): P
   return exitCode;
 }
 
-/** Runs the task in the config file at `path` and returns the process's exit code. */
-async function main(path: string | undefined, signal: AbortSignal, emit: Emit): Promise<number> {
+/** Runs one task after the other, until there are no more or one fails, and returns the process's exit code. */
+async function main(orders: Orders, signal: AbortSignal, emit: Emit): Promise<number> {
+  const {descriptors} = orders;
   try {
-    const task = await readTask(path);
-    // There is no fallback: a session that does not run on the device that was asked for fails.
-    await emit({type: 'hello', protocol: PROTOCOL, runtime, device: 'device' in task ? task.device : 'cpu'});
-    await emit({type: 'finished', result: await runTask(task, signal, emit)});
-    return exitCodes.finished;
+    for (;;) {
+      const path = await orders.nextTask();
+      if (path === null) return exitCodes.finished;
+      failPointsOf(path);
+      const task = await readTask(path);
+      // There is no fallback: a session that does not run on the device that was asked for fails.
+      await emit({type: 'hello', protocol: PROTOCOL, runtime, device: 'device' in task ? task.device : 'cpu'});
+      const result = await runTask(task, {descriptors, signal, emit});
+      await orders.finish();
+      await emit({type: 'finished', result});
+      // A thread that a picture holds would be missing in the next task.
+      if (heldThreads.count > 0) return exitCodes.finished;
+      await emit({type: 'ready'});
+    }
   } catch (error) {
     return await reportFailure(error, signal, emit);
   }
@@ -90,4 +106,4 @@ setInterval(() => process.ppid !== parent && dieAtOnce(), PARENT_CHECK_MS).unref
 
 const emit = openEvents(dieAtOnce);
 process.on('uncaughtException', error => void reportFailure(error, stop.signal, emit).then(code => process.exit(code)));
-process.exit(await main(process.argv[2], stop.signal, emit));
+process.exit(await main(readOrders(process.stdin, stop.signal), stop.signal, emit));

@@ -3,11 +3,12 @@ import {readFile} from 'node:fs/promises';
 import type {TaskOf, TaskResult} from '../children/protocol.js';
 import {openPack} from '../images/pack.js';
 import {fittedTemperature} from '../ranking/calibration.js';
-import {trackProgress, type Emit} from './events.js';
+import {trackProgress} from './events.js';
 import {WorkerFailure} from './failure.js';
 import {AnswersSeen, judgeAnswers} from './judge-answers.js';
 import {NetworkOverLimit} from './network-limit.js';
 import {BATCH_ADVICE, matchClasses, openSession, type Answers, type Session} from './session.js';
+import type {TaskContext} from './task-context.js';
 
 const CHANNELS = 3;
 const VALUE_BYTES = 4;
@@ -153,8 +154,7 @@ async function checkIndependence(pixels: Uint8Array, {logProbs, classes}: Answer
  */
 export async function measure(
   task: TaskOf<'measure'>,
-  signal: AbortSignal,
-  emit: Emit,
+  {signal, emit}: Pick<TaskContext, 'signal' | 'emit'>,
 ): Promise<TaskResult<'measure'>> {
   const pack = await openPack(task.pack);
   try {

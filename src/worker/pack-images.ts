@@ -4,8 +4,9 @@ import {Lookalikes} from '../images/lookalikes.js';
 import {openPack, writePack, type PackRow} from '../images/pack.js';
 import {decodeAhead} from './decode-ahead.js';
 import {readDescriptors} from './descriptors.js';
-import {trackProgress, type Emit} from './events.js';
+import {trackProgress} from './events.js';
 import {WorkerFailure} from './failure.js';
+import type {TaskContext} from './task-context.js';
 
 const QUARANTINED_PER_EVENT = 100;
 const CHANNELS = 3;
@@ -52,8 +53,8 @@ function centreOf(pixels: Uint8Array, size: number, side: number): Uint8Array {
 }
 
 /** The descriptors of stdin in the parts of their packs: the next part can be had when all of the one before is read. */
-function itemsByPack(task: TaskOf<'pack'>, signal: AbortSignal) {
-  const items = readDescriptors(process.stdin, packItem, signal);
+function itemsByPack(task: TaskOf<'pack'>, descriptors: AsyncIterable<string>) {
+  const items = readDescriptors(descriptors, packItem);
   let next: PackItem | null = null;
   const advance = async () => {
     const read = await items.next();
@@ -84,10 +85,13 @@ function itemsByPack(task: TaskOf<'pack'>, signal: AbortSignal) {
  * Makes each pack in the order of stdin, less what cannot be decoded or looks like a held-out picture, which is told by
  * `quarantined` events.
  */
-export async function packImages(task: TaskOf<'pack'>, signal: AbortSignal, emit: Emit): Promise<TaskResult<'pack'>> {
+export async function packImages(
+  task: TaskOf<'pack'>,
+  {descriptors, signal, emit}: TaskContext,
+): Promise<TaskResult<'pack'>> {
   const lookalikeOf = await lookalikesIn(task, signal);
   const count = trackProgress(emit, null);
-  const items = itemsByPack(task, signal);
+  const items = itemsByPack(task, descriptors());
   const packs = [];
   for (const [pack, {output, size}] of task.packs.entries()) {
     let quarantined: Quarantined[] = [];

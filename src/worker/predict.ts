@@ -3,9 +3,9 @@ import {predictItem, type PredictItem, type TaskOf, type TaskResult} from '../ch
 import {decodeAhead, type Decoded} from './decode-ahead.js';
 import type {ImagePlace} from './decoder.js';
 import {readDescriptors} from './descriptors.js';
-import type {Emit} from './events.js';
 import {WorkerFailure} from './failure.js';
 import {checkDecoding, openSession} from './session.js';
+import type {TaskContext} from './task-context.js';
 
 /** One image at a time: the first answer comes at once, and on a CPU larger batches gain little. */
 const BATCH_SIZE = 1;
@@ -13,8 +13,7 @@ const BATCH_SIZE = 1;
 /** Predicts in the order of stdin. What cannot be decoded is answered with its problem. */
 export async function predict(
   task: TaskOf<'predict'>,
-  signal: AbortSignal,
-  emit: Emit,
+  {descriptors, signal, emit}: TaskContext,
 ): Promise<TaskResult<'predict'>> {
   const session = await openSession(task.model, task.device, {
     batchSize: BATCH_SIZE,
@@ -25,7 +24,7 @@ export async function predict(
     const {model} = session;
     checkDecoding(model, task.decoding);
     async function* images(): AsyncGenerator<[ImagePlace & PredictItem]> {
-      for await (const item of readDescriptors(process.stdin, predictItem, signal))
+      for await (const item of readDescriptors(descriptors(), predictItem))
         yield [{...item, offset: null, length: null, encoding: 'encoded', id: null}];
     }
     async function answer({item, pixels, problem}: Decoded<PredictItem>): Promise<void> {

@@ -20,9 +20,10 @@ import {writeScores} from '../images/score-file.js';
 import {batchesOf} from './batches.js';
 import {decodeAhead} from './decode-ahead.js';
 import {readDescriptors} from './descriptors.js';
-import {trackProgress, type Emit} from './events.js';
+import {trackProgress} from './events.js';
 import {WorkerFailure} from './failure.js';
 import {checkDecoding, matchClasses, openSession, type Answers} from './session.js';
+import type {TaskContext} from './task-context.js';
 
 /** A shard that is being scored: rows so far, in the shard's order less the quarantined. */
 interface ShardInHand {
@@ -86,8 +87,7 @@ function addRows(
 /** Scores every shard named on stdin, in order; each is published whole and told by a `shard` event. */
 export async function scoreShards(
   task: TaskOf<'score'>,
-  signal: AbortSignal,
-  emit: Emit,
+  {descriptors, signal, emit}: TaskContext,
 ): Promise<TaskResult<'score'>> {
   const begun = performance.now();
   const {layout} = task;
@@ -141,7 +141,7 @@ export async function scoreShards(
     /** Shards whose images are being read and decoded, in order. */
     const taken: ScoreShard[] = [];
     async function* lots(): AsyncGenerator<readonly ImageReference[]> {
-      for await (const shard of readDescriptors(process.stdin, scoreShard, signal)) {
+      for await (const shard of readDescriptors(descriptors(), scoreShard)) {
         if (shard.images.length === 0) {
           await publish(begin(shard, task.kept));
           continue;

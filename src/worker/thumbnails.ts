@@ -5,6 +5,7 @@ import sharp from 'sharp';
 import type {TaskOf, TaskResult} from '../children/protocol.js';
 import {openPack, type Pack} from '../images/pack.js';
 import {publishFile} from '../files/publish.js';
+import type {TaskContext} from './task-context.js';
 
 const CHANNELS = 3;
 const AT_A_TIME = 8;
@@ -22,7 +23,7 @@ async function thumbnail(pack: Pack, row: number, size: number): Promise<string>
  */
 export async function drawThumbnails(
   task: TaskOf<'thumbnails'>,
-  signal: AbortSignal,
+  {signal}: Pick<TaskContext, 'signal'>,
 ): Promise<TaskResult<'thumbnails'>> {
   const pack = await openPack(task.pack);
   try {

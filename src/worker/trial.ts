@@ -7,6 +7,7 @@ import {batchesOf} from './batches.js';
 import {decodeAhead} from './decode-ahead.js';
 import {readDescriptors} from './descriptors.js';
 import {checkDecoding, openSession} from './session.js';
+import type {TaskContext} from './task-context.js';
 
 /** Of one measurement: batches until buffers are warm and decoders ahead, then so long and so many. */
 const WARM_UP_BATCHES = 2;
@@ -59,9 +60,9 @@ interface Measured {
  * Measures the layout that the task names and, where that pays, others around it, part by part and as long as they get
  * faster.
  */
-export async function trial(task: TaskOf<'trial'>, signal: AbortSignal): Promise<TaskResult<'trial'>> {
+export async function trial(task: TaskOf<'trial'>, {descriptors, signal}: TaskContext): Promise<TaskResult<'trial'>> {
   const images: ImageReference[] = [];
-  for await (const shard of readDescriptors(process.stdin, scoreShard, signal)) images.push(...shard.images);
+  for await (const shard of readDescriptors(descriptors(), scoreShard)) images.push(...shard.images);
   const sample = {images, unusable: new Set<ImageReference>()};
   let best = await measure(task, task.layout, sample, signal);
   const first = best.rate;

@@ -40,6 +40,8 @@ interface Options {
   node?: readonly string[];
 }
 
+const homeOf = (args: readonly string[]): string => args[args.indexOf('--home') + 1] ?? '';
+
 function spawnPupil(args: readonly string[], {cwd = tmpdir(), env = {}, node = []}: Options): Started {
   // As from a shell, not from npm, which passes signals on.
   const shell = {...process.env};
@@ -47,7 +49,8 @@ function spawnPupil(args: readonly string[], {cwd = tmpdir(), env = {}, node = [
   const child = spawn(process.execPath, [...node, program, ...args], {
     cwd,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: {...shell, PUPIL_PYTHON: colourTrainer, NO_COLOR: '1', ...env},
+    // By the mark its children are known.
+    env: {...shell, PUPIL_PYTHON: colourTrainer, NO_COLOR: '1', PUPIL_MARK: homeOf(args), ...env},
   });
   const output = {stdout: '', stderr: ''};
   let unread = '';

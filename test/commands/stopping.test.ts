@@ -37,11 +37,16 @@ const slowly = {PUPIL_COLOUR_TRAINER_EPOCH_MS: '100'};
 const A_CHILD_ASKED_ONCE_MS = 60_000;
 const training = ['--set', 'teacher.epochs=40', '--until', 'teacher'];
 
-/** Whether a process works for this home: both children have a path of it among their arguments. */
+/** Whether a child works for this home: a trainer has a path of it among its arguments, an image worker its mark. */
 const isWorkedFor = (home: string): boolean =>
   readdirSync('/proc').some(pid => {
     try {
-      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(path.join(home, 'data'));
+      if (!/^\d+$/.test(pid)) return false;
+      const [line, environment] = ['cmdline', 'environ'].map(name => readFileSync(`/proc/${pid}/${name}`, 'utf8'));
+      return (
+        line!.includes(path.join(home, 'data')) ||
+        (line!.includes('dist/worker/main.js') && environment!.split('\0').includes(`PUPIL_MARK=${home}`))
+      );
     } catch {
       return false; // Gone meanwhile.
     }

@@ -20,6 +20,19 @@ const passing = (env: Readonly<Record<string, string>>) =>
   );
 
 describe('a fail point', () => {
+  it('counts anew for every task of a process', () => {
+    const ended = spawnSync(
+      process.execPath,
+      [
+        '--input-type=module',
+        '-e',
+        `import {failPointsOf, passFailPoint} from '${module}'; for (const task of ['pack', 'score', 'score']) { failPointsOf(task); for (const place of [1, 2]) { console.log(task, place); passFailPoint('commit.before'); } }`,
+      ],
+      {encoding: 'utf8', env: {...process.env, PUPIL_FAIL_POINT: 'commit.before:2:SIGKILL:score'}},
+    );
+    expect([ended.signal, ended.stdout]).toEqual(['SIGKILL', 'pack 1\npack 2\nscore 1\nscore 2\n']);
+  });
+
   it.each([
     ['commit.before', 'SIGKILL', 1],
     ['commit.before:2', 'SIGKILL', 3],

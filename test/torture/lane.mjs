@@ -14,6 +14,7 @@ import {
   dist,
   drawPictures,
   onSmallDisk,
+  markProcesses,
   processesOf,
   start,
   untilDeserted,
@@ -53,6 +54,7 @@ const kills = () => Object.values(counts.kills).reduce((sum, count) => sum + cou
 
 // ---------------------------------------------------------------- the uninterrupted run
 
+markProcesses(home);
 await drawPictures(pictures);
 const passagesFile = path.join(folder, 'passages');
 const whole = await start([...args, '--json'], {env: {PUPIL_POINTS_PASSED: passagesFile}}).ended;

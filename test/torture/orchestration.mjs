@@ -27,7 +27,7 @@ export async function drawPictures(folder) {
     unlabelled: 40,
     testPerClass: 2,
   };
-  await drawDemo(task, new AbortController().signal, async () => {});
+  await drawDemo(task, {signal: new AbortController().signal, emit: async () => {}});
   appendFileSync(path.join(folder, 'unlabelled', 'broken.png'), 'no picture');
 }
 
@@ -89,16 +89,23 @@ export function start(args, {env = {}, clockIsBack = false} = {}) {
   return {child, ended};
 }
 
+/**
+ * Whose environment says which home it works for: the arguments of an image worker do not. Children are given whatever
+ * begins with PUPIL_.
+ */
+export const markProcesses = home => (process.env.PUPIL_MARK = home);
+
 /** The living processes that work for a home, by what they are: orchestrator, worker, trainer. */
 export function processesOf(home) {
   const found = [];
   for (const id of readdirSync('/proc').filter(name => /^\d+$/.test(name))) {
     try {
       const line = readFileSync(`/proc/${id}/cmdline`, 'utf8').replaceAll('\0', ' ');
+      const isOurs = readFileSync(`/proc/${id}/environ`, 'utf8').split('\0').includes(`PUPIL_MARK=${home}`);
       const isDead = readFileSync(`/proc/${id}/stat`, 'utf8')
         .replace(/^.*\) /s, '')
         .startsWith('Z');
-      if (isDead || !line.includes(home)) continue;
+      if (isDead || !isOurs) continue;
       const kind = line.includes('dist/main.js')
         ? 'orchestrator'
         : line.includes('dist/worker/main.js')

@@ -48,7 +48,9 @@ async function pack(
   const culprits: Culprit[] = [];
   let attempts = 0;
   let told: [string, string][] = [];
+  let stays = false;
   const onEvent = (event: ChildEvent) => {
+    stays ||= event.type === 'ready';
     if (event.type === 'quarantined')
       told.push(...event.images.map(({id, problem}): [string, string] => [id, problem.code]));
   };
@@ -95,7 +97,7 @@ async function pack(
   const written = await openPack(`${root}/pack`);
   for await (const id of written.ids()) packed.push(id);
   await written.close();
-  return {result, attempts, culprits, told, packed};
+  return {result, attempts, culprits, told, packed, stays};
 }
 
 const but = (...numbers: number[]) =>
@@ -104,7 +106,8 @@ const but = (...numbers: number[]) =>
 describe('past pictures that stop the worker', () => {
   it('finds those that a decoder dies of, though others are decoded beside them, and does the rest', async () => {
     const pictures = await pool({dies: [4, 5, 20]});
-    const {result, culprits, told, packed} = await pack(pictures);
+    const {result, culprits, told, packed, stays} = await pack(pictures);
+    expect(stays).toBe(true);
     expect(result.packs).toEqual([{images: 21, samples: 21, quarantined: 3}]);
     expect(pictures.numbersOf(culprits.map(({key}) => key))).toEqual([4, 5, 20]);
     expect(new Set(culprits.map(({problem}) => problem.detail))).toEqual(new Set(['crashed the decoder (SIGSEGV)']));
@@ -131,8 +134,10 @@ describe('past pictures that stop the worker', () => {
 
   it('goes on in the same worker beside as many hung decoders as it has threads to spare', async () => {
     const pictures = await pool({hangs: [2, 9]});
-    const {attempts, culprits, told} = await pack(pictures);
+    const {attempts, culprits, told, stays} = await pack(pictures);
     expect(attempts).toBe(1);
+    // Their threads would be missing in its next task.
+    expect(stays).toBe(false);
     expect(culprits).toEqual([]);
     expect(pictures.numbersOf(told.map(([id]) => id))).toEqual([2, 9]);
   });

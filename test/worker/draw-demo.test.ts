@@ -51,9 +51,9 @@ it('the demo is ordinary folders of square PNG pictures, as many as asked for of
 
 it('the same seed draws the same bytes, another seed draws other pictures, and no two pictures are alike', async () => {
   const root = await temporaryFolder();
-  await drawDemo(taskFor(`${root}/a`), never, silent);
-  await drawDemo(taskFor(`${root}/b`), never, silent);
-  await drawDemo(taskFor(`${root}/c`, {seed: 8}), never, silent);
+  await drawDemo(taskFor(`${root}/a`), {signal: never, emit: silent});
+  await drawDemo(taskFor(`${root}/b`), {signal: never, emit: silent});
+  await drawDemo(taskFor(`${root}/c`, {seed: 8}), {signal: never, emit: silent});
   const [a, b, c] = [await filesOf(`${root}/a`), await filesOf(`${root}/b`), await filesOf(`${root}/c`)];
   expect(b).toEqual(a);
   const distinct = new Set([...a.values(), ...c.values()].map(png => png.toString('base64')));
@@ -62,8 +62,8 @@ it('the same seed draws the same bytes, another seed draws other pictures, and n
 
 it('a picture does not depend on how many others are drawn', async () => {
   const root = await temporaryFolder();
-  await drawDemo(taskFor(`${root}/few`), never, silent);
-  await drawDemo(taskFor(`${root}/many`, {labelledPerClass: 4, unlabelled: 40}), never, silent);
+  await drawDemo(taskFor(`${root}/few`), {signal: never, emit: silent});
+  await drawDemo(taskFor(`${root}/many`, {labelledPerClass: 4, unlabelled: 40}), {signal: never, emit: silent});
   const many = await filesOf(`${root}/many`);
   for (const [name, png] of await filesOf(`${root}/few`)) expect(many.get(name)).toEqual(png);
 });
@@ -71,12 +71,15 @@ it('a picture does not depend on how many others are drawn', async () => {
 it('progress counts up to what is asked for, and an earlier drawing is replaced whole', async () => {
   const output = `${await temporaryFolder()}/pictures`;
   const reports: number[] = [];
-  await drawDemo(taskFor(output, {unlabelled: 900}), never, async event => {
-    if (event.type === 'progress') reports.push(event.done);
-    expect(event).toMatchObject({type: 'progress', total: 950});
+  await drawDemo(taskFor(output, {unlabelled: 900}), {
+    signal: never,
+    async emit(event) {
+      if (event.type === 'progress') reports.push(event.done);
+      expect(event).toMatchObject({type: 'progress', total: 950});
+    },
   });
   expect(reports).toEqual([...reports].sort((a, b) => a - b));
-  await drawDemo(taskFor(output), never, silent);
+  await drawDemo(taskFor(output), {signal: never, emit: silent});
   expect((await readdir(`${output}/unlabelled`)).length).toBe(30);
 });
 
@@ -84,16 +87,21 @@ it('stopped half-way, it leaves nothing behind', async () => {
   const root = await temporaryFolder();
   const stop = new AbortController();
   // Far more than can be drawn before the first report, which comes after a second.
-  const drawing = drawDemo(taskFor(`${root}/pictures`, {unlabelled: 20_000}), stop.signal, async () => stop.abort());
+  const drawing = drawDemo(taskFor(`${root}/pictures`, {unlabelled: 20_000}), {
+    signal: stop.signal,
+    emit: async () => stop.abort(),
+  });
   await expect(drawing).rejects.toThrow('aborted');
   expect(await readdir(root)).toEqual([]);
 });
 
 it('stopped half-way, it keeps an earlier drawing as it was', async () => {
   const root = await temporaryFolder();
-  await drawDemo(taskFor(`${root}/pictures`), never, silent);
+  await drawDemo(taskFor(`${root}/pictures`), {signal: never, emit: silent});
   const before = await filesOf(`${root}/pictures`);
-  await expect(drawDemo(taskFor(`${root}/pictures`, {seed: 8}), AbortSignal.abort(), silent)).rejects.toThrow();
+  await expect(
+    drawDemo(taskFor(`${root}/pictures`, {seed: 8}), {signal: AbortSignal.abort(), emit: silent}),
+  ).rejects.toThrow();
   expect(await readdir(root)).toEqual(['pictures']);
   expect(await filesOf(`${root}/pictures`)).toEqual(before);
 });

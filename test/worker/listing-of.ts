@@ -29,10 +29,12 @@ export async function listingOf(
       maxFileBytes: 1_000_000,
       readThreads: 2,
     },
-    new AbortController().signal,
-    event => {
-      if (event.type === 'indexed') entries.push(...event.entries);
-      return Promise.resolve();
+    {
+      signal: new AbortController().signal,
+      emit(event) {
+        if (event.type === 'indexed') entries.push(...event.entries);
+        return Promise.resolve();
+      },
     },
   );
   const pictures = entries

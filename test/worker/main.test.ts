@@ -85,7 +85,7 @@ describe('the worker', () => {
     running.child.kill('SIGINT');
     await sleep(200);
     expect(running.child.exitCode).toBeNull();
-    running.child.stdin?.end();
+    running.child.stdin?.end('\n');
     expect((await running.ended).events.at(-1)).toMatchObject({type: 'finished', result: {shards: 0}});
   });
 
@@ -93,7 +93,9 @@ describe('the worker', () => {
     const folder = await temporaryFolder();
     await writeFile(`${folder}/config.json`, toWire({protocol: 1, ...score}));
     // The other end of the worker's stdin, which stays open when its parent is killed: it must notice that by itself.
-    const keeper = spawn('sleep', ['1000'], {stdio: ['ignore', 'pipe', 'ignore']});
+    const keeper = spawn('sh', ['-c', `echo ${folder}/config.json; exec sleep 1000`], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
     onTestFinished(() => void keeper.kill());
     const parent = spawn(
       process.execPath,
@@ -102,7 +104,7 @@ describe('the worker', () => {
         '--eval',
         `
       import {spawn} from 'node:child_process';
-      const child = spawn(process.execPath, [${JSON.stringify(program)}, ${JSON.stringify(`${folder}/config.json`)}], {stdio: ['inherit', 'inherit', 'inherit', 'inherit']});
+      const child = spawn(process.execPath, [${JSON.stringify(program)}], {stdio: ['inherit', 'inherit', 'inherit', 'inherit']});
       console.log(child.pid);
       setInterval(() => {}, 1000);
     `,
@@ -172,9 +174,9 @@ describe('the worker', () => {
       labels: [0],
       answers: null,
     };
-    const inSmallDisk = `mount -t tmpfs -o size=1m tmpfs ${root}/full && node ${program} ${root}/config.json 3>&1 >&2; ls -A ${root}/full`;
+    const inSmallDisk = `mount -t tmpfs -o size=1m tmpfs ${root}/full && node ${program} 3>&1 >&2; ls -A ${root}/full`;
     const out = execFileSync('unshare', [...namespace, 'sh', '-c', inSmallDisk], {
-      input: `${toWire(item)}\n`.repeat(20),
+      input: `${root}/config.json\n${`${toWire(item)}\n`.repeat(20)}\n`,
       encoding: 'utf8',
       stdio: ['pipe', 'pipe', 'ignore'],
     });

@@ -1,4 +1,4 @@
-/** Runs the built image worker as its parent does: a config file, descriptors on stdin, events on file descriptor 3. */
+/** Runs the built image worker for a single task, which it is given as by its parent. */
 import {spawn, type ChildProcess} from 'node:child_process';
 import {once} from 'node:events';
 import {writeFile} from 'node:fs/promises';
@@ -47,7 +47,8 @@ export interface Running {
 const decodingTasks: readonly unknown[] = ['pack', 'score', 'trial', 'predict', 'decode'];
 
 /**
- * Starts a task; `lines` are its stdin, which is left open where they are null. `env` is added to this process's own.
+ * Starts a task; `lines` are its descriptors, to which more may be added where they are null. `env` is added to this
+ * process's own.
  */
 export async function startWorker(
   task: object,
@@ -61,12 +62,13 @@ export async function startWorker(
     config,
     toWire({protocol: 1, ...('task' in task && decodingTasks.includes(task.task) && {precautions}), ...task}),
   );
-  const child = spawn(process.execPath, [program, config], {
+  const child = spawn(process.execPath, [program], {
     stdio: ['pipe', 'ignore', 'pipe', 'pipe'],
     env: {...process.env, UV_THREADPOOL_SIZE: '12', ...env},
   });
   child.stdin?.on('error', () => {}); // A worker that refuses its task reads no more.
-  if (lines !== null) child.stdin?.end(lines.map(line => `${toWire(line)}\n`).join(''));
+  child.stdin?.write(`${config}\n`);
+  if (lines !== null) child.stdin?.end([...lines.map(line => toWire(line)), '\n'].join('\n'));
 
   const events: ChildEvent[] = [];
   const [, , stderrPipe, eventPipe] = child.stdio;
@@ -75,7 +77,11 @@ export async function startWorker(
   let stderr = '';
   stderrPipe.on('data', chunk => (stderr += String(chunk)));
   const reader = createInterface({input: eventPipe});
-  reader.on('line', line => events.push(childEvent.parse(fromWire(line))));
+  reader.on('line', line => {
+    const event = childEvent.parse(fromWire(line));
+    // It says nothing of the task.
+    if (event.type !== 'ready') events.push(event);
+  });
   const read = once(reader, 'close');
 
   return {
