@@ -2,6 +2,7 @@
 // code (npm has put the others beside it).
 import {createHash} from 'node:crypto';
 import {chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
 import {compiledFolder, compiledPackages, digest, read, root} from './places.mjs';
@@ -21,12 +22,16 @@ export function checkNode() {
 const QUIET = ['--no-audit', '--no-fund', '--loglevel=info'];
 const NO_CUDA_12 = {ONNXRUNTIME_NODE_INSTALL: 'skip'};
 
-/** A compile needs Node's headers; where they lie beside Node, nothing has to be downloaded for it. */
-function headers() {
+/**
+ * For a compile, on all cores. It needs Node's headers; where they lie beside Node, nothing has to be downloaded for
+ * it.
+ */
+function compiling() {
   const prefix = path.dirname(path.dirname(process.execPath));
-  return existsSync(path.join(prefix, 'include', 'node', 'node.h'))
-    ? {npm_package_config_node_gyp_nodedir: prefix}
-    : {};
+  return {
+    JOBS: String(os.availableParallelism()),
+    ...(existsSync(path.join(prefix, 'include', 'node', 'node.h')) && {npm_package_config_node_gyp_nodedir: prefix}),
+  };
 }
 
 export async function installNodePackages(step) {
@@ -40,7 +45,7 @@ export async function installNodePackages(step) {
   );
   await step(path.join(root, 'node_modules', '.pupil-setup'), key, 'Node packages', async ({run}) => {
     await run('npm', ['ci', ...QUIET], {
-      env: {...headers(), ...NO_CUDA_12, NODE_ENV: 'development'},
+      env: {...compiling(), ...NO_CUDA_12, NODE_ENV: 'development'},
       mend: "check the network and npm's settings (npm config list), have a C++ compiler at hand, and run: npm ci",
     });
   });
@@ -61,7 +66,7 @@ export async function installCompiledPackages(step) {
     writeFileSync(path.join(compiledFolder, 'package.json'), `${JSON.stringify(project, null, 2)}\n`);
     await run('npm', ['install', '--prefix', compiledFolder, ...QUIET], {
       cwd: compiledFolder,
-      env: {...headers(), ...NO_CUDA_12},
+      env: {...compiling(), ...NO_CUDA_12},
       mend: `check the network and npm's settings (npm config list), have make and a C++ compiler at hand (Debian and Ubuntu: apt-get install build-essential), and run this again`,
     });
   });
