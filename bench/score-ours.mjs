@@ -10,7 +10,7 @@ import {fileURLToPath} from 'node:url';
 import {runChild} from '../dist/children/child.js';
 import {fromWire, PROTOCOL, toWire} from '../dist/children/protocol.js';
 import {workerCommand} from '../dist/children/worker.js';
-import {decodingOf} from '../dist/stages/context.js';
+import {decodingOf, handlingOf} from '../dist/stages/context.js';
 import {defaultLayout, searchedParts} from '../dist/stages/scoring-layout.js';
 import {configSchema} from '../dist/config/schema.js';
 
@@ -37,7 +37,7 @@ const run = async (task, onEvent, lines) =>
 /** The `trial` task as src/stages/scoring-layout.ts gives it for a pool of any length. */
 async function layout() {
   const {model, device, images, threads, size, resize} = job;
-  const context = {config, device, threads, scorers: [device]};
+  const context = {handling: handlingOf(config), device, threads, scorers: [device]};
   const decoding = decodingOf({config, size, resize});
   const task = {
     protocol: PROTOCOL,

@@ -16,7 +16,7 @@ import {agreeOnClasses} from '../stages/classes.js';
 import type {RunContext} from '../stages/context.js';
 import {runTrainer} from '../stages/tasks.js';
 import {refuseEmptyPool, VALIDATION_AT_LEAST} from '../stages/prepare.js';
-import {pretrainingEpochs} from '../stages/pretrain-length.js';
+import {lengthSettings, pretrainingEpochs} from '../stages/pretrain-length.js';
 import {REST, type RunSource} from '../stages/sources.js';
 import type {TrainingStep} from '../stages/train.js';
 
@@ -101,7 +101,7 @@ export async function countImages({config, sources, signal}: RunContext): Promis
   const images = Object.values(counts).reduce((sum, found) => sum + found, 0);
   await agreeOnClasses(sources, declared, role => labels.get(role) ?? new Map<string, number>());
   const split = splitCounts(config, [...(labels.get('labelled')?.values() ?? [])], counts, sources);
-  refuseEmptyPool({config, sources}, split.pool);
+  refuseEmptyPool({sources, restIsPool: config.unlabelled.includes(REST)}, split.pool);
   return {...split, bytesAnImage: images === 0 ? 0 : bytes / images};
 }
 
@@ -149,7 +149,8 @@ export function estimate(
   const exporting = ({startUps}: Speeds) => startUps.trainer * (1 + EXPORT_IN_STARTS);
   const training = (step: TrainingStep, images: number): Estimate => {
     const {batchSize, evaluations, ...settings} = trainingSettings(config, step, size);
-    const epochs = settings.epochs ?? pretrainingEpochs(config, {samples: images, labelled: counts.train, size});
+    const epochs =
+      settings.epochs ?? pretrainingEpochs(lengthSettings(config, size), {samples: images, labelled: counts.train});
     const pictures = batchSize ?? batch;
     // Labelled pictures take the place of others in a batch, so that an epoch of these is more steps.
     const labelled = step === 'pretrain' ? Math.round(config.pretrain.labelled_share * pictures) : 0;

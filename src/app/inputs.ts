@@ -7,7 +7,7 @@ import {isDeepStrictEqual} from 'node:util';
 import type {IndexEntry} from '../children/protocol.js';
 import {stageNames} from '../events.js';
 import {temporaryFolder} from '../files/temporary.js';
-import type {RunContext} from '../stages/context.js';
+import {decodingOf, type RunContext} from '../stages/context.js';
 import {indexTask} from '../stages/list-sources.js';
 import {placeOf, specWords, type RunSource} from '../stages/sources.js';
 import {workersOf} from '../stages/tasks.js';
@@ -77,11 +77,11 @@ async function listAgain(context: RunContext, sources: readonly RunSource[]): Pr
   const attempt = temporaryFolder('inputs');
   try {
     const {threads, python, stop} = context;
-    await workersOf(context).run<'index'>({threads, device: 'cpu', python}, indexTask(context, sources), {
-      attempt,
-      stop,
-      onEvent: event => event.type === 'indexed' && found[event.source]!.push(...event.entries),
-    });
+    await workersOf(context).run<'index'>(
+      {threads, device: 'cpu', python},
+      indexTask(context, decodingOf(context).maxFileBytes, sources),
+      {attempt, stop, onEvent: event => event.type === 'indexed' && found[event.source]!.push(...event.entries)},
+    );
   } finally {
     await rm(attempt, {recursive: true, force: true});
   }

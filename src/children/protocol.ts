@@ -587,7 +587,7 @@ export type ChildEvent = z.infer<typeof childEvent>;
 export type FailureReason = Extract<ChildEvent, {type: 'failed'}>['reason'];
 
 /** Answers of about the same probability: how many, what they claim on average, and the share of them that is right. */
-const reliabilityBin = z.strictObject({images: count, probability: fraction, accuracy: fraction});
+export const reliabilityBin = z.strictObject({images: count, probability: fraction, accuracy: fraction});
 export type ReliabilityBin = z.infer<typeof reliabilityBin>;
 
 /** The `result` of each task's `finished` event. */

@@ -6,7 +6,7 @@ import {UserError} from '../errors.js';
 import {stageNames} from '../events.js';
 import {runPaths} from '../home.js';
 import type {RunFigures} from '../report/experiment-results.js';
-import type {EvaluateSummary} from '../stages/evaluate.js';
+import {requireSummary} from '../stages/summaries.js';
 import {openStoreToRead, type Store} from '../store/open.js';
 
 const roundsOf = ({config}: ExperimentRun, home: string): string[] => configsOfRounds(config, home).map(({run}) => run);
@@ -68,15 +68,13 @@ export function secondsLeft(runs: readonly ExperimentRun[], index: number, home:
 export function figuresOf(run: ExperimentRun, home: string): RunFigures {
   const found = withRounds(run, home, stores => {
     const rounds = stores.map(store => {
-      // Written by those stages in these shapes; a teacher that was given has no training.
-      const training = (stage: 'teacher' | 'pretrain' | 'finetune') =>
-        store.stages.read(stage)?.summary as {steps?: number; seconds?: number};
+      const teacher = requireSummary(store, 'teacher');
       return {
         store,
-        evaluated: store.stages.read('evaluate')?.summary as EvaluateSummary,
-        teacher: training('teacher'),
-        pretrain: training('pretrain'),
-        finetune: training('finetune'),
+        evaluated: requireSummary(store, 'evaluate'),
+        teacher: 'steps' in teacher ? teacher : null,
+        pretrain: requireSummary(store, 'pretrain'),
+        finetune: requireSummary(store, 'finetune'),
       };
     });
     const {store, evaluated, ...last} = rounds.at(-1)!;
@@ -88,16 +86,13 @@ export function figuresOf(run: ExperimentRun, home: string): RunFigures {
         ?.sha256 ?? '';
     const before = rounds.slice(0, -1);
     const budget = (unit: 'steps' | 'seconds', supervised: number | null) => {
-      const students = before.reduce(
-        (sum, {pretrain, finetune}) => sum + (pretrain[unit] ?? 0) + (finetune[unit] ?? 0),
-        0,
-      );
-      const pretrained = students + (last.pretrain[unit] ?? 0);
+      const students = before.reduce((sum, {pretrain, finetune}) => sum + pretrain[unit] + finetune[unit], 0);
+      const pretrained = students + last.pretrain[unit];
       return {
-        teacher: before.length > 0 ? students : (last.teacher[unit] ?? null),
+        teacher: before.length > 0 ? students : (last.teacher?.[unit] ?? null),
         supervised,
         studentPretrained: pretrained,
-        student: pretrained + (last.finetune[unit] ?? 0),
+        student: pretrained + last.finetune[unit],
       };
     };
     return {

@@ -2,7 +2,7 @@
 import {didYouMean} from '../did-you-mean.js';
 import {UserError} from '../errors.js';
 import type {SelectionCounts} from '../events.js';
-import {recordedSelection} from '../stages/select.js';
+import {summaryOf} from '../stages/summaries.js';
 import type {Store} from '../store/open.js';
 import type {ClassSummary, RankingRow} from '../store/rankings.js';
 import {movedOn, requireIntact, type OpenRun} from './open-run.js';
@@ -34,7 +34,7 @@ export interface StandingSelection {
  */
 export function selectionOf(run: OpenRun): StandingSelection {
   requireIntact(run, 'select');
-  const counts = recordedSelection(run.store);
+  const counts = summaryOf(run.store, 'select');
   if (counts === null)
     throw new UserError(
       'NO_RESULT_YET',

@@ -1,7 +1,7 @@
 /** What a run came to, in one row, and the runs of a home. */
 import {UserError} from '../errors.js';
 import {stageNames, type Calibration, type Results, type SelectionCounts} from '../events.js';
-import type {EvaluateSummary} from '../stages/evaluate.js';
+import {summaryOf as stageSummary} from '../stages/summaries.js';
 import {openRun, runsOf} from './open-run.js';
 
 export interface RunSummary {
@@ -29,9 +29,7 @@ export function summaryOf(home: string, run: string): RunSummary {
         `Run ${run}: the record of ${altered.name} in the database is not what was written. Run pupil orchestrate, which makes it anew.`,
       );
     const done = records.filter(record => record.status === 'done' || record.status === 'skipped');
-    const summary = (name: string) => done.find(record => record.name === name)?.summary;
-    // Written by those stages in these shapes.
-    const evaluated = summary('evaluate') as EvaluateSummary | undefined;
+    const evaluated = stageSummary(store, 'evaluate');
     return {
       run,
       about: config.about ?? '',
@@ -40,7 +38,7 @@ export function summaryOf(home: string, run: string): RunSummary {
       results: evaluated?.results ?? null,
       flipped: evaluated?.flipped ?? null,
       calibration: evaluated?.calibration.student ?? null,
-      selection: (summary('select') as SelectionCounts | undefined) ?? null,
+      selection: stageSummary(store, 'select'),
       // Those of its results, where it has any: the run may have others by now.
       settings: flatten(evaluated?.config ?? config),
     };

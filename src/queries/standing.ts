@@ -5,6 +5,7 @@ import {stageNames, type StageName} from '../events.js';
 import {inspect} from '../pipeline/run.js';
 import {contextFor} from '../stages/context.js';
 import {stages} from '../stages/index.js';
+import {headlineOf} from '../stages/summaries.js';
 import {isLocked} from '../store/lock.js';
 import type {OutputRecord, RecordedStatus} from '../store/stages.js';
 import type {OpenRun} from './open-run.js';
@@ -46,10 +47,7 @@ export async function standingsOf({store, config, paths}: OpenRun, stop: Stop): 
     const record = store.stages.read(name);
     const {fresh, reason} =
       record?.status === 'running' && held ? {fresh: false, reason: 'being worked on'} : verdicts.get(name)!;
-    const headline =
-      record?.summary !== null && typeof record?.summary === 'object' && 'headline' in record.summary
-        ? String(record.summary.headline)
-        : '';
+    const headline = headlineOf(record?.summary);
     return {
       name,
       status: standing(record?.status ?? null, fresh, held),

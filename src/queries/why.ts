@@ -9,7 +9,7 @@ import {hashFile} from '../pipeline/stamp.js';
 import {rowOf} from '../ranking/image-ids.js';
 import {takenTopP} from '../ranking/selection-size.js';
 import {shardFile} from '../stages/score.js';
-import {recordedSelection} from '../stages/select.js';
+import {summaryOf} from '../stages/summaries.js';
 import type {Shard} from '../store/shards.js';
 import {count} from '../words.js';
 import {damagedError, movedOn, requireIntact, type OpenRun} from './open-run.js';
@@ -87,7 +87,7 @@ async function verdicts({store, config, paths}: OpenRun, id: string): Promise<Cl
   const shard = image?.pool && image.shard !== null ? store.shards.numbered(image.shard) : null;
   if (shard === null || shard.rows === null || shard.rows === 0) return [];
   const names = store.images.classes();
-  const selection = recordedSelection(store);
+  const selection = summaryOf(store, 'select');
   const topP = selection?.topP ?? takenTopP(config.select.top_p, names.length);
   const file = shardFile({paths}, shard.number);
   await requireScores(paths, file, shard);

@@ -3,14 +3,13 @@ import {existsSync} from 'node:fs';
 import {readFile} from 'node:fs/promises';
 import {fromWire} from '../children/protocol.js';
 import {UserError} from '../errors.js';
-import type {SelectionCounts} from '../events.js';
 import {experimentOf} from '../config/experiment.js';
 import {experimentFile, runPaths, type RunPaths} from '../home.js';
 import {experimentResults, type ExperimentResults} from '../report/experiment-results.js';
 import type {RoundData} from '../report/rounds-section.js';
 import {roundName, roundOf} from '../config/rounds.js';
 import {openStoreToRead} from '../store/open.js';
-import type {EvaluateSummary} from './evaluate.js';
+import {summaryOf} from './summaries.js';
 
 /** The finished rounds before this one, in order. */
 export function earlierRounds({home, run}: RunPaths): RoundData[] {
@@ -19,16 +18,8 @@ export function earlierRounds({home, run}: RunPaths): RoundData[] {
     const store = openStoreToRead(runPaths(home, name).database);
     if (store === null) return [];
     try {
-      const [evaluated, selected] = [store.stages.read('evaluate'), store.stages.read('select')];
-      if (evaluated?.status !== 'done' || selected?.status !== 'done') return [];
-      // Written by those stages in these shapes.
-      return [
-        {
-          run: name,
-          results: (evaluated.summary as EvaluateSummary).results,
-          selection: selected.summary as SelectionCounts,
-        },
-      ];
+      const [evaluated, selection] = [summaryOf(store, 'evaluate'), summaryOf(store, 'select')];
+      return evaluated === null || selection === null ? [] : [{run: name, results: evaluated.results, selection}];
     } finally {
       store.close();
     }

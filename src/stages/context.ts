@@ -1,10 +1,10 @@
-/** What every stage works with: the run's config, paths and state, and what it may use of the machine. */
+/** What the stages of a run work with: its config, paths and state, and what they may use of the machine. */
 import {availableParallelism, hostname} from 'node:os';
 import type {Stop} from '../children/child.js';
 import type {Decoding} from '../children/protocol.js';
 import type {Processes} from '../children/trainer.js';
 import type {Workers} from '../children/workers.js';
-import {checkSizes, imageSizes} from '../config/rules.js';
+import {checkSizes, evaluationBatch, imageSizes} from '../config/rules.js';
 import type {Config} from '../config/schema.js';
 import type {Emit} from '../events.js';
 import type {RunPaths} from '../home.js';
@@ -12,8 +12,29 @@ import type {Store} from '../store/open.js';
 import {refuseForeignFolders} from './run-folders.js';
 import {recogniseSources, type RunSource} from './sources.js';
 
-export interface RunContext {
-  readonly config: Config;
+/** Settings that change nothing of what a run comes to: how it is done, and when it is given up. */
+export interface Handling {
+  /** A share of the images. */
+  readonly maxFailures: number;
+  readonly layout: Pick<Config['score'], 'batch_size' | 'decode_threads' | 'networks' | 'network_threads'>;
+  /** Images at once where networks are evaluated. */
+  readonly evaluationBatch: number;
+  readonly compile: boolean;
+  readonly checkpointMinutes: number;
+  readonly tensorboard: boolean;
+}
+
+export const handlingOf = (config: Config): Handling => ({
+  maxFailures: config.limits.max_failures,
+  layout: config.score,
+  evaluationBatch: evaluationBatch(config),
+  compile: config.train.compile,
+  checkpointMinutes: config.train.checkpoint_minutes,
+  tensorboard: config.train.tensorboard,
+});
+
+/** What a stage works with, besides its settings. */
+export interface StageContext {
   readonly paths: RunPaths;
   readonly home: string;
   readonly store: Store;
@@ -31,11 +52,24 @@ export interface RunContext {
   readonly processes: Processes;
   /** The devices on which scoring runs side by side, an image worker each; the device alone until it is proved. */
   readonly scorers: readonly string[];
+  readonly handling: Handling;
+}
+
+/** All that is known of a run, out of which stages declare their settings. */
+export interface RunContext extends StageContext {
+  readonly config: Config;
   readonly sources: readonly RunSource[];
   /** Side of the network's input, and of the resized picture before the centre crop; pixels. */
   readonly size: number;
   readonly resize: number;
 }
+
+/** The same without what a stage has to declare. */
+export const toolsOf = (context: RunContext): StageContext => {
+  const {paths, home, store, stop, signal, emit, workers, python, device, threads, processes, scorers, handling} =
+    context;
+  return {paths, home, store, stop, signal, emit, workers, python, device, threads, processes, scorers, handling};
+};
 
 /** CPU threads for training and for decoding. */
 export const threadsOf = (config: Config): number =>
@@ -89,6 +123,7 @@ export async function contextFor(
     threads: threadsOf(config),
     processes: processesOf(config, null),
     scorers: [config.device],
+    handling: handlingOf(config),
     sources,
     size,
     resize,

@@ -4,46 +4,23 @@
  */
 import {existsSync} from 'node:fs';
 import {copyFile, writeFile} from 'node:fs/promises';
-import {PROTOCOL, type TaskResult} from '../children/protocol.js';
-import {type Config} from '../config/schema.js';
-import {evaluationBatch} from '../config/rules.js';
-import type {Accuracy, Calibration, Results} from '../events.js';
+import {PROTOCOL} from '../children/protocol.js';
+import {plainLabels} from '../config/rules.js';
+import type {Accuracy, Results} from '../events.js';
 import {publishFile} from '../files/publish.js';
-import type {Stage, StageResult} from '../pipeline/stage.js';
 import {verdict} from '../report/verdict.js';
 import {percent} from '../words.js';
-import type {RunContext} from './context.js';
+import type {RunContext, StageContext} from './context.js';
+import {defineStage, implied, keyed, told, type Setting} from './define.js';
+import {cameAsOnnx} from './image-settings.js';
 import {runTrainer} from './tasks.js';
-import {measureOnnx, type Exported} from './onnx.js';
+import {measureOnnx} from './onnx.js';
+import {requireSummary, type SummaryOf} from './summaries.js';
 import {teacherOnnx} from './export.js';
-import {readyMadeOnnx, teacherTraining} from './teacher.js';
-import {areSame, checkpointOf, train, trainingIngredients, type Training} from './train.js';
+import {teacherTraining} from './teacher.js';
+import {areSame, checkpointOf, stepSettings, train, type StepSettings, type Training} from './train.js';
 
-export interface EvaluateSummary {
-  readonly results: Results;
-  /**
-   * The same for the mean answer to a picture and its mirror image; null where that was not asked for. Never the
-   * headline.
-   */
-  readonly flipped: Results | null;
-  /** Of each model on this set, at the temperature that its export took; with the bins of its reliability diagram. */
-  readonly calibration: Readonly<
-    Partial<Record<keyof Results, Calibration & Pick<TaskResult<'evaluate'>['models'][number], 'bins'>>>
-  >;
-  /** Where the accuracies come from: the test set, or validation where none was given. */
-  readonly set: 'test' | 'validation';
-  readonly images: number;
-  /** Steps of the student in both its trainings, and of the baseline. */
-  readonly steps: {readonly student: number; readonly supervised: number} | null;
-  /** The epoch of the baseline whose weights were kept; null without a baseline. */
-  readonly baselineEpoch: number | null;
-  /** What its training took, wherever it took place: a copy of a run has its baseline from there. */
-  readonly baselineSeconds: number | null;
-  /** The configuration that all of this was made under; not of evaluations before it was kept. */
-  readonly config?: Config;
-}
-
-export const evaluate: Stage<RunContext> = {
+export const evaluate = defineStage({
   name: 'evaluate',
   version: 5,
   reads: [
@@ -56,21 +33,21 @@ export const evaluate: Stage<RunContext> = {
     'finetune.model',
     'finetune.onnx',
   ],
-  ingredients(context) {
-    const {config} = context;
-    const flip = {'evaluate.flip': String(config.evaluate.flip)};
-    if (!config.evaluate.baseline) return {...flip, 'evaluate.baseline': 'false'};
-    return {
-      ...flip,
-      'evaluate.baseline': 'true',
-      ...trainingIngredients(context, 'pretrain'),
-      'finetune.epochs': String(config.finetune.epochs),
-    };
-  },
+  settings: given => ({
+    flip: keyed('evaluate.flip', given.config.evaluate.flip),
+    baseline: baselineSetting(given),
+    // By prepare.test, which tells that there is none.
+    set: implied<'test' | 'validation'>(given.config.test === null ? 'validation' : 'test'),
+    // By its model.
+    teacherCameAsOnnx: implied(cameAsOnnx(given.config)),
+    // Of all trainings that led here.
+    seed: implied(given.config.seed),
+    // Kept beside the figures, for whoever compares runs.
+    config: implied<unknown>(given.config),
+  }),
 
-  async run(context, ingredients): Promise<StageResult> {
-    const {config, paths, store, emit, device, threads} = context;
-    const set = config.test === null ? 'validation' : 'test';
+  async run(context, {flip, baseline: asked, set, teacherCameAsOnnx, seed, config}, ingredients) {
+    const {paths, store, emit, device, threads, handling} = context;
     if (set === 'validation') {
       emit({
         type: 'warning',
@@ -79,19 +56,16 @@ export const evaluate: Stage<RunContext> = {
           'No test set was given (--test): these are validation accuracies, on which epochs were chosen, so they flatter.',
       });
     }
-    const baseline = config.evaluate.baseline
-      ? await trainBaseline(context, [ingredients['prepare.train']!, ingredients['prepare.validation']!])
-      : null;
+    const baseline =
+      asked && (await trainBaseline(context, asked, [ingredients['prepare.train'], ingredients['prepare.validation']]));
     const network = (name: keyof Results, folder: string, temperature: number) => ({
       name,
       model: paths.model(folder, 'model.safetensors'),
       temperature,
     });
-    // Written by those stages in these shapes.
-    const temperatureOf = (stage: 'export' | 'finetune') =>
-      (store.stages.read(stage)?.summary as Pick<Exported, 'calibration'>).calibration.temperature;
+    const temperatureOf = (stage: 'export' | 'finetune') => requireSummary(store, stage).calibration!.temperature;
     const models = [
-      ...(readyMadeOnnx(context) === null ? [network('teacher', 'teacher', temperatureOf('export'))] : []),
+      ...(teacherCameAsOnnx ? [] : [network('teacher', 'teacher', temperatureOf('export'))]),
       ...(baseline === null ? [] : [network('supervised', 'supervised', 1)]),
       network('studentPretrained', 'pretrained', 1),
       network('student', 'student', temperatureOf('finetune')),
@@ -103,11 +77,11 @@ export const evaluate: Stage<RunContext> = {
         task: 'evaluate',
         device,
         threads,
-        seed: config.seed,
+        seed,
         models,
         pack: paths.pack(set),
-        batchSize: evaluationBatch(config),
-        flip: config.evaluate.flip,
+        batchSize: handling.evaluationBatch,
+        flip,
       },
       {stage: 'evaluate', part: set},
     );
@@ -124,10 +98,13 @@ export const evaluate: Stage<RunContext> = {
       };
     };
     const headline = resultsOf(({top1, top5}) => ({top1, top5}));
-    const results = {...headline, teacher: headline.teacher ?? (await evaluateGiven(context, set))};
-    const summary: Omit<EvaluateSummary, 'baselineSeconds' | 'config'> = {
+    const results = {
+      ...headline,
+      teacher: headline.teacher ?? (teacherCameAsOnnx ? await evaluateGiven(context, set) : null),
+    };
+    const summary: Omit<SummaryOf<'evaluate'>, 'baselineSeconds' | 'config'> = {
       results,
-      flipped: config.evaluate.flip ? resultsOf(({flipped}) => flipped) : null,
+      flipped: flip ? resultsOf(({flipped}) => flipped) : null,
       calibration: Object.fromEntries(
         evaluated.models.map(({eceBefore, eceAfter, bins}, index) => [
           models[index]!.name,
@@ -148,7 +125,7 @@ export const evaluate: Stage<RunContext> = {
       });
     }
     const file = paths.model('.', 'results.json');
-    const contents = `${JSON.stringify({...summary, classes: store.images.classes().length, seed: config.seed}, null, 2)}\n`;
+    const contents = `${JSON.stringify({...summary, classes: store.images.classes().length, seed}, null, 2)}\n`;
     await publishFile(file, temporary => writeFile(temporary, contents));
     const words = [
       `teacher ${percent(results.teacher?.top1 ?? 0)}`,
@@ -161,10 +138,30 @@ export const evaluate: Stage<RunContext> = {
       headline: `${set} top-1: ${words.join(', ')}`,
     };
   },
-};
+});
 
-async function evaluateGiven(context: RunContext, pack: string): Promise<Accuracy | null> {
-  if (readyMadeOnnx(context) === null) return null;
+/** What the baseline is trained with: as the student's net is, but on plain labels. */
+interface BaselineSettings {
+  readonly step: StepSettings;
+  /** The teacher's own training, which may be the very same; null where it was given. */
+  readonly teacher: StepSettings | null;
+}
+
+/** Null where none is asked for. */
+function baselineSetting(given: RunContext): Setting<BaselineSettings | null> {
+  const {evaluate, teacher, finetune} = given.config;
+  if (!evaluate.baseline) return told(null, {'evaluate.baseline': 'false'});
+  const {value, ingredients} = stepSettings(given, 'pretrain');
+  return told(
+    {
+      step: {...value, labels: plainLabels},
+      teacher: teacher.file === null ? stepSettings(given, 'teacher').value : null,
+    },
+    {'evaluate.baseline': 'true', ...ingredients, 'finetune.epochs': String(finetune.epochs)},
+  );
+}
+
+async function evaluateGiven(context: StageContext, pack: string): Promise<Accuracy> {
   const {top1, top5} = await measureOnnx(context, {
     stage: 'evaluate',
     model: teacherOnnx(context),
@@ -179,35 +176,31 @@ async function evaluateGiven(context: RunContext, pack: string): Promise<Accurac
  * of its trainings, to the nearest epoch. A gain over a teacher that was trained for less is no gain.
  */
 async function trainBaseline(
-  context: RunContext,
+  context: StageContext,
+  {step, teacher: ofTeacher}: BaselineSettings,
   inputs: readonly string[],
-): Promise<{steps: NonNullable<EvaluateSummary['steps']>; epoch: number; seconds: number}> {
-  const {config, store, emit} = context;
-  const trained = (stage: 'pretrain' | 'finetune') =>
-    store.stages.read(stage)?.summary as {steps: number; batchSize: number};
-  const student = trained('pretrain').steps + trained('finetune').steps;
+): Promise<{steps: NonNullable<SummaryOf<'evaluate'>['steps']>; epoch: number; seconds: number}> {
+  const {store, emit} = context;
+  const pretrained = requireSummary(store, 'pretrain');
+  const student = pretrained.steps + requireSummary(store, 'finetune').steps;
   const images = store.images
     .splitCounts('train', store.images.classes().length)
     .reduce((sum, images) => sum + images, 0);
-  const stepsPerEpoch = Math.ceil(images / trained('pretrain').batchSize);
+  const stepsPerEpoch = Math.ceil(images / pretrained.batchSize);
   const epochs = Math.max(1, Math.round(student / stepsPerEpoch));
   const baseline: Training = {
     stage: 'evaluate',
     part: 'baseline',
-    step: 'pretrain',
+    settings: step,
     folder: 'supervised',
     trainPack: 'train',
     init: null,
     epochs,
-    batchSize: trained('pretrain').batchSize,
+    batchSize: pretrained.batchSize,
     inputs,
   };
-  const teacher = teacherTraining(inputs);
-  if (
-    config.teacher.file === null &&
-    areSame(context, baseline, teacher) &&
-    existsSync(checkpointOf(context, teacher))
-  ) {
+  const teacher = ofTeacher && teacherTraining(ofTeacher, inputs);
+  if (teacher !== null && areSame(context, baseline, teacher) && existsSync(checkpointOf(context, teacher))) {
     // To the end of a teacher's checkpoint there is nothing left to train.
     await publishFile(checkpointOf(context, baseline), temporary =>
       copyFile(checkpointOf(context, teacher), temporary),

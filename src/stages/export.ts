@@ -1,40 +1,45 @@
 /** The bridge from PyTorch to onnxruntime: the teacher as one ONNX file that is proved to give PyTorch's answers. */
 import type {TaskResult} from '../children/protocol.js';
-import {classesKept} from '../config/rules.js';
+import type {Config} from '../config/schema.js';
 import type {Calibration} from '../events.js';
-import type {Stage, StageResult} from '../pipeline/stage.js';
 import {percent} from '../words.js';
-import type {RunContext} from './context.js';
-import {calibrationWords, exportOnnx, measureOnnx} from './onnx.js';
+import {decodingOf, type StageContext} from './context.js';
+import {defineStage, implied, keyed} from './define.js';
+import {cameAsOnnx, imageSize, keptClasses} from './image-settings.js';
+import {calibrationWords, exportOnnx, measureOnnx, type Exporting} from './onnx.js';
 import {chooseScoringForm, scoringWords} from './scoring-form.js';
-import {readyMadeOnnx} from './teacher.js';
 
-/** What later stages read of this one's summary. */
-export type ExportSummary = Pick<TaskResult<'measure'>, 'fittedTemperature'>;
-
-export const exportTeacher: Stage<RunContext> = {
+export const exportTeacher = defineStage({
   name: 'export',
   version: 4,
   // Not the pool, of which a form is tried on a sample: when it grows, earlier scores stand, and so does their form.
   reads: ['prepare.validation', 'prepare.classes', 'teacher.model'],
   rows: {quarantine: ({quarantine}) => quarantine.digest('export')},
-  ingredients({config, store, size, resize}) {
-    return {
-      'score.precision': config.score.precision,
-      'score.decode': config.score.decode,
-      'classes kept': String(classesKept(config, store.images.classes().length)),
-      'teacher.temperature': String(config.teacher.temperature),
-      'image.size': `${size} of ${resize}`,
-    };
-  },
+  settings: given => ({
+    precision: keyed('score.precision', given.config.score.precision),
+    decode: keyed('score.decode', given.config.score.decode),
+    kept: keptClasses(given),
+    temperature: keyed('teacher.temperature', given.config.teacher.temperature),
+    sizes: imageSize(given),
+    // Which pictures it can decode, prepare found out.
+    decoding: implied(decodingOf(given)),
+    // The teacher's model tells which one it is; the rest is spoken of.
+    teacher: implied(teacherFacts(given.config)),
+    seed: implied(given.config.seed),
+  }),
 
-  async run(context): Promise<StageResult> {
+  async run(context, {precision: asked, decode: decoder, decoding, teacher, ...exporting}) {
     const exact = teacherOnnx(context);
-    const {skipped, headline, ...exported} =
-      readyMadeOnnx(context) === null ? await exportTrained(context) : await takeReadyMade(context, exact);
-    const warning = guessingWarning(context.config.teacher, context.store.images.classes().length, exported);
+    const {skipped, headline, ...exported} = teacher.cameAsOnnx
+      ? await takeReadyMade(context, exact)
+      : await exportTrained(context, exporting, teacher);
+    const warning = guessingWarning(teacher, context.store.images.classes().length, exported);
     if (warning !== null) context.emit({type: 'warning', stage: 'export', message: warning});
-    const scoring = await chooseScoringForm(context, {model: exact, top1: exported.top1});
+    const scoring = await chooseScoringForm(
+      context,
+      {precision: asked, decode: decoder, decoding, kept: exporting.kept},
+      {model: exact, top1: exported.top1},
+    );
     const {precision, decode, measured} = scoring;
     return {
       outputs: [
@@ -48,7 +53,13 @@ export const exportTeacher: Stage<RunContext> = {
       ...(skipped && {status: 'skipped'}),
     };
   },
-};
+});
+
+const teacherFacts = (config: Config) => ({
+  file: config.teacher.file,
+  epochs: config.teacher.epochs,
+  cameAsOnnx: cameAsOnnx(config),
+});
 
 interface TeacherInOnnx extends TaskResult<'measure'> {
   readonly calibration?: Calibration;
@@ -57,7 +68,7 @@ interface TeacherInOnnx extends TaskResult<'measure'> {
   readonly skipped: boolean;
 }
 
-async function takeReadyMade(context: RunContext, wrapped: string): Promise<TeacherInOnnx> {
+async function takeReadyMade(context: StageContext, wrapped: string): Promise<TeacherInOnnx> {
   const measured = await measureOnnx(context, {stage: 'export', model: wrapped, pack: 'validation', reference: null});
   return {
     ...measured,
@@ -66,15 +77,14 @@ async function takeReadyMade(context: RunContext, wrapped: string): Promise<Teac
   };
 }
 
-async function exportTrained(context: RunContext): Promise<TeacherInOnnx> {
-  const {config} = context;
-  const exported = await exportOnnx(context, {
-    stage: 'export',
-    folder: 'teacher',
-    temperature: config.teacher.temperature,
-  });
+async function exportTrained(
+  context: StageContext,
+  exporting: Pick<Exporting, 'kept' | 'temperature' | 'sizes' | 'seed'>,
+  {file}: {readonly file: string | null},
+): Promise<TeacherInOnnx> {
+  const exported = await exportOnnx(context, {stage: 'export', folder: 'teacher', ...exporting});
   const {largestDifference, top1Agreement, images, calibration, top1} = exported;
-  const given = config.teacher.file === null ? '' : `; ${percent(top1)} top-1 on validation`;
+  const given = file === null ? '' : `; ${percent(top1)} top-1 on validation`;
   return {
     ...exported,
     headline: `PyTorch and onnxruntime agree: log-probabilities within ${largestDifference?.toPrecision(2)}, same best class for ${percent(top1Agreement ?? 0)} of ${images}${calibrationWords(calibration)}${given}`,
@@ -83,7 +93,7 @@ async function exportTrained(context: RunContext): Promise<TeacherInOnnx> {
 }
 
 /** The teacher as one ONNX file, in float32. What scores the pool may be another form of it: see scoringOnnx. */
-export const teacherOnnx = ({paths}: RunContext): string => paths.model('teacher', 'model.onnx');
+export const teacherOnnx = ({paths}: StageContext): string => paths.model('teacher', 'model.onnx');
 
 /**
  * A teacher that learnt nothing, or was described wrongly, still answers something: that it is right no more often than

@@ -4,19 +4,19 @@ import {UserError} from '../errors.js';
 import type {StageName} from '../events.js';
 import {statusCommand} from '../home.js';
 import {count} from '../words.js';
-import type {RunContext} from './context.js';
+import type {StageContext} from './context.js';
 
 /** Stops the run once more images of `of` were set aside than `limits.max_failures` allows. */
 export function gateFailures(
-  {store, config, paths}: RunContext,
+  {store, handling: {maxFailures}, paths}: StageContext,
   {stage, part, of}: {stage: string; part: string; of: number},
 ): void {
   const failures = store.quarantine.failures(stage, part);
-  if (failures === 0 || failures <= config.limits.max_failures * of) return;
+  if (failures === 0 || failures <= maxFailures * of) return;
   const {place, detail} = store.quarantine.lastFailure(stage, part)!;
   throw new UserError(
     'TOO_MANY_FAILURES',
-    `${count(failures)} of ${count(of)} images could not be used (${((100 * failures) / of).toFixed(1)} %), more than --max-failures ${config.limits.max_failures} allows.\n` +
+    `${count(failures)} of ${count(of)} images could not be used (${((100 * failures) / of).toFixed(1)} %), more than --max-failures ${maxFailures} allows.\n` +
       `The last one: ${place}: ${detail}\nSee them all with ${statusCommand(paths)}. Raise --max-failures to go on from here without them; or mend or remove them, and run the same command.`,
   );
 }
@@ -26,17 +26,17 @@ export function gateFailures(
  * pictures.
  */
 export function gateCulprits(
-  {store, config, emit}: RunContext,
+  {store, handling: {maxFailures}, emit}: StageContext,
   {stage, of}: {stage: StageName; of: number},
 ): (culprit: Culprit) => void {
   let culprits = 0;
   return ({key, problem}) => {
     const place = store.images.byId(key)?.place ?? key;
     emit({type: 'warning', stage, message: `${place} ${problem.detail}; it is set aside.`});
-    if (++culprits === 1 || culprits <= config.limits.max_failures * of) return;
+    if (++culprits === 1 || culprits <= maxFailures * of) return;
     throw new UserError(
       'TOO_MANY_FAILURES',
-      `${count(culprits)} of ${count(of)} pictures stopped the image worker, more than --max-failures ${config.limits.max_failures} allows; the last one was ${place}: it ${problem.detail}. ` +
+      `${count(culprits)} of ${count(of)} pictures stopped the image worker, more than --max-failures ${maxFailures} allows; the last one was ${place}: it ${problem.detail}. ` +
         'If they open elsewhere, it is not the pictures: see pupil doctor. Else remove them, or raise --max-failures.',
     );
   };

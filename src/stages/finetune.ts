@@ -1,32 +1,31 @@
 /** Step 4 of the paper: the pre-trained student is fine-tuned, gently, on the labelled set alone, and exported. */
-import type {TaskResult} from '../children/protocol.js';
-import type {Stage, StageResult} from '../pipeline/stage.js';
 import {percent} from '../words.js';
-import {classesKept} from '../config/rules.js';
-import type {RunContext} from './context.js';
+import {defineStage, keyed} from './define.js';
+import {keptClasses} from './image-settings.js';
 import {calibrationWords, exportOnnx} from './onnx.js';
-import {train, trainingIngredients} from './train.js';
+import {requireSummary} from './summaries.js';
+import {stepSettings, train} from './train.js';
 
-export const finetune: Stage<RunContext> = {
+export const finetune = defineStage({
   name: 'finetune',
   version: 2,
   reads: ['pretrain.model', 'prepare.train', 'prepare.validation'],
-  ingredients: context => ({
-    ...trainingIngredients(context, 'finetune'),
-    'classes kept': String(classesKept(context.config, context.store.images.classes().length)),
-    'student.temperature': String(context.config.student.temperature),
+  settings: given => ({
+    step: stepSettings(given, 'finetune'),
+    kept: keptClasses(given),
+    temperature: keyed('student.temperature', given.config.student.temperature),
   }),
 
-  async run(context, ingredients): Promise<StageResult> {
+  async run(context, {step, kept, temperature}, ingredients) {
     const {paths} = context;
     const result = await train(context, {
       stage: 'finetune',
       part: '',
-      step: 'finetune',
+      settings: step,
       folder: 'student',
       trainPack: 'train',
       init: paths.model('pretrained', 'model.safetensors'),
-      inputs: [ingredients['pretrain.model']!, ingredients['prepare.train']!, ingredients['prepare.validation']!],
+      inputs: [ingredients['pretrain.model'], ingredients['prepare.train'], ingredients['prepare.validation']],
     });
     if (result.bestEpoch === 0) {
       context.emit({
@@ -37,7 +36,7 @@ export const finetune: Stage<RunContext> = {
       });
     }
     // One standard error below the best still counts as good, and then a later epoch is taken.
-    const before = (context.store.stages.read('pretrain')?.summary as TaskResult<'train'> | undefined)?.top1 ?? 0;
+    const before = requireSummary(context.store, 'pretrain').top1;
     if (result.bestEpoch > 0 && result.top1 < before) {
       context.emit({
         type: 'note',
@@ -48,7 +47,10 @@ export const finetune: Stage<RunContext> = {
     const {calibration, ...parity} = await exportOnnx(context, {
       stage: 'finetune',
       folder: 'student',
-      temperature: context.config.student.temperature,
+      temperature,
+      kept,
+      seed: step.seed,
+      sizes: step.sizes,
     });
     return {
       outputs: [
@@ -59,4 +61,4 @@ export const finetune: Stage<RunContext> = {
       headline: `${percent(result.top1)} top-1 on validation; exported as ONNX${calibrationWords(calibration)}`,
     };
   },
-};
+});

@@ -4,20 +4,21 @@ import {UserError} from '../errors.js';
 import {ownFolders} from '../home.js';
 import type {SourceListing} from '../store/images.js';
 import {count, plural} from '../words.js';
-import type {RunContext} from './context.js';
+import type {StageContext} from './context.js';
 import {gateFailures} from './failures.js';
 import {placeOf, takeRecord, type RunSource} from './sources.js';
 import {runWorker} from './tasks.js';
 
 /** The worker's task that lists and hashes every image of some sources. */
 export const indexTask = (
-  {config, threads, paths, home}: RunContext,
+  {threads, paths, home}: StageContext,
+  maxFileBytes: number,
   sources: readonly RunSource[],
 ): TaskOf<'index'> => ({
   protocol: PROTOCOL,
   task: 'index',
   sources: sources.map(({role, spec}) => ({...spec, labelled: role !== 'unlabelled'})),
-  maxFileBytes: config.limits.max_file_mb * 1_000_000,
+  maxFileBytes,
   readThreads: threads + 2,
   cache: paths.cache,
   ownFolders: ownFolders(home),
@@ -25,6 +26,13 @@ export const indexTask = (
 
 /** Under which part of prepare the problems of a source are set aside. */
 const partOf = (key: number | '%'): string => `source ${key}`;
+
+interface Listing {
+  readonly sources: readonly RunSource[];
+  readonly maxFileBytes: number;
+  /** Packs that may stay, with what they set aside. */
+  readonly packs: readonly string[];
+}
 
 /** A source of the run, under the key that the database has for it. */
 interface Listed {
@@ -35,20 +43,22 @@ interface Listed {
 
 /**
  * Lists and hashes every image of every source that is new, or whose files changed, into the database, and forgets
- * sources that are no longer given. `packs` are the packs that may stay, with what they set aside. Returns the classes
- * that the labelled source declares; null where only its labels tell. Throws (exit 3, 5) where there is nothing to list,
+ * sources that are no longer given. Returns the classes that the labelled source declares; null where only its labels tell. Throws (exit 3, 5) where there is nothing to list,
  * or too much of it cannot be read.
  */
-export async function listSources(context: RunContext, packs: readonly string[]): Promise<readonly string[] | null> {
-  const {store, sources, emit} = context;
-  const kept = await unchangedSources(context);
+export async function listSources(
+  context: StageContext,
+  {sources, maxFileBytes, packs}: Listing,
+): Promise<readonly string[] | null> {
+  const {store, emit} = context;
+  const kept = await unchangedSources(context, sources);
   store.atomically(() => {
     store.quarantine.keepParts('prepare', [...kept.map(({key}) => partOf(key)), ...packs]);
     store.images.keepSources(kept.map(({key}) => key));
   });
   for (const {source, listing} of kept) tell(context, source, listing);
   const others = sources.filter(source => !kept.some(one => one.source === source));
-  const listed = others.length === 0 ? [] : await listAnew(context, others);
+  const listed = others.length === 0 ? [] : await listAnew(context, maxFileBytes, others);
   const all = [...kept, ...listed];
   const seen = all.reduce((sum, {listing}) => sum + listing.seen, 0);
   if (seen === 0)
@@ -64,7 +74,7 @@ export async function listSources(context: RunContext, packs: readonly string[])
 }
 
 /** Sources that the database has a whole listing of, from the same files, of which no row changed since. */
-async function unchangedSources({store, sources}: RunContext): Promise<Listed[]> {
+async function unchangedSources({store}: StageContext, sources: readonly RunSource[]): Promise<Listed[]> {
   const recorded = store.images.sources();
   const unchanged: Listed[] = [];
   for (const source of sources) {
@@ -82,11 +92,11 @@ async function unchangedSources({store, sources}: RunContext): Promise<Listed[]>
   return unchanged;
 }
 
-const tell = ({emit}: RunContext, {given}: RunSource, {warnings}: Pick<SourceListing, 'warnings'>): void => {
+const tell = ({emit}: StageContext, {given}: RunSource, {warnings}: Pick<SourceListing, 'warnings'>): void => {
   for (const message of warnings) emit({type: 'warning', stage: 'prepare', message: `${given}: ${message}`});
 };
 
-async function listAnew(context: RunContext, sources: readonly RunSource[]): Promise<Listed[]> {
+async function listAnew(context: StageContext, maxFileBytes: number, sources: readonly RunSource[]): Promise<Listed[]> {
   const {store, emit} = context;
   const opened: {
     source: RunSource;
@@ -129,7 +139,7 @@ async function listAnew(context: RunContext, sources: readonly RunSource[]): Pro
       }
     });
   };
-  const result = await runWorker(context, indexTask(context, sources), {
+  const result = await runWorker(context, indexTask(context, maxFileBytes, sources), {
     stage: 'prepare',
     part: 'listing images',
     onEvent,
@@ -158,7 +168,7 @@ async function listAnew(context: RunContext, sources: readonly RunSource[]): Pro
 }
 
 /** "1,000 pictures joined the pool, 3 pictures left it; 40,000 stay"; null where it is the first, or the same. */
-export function poolChangeWords({store}: Pick<RunContext, 'store'>): string | null {
+export function poolChangeWords({store}: Pick<StageContext, 'store'>): string | null {
   const {added, stayed, left} = store.images.poolChange();
   if (stayed + left === 0 || added + left === 0) return null;
   const joined = `${plural(added, 'picture')} joined the pool`;

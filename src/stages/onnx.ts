@@ -1,12 +1,12 @@
 /** Turns a trained network into the ONNX file that scores and predicts, and proves that both give the same answers. */
 import {writeFile} from 'node:fs/promises';
 import {PROTOCOL, type TaskResult} from '../children/protocol.js';
-import {classesKept} from '../config/rules.js';
 import type {Calibration, StageName} from '../events.js';
 import {UserError} from '../errors.js';
 import {publishFile} from '../files/publish.js';
 import {percent} from '../words.js';
-import type {RunContext} from './context.js';
+import type {StageContext} from './context.js';
+import type {ImageSizes} from './image-settings.js';
 import {runTrainer, runWorker} from './tasks.js';
 import {defaultLayout} from './scoring-layout.js';
 
@@ -23,20 +23,26 @@ const LEAST_AGREEMENT = 0.995;
  */
 export type Exported = TaskResult<'measure'> & {readonly calibration: Calibration};
 
+export interface Exporting {
+  readonly stage: StageName;
+  readonly folder: string;
+  readonly temperature: number | 'fit';
+  /** Classes that it answers for each image. */
+  readonly kept: number;
+  readonly seed: number;
+  readonly sizes: ImageSizes;
+}
+
 /**
  * Exports models/RUN/FOLDER/model.safetensors beside itself as model.onnx, with model.json for whoever uses it
  * elsewhere, and compares the two networks on the validation set. `temperature` divides the logits; `fit` finds the one
  * that validation likes best. Throws (exit 5) where PyTorch and onnxruntime disagree.
  */
 export async function exportOnnx(
-  context: RunContext,
-  {
-    stage,
-    folder,
-    temperature,
-  }: {readonly stage: StageName; readonly folder: string; readonly temperature: number | 'fit'},
+  context: StageContext,
+  {stage, folder, temperature, kept, seed, sizes}: Exporting,
 ): Promise<Exported> {
-  const {config, paths, store, device, threads} = context;
+  const {paths, device, threads} = context;
   const output = paths.model(folder, 'model.onnx');
   const reference = paths.model(folder, 'reference.bin');
   const {
@@ -50,10 +56,10 @@ export async function exportOnnx(
       task: 'export',
       device,
       threads,
-      seed: config.seed,
+      seed,
       model: paths.model(folder, 'model.safetensors'),
       temperature: temperature === 'fit' ? null : temperature,
-      kept: classesKept(config, store.images.classes().length),
+      kept,
       batchSize: defaultLayout(context).batchSize,
       validationPack: paths.pack('validation'),
       output,
@@ -73,14 +79,18 @@ export async function exportOnnx(
         'Please report this with the output of pupil doctor; --device cpu may help meanwhile.',
     );
   }
-  await publishFile(paths.model(folder, 'model.json'), temporary => writeFile(temporary, aboutModel(context, taken)));
+  await publishFile(paths.model(folder, 'model.json'), temporary =>
+    writeFile(temporary, aboutModel(context, {kept, sizes, temperature: taken})),
+  );
   return {...parity, calibration: {temperature: taken, eceBefore, eceAfter}};
 }
 
 /** What the metadata of the ONNX file say as well; not every runtime shows those. See docs/MODEL.md. */
-function aboutModel({config, store, size, resize}: RunContext, temperature: number): string {
-  const classes = store.images.classes();
-  return `${JSON.stringify({size, resize, kept: classesKept(config, classes.length), temperature, classes}, null, 2)}\n`;
+function aboutModel(
+  {store}: StageContext,
+  {kept, sizes: {size, resize}, temperature}: Pick<Exporting, 'kept' | 'sizes'> & {temperature: number},
+): string {
+  return `${JSON.stringify({size, resize, kept, temperature, classes: store.images.classes()}, null, 2)}\n`;
 }
 
 /** How the calibration reads in a stage's headline; nothing where the softmax was left alone. */
@@ -91,7 +101,7 @@ export const calibrationWords = ({temperature, eceBefore, eceAfter}: Calibration
 
 /** Accuracy of an ONNX file on a pack, and its parity where there is a reference. */
 export const measureOnnx = (
-  context: RunContext,
+  context: StageContext,
   {
     stage,
     model,

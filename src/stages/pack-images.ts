@@ -7,7 +7,7 @@ import {PROTOCOL, type Decoding, type PackItem, type TaskResult} from '../childr
 import {openPack, type Answers} from '../images/pack.js';
 import {stampOf} from '../pipeline/stamp.js';
 import type {LocatedImage, Split} from '../store/images.js';
-import {decodingOf, type RunContext} from './context.js';
+import type {StageContext} from './context.js';
 import {runDecoder} from './tasks.js';
 import {gateCulprits, gateFailures} from './failures.js';
 
@@ -44,7 +44,7 @@ interface Packing {
   readonly packs: readonly Pack[];
   /** Of the teacher's answers to each image. */
   readonly kept: number;
-  readonly decoding?: Decoding;
+  readonly decoding: Decoding;
   /** Whose pictures none may look like. */
   readonly heldOut?: readonly Split[];
 }
@@ -55,8 +55,8 @@ interface Packing {
  * or looks like a held-out picture, is set aside under the stage and the pack's name.
  */
 export async function packImages(
-  context: RunContext,
-  {stage, packs, kept, decoding = decodingOf(context), heldOut = []}: Packing,
+  context: StageContext,
+  {stage, packs, kept, decoding, heldOut = []}: Packing,
 ): Promise<TaskResult<'pack'>['packs']> {
   const {store, paths} = context;
   const side = ({square}: Pack) => (square === 'resize' ? decoding.resize : decoding.size);
@@ -106,9 +106,13 @@ export async function packImages(
  * settings: labelled sets may be large, and a pool grows more often than they do. Returns how many images each holds,
  * of the others none.
  */
-export async function packSplits(context: RunContext, splits: readonly Split[]): Promise<Record<Split, number>> {
+export async function packSplits(
+  context: StageContext,
+  decoding: Decoding,
+  splits: readonly Split[],
+): Promise<Record<Split, number>> {
   const {store, paths} = context;
-  const made = new Map(splits.map(split => [split, madeOf(context, split)]));
+  const made = new Map(splits.map(split => [split, madeOf(context, decoding, split)]));
   const todo: Split[] = [];
   for (const split of splits) {
     const before = store.packs.read(split);
@@ -123,7 +127,12 @@ export async function packSplits(context: RunContext, splits: readonly Split[]):
     }
   });
   if (todo.length > 0)
-    await packImages(context, {stage: 'prepare', packs: todo.map(split => packOf(context, split, split)), kept: 0});
+    await packImages(context, {
+      stage: 'prepare',
+      packs: todo.map(split => packOf(context, split, split)),
+      kept: 0,
+      decoding,
+    });
   for (const split of todo)
     store.packs.write(split, {made: made.get(split)!, files: await stampsOf(paths.pack(split))});
   const images = {train: 0, validation: 0, test: 0};
@@ -136,9 +145,9 @@ export async function packSplits(context: RunContext, splits: readonly Split[]):
 }
 
 /** SHA-256 of what a pack of a split is made of. */
-function madeOf(context: RunContext, split: Split): string {
-  const hash = createHash('sha256').update(JSON.stringify([decodingOf(context), context.store.images.classes()]));
-  for (const {id, label} of context.store.images.ofSplit(split)) hash.update(`\n${id} ${label}`);
+function madeOf({store}: StageContext, decoding: Decoding, split: Split): string {
+  const hash = createHash('sha256').update(JSON.stringify([decoding, store.images.classes()]));
+  for (const {id, label} of store.images.ofSplit(split)) hash.update(`\n${id} ${label}`);
   return hash.digest('hex');
 }
 
@@ -149,7 +158,7 @@ async function stampsOf(folder: string): Promise<Record<string, string>> {
 }
 
 /** A split as the pack of this name. */
-export function packOf({store}: RunContext, split: Split, name: string): Pack {
+export function packOf({store}: StageContext, split: Split, name: string): Pack {
   return {
     name,
     square: split === 'train' ? 'resize' : 'size',

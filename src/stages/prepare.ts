@@ -2,17 +2,21 @@
  * Step 0: lists the sources, settles what each image is for, and packs the labelled sets; what is listed or packed
  * already stays.
  */
+import type {Decoding} from '../children/protocol.js';
 import {UserError} from '../errors.js';
 import {statusCommand} from '../home.js';
 import {openPack} from '../images/pack.js';
-import type {Output, Stage, StageResult} from '../pipeline/stage.js';
-import type {Split} from '../store/images.js';
+import type {Output} from '../pipeline/stage.js';
+import type {Role, Split} from '../store/images.js';
 import {count, plural} from '../words.js';
 import {agreeOnClasses, list} from './classes.js';
-import type {RunContext} from './context.js';
+import {decodingOf, type RunContext, type StageContext} from './context.js';
+import {defineStage, implied, keyed, told, type Setting} from './define.js';
+import {imageSize} from './image-settings.js';
 import {listSources, poolChangeWords} from './list-sources.js';
 import {packFiles, packSplits} from './pack-images.js';
-import {REST, specWords} from './sources.js';
+import {REST, specWords, type RunSource} from './sources.js';
+import type {SummaryOf} from './summaries.js';
 
 const SPLITS = ['train', 'validation', 'test'] as const;
 /** A validation set of fewer images a class would make every choice a matter of luck. */
@@ -23,16 +27,7 @@ export const VALIDATION_AT_LEAST = 5;
  */
 const FEW_A_CLASS = 20;
 
-export interface PrepareSummary {
-  readonly classes: number;
-  readonly train: number;
-  readonly validation: number;
-  readonly test: number;
-  readonly pool: number;
-  readonly leaks: number;
-}
-
-export const prepare: Stage<RunContext> = {
+export const prepare = defineStage({
   name: 'prepare',
   version: 3,
   reads: [],
@@ -42,24 +37,18 @@ export const prepare: Stage<RunContext> = {
     listing: ({images}) => images.listingDigest(),
     quarantine: ({quarantine}) => quarantine.digest('prepare'),
   },
-  async ingredients({config, sources, size, resize}) {
-    const {limits} = config;
-    const listed: Record<string, string> = {};
-    let pools = 0;
-    for (const source of sources) {
-      const key = source.role === 'unlabelled' ? `unlabelled[${pools++}]` : source.role;
-      listed[key] = specWords(source.spec);
-      listed[`files of ${key}`] = await source.snapshot();
-    }
+  async settings(given) {
+    const {config, sources} = given;
     return {
-      ...listed,
-      seed: String(config.seed),
-      'labelled.per_class': String(config.labelled.per_class),
-      'validation.share': String(config.validation.share),
-      'validation.per_class': String(config.validation.per_class),
-      rest: String(config.unlabelled.includes(REST)),
-      'image.size': `${size} of ${resize}`,
-      limits: [limits.max_file_mb, limits.max_megapixels, limits.decode_seconds, ...limits.formats].join(' '),
+      sources: await sourcesSetting(sources),
+      seed: keyed('seed', config.seed),
+      labelledPerClass: keyed('labelled.per_class', config.labelled.per_class),
+      validationShare: keyed('validation.share', config.validation.share),
+      validationPerClass: keyed('validation.per_class', config.validation.per_class),
+      restIsPool: keyed('rest', config.unlabelled.includes(REST)),
+      decoding: decodingSetting(given),
+      // Only where it is trained, few pictures are worth a word.
+      trainsTeacher: implied(config.teacher.file === null),
     };
   },
 
@@ -67,18 +56,15 @@ export const prepare: Stage<RunContext> = {
   unaffected: changed =>
     changed.every(name => /^(files of )?unlabelled\[\d+\]$/.test(name)) ? ['classes', ...SPLITS] : [],
 
-  async run(context): Promise<StageResult> {
-    const {config, store, paths, emit} = context;
-    const splits = SPLITS.filter(split => split !== 'test' || config.test !== null);
-    const packedBefore = splits.filter(split => store.packs.read(split) !== null);
-    await settleClasses(context, await listSources(context, packedBefore));
+  async run(context, {decoding, ...settings}) {
+    const {store, paths, emit} = context;
+    const {sources, seed, labelledPerClass, restIsPool} = settings;
+    const splits = SPLITS.filter(split => split !== 'test' || hasRole(sources, 'test'));
+    const packs = splits.filter(split => store.packs.read(split) !== null);
+    const {maxFileBytes} = decoding;
+    await settleClasses(context, sources, await listSources(context, {sources, maxFileBytes, packs}));
     const {leaks, conflicts} = store.atomically(() =>
-      store.images.split({
-        seed: config.seed,
-        labelledPerClass: config.labelled.per_class,
-        validation: validationDraw(context),
-        restIsPool: config.unlabelled.includes(REST),
-      }),
+      store.images.split({seed, labelledPerClass, validation: validationDraw(settings), restIsPool}),
     );
     for (const {id, place, detail} of leaks)
       store.quarantine.add('prepare', 'split', {image: id, place, code: 'LEAK', detail});
@@ -98,36 +84,71 @@ export const prepare: Stage<RunContext> = {
         message: `${plural(conflicts.length, 'image')} labelled with two classes in one set, such as ${conflicts[0]!.place}; left out (LABEL_CONFLICT).`,
       });
     }
-    checkSplits(context);
+    checkSplits(context, settings);
     const change = poolChangeWords(context);
     if (change !== null) emit({type: 'note', stage: 'prepare', message: change});
 
-    const packed = await packSplits(context, splits);
-    const outputs: Output[] = config.test === null ? [{name: 'test', digest: 'none was given'}] : [];
+    const packed = await packSplits(context, decoding, splits);
+    const outputs: Output[] = splits.includes('test') ? [] : [{name: 'test', digest: 'none was given'}];
     for (const split of splits) {
       outputs.push({name: split, files: await packFiles(paths.pack(split))});
       await checkDecoded(context, split);
     }
     const pool = store.images.poolSize();
     const classes = store.images.classes();
-    const summary: PrepareSummary = {classes: classes.length, ...packed, pool, leaks: leaks.length};
+    const summary: SummaryOf<'prepare'> = {classes: classes.length, ...packed, pool, leaks: leaks.length};
     return {
       outputs,
       summary,
       headline: `${plural(summary.classes, 'class', 'classes')}; ${count(summary.train)} training, ${count(summary.validation)} validation, ${count(summary.test)} test and ${count(pool)} unlabelled images`,
     };
   },
-};
+});
+
+/** The sources are known by how they are written, and by the names, sizes and times of their files. */
+async function sourcesSetting(sources: readonly RunSource[]): Promise<Setting<readonly RunSource[]>> {
+  const listed: Record<string, string> = {};
+  let pools = 0;
+  for (const source of sources) {
+    const key = source.role === 'unlabelled' ? `unlabelled[${pools++}]` : source.role;
+    listed[key] = specWords(source.spec);
+    listed[`files of ${key}`] = await source.snapshot();
+  }
+  return told(sources, listed);
+}
+
+function decodingSetting(given: RunContext): Setting<Decoding> {
+  const {max_file_mb: fileMb, max_megapixels: megapixels, decode_seconds: seconds, formats} = given.config.limits;
+  return told(decodingOf(given), {
+    ...imageSize(given).ingredients,
+    limits: [fileMb, megapixels, seconds, ...formats].join(' '),
+  });
+}
+
+const hasRole = (sources: readonly RunSource[], role: Role): boolean => sources.some(source => source.role === role);
 
 /** The class list of what was listed. */
-async function settleClasses({store, sources}: RunContext, declared: readonly string[] | null): Promise<void> {
+async function settleClasses(
+  {store}: StageContext,
+  sources: readonly RunSource[],
+  declared: readonly string[] | null,
+): Promise<void> {
   const classes = await agreeOnClasses(sources, declared, role => store.images.labels(role));
   store.atomically(() => store.images.setClasses(classes));
 }
 
-function validationDraw({config}: RunContext) {
-  const {source, per_class: perClass, share} = config.validation;
-  if (source !== null) return null;
+/** How the labelled images are drawn apart. */
+interface Draw {
+  readonly sources: readonly RunSource[];
+  readonly labelledPerClass: number | null;
+  readonly validationShare: number;
+  readonly validationPerClass: number | null;
+  readonly restIsPool: boolean;
+  readonly trainsTeacher: boolean;
+}
+
+function validationDraw({sources, validationShare: share, validationPerClass: perClass}: Draw) {
+  if (hasRole(sources, 'validation')) return null;
   return perClass === null ? {share, atLeast: VALIDATION_AT_LEAST} : {perClass};
 }
 
@@ -135,7 +156,7 @@ function validationDraw({config}: RunContext) {
  * What stands in for a class may turn out to be no picture at all: then it is neither trained nor measured. Throws
  * (exit 3).
  */
-async function checkDecoded({store, paths, emit}: RunContext, split: Split): Promise<void> {
+async function checkDecoded({store, paths, emit}: StageContext, split: Split): Promise<void> {
   const classes = store.images.classes();
   const pack = await openPack(paths.pack(split));
   const decoded = new Set(pack.samplePairs.filter((_, index) => index % 2 === 1));
@@ -156,7 +177,9 @@ async function checkDecoded({store, paths, emit}: RunContext, split: Split): Pro
   });
 }
 
-function checkSplits({config, store, emit, sources}: RunContext): void {
+function checkSplits({store, emit}: StageContext, draw: Draw): void {
+  const {sources, labelledPerClass: wanted, validationPerClass, restIsPool, trainsTeacher} = draw;
+  const isSplitOff = !hasRole(sources, 'validation');
   const classes = store.images.classes();
   const without = (split: Split) => {
     const counts = store.images.splitCounts(split, classes.length);
@@ -184,11 +207,11 @@ function checkSplits({config, store, emit, sources}: RunContext): void {
       message: `${plural(unvalidated.length, 'class has', 'classes have')} no validation picture, and so no say in what is chosen: ${list(unvalidated)}. ${advice}`,
     });
   }
-  if (config.teacher.file === null) {
+  if (trainsTeacher) {
     const trained = store.images.splitCounts('train', classes.length).reduce((sum, images) => sum + images, 0);
     if (trained < FEW_A_CLASS * classes.length) {
       // Those that a class gives up to validation must be labelled, too.
-      const splitOff = config.validation.source === null ? VALIDATION_AT_LEAST : 0;
+      const splitOff = isSplitOff ? VALIDATION_AT_LEAST : 0;
       const validated = store.images.splitCounts('validation', classes.length).reduce((sum, images) => sum + images, 0);
       emit({
         type: 'warning',
@@ -197,16 +220,14 @@ function checkSplits({config, store, emit, sources}: RunContext): void {
       });
     }
   }
-  const {per_class: wanted} = config.labelled;
   if (wanted !== null) {
     const [trained, validated] = (['train', 'validation'] as const).map(split =>
       store.images.splitCounts(split, classes.length),
     );
     // Validation images of its own were drawn beside the labelled ones, a share of them out of their number.
-    const drawn = (position: number) =>
-      trained![position]! + (config.validation.per_class === null ? validated![position]! : 0);
+    const drawn = (position: number) => trained![position]! + (validationPerClass === null ? validated![position]! : 0);
     const short = classes.filter((_, position) => drawn(position) < wanted);
-    if (short.length > 0 && config.validation.source === null) {
+    if (short.length > 0 && isSplitOff) {
       emit({
         type: 'warning',
         stage: 'prepare',
@@ -214,15 +235,15 @@ function checkSplits({config, store, emit, sources}: RunContext): void {
       });
     }
   }
-  refuseEmptyPool({config, sources}, store.images.poolSize());
+  refuseEmptyPool({sources, restIsPool}, store.images.poolSize());
 }
 
 /** Throws (exit 3) where nothing is left to score. */
-export function refuseEmptyPool({config, sources}: Pick<RunContext, 'config' | 'sources'>, images: number): void {
+export function refuseEmptyPool({sources, restIsPool}: Pick<Draw, 'sources' | 'restIsPool'>, images: number): void {
   if (images > 0) return;
   const pools = sources.filter(source => source.role === 'unlabelled').map(source => source.given);
   throw new UserError(
     'POOL_EMPTY',
-    `POOL_EMPTY: no unlabelled pictures to score in ${[...pools, ...(config.unlabelled.includes(REST) ? ['what labelled.per_class left over'] : [])].join(', ')}. Give --unlabelled a folder with pictures that are in no other set.`,
+    `POOL_EMPTY: no unlabelled pictures to score in ${[...pools, ...(restIsPool ? ['what labelled.per_class left over'] : [])].join(', ')}. Give --unlabelled a folder with pictures that are in no other set.`,
   );
 }

@@ -9,26 +9,39 @@ const LEAST_EPOCHS = 30;
  */
 const TEACHERS_TRAININGS = 2;
 
+/** What decides it, besides the pictures. */
+export interface LengthSettings {
+  /** Null where it is left to pupil. */
+  readonly epochs: number | null;
+  readonly batchSize: number;
+  readonly labelledShare: number;
+  readonly teacher: {readonly epochs: number; readonly batchSize: number};
+}
+
+export function lengthSettings(config: Config, size: number): LengthSettings {
+  const batchOf = (step: 'teacher' | 'pretrain') => trainingSettings(config, step, size).batchSize ?? REFERENCE_BATCH;
+  return {
+    epochs: trainingSettings(config, 'pretrain', size).epochs,
+    batchSize: batchOf('pretrain'),
+    labelledShare: config.pretrain.labelled_share,
+    teacher: {epochs: config.teacher.epochs, batchSize: batchOf('teacher')},
+  };
+}
+
 /**
  * The epochs of pre-training on `samples` (class, image) pairs: 30, and where those are fewer steps than twice a
  * training on the `labelled` pictures alone, as many as that takes. A teacher that was given counts as one that was
  * trained for teacher.epochs.
  */
 export function pretrainingEpochs(
-  config: Config,
-  {samples, labelled, size}: {readonly samples: number; readonly labelled: number; readonly size: number},
+  {epochs, batchSize, labelledShare, teacher}: LengthSettings,
+  {samples, labelled}: {readonly samples: number; readonly labelled: number},
 ): number {
-  const {epochs, batchSize} = trainingSettings(config, 'pretrain', size);
   if (epochs !== null) return epochs;
-  const teacherSteps =
-    config.teacher.epochs *
-    Math.ceil(labelled / (trainingSettings(config, 'teacher', size).batchSize ?? REFERENCE_BATCH));
+  const teacherSteps = teacher.epochs * Math.ceil(labelled / teacher.batchSize);
   return Math.max(
     LEAST_EPOCHS,
-    Math.ceil(
-      (TEACHERS_TRAININGS * teacherSteps) /
-        stepsPerEpoch(samples, batchSize ?? REFERENCE_BATCH, config.pretrain.labelled_share),
-    ),
+    Math.ceil((TEACHERS_TRAININGS * teacherSteps) / stepsPerEpoch(samples, batchSize, labelledShare)),
   );
 }
 

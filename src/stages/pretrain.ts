@@ -1,33 +1,42 @@
 /** Step 3 of the paper: the student learns from the selected images as if the teacher's classes were labels. */
-import type {Stage, StageResult} from '../pipeline/stage.js';
 import {percent} from '../words.js';
 import type {RunContext} from './context.js';
-import {pretrainingEpochs} from './pretrain-length.js';
-import {recordedSelection} from './select.js';
-import {train, trainingIngredients} from './train.js';
+import {defineStage, told, type Setting} from './define.js';
+import {lengthSettings, pretrainingEpochs, type LengthSettings} from './pretrain-length.js';
+import {requireSummary} from './summaries.js';
+import {stepSettings, train} from './train.js';
 
-export const pretrain: Stage<RunContext> = {
+/** Its other parts are told with the settings of the step. */
+function lengthSetting({config, size}: RunContext): Setting<LengthSettings> {
+  const length = lengthSettings(config, size);
+  const {epochs, batchSize, teacher} = length;
+  return told(
+    length,
+    epochs === null && teacher.batchSize !== batchSize ? {'batch_size of the teacher': String(teacher.batchSize)} : {},
+  );
+}
+
+export const pretrain = defineStage({
   name: 'pretrain',
   version: 3,
   // The labelled set too, which may have a share in each batch.
   reads: ['select.selected', 'prepare.train', 'prepare.validation'],
-  ingredients: context => trainingIngredients(context, 'pretrain'),
+  settings: given => ({step: stepSettings(given, 'pretrain'), length: lengthSetting(given)}),
 
-  async run(context, ingredients): Promise<StageResult> {
-    const {config, store, size} = context;
+  async run(context, {step, length}, ingredients) {
+    const {store} = context;
     const labelled = store.images
       .splitCounts('train', store.images.classes().length)
       .reduce((sum, images) => sum + images, 0);
     const result = await train(context, {
       stage: 'pretrain',
       part: '',
-      step: 'pretrain',
+      settings: step,
       folder: 'pretrained',
       trainPack: 'selected',
-      pseudo: true,
       init: null,
-      epochs: pretrainingEpochs(config, {samples: recordedSelection(store)!.selected, labelled, size}),
-      inputs: [ingredients['select.selected']!, ingredients['prepare.train']!, ingredients['prepare.validation']!],
+      epochs: pretrainingEpochs(length, {samples: requireSummary(store, 'select').selected, labelled}),
+      inputs: [ingredients['select.selected'], ingredients['prepare.train'], ingredients['prepare.validation']],
     });
     return {
       outputs: [{name: 'model', files: [context.paths.model('pretrained', 'model.safetensors')]}],
@@ -35,4 +44,4 @@ export const pretrain: Stage<RunContext> = {
       headline: `${percent(result.top1)} top-1 on validation before fine-tuning`,
     };
   },
-};
+});

@@ -3,55 +3,67 @@ import {readFile, writeFile} from 'node:fs/promises';
 import path from 'node:path';
 import {stringify} from 'yaml';
 import {z} from 'zod';
-import {PROTOCOL, scoringParts} from '../children/protocol.js';
+import {PROTOCOL} from '../children/protocol.js';
 import {packageFolder} from '../children/python-env.js';
-import {stageNames, type Calibration, type SelectionCounts, type StageName} from '../events.js';
+import {configSchema, type Config} from '../config/schema.js';
+import {stageNames, type StageName} from '../events.js';
 import {publishFile} from '../files/publish.js';
-import type {Stage, StageResult} from '../pipeline/stage.js';
 import {renderReport} from '../report/html.js';
 import type {Curve, ReportCalibration, ReportClass, ReportData, ReportStage} from '../report/report-data.js';
 import type {Store} from '../store/open.js';
 import {busyParts} from '../words.js';
 import {earlierRounds, experimentAround} from './beside.js';
-import type {RunContext} from './context.js';
+import type {StageContext} from './context.js';
+import {defineStage, implied, keyed, told, type Setting} from './define.js';
 import {runWorker} from './tasks.js';
 import {readingsOf} from './curves.js';
-import type {EvaluateSummary} from './evaluate.js';
-import type {PrepareSummary} from './prepare.js';
+import {headlineOf, requireSummary, summaryOf, type SummaryOf} from './summaries.js';
 import {usedSettings, type TrainedStep} from './used-settings.js';
 
 /** Pictures a class: the best, some of the middle, the last ones above the cut-off. */
 const EXAMPLES = 9;
 const THUMBNAIL_PIXELS = 64;
 
-export const report: Stage<RunContext> = {
+export const report = defineStage({
   name: 'report',
   version: 1,
   reads: ['evaluate.results', 'select.ranking', 'select.selected'],
-  ingredients: ({paths}) => ({run: paths.run}),
+  settings: ({paths, config, size}) => ({
+    run: keyed('run', paths.run),
+    about: aboutSetting(config),
+    size: implied(size),
+    // For an evaluation from before those kept their own.
+    config: implied(config),
+  }),
 
-  async run(context): Promise<StageResult> {
+  async run(context, settings) {
     const {paths} = context;
-    const data = await gather(context);
+    const data = await gather(context, settings);
     await publishFile(paths.report, temporary => writeFile(temporary, renderReport(data)));
     return {outputs: [{name: 'report', files: [paths.report]}], summary: {}, headline: paths.report};
   },
-};
+});
 
-async function gather(context: RunContext): Promise<ReportData> {
-  const {store, config, paths, device} = context;
-  const summary = (stage: StageName) => store.stages.read(stage)?.summary;
-  // Written by the stages of this run in the shapes that they export.
-  const prepared = summary('prepare') as PrepareSummary;
-  const evaluated = summary('evaluate') as EvaluateSummary;
-  const selection = summary('select') as SelectionCounts;
+/** Of a run that says nothing of itself, the record is as it was before this was an ingredient. */
+const aboutSetting = ({about = ''}: Config): Setting<string> => told(about, about === '' ? {} : {about});
+
+async function gather(
+  context: StageContext,
+  {about, size, config: latest}: {readonly about: string; readonly size: number; readonly config: Config},
+): Promise<ReportData> {
+  const {store, paths, device} = context;
+  const prepared = requireSummary(store, 'prepare');
+  const evaluated = requireSummary(store, 'evaluate');
+  // That of the figures, whatever the run is to be next.
+  const config = evaluated.config === undefined ? latest : configSchema.parse(evaluated.config);
+  const selection = requireSummary(store, 'select');
   const trained = trainings(store, evaluated);
   const {version} = z
     .object({version: z.string()})
     .parse(JSON.parse(await readFile(path.join(packageFolder, 'package.json'), 'utf8')));
   return {
     run: paths.run,
-    about: config.about ?? '',
+    about,
     finishedAt: new Date().toISOString(),
     pupil: version,
     // What the evaluation worked on: a report that is written anew later proves no device.
@@ -68,10 +80,10 @@ async function gather(context: RunContext): Promise<ReportData> {
     stages: stageNames.filter(name => name !== 'report').map(name => stageRow(store, name, trained)),
     // One that was over within a second and read nothing has no curve.
     curves: trained.map(({curve}) => curve).filter(({evaluations}) => evaluations.length > 0),
-    settings: usedSettings(config, context.size, trained),
+    settings: usedSettings(config, size, trained),
     classes: await rankedClasses(context),
     quarantine: store.quarantine.counts(),
-    config: stringify(config),
+    config: stringify({...config, about: about === '' ? undefined : about}),
     rounds: [...earlierRounds(paths), {run: paths.run, results: evaluated.results, selection}],
     experiment: await experimentAround(paths),
   };
@@ -79,14 +91,7 @@ async function gather(context: RunContext): Promise<ReportData> {
 
 function stageRow(store: Store, name: StageName, trained: readonly Training[]): ReportStage {
   const record = store.stages.read(name);
-  const facts = z
-    .object({
-      headline: z.string().default(''),
-      imagesPerSecond: z.number().optional(),
-      busy: scoringParts.nullable().default(null),
-    })
-    .catch({headline: '', busy: null})
-    .parse(record?.summary);
+  const scored = name === 'score' ? summaryOf(store, 'score') : null;
   const rates = trained
     .filter(({stage}) => stage === name)
     .flatMap(({curve}) => curve.steps.map(({imagesPerSecond}) => imagesPerSecond));
@@ -95,8 +100,8 @@ function stageRow(store: Store, name: StageName, trained: readonly Training[]): 
     name,
     status: record?.status ?? 'never',
     seconds: record?.seconds ?? 0,
-    headline: facts.busy === null ? facts.headline : `${facts.headline}; ${busyParts(facts.busy)}`,
-    imagesPerSecond: facts.imagesPerSecond ?? mean,
+    headline: `${headlineOf(record?.summary)}${scored?.busy ? `; ${busyParts(scored.busy)}` : ''}`,
+    imagesPerSecond: scored?.imagesPerSecond ?? mean,
   };
 }
 
@@ -106,14 +111,11 @@ interface Training extends TrainedStep {
   readonly curve: Curve;
 }
 
-function trainings(store: Store, evaluated: EvaluateSummary): Training[] {
-  const trained = (stage: StageName) =>
-    z
-      .object({bestEpoch: z.number(), epochs: z.number(), steps: z.number(), batchSize: z.number()})
-      .safeParse(store.stages.read(stage)?.summary).data;
+function trainings(store: Store, evaluated: SummaryOf<'evaluate'>): Training[] {
   const training = (stage: 'teacher' | 'pretrain' | 'finetune', title: string, curveTitle: string): Training[] => {
-    const summary = trained(stage);
-    return summary === undefined
+    const summary = requireSummary(store, stage);
+    // A teacher that was given has no training here.
+    return !('steps' in summary)
       ? []
       : [
           {
@@ -155,14 +157,12 @@ function trainings(store: Store, evaluated: EvaluateSummary): Training[] {
  * Errors on validation come from the exports, which fitted the temperatures there; those on the evaluated set and the
  * diagrams from the evaluation.
  */
-function calibrations(store: Store, {calibration}: EvaluateSummary): ReportCalibration[] {
-  const exported = (stage: StageName): Calibration | undefined =>
-    (store.stages.read(stage)?.summary as {calibration?: Calibration} | undefined)?.calibration;
+function calibrations(store: Store, {calibration}: SummaryOf<'evaluate'>): ReportCalibration[] {
   const onValidation = {
-    teacher: exported('export'),
+    teacher: requireSummary(store, 'export').calibration,
     supervised: undefined,
     studentPretrained: undefined,
-    student: exported('finetune'),
+    student: requireSummary(store, 'finetune').calibration,
   };
   return (['teacher', 'supervised', 'studentPretrained', 'student'] as const).flatMap(model => {
     const found = calibration[model];
@@ -176,7 +176,7 @@ function calibrations(store: Store, {calibration}: EvaluateSummary): ReportCalib
   });
 }
 
-async function rankedClasses(context: RunContext): Promise<ReportClass[]> {
+async function rankedClasses(context: StageContext): Promise<ReportClass[]> {
   const {store, paths} = context;
   const chosen = store.rankings.summaries().map(summary => {
     const step = Math.max(1, (summary.selected - 1) / (EXAMPLES - 1));
@@ -203,7 +203,7 @@ async function rankedClasses(context: RunContext): Promise<ReportClass[]> {
   }));
 }
 
-async function thumbnails(context: RunContext, pack: string, ids: string[]): Promise<Map<string, string>> {
+async function thumbnails(context: StageContext, pack: string, ids: string[]): Promise<Map<string, string>> {
   if (ids.length === 0) return new Map();
   const output = path.join(context.paths.attempts, 'thumbnails.json');
   await runWorker<'thumbnails'>(

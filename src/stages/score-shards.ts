@@ -8,12 +8,11 @@ import {
   type ScoreShard,
   type TaskResult,
 } from '../children/protocol.js';
-import {classesKept} from '../config/rules.js';
 import {Interrupted} from '../errors.js';
 import {eachPart, type Emit, type Event, type StageName} from '../events.js';
 import type {LocatedImage} from '../store/images.js';
 import type {Shard} from '../store/shards.js';
-import type {RunContext} from './context.js';
+import type {StageContext} from './context.js';
 import {runDecoder} from './tasks.js';
 import {gateCulprits} from './failures.js';
 
@@ -28,6 +27,8 @@ export interface Scoring {
   readonly model: string;
   readonly decoding: Decoding;
   readonly layout: Layout;
+  /** Classes of each image. */
+  readonly kept: number;
   readonly fingerprint: string;
   /** The shards to score, and how many images each holds. */
   readonly shards: readonly Pick<Shard, 'number' | 'images'>[];
@@ -47,7 +48,7 @@ export const scoreShardOf = (shard: number, output: string, images: readonly Loc
  * Scores shards on all of the context's scorers, side by side: whoever is done first takes the next one. One that fails
  * stops the others.
  */
-export async function scoreShards(context: RunContext, scoring: Scoring): Promise<Scored> {
+export async function scoreShards(context: StageContext, scoring: Scoring): Promise<Scored> {
   // No more workers than shards: the sample that a form is measured on is one.
   const scorers = context.scorers.slice(0, Math.max(1, scoring.shards.length));
   const queue = scoring.shards.values();
@@ -95,11 +96,11 @@ interface Share extends Scoring {
  */
 async function scoreFrom(
   queue: Iterator<Pick<Shard, 'number' | 'images'>>,
-  context: RunContext,
+  context: StageContext,
   share: Share,
 ): Promise<Scored> {
-  const {stage, part, model, decoding, layout, fingerprint, images, describe, onShard, onCulprit} = share;
-  const {config, store, device} = context;
+  const {stage, part, model, decoding, layout, kept, fingerprint, images, describe, onShard, onCulprit} = share;
+  const {store, device} = context;
   const classes = store.images.classes();
   const taken = new Set<number>();
   // Of the shards that came, whatever became of the worker that they came from.
@@ -133,7 +134,7 @@ async function scoreFrom(
       device,
       images,
       layout,
-      kept: classesKept(config, classes.length),
+      kept,
       classes,
       decoding,
       precautions,

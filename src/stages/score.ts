@@ -7,21 +7,24 @@ import {existsSync, readFileSync, rmSync} from 'node:fs';
 import {readdir, rm} from 'node:fs/promises';
 import path from 'node:path';
 import {z} from 'zod';
+import type {Decoding} from '../children/protocol.js';
 import {packageFolder} from '../children/python-env.js';
-import {classesKept} from '../config/rules.js';
 import {UserError} from '../errors.js';
 import {eachPart, type ScoringParts} from '../events.js';
 import {passFailPoint} from '../files/fail-point.js';
 import {statusCommand} from '../home.js';
 import {hashFile, stampOf} from '../pipeline/stamp.js';
-import type {Ingredients, Stage, StageResult} from '../pipeline/stage.js';
+import type {Ingredients} from '../pipeline/stage.js';
 import type {Shard} from '../store/shards.js';
 import {busiestPart, count, plural, rate} from '../words.js';
-import type {RunContext} from './context.js';
+import {decodingOf, type StageContext} from './context.js';
+import {defineStage, keyed, told, type Setting} from './define.js';
 import {gateFailures} from './failures.js';
+import {imageSize, keptClasses} from './image-settings.js';
 import {scoreShardOf, scoreShards, type Scored, type ShardEvent} from './score-shards.js';
 import {scoringDecoding, scoringOnnx} from './scoring-form.js';
 import {findLayout} from './scoring-layout.js';
+import type {SummaryOf} from './summaries.js';
 
 /** Another version of a library may round another way. Both are pinned to the digit in our own package.json. */
 const libraryVersions = (): {onnxruntime: string; sharp: string} => {
@@ -37,45 +40,32 @@ const TRIAL_IMAGES = 512;
 /** From this share of the pool on, scores that are no numbers are not the fault of single pictures. */
 const MOST_BAD_SCORES = 0.001;
 
-export interface ScoreSummary {
-  readonly images: number;
-  readonly quarantined: number;
-  readonly shards: number;
-  readonly imagesPerSecond: number;
-  /** Shares of the time in which each part of the scoring was at work; null where nothing had to be scored. */
-  readonly busy: ScoringParts | null;
-}
-
-export const score: Stage<RunContext> = {
+export const score = defineStage({
   name: 'score',
   version: 3,
   reads: ['prepare.pool', 'prepare.classes', 'export.onnx'],
   rows: {shards: ({shards}) => shards.digest(), quarantine: ({quarantine}) => quarantine.digest('score')},
-  ingredients(context): Ingredients {
-    const {config, store} = context;
-    const {size, resize, shrinkOnLoad, ...limits} = scoringDecoding(context);
+  settings(given) {
+    const {config} = given;
     return {
-      'score.shard_size': String(config.score.shard_size),
-      'image.size': `${size} of ${resize}`,
-      limits: Object.values(limits).join(' '),
-      'score.decode': shrinkOnLoad ? 'fast' : 'exact',
-      'classes kept': String(classesKept(config, store.images.classes().length)),
+      shardSize: keyed('score.shard_size', config.score.shard_size),
+      decoding: decodingSetting(scoringDecoding(decodingOf(given), config.score.decode)),
+      kept: keptClasses(given),
       // Kernels differ between processors, so scores of both must not mix.
-      provider: config.device.startsWith('cuda') ? 'cuda' : config.device,
-      ...libraryVersions(),
+      provider: keyed('provider', config.device.startsWith('cuda') ? 'cuda' : config.device),
+      libraries: told(null, libraryVersions()),
     };
   },
 
-  async run(context, ingredients): Promise<StageResult> {
+  async run(context, {shardSize, decoding, kept}, ingredients) {
     const {store, emit} = context;
     const fingerprint = fingerprintOf(context, ingredients);
     const started = performance.now();
     store.atomically(() => {
       store.shards.forgetFailuresOfLeft();
-      const size = context.config.score.shard_size;
       // Shards that stand stay as they are, and what joined the pool is added to them.
-      if (store.shards.hasScored(fingerprint)) store.shards.grow(size);
-      else store.shards.cut(size);
+      if (store.shards.hasScored(fingerprint)) store.shards.grow(shardSize);
+      else store.shards.cut(shardSize);
     });
     const todo = await unscoredShards(context, fingerprint);
     const all = store.shards.all();
@@ -99,7 +89,8 @@ export const score: Stage<RunContext> = {
         stage: 'score',
         message: `${count(pool - toScore)} of ${plural(pool, 'image')} are scored already`,
       });
-    const work = todo.length === 0 ? null : await scorePool(context, {todo, fingerprint, checkFailures});
+    const work =
+      todo.length === 0 ? null : await scorePool(context, {todo, fingerprint, decoding, kept, checkFailures});
     await removeOthers(context, all);
     const scored = store.shards
       .all()
@@ -110,7 +101,7 @@ export const score: Stage<RunContext> = {
         `POOL_EMPTY: none of the ${count(pool)} unlabelled images could be decoded. See why with ${statusCommand(context.paths)}.`,
       );
     const seconds = (performance.now() - started) / 1000;
-    const summary: ScoreSummary = {
+    const summary: SummaryOf<'score'> = {
       images: scored,
       quarantined: store.quarantine.failures('score'),
       shards: all.length,
@@ -125,12 +116,22 @@ export const score: Stage<RunContext> = {
       headline: `${count(scored)} images scored${speed}${summary.quarantined > 0 ? `, ${count(summary.quarantined)} set aside` : ''}`,
     };
   },
-};
+});
+
+/** How pictures become pixels, and of which limits. */
+function decodingSetting(decoding: Decoding): Setting<Decoding> {
+  const {size, resize, shrinkOnLoad, ...limits} = decoding;
+  return told(decoding, {
+    ...imageSize({size, resize}).ingredients,
+    limits: Object.values(limits).join(' '),
+    'score.decode': shrinkOnLoad ? 'fast' : 'exact',
+  });
+}
 
 /**
  * What the scores of a shard depend on, as one hash: all ingredients of the stage but which images the pool holds.
  */
-function fingerprintOf({device}: RunContext, ingredients: Ingredients): string {
+function fingerprintOf({device}: StageContext, ingredients: Ingredients): string {
   const own = Object.fromEntries(Object.entries(ingredients).filter(([name]) => name !== 'prepare.pool'));
   return createHash('sha256')
     .update(JSON.stringify({...own, provider: device.split(':')[0]}))
@@ -139,13 +140,13 @@ function fingerprintOf({device}: RunContext, ingredients: Ingredients): string {
 
 /** The names that shards have, and what a killed process leaves of one. */
 const SHARD_FILE = /^shard-\d{5,}\.parquet(\.tmp)?$/;
-export const shardFile = ({paths}: Pick<RunContext, 'paths'>, number: number): string =>
+export const shardFile = ({paths}: Pick<StageContext, 'paths'>, number: number): string =>
   path.join(paths.scores, `shard-${String(number).padStart(5, '0')}.parquet`);
 
 const sharesOf = ({busy, seconds}: Scored): ScoringParts => eachPart(part => Math.min(1, busy[part] / seconds));
 
 /** Removes score files of an earlier cut of the pool: whoever reads the whole folder would count their images twice. */
-async function removeOthers(context: RunContext, shards: readonly Shard[]): Promise<void> {
+async function removeOthers(context: StageContext, shards: readonly Shard[]): Promise<void> {
   const {scores} = context.paths;
   const kept = new Set(shards.map(shard => path.basename(shardFile(context, shard.number))));
   const written = existsSync(scores) ? (await readdir(scores)).filter(name => SHARD_FILE.test(name)) : [];
@@ -156,7 +157,7 @@ async function removeOthers(context: RunContext, shards: readonly Shard[]): Prom
  * Shards that were never scored so, whose file is no longer what was written, or of which a picture could not be read:
  * by now it may be there.
  */
-async function unscoredShards(context: RunContext, fingerprint: string): Promise<Shard[]> {
+async function unscoredShards(context: StageContext, fingerprint: string): Promise<Shard[]> {
   const todo: Shard[] = [];
   const incomplete = context.store.quarantine.partsWith('score', 'UNREADABLE');
   for (const shard of context.store.shards.all()) {
@@ -175,7 +176,7 @@ async function unscoredShards(context: RunContext, fingerprint: string): Promise
  * Throws before a shard counts as scored, where what it lacks is not the fault of its pictures: exit 4 for the disk, 5
  * for the network.
  */
-function checkShard({store, paths}: RunContext, {shard, rows, quarantined}: ShardEvent): void {
+function checkShard({store, paths}: StageContext, {shard, rows, quarantined}: ShardEvent): void {
   const [first] = quarantined;
   const isGone = rows === 0 && first !== undefined && quarantined.every(({problem}) => problem.code === 'UNREADABLE');
   const placeOf = (id: string) => store.images.byId(id)?.place ?? id;
@@ -199,11 +200,17 @@ function checkShard({store, paths}: RunContext, {shard, rows, quarantined}: Shar
 
 /** Scores these shards; each is recorded as soon as its file is there. */
 async function scorePool(
-  context: RunContext,
-  {todo, fingerprint, checkFailures}: {todo: readonly Shard[]; fingerprint: string; checkFailures: () => void},
+  context: StageContext,
+  {
+    todo,
+    fingerprint,
+    decoding,
+    kept,
+    checkFailures,
+  }: {todo: readonly Shard[]; fingerprint: string; decoding: Decoding; kept: number; checkFailures: () => void},
 ): Promise<Scored> {
   const {store} = context;
-  const [model, decoding] = [scoringOnnx(context), scoringDecoding(context)];
+  const model = scoringOnnx(context);
   const images = todo.reduce((sum, shard) => sum + shard.images, 0);
   const layout = await findLayout(context, {model, decoding, images, sample: store.images.poolSample(TRIAL_IMAGES)});
   return await scoreShards(context, {
@@ -212,6 +219,7 @@ async function scorePool(
     model,
     decoding,
     layout,
+    kept,
     fingerprint,
     shards: todo,
     describe(number) {

@@ -9,27 +9,15 @@ import {readScores} from '../images/score-file.js';
 import {unpackIds} from '../ranking/image-ids.js';
 import {Selection} from '../ranking/select.js';
 import {percent} from '../words.js';
-import {decodingOf, type RunContext} from './context.js';
+import type {StageContext} from './context.js';
 import {runTrainer} from './tasks.js';
 import {measureOnnx} from './onnx.js';
 import {packImages, packOf} from './pack-images.js';
 import {scoreShardOf, scoreShards} from './score-shards.js';
+import type {FormCost} from './summaries.js';
 import {defaultLayout} from './scoring-layout.js';
 
 export type Precision = 'fp32' | 'int8' | 'fp16';
-
-/** What a form costs against the exact one, and what it saves. */
-export interface FormCost {
-  readonly form: string;
-  /** Of the validation images, as fractions. */
-  readonly top1: number;
-  readonly exactTop1: number;
-  /** Share of the (class, image) pairs selected from the sample that both forms select. */
-  readonly overlap: number;
-  readonly sample: number;
-  /** Seconds of network and decoder for the sample, the exact form's over this one's. */
-  readonly speedup: number;
-}
 
 export interface ScoringForm {
   readonly precision: Precision;
@@ -37,7 +25,7 @@ export interface ScoringForm {
   /** The ONNX file. */
   readonly model: string;
   /** Of every form that was measured, in order. */
-  readonly measured: readonly FormCost[];
+  readonly measured: FormCost[];
 }
 
 /**
@@ -55,17 +43,27 @@ const LARGEST_SAMPLE = 4096;
 const CANDIDATE_CLASSES = 10;
 
 /** The ONNX file that scores the pool, as the export stage left it. */
-export function scoringOnnx({store, home}: Pick<RunContext, 'store' | 'home'>): string {
+export function scoringOnnx({store, home}: Pick<StageContext, 'store' | 'home'>): string {
   const file = store.stages.read('export')?.outputs.find(({name}) => name === 'onnx')?.path;
   if (file === null || file === undefined) throw new Error('The export stage vouches for no ONNX file.');
   return path.join(home, file);
 }
 
 /** How the pictures of the pool become pixels when they are scored. */
-export const scoringDecoding = (context: Pick<RunContext, 'config' | 'size' | 'resize'>): Decoding => ({
-  ...decodingOf(context),
-  shrinkOnLoad: context.config.score.decode === 'fast',
+export const scoringDecoding = (decoding: Decoding, decode: 'exact' | 'fast'): Decoding => ({
+  ...decoding,
+  shrinkOnLoad: decode === 'fast',
 });
+
+/** What a form is chosen by. */
+interface FormSettings {
+  readonly precision: Precision | 'auto';
+  readonly decode: 'exact' | 'fast';
+  /** Exact. */
+  readonly decoding: Decoding;
+  /** Classes of each image. */
+  readonly kept: number;
+}
 
 /** A form to try. */
 interface Candidate {
@@ -76,9 +74,9 @@ interface Candidate {
 const EXACT: Candidate = {precision: 'fp32', endsInFloat: false};
 
 /** From the fastest to the most faithful. */
-function candidatesFor({config, device}: RunContext): readonly Candidate[] {
+function candidatesFor({device}: StageContext, {precision}: FormSettings): readonly Candidate[] {
   const inInt8 = [false, true].map((endsInFloat): Candidate => ({precision: 'int8', endsInFloat}));
-  switch (config.score.precision) {
+  switch (precision) {
     case 'fp32':
       return [EXACT];
     case 'int8':
@@ -99,12 +97,14 @@ const nameOf = ({precision, endsInFloat}: Candidate, decode: 'exact' | 'fast'): 
  * cost.
  */
 export async function chooseScoringForm(
-  context: RunContext,
+  context: StageContext,
+  settings: FormSettings,
   exact: {readonly model: string; readonly top1: number},
 ): Promise<ScoringForm> {
-  const {config, emit} = context;
-  const {precision, decode} = config.score;
-  const taken = (candidate: Candidate, model: string, measured: readonly FormCost[]): ScoringForm => ({
+  const {emit} = context;
+  const {precision, decode, decoding, kept} = settings;
+  const fast = scoringDecoding(decoding, decode);
+  const taken = (candidate: Candidate, model: string, measured: FormCost[]): ScoringForm => ({
     precision: candidate.precision,
     decode,
     model,
@@ -112,17 +112,17 @@ export async function chooseScoringForm(
   });
   if (precision === 'fp32' && decode === 'exact') return taken(EXACT, exact.model, []);
 
-  const reference = await scoreSample(context, exact.model, decodingOf(context), 'sample');
-  const validation = decode === 'fast' ? await packValidationFast(context) : 'validation';
+  const reference = await scoreSample(context, {model: exact.model, decoding, kept}, 'sample');
+  const validation = decode === 'fast' ? await packValidationFast(context, fast) : 'validation';
   const measured: FormCost[] = [];
-  const candidates = candidatesFor(context);
+  const candidates = candidatesFor(context, settings);
   for (const candidate of candidates) {
     // What auto falls back to when nothing else will do, and costs nothing.
     if (candidate === EXACT && decode === 'exact') return taken(EXACT, exact.model, measured);
     const form = nameOf(candidate, decode);
     const model = await makeForm(context, exact.model, candidate);
     const {top1} = await measureOnnx(context, {stage: 'export', model, pack: validation, reference: null});
-    const sample = await scoreSample(context, model, scoringDecoding(context), `sample-${measured.length + 1}`);
+    const sample = await scoreSample(context, {model, decoding: fast, kept}, `sample-${measured.length + 1}`);
     const cost: FormCost = {
       form,
       top1,
@@ -165,7 +165,7 @@ const costWords = ({top1, exactTop1, overlap, sample, speedup}: FormCost): strin
   `${percent(top1)} top-1 on validation where the exact form has ${percent(exactTop1)}, ${percent(overlap)} of the same selection from ${sample} pictures of the pool, ${speedup.toFixed(1)} times as fast`;
 
 /** Returns the file of a form of `model`; the exact one is there already. */
-async function makeForm(context: RunContext, model: string, {precision, endsInFloat}: Candidate): Promise<string> {
+async function makeForm(context: StageContext, model: string, {precision, endsInFloat}: Candidate): Promise<string> {
   const {paths, store} = context;
   if (precision === 'fp32') return model;
   const output = paths.model('teacher', `model.${precision}.onnx`);
@@ -188,15 +188,10 @@ async function makeForm(context: RunContext, model: string, {precision, endsInFl
 }
 
 /** The validation set as the fast decoder sees it. Returns the pack's name. */
-async function packValidationFast(context: RunContext): Promise<string> {
+async function packValidationFast(context: StageContext, decoding: Decoding): Promise<string> {
   const name = 'validation-fast';
   context.store.quarantine.forget('export');
-  await packImages(context, {
-    stage: 'export',
-    packs: [packOf(context, 'validation', name)],
-    kept: 0,
-    decoding: scoringDecoding(context),
-  });
+  await packImages(context, {stage: 'export', packs: [packOf(context, 'validation', name)], kept: 0, decoding});
   return name;
 }
 
@@ -212,7 +207,11 @@ interface Sample {
  * Scores a sample of the pool, and selects from it: of each class half of what it would hold if all were as frequent,
  * as K is advised to be.
  */
-async function scoreSample(context: RunContext, model: string, decoding: Decoding, part: string): Promise<Sample> {
+async function scoreSample(
+  context: StageContext,
+  {model, decoding, kept}: {readonly model: string; readonly decoding: Decoding; readonly kept: number},
+  part: string,
+): Promise<Sample> {
   const {store, paths} = context;
   const classes = store.images.classes().length;
   const wanted = Math.min(
@@ -226,6 +225,7 @@ async function scoreSample(context: RunContext, model: string, decoding: Decodin
     part,
     model,
     decoding,
+    kept,
     layout: defaultLayout(context),
     fingerprint: part,
     shards: [{number: 0, images: images.length}],

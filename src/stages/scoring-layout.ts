@@ -2,7 +2,7 @@
 import {PROTOCOL, type Decoding, type Layout, type TaskOf} from '../children/protocol.js';
 import type {LocatedImage} from '../store/images.js';
 import {plural, rate} from '../words.js';
-import type {RunContext} from './context.js';
+import type {StageContext} from './context.js';
 import {runDecoder} from './tasks.js';
 import {gateCulprits} from './failures.js';
 import {scoreShardOf} from './score-shards.js';
@@ -14,40 +14,40 @@ const FEWEST_IMAGES = 2000;
 
 /** Of each worker: what the keys say, and where they say `auto` what suits most machines. */
 export function defaultLayout({
-  config: {score},
+  handling: {layout},
   device,
   threads,
   scorers,
-}: Pick<RunContext, 'config' | 'device' | 'threads' | 'scorers'>): Layout {
+}: Pick<StageContext, 'handling' | 'device' | 'threads' | 'scorers'>): Layout {
   const own = Math.max(1, Math.floor(threads / scorers.length));
   const given = (value: number | 'auto', otherwise: number) => (value === 'auto' ? otherwise : value);
   return {
-    batchSize: given(score.batch_size, device.startsWith('cuda') ? BATCH.gpu : BATCH.cpu),
-    decodeThreads: given(score.decode_threads, own),
-    networks: given(score.networks, 1),
-    networkThreads: given(score.network_threads, Math.max(1, Math.floor(own / given(score.networks, 1)))),
+    batchSize: given(layout.batch_size, device.startsWith('cuda') ? BATCH.gpu : BATCH.cpu),
+    decodeThreads: given(layout.decode_threads, own),
+    networks: given(layout.networks, 1),
+    networkThreads: given(layout.network_threads, Math.max(1, Math.floor(own / given(layout.networks, 1)))),
   };
 }
 
 /** The parts of the layout that no key sets, in the order in which a trial searches them. */
 export function searchedParts({
-  config: {score},
+  handling: {layout},
   device,
-}: Pick<RunContext, 'config' | 'device'>): TaskOf<'trial'>['searched'] {
+}: Pick<StageContext, 'handling' | 'device'>): TaskOf<'trial'>['searched'] {
   const onGpu = device.startsWith('cuda');
   const parts = [
-    ['networks', score.networks === 'auto' && score.network_threads === 'auto' && !onGpu],
+    ['networks', layout.networks === 'auto' && layout.network_threads === 'auto' && !onGpu],
     // On a GPU every size needs a search for its kernels, and all large ones are about as fast.
-    ['batchSize', score.batch_size === 'auto' && !onGpu],
-    ['networkThreads', score.network_threads === 'auto' && !onGpu],
-    ['decodeThreads', score.decode_threads === 'auto'],
+    ['batchSize', layout.batch_size === 'auto' && !onGpu],
+    ['networkThreads', layout.network_threads === 'auto' && !onGpu],
+    ['decodeThreads', layout.decode_threads === 'auto'],
   ] as const;
   return parts.filter(([, isSearched]) => isSearched).map(([part]) => part);
 }
 
 /** The layout for scoring `images` of the pool, of which `sample` are some. Says what the trial found. */
 export async function findLayout(
-  context: RunContext,
+  context: StageContext,
   {
     model,
     decoding,

@@ -5,21 +5,21 @@
 import {UserError} from '../errors.js';
 import {statusCommand} from '../home.js';
 import {readAllScores} from '../images/score-reader.js';
-import type {Stage, StageResult} from '../pipeline/stage.js';
 import {probability, type KeptAnswers} from '../ranking/calibration.js';
 import {ChosenImages} from '../ranking/chosen-images.js';
 import {idAt, ID_WORDS} from '../ranking/image-ids.js';
 import {Cutoffs, Selection, without, type ScoredImages} from '../ranking/select.js';
 import {fittingTopK, fittingTopP, isCrowded, takenTopP} from '../ranking/selection-size.js';
 import type {SelectionCounts} from '../events.js';
-import {classesKept} from '../config/rules.js';
 import {count, crowdedWords, percent, plural} from '../words.js';
-import type {RunContext} from './context.js';
-import type {ExportSummary} from './export.js';
+import {decodingOf, type StageContext} from './context.js';
+import {defineStage, implied, keyed} from './define.js';
+import {imageSize, keptClasses} from './image-settings.js';
 import {packFiles, packImage, packImages, type PackImage} from './pack-images.js';
 import {shardFile} from './score.js';
+import {requireSummary} from './summaries.js';
 
-export const select: Stage<RunContext> = {
+export const select = defineStage({
   name: 'select',
   version: 7,
   // The pool for which of the scores count. The held-out sets for what nothing that is learned from may look like; the calibration for what the teacher's
@@ -33,37 +33,40 @@ export const select: Stage<RunContext> = {
     'prepare.test',
   ],
   rows: {ranking: ({rankings}) => rankings.digest(), quarantine: ({quarantine}) => quarantine.digest('select')},
-  ingredients({config, size, resize}) {
-    const {top_p: topP, top_k: topK, min_score: minScore} = config.select;
-    return {
-      'select.top_p': String(topP),
-      'select.top_k': String(topK),
-      'select.min_score': String(minScore),
-      'image.size': `${size} of ${resize}`,
-    };
-  },
+  settings: given => ({
+    givenP: keyed('select.top_p', given.config.select.top_p),
+    givenK: keyed('select.top_k', given.config.select.top_k),
+    minScore: keyed('select.min_score', given.config.select.min_score),
+    sizes: imageSize(given),
+    // Which pictures it can decode, the scores tell.
+    decoding: implied(decodingOf(given)),
+    // By the scores.
+    kept: implied(keptClasses(given).value),
+    // By the test set, of which there is none.
+    hasTest: implied(given.config.test !== null),
+  }),
 
-  async run(context): Promise<StageResult> {
-    const {config, store, paths, emit} = context;
+  async run(context, {givenP, givenK, minScore, decoding, kept, hasTest}) {
+    const {store, paths, emit} = context;
     const classes = store.images.classes();
-    const topP = takenTopP(config.select.top_p, classes.length);
-    const topK = config.select.top_k === 'auto' ? await expectedTopK(context, classes.length) : config.select.top_k;
-    if (config.select.top_p !== 'auto' && topP < config.select.top_p)
+    const topP = takenTopP(givenP, classes.length);
+    const topK = givenK === 'auto' ? await expectedTopK(context, kept, classes.length) : givenK;
+    if (givenP !== 'auto' && topP < givenP)
       emit({type: 'note', stage: 'select', message: `P is ${topP}: there are only so many classes`});
     store.quarantine.forget('select');
     const {scored, candidates, selected, short, cutoffs} = record(
       context,
       classes,
       topK,
-      await rank(context, classes.length, topP, topK),
+      await rank(context, {classes: classes.length, topP, topK, minScore}),
     );
     if (selected === 0)
       throw new UserError(
         'NO_CANDIDATES',
-        `Not one of ${plural(scored, 'image')} has a score of select.min_score = ${config.select.min_score} or more for a class. Scores are logarithms of probabilities, 0 at most: lower it, or leave it out.`,
+        `Not one of ${plural(scored, 'image')} has a score of select.min_score = ${minScore} or more for a class. Scores are logarithms of probabilities, 0 at most: lower it, or leave it out.`,
       );
     // Where K is as many as the teacher is right about, some classes have fewer: that is what was to be expected.
-    if (short.length > 0 && config.select.top_k !== 'auto') {
+    if (short.length > 0 && givenK !== 'auto') {
       emit({
         type: 'warning',
         stage: 'select',
@@ -73,13 +76,14 @@ export const select: Stage<RunContext> = {
     const expectation = {right: 0};
     const images = () => {
       expectation.right = 0;
-      return chosen(context, cutoffs, expectation);
+      return chosen(context, kept, cutoffs, expectation);
     };
     const [packed] = await packImages(context, {
       stage: 'select',
       packs: [{name: 'selected', square: 'resize', images, of: selected}],
-      kept: classesKept(config, classes.length),
-      heldOut: config.test === null ? ['validation'] : ['validation', 'test'],
+      kept,
+      decoding,
+      heldOut: hasTest ? ['validation', 'test'] : ['validation'],
     });
     const leaks = store.quarantine.countOf('select', 'LEAK');
     if (packed!.images === 0 && leaks > 0)
@@ -107,7 +111,7 @@ export const select: Stage<RunContext> = {
       expectedPrecision: selected === 0 ? 0 : expectation.right / selected,
     };
     if (isCrowded(counts)) {
-      const fitting = `P = ${fittingTopP(classes.length)} and K = ${count(await expectedTopK(context, classes.length))}`;
+      const fitting = `P = ${fittingTopP(classes.length)} and K = ${count(await expectedTopK(context, kept, classes.length))}`;
       emit({
         type: 'warning',
         stage: 'select',
@@ -120,21 +124,17 @@ export const select: Stage<RunContext> = {
       headline: `${count(learned)} (class, image) pairs of ${count(packed!.images)} images for ${plural(classes.length, 'class', 'classes')} (P=${topP}, K=${count(topK)}); about ${percent(counts.expectedPrecision)} of them right, by what the teacher's probabilities are worth on validation`,
     };
   },
-};
-
-/** What was selected when the stage last finished; null before that. */
-export const recordedSelection = ({stages}: RunContext['store']): SelectionCounts | null =>
-  (stages.read('select')?.summary ?? null) as SelectionCounts | null;
+});
 
 /** Fine enough for any sum of them, and coarse enough for those of 10^9 to be exact. */
 const PROBABILITY_STEPS = 2 ** 20;
 
 /** The K that suits these classes, this pool, and what the teacher's answers to it are worth. */
-async function expectedTopK(context: RunContext, classes: number): Promise<number> {
+async function expectedTopK(context: StageContext, kept: number, classes: number): Promise<number> {
   const temperature = calibrationOf(context);
   // In whole numbers, whose sum is the same in whatever order the pool was scored.
   let [expectedRight, scored] = [0, 0];
-  for await (const scores of scoresOf(context, classesKept(context.config, classes))) {
+  for await (const scores of scoresOf(context, kept)) {
     const answers = answersOf(scores, classes);
     for (let row = 0; row < imagesIn(scores); row++)
       expectedRight += Math.round(probability(answers, row, 0, temperature) * PROBABILITY_STEPS);
@@ -143,9 +143,7 @@ async function expectedTopK(context: RunContext, classes: number): Promise<numbe
   return fittingTopK({expectedRight: expectedRight / PROBABILITY_STEPS, scored, classes});
 }
 
-// Written by the export stage in this shape.
-const calibrationOf = ({store}: RunContext): number =>
-  (store.stages.read('export')?.summary as ExportSummary).fittedTemperature;
+const calibrationOf = ({store}: StageContext): number => requireSummary(store, 'export').fittedTemperature;
 
 const imagesIn = ({ids}: ScoredImages): number => ids.length / ID_WORDS;
 const answersOf = ({logProbs}: ScoredImages, classes: number): KeptAnswers => ({
@@ -154,13 +152,20 @@ const answersOf = ({logProbs}: ScoredImages, classes: number): KeptAnswers => ({
   logProb: (image, position) => logProbs[position]![image]!,
 });
 
-async function rank(context: RunContext, classes: number, topP: number, topK: number): Promise<Selection> {
+interface Ranking {
+  readonly classes: number;
+  readonly topP: number;
+  readonly topK: number;
+  readonly minScore: number | null;
+}
+
+async function rank(context: StageContext, {classes, topP, topK, minScore}: Ranking): Promise<Selection> {
   // No class has more than the pool: room is made for no more.
   const selection = new Selection(
     classes,
     topP,
     Math.min(topK, context.store.images.poolSize()),
-    context.config.select.min_score ?? -Infinity,
+    minScore ?? -Infinity,
   );
   let lowest = Infinity;
   let highest = -Infinity;
@@ -184,7 +189,7 @@ async function rank(context: RunContext, classes: number, topP: number, topK: nu
  * Writes the rankings. What is left of the selection is small, so that its memory is free while pictures are packed.
  */
 export function record(
-  {store}: Pick<RunContext, 'store'>,
+  {store}: Pick<StageContext, 'store'>,
   classes: readonly string[],
   topK: number,
   selection: Selection,
@@ -211,11 +216,15 @@ export function record(
  * The selected images by id, each with the teacher's answers for its best classes: soft targets are made of them. Adds
  * up in `expectation` how many of the pairs the teacher may be expected to be right about.
  */
-async function* chosen(context: RunContext, cutoffs: Cutoffs, expectation: {right: number}): AsyncGenerator<PackImage> {
-  const {config, store} = context;
+async function* chosen(
+  context: StageContext,
+  kept: number,
+  cutoffs: Cutoffs,
+  expectation: {right: number},
+): AsyncGenerator<PackImage> {
+  const {store} = context;
   const classCount = store.images.classes().length;
   const temperature = calibrationOf(context);
-  const kept = classesKept(config, classCount);
   const images = new ChosenImages(kept);
   for await (const scores of scoresOf(context, kept))
     for (let row = 0; row < imagesIn(scores); row++)
@@ -235,7 +244,7 @@ async function* chosen(context: RunContext, cutoffs: Cutoffs, expectation: {righ
 }
 
 /** The score files of all shards in order, the `kept` best classes of each image that is in the pool. */
-async function* scoresOf({store, paths, signal}: RunContext, kept: number): AsyncGenerator<ScoredImages> {
+async function* scoresOf({store, paths, signal}: StageContext, kept: number): AsyncGenerator<ScoredImages> {
   const scored = store.shards.all().filter(shard => shard.rows !== 0);
   const shards = scored.values();
   for await (const scores of readAllScores(

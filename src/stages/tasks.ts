@@ -16,7 +16,7 @@ import {
 import {trainerCommand, type Processes} from '../children/trainer.js';
 import type {Workers} from '../children/workers.js';
 import type {Event, StageName} from '../events.js';
-import type {RunContext} from './context.js';
+import type {StageContext} from './context.js';
 
 /** Where a task's events belong. */
 interface Of {
@@ -31,7 +31,7 @@ interface Of {
 
 /** Gives the trainer a task and waits for its result. */
 export function runTrainer<Name extends TaskName>(
-  context: RunContext,
+  context: StageContext,
   task: TaskOf<Name>,
   of: Of & {readonly processes?: Processes},
 ): Promise<TaskResult<Name>> {
@@ -46,7 +46,7 @@ export function runTrainer<Name extends TaskName>(
 
 /** Gives an image worker a task, and a descriptor a line on its stdin, and waits for its result. */
 export function runWorker<Name extends TaskName>(
-  context: RunContext,
+  context: StageContext,
   task: TaskOf<Name>,
   of: Of & {readonly lines?: Iterable<object> | AsyncIterable<object>},
 ): Promise<TaskResult<Name>> {
@@ -71,7 +71,7 @@ export function runWorker<Name extends TaskName>(
  * told and set aside, the rest is done.
  */
 export function runDecoder<Name extends DecodingTask>(
-  context: RunContext,
+  context: StageContext,
   task: (precautions: Precautions) => TaskOf<Name>,
   of: Of & {
     readonly decoding: Decoding;
@@ -97,16 +97,16 @@ export function runDecoder<Name extends DecodingTask>(
   });
 }
 
-export function workersOf({workers}: Pick<RunContext, 'workers'>): Workers {
+export function workersOf({workers}: Pick<StageContext, 'workers'>): Workers {
   if (workers === null) throw new Error('An image worker was given a task in a context that only looks.');
   return workers;
 }
 
-const attemptFolder = ({paths}: RunContext, {stage, part}: Of): string =>
+const attemptFolder = ({paths}: StageContext, {stage, part}: Of): string =>
   path.join(paths.attempts, part === '' ? stage : `${stage}-${part.replaceAll(' ', '-')}`);
 
 /** A child's event as the run's: the same facts, with the stage they belong to. */
-function translate({emit}: RunContext, {stage, part, onEvent}: Of): (event: ChildEvent) => void {
+function translate({emit}: StageContext, {stage, part, onEvent}: Of): (event: ChildEvent) => void {
   return event => {
     const translated = ofStage(event, stage, part);
     if (translated) emit(translated);

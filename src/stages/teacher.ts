@@ -2,59 +2,83 @@
 import {createHash} from 'node:crypto';
 import {existsSync} from 'node:fs';
 import {access, constants, readFile, stat} from 'node:fs/promises';
-import {PROTOCOL, type TaskResult} from '../children/protocol.js';
+import {PROTOCOL, type TaskOf, type TaskResult} from '../children/protocol.js';
 import {isOnnxFile} from '../config/schema.js';
-import {classesKept, trainingSettings} from '../config/rules.js';
+import {trainingSettings} from '../config/rules.js';
 import {UserError} from '../errors.js';
 import {className} from '../images/class-name.js';
 import {hashFile} from '../pipeline/stamp.js';
-import type {Ingredients, Stage, StageResult} from '../pipeline/stage.js';
 import {decodeText, NotText} from '../files/text.js';
 import {percent} from '../words.js';
-import type {RunContext} from './context.js';
+import type {RunContext, StageContext} from './context.js';
+import {defineStage, told, type Setting} from './define.js';
+import {imageSize, keptClasses, type ImageSizes} from './image-settings.js';
 import {runTrainer} from './tasks.js';
-import {architectureOf, train, trainingIngredients, type Training} from './train.js';
-
-/**
- * The teacher's file where it is a ready-made ONNX: PyTorch never sees its network, and models/RUN/teacher/ holds no
- * weights of it but in model.onnx.
- */
-export const readyMadeOnnx = ({config}: RunContext): string | null =>
-  config.teacher.file !== null && isOnnxFile(config.teacher.file) ? config.teacher.file : null;
+import {architectureOf, stepSettings, train, type StepSettings, type Training} from './train.js';
 
 /** `inputs`: digests of the training and the validation set. */
-export const teacherTraining = (inputs: readonly string[]): Training => ({
+export const teacherTraining = (settings: StepSettings, inputs: readonly string[]): Training => ({
   stage: 'teacher',
   part: '',
-  step: 'teacher',
+  settings,
   folder: 'teacher',
   trainPack: 'train',
   init: null,
   inputs,
 });
 
-export const teacher: Stage<RunContext> = {
-  name: 'teacher',
-  version: 1,
-  reads: ['prepare.train', 'prepare.validation', 'prepare.classes'],
-  async ingredients(context): Promise<Ingredients> {
-    const {config, store, size, resize, signal} = context;
-    const {file, classes, model, mean, std, input, output, temperature} = config.teacher;
-    if (file === null) return trainingIngredients(context, 'teacher');
-    const shared = {
-      'teacher.file': await hashFile(await existing(file), signal),
-      'teacher.classes': createHash('sha256')
-        .update(JSON.stringify(await classNames(classes)))
-        .digest('hex'),
-      'teacher.mean': String(mean),
-      'teacher.std': String(std),
-      'image.size': `${size} of ${resize}`,
-    };
-    if (!isOnnxFile(file)) return {...shared, 'teacher.model': model};
-    // Where PyTorch's exporter puts the weights of an ONNX file unless it is told not to.
-    const weights = `${file}.data`;
-    return {
-      ...shared,
+interface GivenFile {
+  readonly file: string;
+  /** Names of its outputs, in their order; null: those in its metadata. */
+  readonly classes: readonly string[] | null;
+  readonly mean: readonly number[] | null;
+  readonly std: readonly number[] | null;
+  readonly sizes: ImageSizes;
+  readonly seed: number;
+}
+/** Weights for a network of ours. */
+interface GivenWeights extends GivenFile {
+  readonly from: 'weights';
+  readonly network: Pick<StepSettings['training'], 'model' | 'stem'>;
+}
+interface GivenOnnx extends GivenFile {
+  readonly from: 'onnx';
+  readonly input: TaskOf<'wrap'>['input'];
+  readonly answer: TaskOf<'wrap'>['answer'];
+  readonly temperature: number | 'fit';
+  readonly kept: number;
+}
+type Origin = {readonly from: 'labels'; readonly step: StepSettings} | GivenWeights | GivenOnnx;
+
+/** Where the teacher comes from: it is trained, or made of a file. */
+async function originOf(given: RunContext): Promise<Setting<Origin>> {
+  const {config, size, resize, signal} = given;
+  const {file, classes, model, mean, std, input, output, temperature} = config.teacher;
+  if (file === null) {
+    const step = stepSettings(given, 'teacher');
+    return told({from: 'labels', step: step.value}, step.ingredients);
+  }
+  const sizes = imageSize({size, resize});
+  const names = await classNames(classes);
+  const ofFile = {file, classes: names, mean, std, sizes: sizes.value, seed: config.seed};
+  const ingredients = {
+    'teacher.file': await hashFile(await existing(file), signal),
+    'teacher.classes': createHash('sha256').update(JSON.stringify(names)).digest('hex'),
+    'teacher.mean': String(mean),
+    'teacher.std': String(std),
+    ...sizes.ingredients,
+  };
+  if (!isOnnxFile(file)) {
+    const network = trainingSettings(config, 'teacher', size);
+    return told({...ofFile, from: 'weights', network}, {...ingredients, 'teacher.model': model});
+  }
+  // Where PyTorch's exporter puts the weights of an ONNX file unless it is told not to.
+  const weights = `${file}.data`;
+  const kept = keptClasses(given);
+  return told(
+    {...ofFile, from: 'onnx', input, answer: output, temperature, kept: kept.value},
+    {
+      ...ingredients,
       ...(existsSync(weights) && {'weights of teacher.file': await hashFile(weights, signal)}),
       // Not the stage's version, which would train other teachers again: since 2 every kind of answer ends in a
       // softmax.
@@ -62,47 +86,59 @@ export const teacher: Stage<RunContext> = {
       'teacher.input': input,
       'teacher.output': output,
       'teacher.temperature': String(temperature),
-      'classes kept': String(classesKept(config, store.images.classes().length)),
-    };
-  },
+      ...kept.ingredients,
+    },
+  );
+}
 
-  async run(context, ingredients): Promise<StageResult> {
-    const {config, paths} = context;
-    const {file} = config.teacher;
-    if (file === null) {
-      const result = await train(
-        context,
-        teacherTraining([ingredients['prepare.train']!, ingredients['prepare.validation']!]),
-      );
-      return {
-        outputs: [{name: 'model', files: [paths.model('teacher', 'model.safetensors')]}],
-        summary: result,
-        headline: `${percent(result.top1)} top-1 on validation, epoch ${result.bestEpoch} of ${result.epochs} kept`,
-      };
-    }
-    if (isOnnxFile(file)) {
-      const taken = await wrapOnnx(context, file);
-      const words = taken.input === null ? '' : `: ${taken.input} pixels in, ${taken.answer?.replace('_', '-')} out`;
-      return {
-        outputs: [{name: 'model', files: [paths.model('teacher', 'model.onnx')]}],
-        summary: {file, ...taken},
-        headline: `${file} stands in for it${words}`,
-        status: 'skipped',
-      };
-    }
-    await importWeights(context, file);
-    return {
-      outputs: [{name: 'model', files: [paths.model('teacher', 'model.safetensors')]}],
-      summary: {file},
-      headline: `${file} stands in for it`,
-      status: 'skipped',
-    };
-  },
-};
+export const teacher = defineStage({
+  name: 'teacher',
+  version: 1,
+  reads: ['prepare.train', 'prepare.validation', 'prepare.classes'],
+  settings: async given => ({origin: await originOf(given)}),
 
-async function importWeights(context: RunContext, file: string): Promise<TaskResult<'import'>> {
-  const {config, paths, device, threads} = context;
-  const {classes, mean, std} = config.teacher;
+  async run(context, {origin}, ingredients) {
+    const {paths} = context;
+    switch (origin.from) {
+      case 'labels': {
+        const inputs = [ingredients['prepare.train'], ingredients['prepare.validation']];
+        const result = await train(context, teacherTraining(origin.step, inputs));
+        return {
+          outputs: [{name: 'model', files: [paths.model('teacher', 'model.safetensors')]}],
+          summary: result,
+          headline: `${percent(result.top1)} top-1 on validation, epoch ${result.bestEpoch} of ${result.epochs} kept`,
+        };
+      }
+      case 'onnx': {
+        const {file} = origin;
+        const taken = await wrapOnnx(context, origin);
+        const words = taken.input === null ? '' : `: ${taken.input} pixels in, ${taken.answer?.replace('_', '-')} out`;
+        return {
+          outputs: [{name: 'model', files: [paths.model('teacher', 'model.onnx')]}],
+          summary: {file, ...taken},
+          headline: `${file} stands in for it${words}`,
+          status: 'skipped',
+        };
+      }
+      case 'weights': {
+        const {file} = origin;
+        await importWeights(context, origin);
+        return {
+          outputs: [{name: 'model', files: [paths.model('teacher', 'model.safetensors')]}],
+          summary: {file},
+          headline: `${file} stands in for it`,
+          status: 'skipped',
+        };
+      }
+    }
+  },
+});
+
+async function importWeights(
+  context: StageContext,
+  {file, classes, mean, std, sizes, seed, network}: GivenWeights,
+): Promise<TaskResult<'import'>> {
+  const {paths, device, threads} = context;
   return await runTrainer<'import'>(
     context,
     {
@@ -110,27 +146,28 @@ async function importWeights(context: RunContext, file: string): Promise<TaskRes
       task: 'import',
       device,
       threads,
-      seed: config.seed,
+      seed,
       file,
-      architecture: architectureOf(context, trainingSettings(config, 'teacher', context.size)),
-      fileClasses: await classNames(classes),
-      mean,
-      std,
+      architecture: architectureOf(context, sizes, network),
+      fileClasses: classes && [...classes],
+      mean: mean && [...mean],
+      std: std && [...std],
       output: paths.model('teacher', 'model.safetensors'),
     },
     {stage: 'teacher', part: '', limit: timeFor(file)},
   );
 }
 
-async function wrapOnnx(context: RunContext, file: string): Promise<TaskResult<'wrap'>> {
-  const {config, paths, store, device, threads, size, resize} = context;
-  const {classes, mean, std, input, output, temperature} = config.teacher;
+async function wrapOnnx(
+  context: StageContext,
+  {file, classes, mean, std, sizes: {size, resize}, seed, input, answer, temperature, kept}: GivenOnnx,
+): Promise<TaskResult<'wrap'>> {
+  const {paths, store, device, threads} = context;
   if (temperature === 'fit')
     throw new UserError(
       'BAD_CONFIG',
       `teacher.temperature is fit, which needs the weights in PyTorch; ${file} is ONNX. Give a number, or leave it out.`,
     );
-  const labels = store.images.classes();
   return await runTrainer<'wrap'>(
     context,
     {
@@ -138,18 +175,18 @@ async function wrapOnnx(context: RunContext, file: string): Promise<TaskResult<'
       task: 'wrap',
       device,
       threads,
-      seed: config.seed,
+      seed,
       file,
       size,
       resize,
-      classes: labels,
-      fileClasses: await classNames(classes),
-      mean,
-      std,
+      classes: store.images.classes(),
+      fileClasses: classes && [...classes],
+      mean: mean && [...mean],
+      std: std && [...std],
       input,
-      answer: output,
+      answer,
       temperature,
-      kept: classesKept(config, labels.length),
+      kept,
       output: paths.model('teacher', 'model.onnx'),
     },
     {stage: 'teacher', part: '', limit: timeFor(file)},

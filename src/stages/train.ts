@@ -7,27 +7,42 @@ import {PROTOCOL, toWire, type Architecture, type TaskOf, type TaskResult} from 
 import {joinCommand} from '../children/trainer.js';
 import {plainLabels, pseudoLabels, scaledRate, trainingSettings} from '../config/rules.js';
 import type {StageName} from '../events.js';
-import type {Ingredients} from '../pipeline/stage.js';
-import type {RunContext} from './context.js';
+import type {RunContext, StageContext} from './context.js';
+import {told, type Setting} from './define.js';
+import {imageSize, type ImageSizes} from './image-settings.js';
 import {runTrainer} from './tasks.js';
 import {tellingOfHours} from './long-training.js';
 
 export type TrainingStep = 'teacher' | 'pretrain' | 'finetune';
 
-/** The settings of a training step, as ingredients under the names of the config keys. */
-export function trainingIngredients({config, size, resize}: RunContext, step: TrainingStep): Ingredients {
-  const {augment, ...settings} = trainingSettings(config, step, size);
-  // Where they are left to pupil, the teacher's decide them: see pretrain-length.ts.
-  const epochs = settings.epochs ?? `auto, of ${config.teacher.epochs} for the teacher`;
-  const named = Object.entries({...settings, epochs, ...augment, ...(step === 'pretrain' && pseudoLabels(config))}).map(
-    ([key, value]): [string, string] => [key.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`), String(value)],
-  );
-  return {...Object.fromEntries(named), seed: String(config.seed), 'image.size': `${size} of ${resize}`};
+/** What a training step makes of its pictures, in all that is set. */
+export interface StepSettings {
+  readonly seed: number;
+  readonly sizes: ImageSizes;
+  readonly training: ReturnType<typeof trainingSettings>;
+  readonly labels: ReturnType<typeof pseudoLabels>;
 }
 
-/** The network that a step trains, for this run's classes and sizes. */
+/** The settings of a training step, known under the names of the config keys. */
+export function stepSettings({config, size, resize}: RunContext, step: TrainingStep): Setting<StepSettings> {
+  const training = trainingSettings(config, step, size);
+  const {augment, ...settings} = training;
+  // Where they are left to pupil, the teacher's decide them: see pretrain-length.ts.
+  const epochs = settings.epochs ?? `auto, of ${config.teacher.epochs} for the teacher`;
+  const labels = step === 'pretrain' ? pseudoLabels(config) : plainLabels;
+  const named = Object.entries({...settings, epochs, ...augment, ...(step === 'pretrain' && labels)}).map(
+    ([key, value]): [string, string] => [key.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`), String(value)],
+  );
+  return told(
+    {seed: config.seed, sizes: {size, resize}, training, labels},
+    {...Object.fromEntries(named), seed: String(config.seed), ...imageSize({size, resize}).ingredients},
+  );
+}
+
+/** The network that a step trains, for this run's classes. */
 export const architectureOf = (
-  {size, resize, store}: RunContext,
+  {store}: Pick<StageContext, 'store'>,
+  {size, resize}: ImageSizes,
   {model, stem}: {readonly model: Architecture['name']; readonly stem: Architecture['stem']},
 ): Architecture => ({name: model, stem, size, resize, classes: store.images.classes()});
 
@@ -35,12 +50,10 @@ export interface Training {
   readonly stage: StageName;
   /** Empty where the stage trains once. */
   readonly part: string;
-  readonly step: TrainingStep;
+  readonly settings: StepSettings;
   /** models/RUN/FOLDER gets model.safetensors and checkpoint.pt. */
   readonly folder: string;
   readonly trainPack: string;
-  /** Whether the pack's labels are the teacher's, to be learned from as `pretrain` says. */
-  readonly pseudo?: true;
   /** Weights to start from; null: from scratch. */
   readonly init: string | null;
   /** Instead of the step's own, which pre-training may leave open. */
@@ -58,15 +71,15 @@ export interface Training {
 const TRAINING_VERSION = 2;
 
 /** What decides the weights that a training ends with, and the hash of it. */
-function settingsOf(context: RunContext, {step, pseudo, batchSize, inputs, ...training}: Training) {
-  const {config, device, size} = context;
-  const {model, stem, ...numbers} = trainingSettings(config, step, size);
+function decidedBy(context: StageContext, {settings: given, batchSize, inputs, ...training}: Training) {
+  const {device} = context;
+  const {seed, sizes, labels} = given;
+  const {model, stem, ...numbers} = given.training;
   const epochs = training.epochs ?? numbers.epochs;
-  if (epochs === null) throw new Error(`${step} was started without a number of epochs.`);
-  const labels = pseudo ? pseudoLabels(config) : plainLabels;
+  if (epochs === null) throw new Error('A training was started without a number of epochs.');
   const settings = {
-    seed: config.seed,
-    architecture: architectureOf(context, {model, stem}),
+    seed,
+    architecture: architectureOf(context, sizes, {model, stem}),
     ...numbers,
     ...labels,
     epochs,
@@ -82,16 +95,16 @@ function settingsOf(context: RunContext, {step, pseudo, batchSize, inputs, ...tr
 }
 
 /** Whether two trainings end with the same weights. */
-export const areSame = (context: RunContext, one: Training, other: Training): boolean =>
-  settingsOf(context, one).fingerprint === settingsOf(context, other).fingerprint;
+export const areSame = (context: StageContext, one: Training, other: Training): boolean =>
+  decidedBy(context, one).fingerprint === decidedBy(context, other).fingerprint;
 
-export const checkpointOf = ({paths}: RunContext, {folder}: Training): string => paths.model(folder, 'checkpoint.pt');
+export const checkpointOf = ({paths}: StageContext, {folder}: Training): string => paths.model(folder, 'checkpoint.pt');
 
 /** Trains to the end, or goes on from the checkpoint of an interrupted attempt with the same settings and data. */
-export async function train(context: RunContext, training: Training): Promise<TaskResult<'train'>> {
-  const {config, paths, device, threads} = context;
+export async function train(context: StageContext, training: Training): Promise<TaskResult<'train'>> {
+  const {paths, device, threads, handling} = context;
   const {stage, part, folder, trainPack, init} = training;
-  const {settings, fingerprint} = settingsOf(context, training);
+  const {settings, fingerprint} = decidedBy(context, training);
   const task: TaskOf<'train'> = {
     protocol: PROTOCOL,
     task: 'train',
@@ -103,10 +116,10 @@ export async function train(context: RunContext, training: Training): Promise<Ta
     labelledPack: settings.labelledShare > 0 ? paths.pack('train') : null,
     validationPack: paths.pack('validation'),
     init,
-    compile: config.train.compile,
+    compile: handling.compile,
     checkpoint: checkpointOf(context, training),
-    checkpointMinutes: config.train.checkpoint_minutes,
-    tensorboard: config.train.tensorboard ? path.join(paths.data, 'tensorboard', folder) : null,
+    checkpointMinutes: handling.checkpointMinutes,
+    tensorboard: handling.tensorboard ? path.join(paths.data, 'tensorboard', folder) : null,
     output: paths.model(folder, 'model.safetensors'),
   };
   tellOtherHosts(context, stage);
@@ -121,7 +134,7 @@ const ON_A_CPU =
  * What is started on the other hosts serves every training from then on, so whoever reads it twice has nothing to do
  * the second time.
  */
-function tellOtherHosts({processes, python, emit}: RunContext, stage: StageName): void {
+function tellOtherHosts({processes, python, emit}: StageContext, stage: StageName): void {
   if (processes.hosts === 1 || python === null) return;
   emit({
     type: 'warning',

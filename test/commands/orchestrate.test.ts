@@ -641,6 +641,14 @@ it('hands TensorBoard a folder of its own for each training, and is not stale fo
   expect(task.tensorboard).toBe(path.join(home, 'data/colours/tensorboard/student'));
 });
 
+it('a report that says what the run is about is written anew where that is another thing', async () => {
+  const home = await aCopy();
+  const about = ['--set', 'about=Birds of the marsh'];
+  expect(await orchestrate(data, home, ...about)).toEqual({...all('fresh'), report: 'ran'});
+  expect(readFileSync(path.join(home, 'models/colours/report.html'), 'utf8')).toContain('Birds of the marsh');
+  expect(await orchestrate(data, home, ...about)).toEqual(all('fresh'));
+});
+
 describe('a dry run', () => {
   it('of a new run tells what would run and how much it is, and writes nothing', async () => {
     const home = path.join(await temporaryFolder(), 'home');

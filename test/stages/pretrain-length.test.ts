@@ -1,25 +1,25 @@
 import {expect, it} from 'vitest';
 import {configSchema} from '../../src/config/schema.js';
-import {pretrainingEpochs, stepsPerEpoch} from '../../src/stages/pretrain-length.js';
+import {lengthSettings, pretrainingEpochs, stepsPerEpoch} from '../../src/stages/pretrain-length.js';
 
-const config = (keys: object = {}) =>
-  configSchema.parse({labelled: 'a', unlabelled: 'b', teacher: {model: 'cifarnet'}, ...keys});
+const settings = (keys: object = {}) =>
+  lengthSettings(configSchema.parse({labelled: 'a', unlabelled: 'b', teacher: {model: 'cifarnet'}, ...keys}), 32);
 
 it('pre-trains for 30 epochs where that is long enough', () => {
   // The teacher has 4,000 steps of 128; 40,000 pairs make 500 an epoch beside 48 labelled pictures a batch, 20,000 make
   // 250.
-  expect(pretrainingEpochs(config(), {samples: 40_000, labelled: 5000, size: 32})).toBe(30);
-  expect(pretrainingEpochs(config(), {samples: 20_000, labelled: 5000, size: 32})).toBe(32);
+  expect(pretrainingEpochs(settings(), {samples: 40_000, labelled: 5000})).toBe(30);
+  expect(pretrainingEpochs(settings(), {samples: 20_000, labelled: 5000})).toBe(32);
 });
 
 it("goes on for twice the teacher's steps where few pictures were chosen", () => {
   // 60 labelled pictures are one step an epoch, 100 in all; 36 pairs are one step an epoch, too.
-  expect(pretrainingEpochs(config(), {samples: 36, labelled: 60, size: 32})).toBe(200);
-  expect(pretrainingEpochs(config({teacher: {epochs: 10}}), {samples: 36, labelled: 60, size: 32})).toBe(30);
+  expect(pretrainingEpochs(settings(), {samples: 36, labelled: 60})).toBe(200);
+  expect(pretrainingEpochs(settings({teacher: {epochs: 10}}), {samples: 36, labelled: 60})).toBe(30);
 });
 
 it('does as it is told', () => {
-  expect(pretrainingEpochs(config({pretrain: {epochs: 7}}), {samples: 36, labelled: 60, size: 32})).toBe(7);
+  expect(pretrainingEpochs(settings({pretrain: {epochs: 7}}), {samples: 36, labelled: 60})).toBe(7);
 });
 
 it('counts steps as the trainer does', () => {

@@ -1,0 +1,72 @@
+/**
+ * How a stage is written: it declares each setting that its result depends on, and is handed these, what it reads of
+ * earlier stages, and what it works with; nothing else of the config reaches it. What it is known by follows from the
+ * declaration, so that a setting which is used without being declared does not compile.
+ */
+import type {StageName} from '../events.js';
+import type {Ingredients, Stage, StageResult} from '../pipeline/stage.js';
+import type {Store} from '../store/open.js';
+import type {SummaryOf} from './summaries.js';
+import {toolsOf, type RunContext, type StageContext} from './context.js';
+
+/** A value for a stage, and the ingredients by which it is known and shown. */
+export interface Setting<Value> {
+  readonly value: Value;
+  readonly ingredients: Ingredients;
+}
+
+/** A key of the config, or a fact of that kind, under its own name. */
+export const keyed = <Value extends string | number | boolean | null>(name: string, value: Value): Setting<Value> => ({
+  value,
+  ingredients: {[name]: String(value)},
+});
+
+/** A value that is known by these ingredients, which between them tell all of it. */
+export const told = <Value>(value: Value, ingredients: Ingredients): Setting<Value> => ({value, ingredients});
+
+/**
+ * A value that needs no ingredient of its own: another one's, or what the stage reads, changes with it; or it is only
+ * spoken of.
+ */
+export const implied = <Value>(value: Value): Setting<Value> => ({value, ingredients: {}});
+
+type Declaration = Readonly<Record<string, Setting<unknown>>>;
+type ValuesOf<Declared extends Declaration> = {
+  readonly [Name in keyof Declared]: Declared[Name] extends Setting<infer Value> ? Value : never;
+};
+
+interface Definition<Name extends StageName, Reads extends string, Declared extends Declaration> {
+  readonly name: Name;
+  /** See Stage for these. */
+  readonly version: number;
+  readonly reads: readonly Reads[];
+  readonly rows?: Readonly<Record<string, (store: Store) => string>>;
+  readonly unaffected?: (changed: readonly string[]) => readonly string[];
+  readonly settings: (given: RunContext) => Declared | Promise<Declared>;
+  /** `ingredients` are all of this run's: those of the settings, and the digests of what it reads. */
+  readonly run: (
+    context: StageContext,
+    settings: ValuesOf<Declared>,
+    ingredients: Ingredients & Readonly<Record<Reads, string>>,
+  ) => Promise<StageResult & {readonly summary: SummaryOf<Name>}>;
+}
+
+export function defineStage<Name extends StageName, const Reads extends string, Declared extends Declaration>({
+  settings,
+  run,
+  ...stage
+}: Definition<Name, Reads, Declared>): Stage<RunContext> {
+  return {
+    ...stage,
+    async ingredients(given) {
+      const declared = Object.values(await settings(given));
+      return Object.assign({}, ...declared.map(({ingredients}) => ingredients)) as Ingredients;
+    },
+    async run(given, ingredients) {
+      const declared = Object.entries(await settings(given));
+      const values = Object.fromEntries(declared.map(([name, {value}]) => [name, value]));
+      // The engine runs a stage only where all that it reads is there.
+      return await run(toolsOf(given), values as ValuesOf<Declared>, ingredients);
+    },
+  };
+}
