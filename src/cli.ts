@@ -18,7 +18,7 @@ import {presetNames} from './config/layers.js';
 
 const LOOKING = 'Looking:';
 /** Options that may be given several times; of the others a second one would silently win, or come out as a list. */
-const REPEATABLE = ['unlabelled', 'set', 'images', 'datasets'];
+const REPEATABLE = ['unlabelled', 'set', 'images', 'datasets', 'runs'];
 
 /** Options with a value; without one they would count as empty. */
 const text = (describe: string) => ({type: 'string', requiresArg: true, describe}) as const;
@@ -225,6 +225,28 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
           .positional('a', {type: 'string', demandOption: true, describe: 'Name of a run'})
           .positional('b', {type: 'string', demandOption: true, describe: 'Name of another'}),
       async flags => (await import('./commands/runs.js')).compare(flags),
+    )
+    .command(
+      'verify [runs..]',
+      'Read again all that runs vouch for, and tell what is damaged',
+      command =>
+        jsonOption(lookedHomeOption(command)).positional('runs', {
+          type: 'string',
+          array: true,
+          default: [],
+          defaultDescription: 'all of this home',
+          describe: 'Names of runs',
+        }),
+      async flags => (await import('./commands/verify.js')).verify(flags, stop),
+    )
+    .command(
+      'rm <runs..>',
+      'Remove runs: what they made, and their records',
+      command =>
+        jsonOption(lookedHomeOption(command))
+          .positional('runs', {type: 'string', array: true, demandOption: true, describe: 'Names of runs'})
+          .option('dry-run', {type: 'boolean', default: false, describe: 'Say what that would free'}),
+      async flags => (await import('./commands/rm.js')).rm(flags, stop),
     )
     .demandCommand(1, 'Name a command')
     .middleware(flags => {

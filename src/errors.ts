@@ -33,6 +33,7 @@ export const errorCodes = {
   NO_SUCH_DATASET: exitCodes.usage,
   NO_SUCH_IMAGE: exitCodes.usage,
   NO_SUCH_RUN: exitCodes.usage,
+  RUN_IN_USE: exitCodes.usage,
   STALE_STAGE: exitCodes.usage,
 
   BAD_CLASSES: exitCodes.data,

@@ -2,6 +2,7 @@
  * What is no longer as a finished stage left it: its files, its rows of the database, and the record that tells of
  * them.
  */
+import {stat} from 'node:fs/promises';
 import path from 'node:path';
 import type {Store} from '../store/open.js';
 import type {OutputRecord, StageRecord} from '../store/stages.js';
@@ -39,6 +40,26 @@ async function damagedFiles(
     }
   }
   return damage;
+}
+
+/** Hashes each recorded file, whatever its stamp says. */
+export async function filesByHash(
+  outputs: readonly OutputRecord[],
+  home: string,
+  signal: AbortSignal,
+): Promise<{readonly files: number; readonly bytes: number; readonly damage: Damage[]}> {
+  const damage: Damage[] = [];
+  let [files, bytes] = [0, 0];
+  for (const output of outputs) {
+    if (output.path === null) continue;
+    const file = path.join(home, output.path);
+    const found = await stat(file).catch(() => null);
+    files++;
+    bytes += found?.size ?? 0;
+    if (found === null) damage.push({path: output.path, kind: 'missing'});
+    else if ((await hashFile(file, signal)) !== output.sha256) damage.push({path: output.path, kind: 'changed'});
+  }
+  return {files, bytes, damage};
 }
 
 /**

@@ -10,12 +10,16 @@ import {UserError} from '../errors.js';
 import type {RunPaths} from '../home.js';
 import {fromPrintable} from '../images/printable-path.js';
 
-/** What pupil itself puts into data/RUN and models/RUN; the tables are of an experiment of that name. */
-const OURS = new Set([
+const OF_RUNS = new Set([
   ...['attempts', 'cache', 'packs', 'scores', 'tensorboard'],
   ...['teacher', 'supervised', 'pretrained', 'student', 'results.json', 'report.html'],
-  ...['table.json', 'table.md', 'table.csv', 'table.html', 'plot.svg'],
 ]);
+const OF_EXPERIMENTS = new Set(['table.json', 'table.md', 'table.csv', 'table.html', 'plot.svg']);
+
+/** Whether a run puts something of this name into data/RUN or models/RUN; what a killed process leaves is its own, too. */
+export const isOfRun = (name: string): boolean => OF_RUNS.has(name.replace(/\.tmp$/, ''));
+/** The same, or of an experiment that has the name of the run. */
+const isOurs = (name: string): boolean => isOfRun(name) || OF_EXPERIMENTS.has(name.replace(/\.tmp$/, ''));
 
 const NAMES_SHOWN = 3;
 
@@ -57,7 +61,7 @@ export function refuseForeignFolders(
   }
   if (existsSync(database)) return;
   for (const folder of folders) {
-    const foreign = existsSync(folder) ? readdirSync(folder).filter(name => !OURS.has(name.replace(/\.tmp$/, ''))) : [];
+    const foreign = existsSync(folder) ? readdirSync(folder).filter(name => !isOurs(name)) : [];
     if (foreign.length === 0) continue;
     const shown =
       foreign.slice(0, NAMES_SHOWN).join(', ') +

@@ -19,6 +19,8 @@ const commands = [
   'compare',
   'demo',
   'setup',
+  'verify',
+  'rm',
 ];
 const stop = {requested: new AbortController().signal, forced: new AbortController().signal};
 const {version} = z

@@ -1,0 +1,100 @@
+/** Removes runs from a home: their records, and all that their stages made. */
+import {existsSync, readdirSync, statSync} from 'node:fs';
+import {readdir, rm, rmdir} from 'node:fs/promises';
+import path from 'node:path';
+import {didYouMean} from '../did-you-mean.js';
+import {UserError} from '../errors.js';
+import {runPaths, type RunPaths} from '../home.js';
+import {explainFault} from '../machine-fault.js';
+import {configOf, runsOf} from '../queries/open-run.js';
+import {isOfRun} from '../stages/run-folders.js';
+import {takeLock} from '../store/lock.js';
+import {openWhereSound} from './bring-up-to-date.js';
+import {heldError} from './held-run.js';
+
+export interface Removal {
+  readonly run: string;
+  /** What is gained by it: files that other runs have as well, by links, take their room until those are gone, too. */
+  readonly bytes: number;
+}
+
+/**
+ * What removing these runs would free. Throws (exit 2) where there is no such run, or a run that stays has its teacher
+ * from one of them.
+ */
+export function planRemoval(home: string, runs: readonly string[]): Removal[] {
+  const known = runsOf(home);
+  for (const run of runs) {
+    if (!known.includes(run))
+      throw new UserError(
+        'NO_SUCH_RUN',
+        `There is no run ${JSON.stringify(run)} in ${home}; nothing was removed.${didYouMean(run, known)}`,
+      );
+  }
+  for (const other of known.filter(name => !runs.includes(name))) {
+    const teacher = teacherOf(home, other);
+    const needed = runs.find(run => teacher?.startsWith(runPaths(home, run).models + path.sep));
+    if (needed !== undefined)
+      throw new UserError(
+        'RUN_IN_USE',
+        `${other} has its teacher from ${needed}; nothing was removed. Remove both: pupil rm ${[...runs, other].join(' ')}`,
+      );
+  }
+  return runs.map(run => {
+    const {database, data, models} = runPaths(home, run);
+    const made = [data, models].flatMap(folder =>
+      (existsSync(folder) ? readdirSync(folder) : []).filter(isOfRun).map(name => path.join(folder, name)),
+    );
+    return {run, bytes: [database, ...made].reduce((sum, place) => sum + bytesOf(place), 0)};
+  });
+}
+
+/** A run that cannot be read needs nobody. */
+function teacherOf(home: string, run: string): string | null {
+  const store = openWhereSound(runPaths(home, run).database);
+  if (store === null) return null;
+  try {
+    return configOf(store, run).teacher.file;
+  } catch (error) {
+    if (error instanceof UserError) return null;
+    throw error;
+  } finally {
+    store.close();
+  }
+}
+
+function bytesOf(place: string): number {
+  const found = statSync(place, {throwIfNoEntry: false});
+  if (found === undefined) return 0;
+  if (!found.isDirectory()) return found.nlink > 1 ? 0 : found.size;
+  return readdirSync(place, {withFileTypes: true})
+    .filter(entry => entry.isFile() || entry.isDirectory())
+    .reduce((sum, entry) => sum + bytesOf(path.join(place, entry.name)), 0);
+}
+
+/**
+ * Removes a run; its records go last, so that the same command goes on where it was cut short. Returns what lies in its
+ * folders and is not its own: that stays. Throws (exit 75) where it is being worked on.
+ */
+export async function removeRun(paths: RunPaths): Promise<string[]> {
+  const lock = takeLock(paths.lock);
+  if (lock === null) throw heldError(paths);
+  const left: string[] = [];
+  try {
+    const {data, models, database} = paths;
+    for (const folder of [models, data].filter(place => existsSync(place))) {
+      for (const name of await readdir(folder)) {
+        if (isOfRun(name)) await rm(path.join(folder, name), {recursive: true, force: true});
+        else left.push(path.join(folder, name));
+      }
+      if ((await readdir(folder)).length === 0) await rmdir(folder);
+    }
+    for (const file of [`${database}-wal`, `${database}-shm`, database]) await rm(file, {force: true});
+  } catch (error) {
+    throw explainFault(error, paths);
+  } finally {
+    lock.release();
+  }
+  await rm(paths.lock, {force: true});
+  return left;
+}

@@ -1,0 +1,123 @@
+import {existsSync, linkSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
+import path from 'node:path';
+import Database from 'better-sqlite3';
+import {afterAll, beforeAll, describe, expect, it} from 'vitest';
+import {z} from 'zod';
+import {copyOf, lastingFolder, outputOf, pupil, startPupil, writeData, type Data} from './pupil.js';
+import {temporaryFolder} from '../images/temporary-folder.js';
+
+const {folder, remove} = lastingFolder();
+const made = path.join(folder, 'home');
+let data: Data;
+
+beforeAll(async () => {
+  data = await writeData(path.join(folder, 'data'), 12);
+  await outputOf(['orchestrate', data.config, '--home', made, '--json', '--set', 'rounds=2']);
+});
+afterAll(remove);
+
+const aCopy = async () => copyOf(made, path.join(await temporaryFolder(), 'home'));
+
+describe('verify', () => {
+  it('reads all that the runs of a home vouch for', async () => {
+    const {code, stdout} = await pupil(['verify', '--home', made]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^colours: \d+ files \([\d.]+ [kM]B\) and the rows of 9 stages are as they were written$/m);
+  });
+
+  it('tells a byte that changed, whatever the times of its file say, and a file that is gone (exit 4)', async () => {
+    const home = await aCopy();
+    const [model, pack] = ['models/colours/student/model.safetensors', 'data/colours/packs/train/ids.txt'];
+    const bytes = readFileSync(path.join(home, model));
+    bytes[bytes.length - 1]! ^= 1;
+    writeFileSync(path.join(home, model), bytes);
+    rmSync(path.join(home, pack));
+    const connection = new Database(path.join(home, 'db/colours.sqlite'));
+    connection.exec('DELETE FROM rankings WHERE rank = 1');
+    connection.close();
+    const {code, stdout, stderr} = await pupil(['verify', 'colours', '--home', home, '--json']);
+    const {runs} = z
+      .object({
+        runs: z.array(z.object({run: z.string(), damage: z.array(z.object({path: z.string(), kind: z.string()}))})),
+      })
+      .parse(JSON.parse(stdout));
+    expect([code, runs.map(({run}) => run)]).toEqual([4, ['colours']]);
+    expect(runs[0]!.damage).toEqual([
+      {path: pack, kind: 'missing'},
+      {path: 'what the database holds of select.ranking', kind: 'changed'},
+      {path: model, kind: 'changed'},
+    ]);
+    expect(stderr).toContain('1 run of 1 is damaged: colours. pupil orchestrate makes anew what is damaged');
+  });
+
+  it('of a run that is not there is refused (exit 2)', async () => {
+    expect((await pupil(['verify', 'colors', '--home', made])).code).toBe(2);
+  });
+});
+
+describe('rm', () => {
+  it('removes what a run made and its records, and nothing else', async () => {
+    const home = await aCopy();
+    writeFileSync(path.join(home, 'models/colours.round2/notes.txt'), 'mine');
+    const all = ['rm', 'colours', 'colours.round2', '--home', home];
+    expect((await pupil([...all, '--dry-run'])).stdout).toMatch(/^colours: [\d.]+ [kM]B would be freed$/m);
+    expect(existsSync(path.join(home, 'db/colours.sqlite'))).toBe(true);
+    const {code, stdout, stderr} = await pupil(all);
+    expect([code, stderr]).toEqual([0, `${home}/models/colours.round2/notes.txt is none of its files, and stays.\n`]);
+    expect(stdout).toMatch(/^colours: [\d.]+ [kM]B freed\ncolours.round2: [\d.]+ [kM]B freed\n$/);
+    for (const gone of [
+      'db/colours.sqlite',
+      'db/colours.lock',
+      'data/colours',
+      'models/colours',
+      'data/colours.round2',
+    ])
+      expect(existsSync(path.join(home, gone))).toBe(false);
+    expect((await pupil(['runs', '--home', home])).stdout).toContain('No runs in');
+  });
+
+  it('keeps a run whose student is the teacher of one that stays (exit 2)', async () => {
+    const home = await aCopy();
+    // A copied home has its teacher in the folder that it was copied from.
+    await outputOf(['orchestrate', data.config, '--home', home, '--json', '--set', 'rounds=2']);
+    const {code, stderr} = await pupil(['rm', 'colours', '--home', home]);
+    expect([code, stderr]).toEqual([
+      2,
+      'colours.round2 has its teacher from colours; nothing was removed. Remove both: pupil rm colours colours.round2\n',
+    ]);
+    expect(existsSync(path.join(home, 'db/colours.sqlite'))).toBe(true);
+  });
+
+  it('of a run that is not there removes none of the others (exit 2)', async () => {
+    const home = await aCopy();
+    const {code, stderr} = await pupil(['rm', 'colours.round2', 'colour', '--home', home]);
+    expect([code, stderr]).toEqual([2, expect.stringContaining('There is no run "colour"')]);
+    expect(existsSync(path.join(home, 'db/colours.round2.sqlite'))).toBe(true);
+  });
+
+  it('of a run that is being worked on is refused (exit 75)', async () => {
+    const home = await aCopy();
+    const working = startPupil(
+      ['orchestrate', data.config, '--home', home, '--from', 'teacher', '--set', 'teacher.epochs=10000'],
+      {env: {PUPIL_COLOUR_TRAINER_EPOCH_MS: '100'}},
+    );
+    await working.said('> teacher');
+    expect((await pupil(['rm', 'colours', 'colours.round2', '--home', home])).code).toBe(75);
+    working.child.kill('SIGTERM');
+    await working.ended;
+    expect(existsSync(path.join(home, 'models/colours/student/model.onnx'))).toBe(true);
+  });
+
+  it('counts what other runs hold by links as freed by none', async () => {
+    const home = await aCopy();
+    const freed = async () => {
+      const {stdout} = await pupil(['rm', 'colours.round2', '--home', home, '--dry-run', '--json']);
+      return z.object({would_remove: z.array(z.object({bytes: z.number()}))}).parse(JSON.parse(stdout)).would_remove[0]!
+        .bytes;
+    };
+    const before = await freed();
+    const model = path.join(home, 'models/colours.round2/student/model.onnx');
+    linkSync(model, path.join(home, 'kept.onnx'));
+    expect(before - (await freed())).toBe(readFileSync(model).length);
+  });
+});
