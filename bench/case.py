@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from trainer.config import Architecture
+from trainer.tasks import Architecture
 
 
 @dataclass(frozen=True)

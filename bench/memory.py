@@ -23,9 +23,9 @@ from torch import nn
 from bench.pool import PIXEL_BYTES
 from bench.watch import started
 from trainer.classifier import Classifier
-from trainer.config import Architecture
 from trainer.export import Ranker, onnx_bytes
 from trainer.imagenet import IMAGENET_MEAN, IMAGENET_STD
+from trainer.tasks import Architecture
 
 CLASSES = tuple(f'class{number}' for number in range(10))
 LABELLED_PER_CLASS, SIDE, KEPT = 20, 32, 10

@@ -37,8 +37,8 @@ from bench.score_measured import Measured, measure, middle
 from bench.score_result import ODD, OURS, Result, as_json, print_table
 from bench.sources import Source, find_pictures, odd_files
 from bench.watch import ROOT
-from trainer.config import ModelName
 from trainer.device import device_name, open_device
+from trainer.tasks import ModelName
 
 # Of pupil.
 PRECISIONS = {'cpu': ('fp32', 'int8'), 'cuda': ('fp32', 'fp16')}

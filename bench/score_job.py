@@ -24,11 +24,12 @@ from bench.score_measured import measure
 from bench.sources import Source, odd_files
 from bench.watch import ROOT
 from trainer.classifier import Classifier
-from trainer.config import PROTOCOL, Architecture, QuantiseTask
 from trainer.export import Ranker, onnx_bytes
 from trainer.imagenet import IMAGENET_MEAN, IMAGENET_STD
+from trainer.kinds import PROTOCOL
 from trainer.model_file import save_model
 from trainer.quantise import moved, quantise
+from trainer.tasks import Architecture, QuantiseTask
 
 # Of all contenders.
 BATCH_SIZES = {'cpu': 32, 'cuda': 256}
@@ -98,7 +99,17 @@ def quantised(job: Job, source: Source, precision: Literal['int8', 'fp16']) -> s
     pack, output = Path(job.folder) / 'calibration', Path(job.folder) / f'{precision}.onnx'
     write_arrays(pack, pixels, job.classes)
     quantise(
-        QuantiseTask(PROTOCOL, 'quantise', 'cpu', Path(job.model), precision, False, tuple(job.classes), pack, output)
+        QuantiseTask(
+            protocol=PROTOCOL,
+            device='cpu',
+            task='quantise',
+            model=Path(job.model),
+            precision=precision,
+            ends_in_float=False,
+            classes=tuple(job.classes),
+            calibration_pack=pack,
+            output=output,
+        )
     )
     return str(output)
 

@@ -11,18 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from . import events, meeting, ranks, stop
-from .config import (
-    EvaluateTask,
-    ExportTask,
-    ImportTask,
-    QuantiseTask,
-    SpeedTask,
-    Task,
-    TrainTask,
-    WrapTask,
-    parse_task,
-    read_message,
-)
+from .config import parse_task, read_message
 from .errors import (
     EXIT_CONFIG,
     EXIT_FINISHED,
@@ -35,6 +24,7 @@ from .errors import (
     explain,
 )
 from .parent import die_with_parent
+from .tasks import EvaluateTask, ExportTask, ImportTask, QuantiseTask, SpeedTask, Task, TrainTask, WrapTask
 
 
 def main(arguments: list[str]) -> int:

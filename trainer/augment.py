@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .config import Augment
 from .data import seed_of
 from .policies import CHANGES, RAND, WIDE, change
+from .tasks import Augment
 
 # RandAugment's N: changes a picture, one after the other (arXiv 1909.13719, section 3.1).
 RAND_CHANGES = 2

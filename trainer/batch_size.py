@@ -7,9 +7,9 @@ from torch.nn import functional as F
 
 from . import events
 from .classifier import Classifier
-from .config import Architecture
 from .errors import Failure
 from .sgd import Sgd
+from .tasks import Architecture
 
 LARGEST_ON_GPU = 1024
 # Beyond these a CPU gains nothing, and its memory cannot be tried out: Linux kills whoever asks for too much.

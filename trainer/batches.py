@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .augment import augment
-from .config import TrainTask
 from .data import Pack, gather, read_ahead, seed_of
 from .mix import mix
+from .tasks import TrainTask
 
 # On a GPU; 16 batches of 128 pictures of 32 px.
 MOST_AT_ONCE, PIXELS_AT_ONCE = 16, 1 << 21

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .config import Architecture
 from .models import build_network
+from .tasks import Architecture
 
 
 class Classifier(nn.Module):

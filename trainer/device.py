@@ -10,9 +10,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from .config import ProbeTask
 from .errors import SET_UP, Failure
 from .events import runtime
+from .tasks import ProbeTask
 
 # glibc's malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4

@@ -12,12 +12,12 @@ from torch.nn import functional as F
 from . import events, stop
 from .calibration import calibration_error, reliability
 from .classifier import Classifier
-from .config import EvaluateTask, NamedModel
 from .data import Pack, gather, open_pack
 from .device import open_device, use_full_float32
 from .errors import Failure
 from .model_file import load_model
 from .processes import ALONE, Processes
+from .tasks import EvaluateTask, NamedModel
 
 
 @dataclass(frozen=True)

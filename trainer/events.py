@@ -10,7 +10,7 @@ from platform import python_version
 from typing import Any
 
 from . import ranks
-from .config import PROTOCOL
+from .kinds import PROTOCOL
 
 DESCRIPTOR = 3
 

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from . import stop
 from .calibration import calibration_error, fitted_temperature
 from .classifier import Classifier
-from .config import ExportTask
 from .data import Pack, gather, open_pack
 from .device import open_device, use_full_float32
 from .errors import Failure
 from .model_file import load_model
 from .onnx_size import fit_in_one_file
 from .publish import publish
+from .tasks import ExportTask
 
 
 class Ranker(nn.Module):

@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from . import events
 from .class_names import output_order
 from .classifier import Classifier
-from .config import Architecture, ImportTask, ModelName
 from .errors import Failure, is_out_of_memory
 from .foreign_names import AVERAGED_FRONTS, fronts_of, is_companion, to_our_names
 from .imagenet import IMAGENET_MEAN, IMAGENET_STD
@@ -30,6 +29,7 @@ from .memory_limit import limited_memory
 from .model_file import save_model
 from .models import build_network
 from .models.cifar_resnet import CifarResNet, padding_shortcuts
+from .tasks import Architecture, ImportTask, ModelName
 
 # Under which keys of a checkpoint the weights lie. Where it has moving averages of them, too, its makers tested with
 # those.

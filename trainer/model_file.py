@@ -9,9 +9,9 @@ import safetensors.torch
 from torch import Tensor
 
 from .classifier import Classifier
-from .config import Architecture
 from .errors import Failure
 from .publish import publish
+from .tasks import Architecture
 
 
 def save_model(path: Path, classifier: Classifier, weights: Mapping[str, Tensor]) -> None:

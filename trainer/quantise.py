@@ -14,12 +14,12 @@ import torch
 from onnx import ModelProto, NodeProto
 
 from . import stop
-from .config import QuantiseTask
 from .data import open_pack, read, spread_rows
 from .device import has_int8_tiles
 from .errors import Failure
 from .publish import publish
 from .raw_pixels import QUANTISATION, fold_normalisation, take_bytes
+from .tasks import QuantiseTask
 
 # What is computed in int8. Relu, Add and MaxPool among them: a residual block then stays in int8 from end to end, where
 # each of them left in float would cost a conversion on both of its sides.

@@ -9,9 +9,9 @@ from torch.nn import functional as F
 
 from . import stop
 from .classifier import Classifier
-from .config import SpeedTask
 from .device import open_device, trains_in_bf16
 from .sgd import Sgd
+from .tasks import SpeedTask
 
 
 def speed(task: SpeedTask) -> dict[str, Any]:

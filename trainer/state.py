@@ -14,13 +14,13 @@ from torch.optim.swa_utils import AveragedModel
 
 from . import checkpoint, events
 from .classifier import Classifier
-from .config import TrainTask
 from .data import Pack, channel_statistics, spread
 from .errors import Failure
 from .model_file import load_model
 from .models.cifarnet import CifarNet, whitening_filters
 from .processes import Processes
 from .sgd import Sgd
+from .tasks import TrainTask
 
 Reading = dict[str, Any]
 

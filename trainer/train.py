@@ -20,7 +20,6 @@ from . import events, stop, tensorboard
 from .batch_size import fitting_batch_size
 from .batches import Plan, Source, batches, batches_at_once, plan_epoch
 from .classifier import Classifier
-from .config import TrainTask
 from .crowding import watch_crowding
 from .data import Pack, open_pack, room_for_packs
 from .device import memory_used, open_device, trains_in_bf16
@@ -32,6 +31,7 @@ from .processes import Processes, join_processes
 from .schedule import evaluation_epochs, learning_rate
 from .sgd import Sgd
 from .state import TrainingState, best_of, first_weights, moving_average, saved_state
+from .tasks import TrainTask
 
 # Learning rates belong to a batch of this size where the batch size is found here.
 REFERENCE_BATCH = 256

@@ -19,13 +19,13 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
 
 from . import events
 from .class_names import output_order
-from .config import WrapTask
 from .errors import Failure
 from .imagenet import IMAGENET_MEAN, IMAGENET_STD
 from .memory_limit import limited_memory
 from .onnx_answers import Kind, told_of
 from .onnx_size import fit_in_one_file
 from .publish import publish
+from .tasks import WrapTask
 
 # In front of every name of the given graph, so that none of ours can be among them.
 GIVEN = 'given/'

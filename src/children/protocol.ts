@@ -4,7 +4,8 @@
  *
  * A task is a config file. The trainer is started with its path, for one task; the image worker reads on stdin of one
  * task after the other: the path, descriptors a line each, an empty line. Both answer with NDJSON events on file
- * descriptor 3. On the wire every key is snake_case; here and inside TypeScript camelCase.
+ * descriptor 3. On the wire every key is snake_case; here and inside TypeScript camelCase. What the trainer is told is
+ * written from here for Python (scripts/protocol.mjs).
  */
 import {z} from 'zod';
 import {errorCodeNames} from '../errors.js';
@@ -16,7 +17,8 @@ const count = z.int().nonnegative();
 const positive = z.int().positive();
 const fraction = z.number().min(0).max(1);
 const finite = z.number();
-const path = z.string().min(1);
+/** Told apart from other texts for Python's side, which makes a Path of it: see scripts/protocol.mjs. */
+const path = z.string().min(1).meta({kind: 'path'});
 /**
  * Lowercase hex of the first 12 bytes (24 digits) of a SHA-256: of the file's bytes, or of the pixels of a CIFAR
  * record.
@@ -275,7 +277,6 @@ export type PredictItem = z.infer<typeof predictItem>;
 export const decodeItem = z.strictObject({id: imageId.nullable(), ...location});
 export type DecodeItem = z.infer<typeof decodeItem>;
 
-/** The same list as ModelName in trainer/config.py. */
 export const modelNames = [
   'cifarnet',
   'resnet18',
@@ -298,17 +299,19 @@ export const modelNames = [
   'resnet56',
   'resnet110',
 ] as const;
-const architecture = z.strictObject({
-  name: z.enum(modelNames),
-  /**
-   * Of ResNets and ResNeXts; `small`: 3x3 stride 1 and no max-pool, for 32 px; `imagenet`: 7x7 stride 2 and max-pool.
-   * The others have their own.
-   */
-  stem: z.enum(['small', 'imagenet']),
-  size: positive,
-  resize: positive,
-  classes: z.array(z.string()).min(2),
-});
+const architecture = z
+  .strictObject({
+    name: z.enum(modelNames).meta({id: 'ModelName'}),
+    /**
+     * Of ResNets and ResNeXts; `small`: 3x3 stride 1 and no max-pool, for 32 px; `imagenet`: 7x7 stride 2 and max-pool.
+     * The others have their own.
+     */
+    stem: z.enum(['small', 'imagenet']),
+    size: positive,
+    resize: positive,
+    classes: z.array(z.string()).min(2),
+  })
+  .meta({id: 'Architecture'});
 export type Architecture = z.infer<typeof architecture>;
 const trainerRun = {device, threads: positive, seed: z.int().nonnegative()};
 /** Pixels as an ONNX file from elsewhere takes them: bytes, or normalised floats. */
@@ -354,22 +357,24 @@ const trainTask = z.strictObject({
   weightDecay: z.number().nonnegative(),
   labelSmoothing: fraction,
   precision: z.enum(['auto', 'fp32', 'bf16']),
-  augment: z.strictObject({
-    flip: z.boolean(),
-    /**
-     * `shift`: random crop after reflecting `pad` pixels; `resized`: RandomResizedCrop of the packed picture; `none`.
-     */
-    crop: z.enum(['none', 'shift', 'resized']),
-    pad: count,
-    /** Smallest share of the area that RandomResizedCrop may keep. */
-    minArea: fraction,
-    policy: z.enum(['none', 'trivial', 'rand']),
-    strength: z.number().min(0).max(30),
-    /** Side of the blanked square, as a share of the picture's. */
-    cutout: fraction,
-    mix: z.enum(['none', 'mixup', 'cutmix']),
-    mixAlpha: z.number().positive(),
-  }),
+  augment: z
+    .strictObject({
+      flip: z.boolean(),
+      /**
+       * `shift`: random crop after reflecting `pad` pixels; `resized`: RandomResizedCrop of the packed picture; `none`.
+       */
+      crop: z.enum(['none', 'shift', 'resized']),
+      pad: count,
+      /** Smallest share of the area that RandomResizedCrop may keep. */
+      minArea: fraction,
+      policy: z.enum(['none', 'trivial', 'rand']),
+      strength: z.number().min(0).max(30),
+      /** Side of the blanked square, as a share of the picture's. */
+      cutout: fraction,
+      mix: z.enum(['none', 'mixup', 'cutmix']),
+      mixAlpha: z.number().positive(),
+    })
+    .meta({id: 'Augment'}),
   /** Decay of the moving average of the weights; 0: none. */
   ema: z.number().min(0).lt(1),
   compile: z.boolean(),
@@ -398,7 +403,9 @@ const evaluateTask = z.strictObject({
   ...task,
   ...trainerRun,
   task: z.literal('evaluate'),
-  models: z.array(z.strictObject({name: z.string(), model: path, temperature: z.number().positive()})).min(1),
+  models: z
+    .array(z.strictObject({name: z.string(), model: path, temperature: z.number().positive()}).meta({id: 'NamedModel'}))
+    .min(1),
   pack: path,
   batchSize: positive,
   /** Also measure the mean answer to a picture and its mirror image. */

@@ -1,10 +1,11 @@
+import {execFileSync} from 'node:child_process';
 import {readdirSync, readFileSync} from 'node:fs';
+import {fileURLToPath} from 'node:url';
 import {describe, expect, it} from 'vitest';
 import {z} from 'zod';
 import {
   childEvent,
   fromWire,
-  modelNames,
   packItem,
   scoreShard,
   toWire,
@@ -60,8 +61,10 @@ it('has a fixture for every task of both children and for every event', () => {
   expect(covered('event', 'type')).toEqual(new Set(childEvent.options.map(option => option.shape.type.value)));
 });
 
-it('names the same networks as the trainer', () =>
-  expect(JSON.parse(readFileSync(new URL('../model-names.json', folder), 'utf8'))).toEqual([...modelNames]));
+it('is what the trainer has it in Python (node scripts/protocol.mjs writes it)', () => {
+  const script = fileURLToPath(new URL('../../scripts/protocol.mjs', import.meta.url));
+  expect(execFileSync(process.execPath, [script, '--check'], {encoding: 'utf8'})).toBe('');
+});
 
 describe('the wire', () => {
   it('carries snake_case keys at every depth, and leaves values alone', () => {

@@ -6,7 +6,7 @@ import torch
 from conftest import AUGMENT
 
 from trainer.augment import augment, resized_crop, shifted_crop, uniform
-from trainer.config import Augment
+from trainer.tasks import Augment
 
 BLACK = torch.zeros(3, dtype=torch.uint8)
 

@@ -12,8 +12,9 @@ import torch
 from conftest import AUGMENT, CLASSES, draw, write_pack
 
 from trainer.batches import Source, batches, draw_batches, epoch_order, plan_epoch, soft_targets, with_labelled
-from trainer.config import Augment, parse_task
+from trainer.config import parse_task
 from trainer.data import open_pack
+from trainer.tasks import Augment
 
 CPU = torch.device('cpu')
 BLACK = torch.zeros(3, dtype=torch.uint8)

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from conftest import AUGMENT
 
-from trainer.config import TrainTask, parse_task, read_message
+from trainer.config import parse_task, read_message
 from trainer.errors import Failure
+from trainer.tasks import TrainTask
 
 FIXTURES = Path(__file__).parents[1] / 'fixtures' / 'protocol'
 messages = [json.loads(file.read_text()) for file in sorted(FIXTURES.glob('*.json'))]

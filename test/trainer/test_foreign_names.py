@@ -8,11 +8,12 @@ from conftest import CLASSES
 from torch import nn
 from torch.nn import functional as F
 
-from trainer.config import Architecture, parse_task
+from trainer.config import parse_task
 from trainer.foreign_names import to_our_names
 from trainer.import_weights import import_weights
 from trainer.model_file import load_model
 from trainer.models import build_network
+from trainer.tasks import Architecture
 
 # The order of the file's outputs, which is not the run's.
 ELSEWHERE = ['grey', 'blue', 'green', 'red']

@@ -10,12 +10,13 @@ import safetensors.torch
 import torch
 from conftest import CLASSES
 
-from trainer.config import Architecture, parse_task
+from trainer.config import parse_task
 from trainer.errors import Failure
 from trainer.imagenet import IMAGENET_MEAN
 from trainer.import_weights import import_weights
 from trainer.model_file import load_model
 from trainer.models import build_network
+from trainer.tasks import Architecture
 
 # A note on the normalisation is an event.
 pytestmark = pytest.mark.usefixtures('emitted')

@@ -23,11 +23,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trainer import stop
-from trainer.config import Architecture, parse_task
+from trainer.config import parse_task
 from trainer.errors import EXIT_LOST, Interrupted
 from trainer.launch import End, verdict
 from trainer.models import build_network
 from trainer.processes import Processes
+from trainer.tasks import Architecture
 from trainer.train import train
 
 NETWORKS = ('cifarnet', 'resnet20')

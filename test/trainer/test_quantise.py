@@ -10,10 +10,10 @@ import torch
 from conftest import CLASSES, write_pack
 
 from trainer.classifier import Classifier
-from trainer.config import Architecture, QuantiseTask
 from trainer.errors import Failure
 from trainer.export import Ranker, onnx_bytes
 from trainer.quantise import quantise
+from trainer.tasks import Architecture, QuantiseTask
 
 SIZE = 32
 
@@ -53,7 +53,7 @@ def task(tmp_path, model, pictures):
             'classes': tuple(CLASSES),
             'output': tmp_path / 'faster.onnx',
         }
-        return QuantiseTask(1, 'quantise', 'cpu', model, calibration_pack=pack, **settings | changes)
+        return QuantiseTask(1, 'cpu', 'quantise', model, calibration_pack=pack, **settings | changes)
 
     return make
 

@@ -9,9 +9,9 @@ from conftest import CLASSES
 from onnx import TensorProto, helper, numpy_helper
 
 from trainer.classifier import Classifier
-from trainer.config import Architecture
 from trainer.export import Ranker, onnx_bytes
 from trainer.raw_pixels import PIXELS, fold_normalisation
+from trainer.tasks import Architecture
 
 SIZE = 32
 

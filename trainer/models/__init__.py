@@ -5,7 +5,7 @@ from functools import partial
 
 from torch import nn
 
-from ..config import Architecture, ModelName
+from ..tasks import Architecture, ModelName
 from .cifar_resnet import CifarResNet
 from .cifarnet import CifarNet
 from .resnet import BasicBlock, Bottleneck, ResNet
