@@ -11,7 +11,7 @@ const leavesWork =
   !process.argv.includes('--dry-run');
 
 /** Whether the command is for more than what it prints: it leaves work, or its exit code tells. */
-const isMoreThanItsOutput = leavesWork || process.argv[2] === 'doctor';
+const isMoreThanItsOutput = leavesWork || ['doctor', 'verify', 'rm'].includes(process.argv[2] ?? '');
 
 const requested = new AbortController();
 const forced = new AbortController();

@@ -3,9 +3,13 @@ OpenVINO on the same ONNX files, Pillow decoding in a pool of threads. `python -
 fp32|bf16|int8 JOB`.
 """
 
+import os
 import sys
 from collections.abc import Iterator
 from typing import Any
+
+# Its own build of oneDNN fails where PyTorch's is held back to old instruction sets by this.
+os.environ.pop('ONEDNN_MAX_CPU_ISA', None)
 
 import openvino
 

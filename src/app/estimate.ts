@@ -4,7 +4,7 @@
  */
 import path from 'node:path';
 import {runChild} from '../children/child.js';
-import {PROTOCOL, type TaskResult} from '../children/protocol.js';
+import {isCifar, PROTOCOL, type TaskResult} from '../children/protocol.js';
 import {workerCommand} from '../children/worker.js';
 import {type Config, isOnnxFile} from '../config/schema.js';
 import {classesKept, evaluationBatch, trainingSettings} from '../config/rules.js';
@@ -96,7 +96,7 @@ export async function countImages({config, sources, signal}: RunContext): Promis
       labels.set(role, known.set(name, (known.get(name) ?? 0) + 1));
     }
     if (role === 'labelled') declared = (await source.classes())?.map(name => className(name, source.root)) ?? null;
-    if (!spec.kind.startsWith('cifar')) for await (const {size} of source.files(signal)) bytes += size;
+    if (!isCifar(spec.kind)) for await (const {size} of source.files(signal)) bytes += size;
   }
   const images = Object.values(counts).reduce((sum, found) => sum + found, 0);
   await agreeOnClasses(sources, declared, role => labels.get(role) ?? new Map<string, number>());

@@ -1,13 +1,13 @@
 /** Removes runs from a home: their records, and all that their stages made. */
 import {existsSync, readdirSync, statSync} from 'node:fs';
-import {readdir, rm, rmdir} from 'node:fs/promises';
+import {lstat, readdir, rm, rmdir, unlink} from 'node:fs/promises';
 import path from 'node:path';
 import {didYouMean} from '../did-you-mean.js';
-import {UserError} from '../errors.js';
+import {systemCode, UserError} from '../errors.js';
 import {runPaths, type RunPaths} from '../home.js';
 import {explainFault} from '../machine-fault.js';
 import {configOf, runsOf} from '../queries/open-run.js';
-import {isOfRun} from '../stages/run-folders.js';
+import {isOfRun, isWithin, realOf} from '../stages/run-folders.js';
 import {takeLock} from '../store/lock.js';
 import {openWhereSound} from './bring-up-to-date.js';
 import {heldError} from './held-run.js';
@@ -32,8 +32,8 @@ export function planRemoval(home: string, runs: readonly string[]): Removal[] {
       );
   }
   for (const other of known.filter(name => !runs.includes(name))) {
-    const teacher = teacherOf(home, other);
-    const needed = runs.find(run => teacher?.startsWith(runPaths(home, run).models + path.sep));
+    const files = teacherFilesOf(home, other);
+    const needed = runs.find(run => files.some(file => isWithin(realOf(file), realOf(runPaths(home, run).models))));
     if (needed !== undefined)
       throw new UserError(
         'RUN_IN_USE',
@@ -49,14 +49,15 @@ export function planRemoval(home: string, runs: readonly string[]): Removal[] {
   });
 }
 
-/** A run that cannot be read needs nobody. */
-function teacherOf(home: string, run: string): string | null {
+/** The files that a run's teacher was made of. A run that cannot be read needs none. */
+function teacherFilesOf(home: string, run: string): string[] {
   const store = openWhereSound(runPaths(home, run).database);
-  if (store === null) return null;
+  if (store === null) return [];
   try {
-    return configOf(store, run).teacher.file;
+    const {file, classes} = configOf(store, run).teacher;
+    return [file, classes].filter(given => typeof given === 'string');
   } catch (error) {
-    if (error instanceof UserError) return null;
+    if (error instanceof UserError) return [];
     throw error;
   } finally {
     store.close();
@@ -87,14 +88,23 @@ export async function removeRun(paths: RunPaths): Promise<string[]> {
         if (isOfRun(name)) await rm(path.join(folder, name), {recursive: true, force: true});
         else left.push(path.join(folder, name));
       }
-      if ((await readdir(folder)).length === 0) await rmdir(folder);
+      if ((await readdir(folder)).length === 0) await removeEmpty(folder);
     }
     for (const file of [`${database}-wal`, `${database}-shm`, database]) await rm(file, {force: true});
   } catch (error) {
     throw explainFault(error, paths);
   } finally {
+    // Its file stays, as of one that was unlinked two could hold a lock each.
     lock.release();
   }
-  await rm(paths.lock, {force: true});
   return left;
+}
+
+/** A link goes, and what it leads to stays, as does a folder that is a disk of its own. */
+async function removeEmpty(folder: string): Promise<void> {
+  if ((await lstat(folder)).isSymbolicLink()) await unlink(folder);
+  else
+    await rmdir(folder).catch((error: unknown) => {
+      if (systemCode(error) !== 'EBUSY') throw error;
+    });
 }

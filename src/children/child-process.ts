@@ -12,7 +12,7 @@ export interface ChildCommand {
   readonly env: Readonly<Record<string, string>>;
   readonly cwd: string;
   /**
-   * Whether it takes task after task on stdin: the path of each one's config, its descriptors, an empty line. Any other
+   * Whether it takes task after task on stdin: the path of each one's config as JSON, its descriptors, an empty line. Any other
    * does one, whose config is its last argument.
    */
   readonly stays?: boolean;

@@ -186,7 +186,7 @@ async function* descriptors(lines: NonNullable<ChildOptions['lines']>): AsyncGen
 
 /** All that a process which stays is told of a task. */
 async function* orders(config: string, lines: NonNullable<ChildOptions['lines']>): AsyncGenerator<string> {
-  yield config;
+  yield JSON.stringify(config);
   yield* descriptors(lines);
   yield '';
 }

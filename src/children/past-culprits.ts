@@ -1,10 +1,10 @@
 /**
  * Gets a task of the image worker past the pictures that a decoder dies of or hangs in.
  *
- * A worker keeps a file of what is in its decoder's hands. Where it dies, or so many decoders hang that it gives itself
- * up, those that were past their time are culprits, and the others are decoded again in a worker of their own, one by
- * one: what that one dies of is a culprit beyond doubt. Then the task begins again, and sets the culprits aside
- * unopened.
+ * A worker keeps a file of what is in its decoder's hands. Where it dies of a signal, or so many decoders hang that it
+ * gives itself up, those that were past their time are culprits, and the others are decoded again in a worker of their
+ * own, one by one: what that one dies of is a culprit beyond doubt. Then the task begins again, and sets the culprits
+ * aside unopened. SIGKILL comes from outside; that and every other death come out as they are.
  */
 import {readFile, rm} from 'node:fs/promises';
 import path from 'node:path';

@@ -3,7 +3,7 @@
  * answers.
  *
  * A task is a config file. The trainer is started with its path, for one task; the image worker reads on stdin of one
- * task after the other: the path, descriptors a line each, an empty line. Both answer with NDJSON events on file
+ * task after the other: the path as JSON, descriptors a line each, an empty line. Both answer with NDJSON events on file
  * descriptor 3. On the wire every key is snake_case; here and inside TypeScript camelCase. What the trainer is told is
  * written from here for Python (scripts/protocol.mjs).
  */
@@ -70,7 +70,7 @@ const location = {
   file: path,
   offset: count.nullable(),
   length: count.nullable(),
-  /** `encoded`: JPEG, PNG, WebP bytes; `cifar`: 3072 bytes, the red, green and blue planes of a 32x32 image. */
+  /** `encoded`: the bytes of a JPEG, a PNG or another format; `cifar`: 3072 bytes, the red, green and blue planes of a 32x32 image. */
   encoding: z.enum(['encoded', 'cifar']),
 };
 
@@ -102,8 +102,11 @@ const precautions = z.strictObject({
 });
 export type Precautions = z.infer<typeof precautions>;
 
-const sourceKind = z.enum(['folder', 'cifar10', 'cifar100', 'webdataset', 'manifest']);
+export const sourceKinds = ['folder', 'cifar10', 'cifar100', 'webdataset', 'manifest'] as const;
+const sourceKind = z.enum(sourceKinds);
 export type SourceKind = z.infer<typeof sourceKind>;
+/** Whether its pictures are records of 32 x 32 pixels. */
+export const isCifar = (kind: SourceKind): kind is 'cifar10' | 'cifar100' => kind === 'cifar10' || kind === 'cifar100';
 
 /** A source of pictures, recognised and absolute. */
 const source = z.strictObject({

@@ -2,7 +2,7 @@
 import path from 'node:path';
 import type {ChildCommand} from './child-process.js';
 import {cudaLibraryFolders, packageFolder} from './python-env.js';
-import {READS_AT_ONCE, SPARE_THREADS} from './worker-pool.js';
+import {READS_AT_ONCE, SPARE_THREADS} from './worker-threads.js';
 
 export interface WorkerNeeds {
   /** Decoders at work at once. */

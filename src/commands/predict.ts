@@ -4,7 +4,7 @@ import {statSync} from 'node:fs';
 import {rm} from 'node:fs/promises';
 import {runChild, type Stop} from '../children/child.js';
 import {runPastCulprits} from '../children/past-culprits.js';
-import {PROTOCOL, type PredictItem} from '../children/protocol.js';
+import {isCifar, PROTOCOL, type PredictItem} from '../children/protocol.js';
 import {workerCommand} from '../children/worker.js';
 import {type Config} from '../config/schema.js';
 import {imageSizes} from '../config/rules.js';
@@ -126,9 +126,7 @@ async function intactStudent(
       );
     const [damage] = await damageOf(finetune, recorded, {store, home: paths.home}, () => {});
     if (damage) throw damagedError(paths.run, damage);
-    const cifar = store.images
-      .sources()
-      .some(source => source.role === 'labelled' && source.spec.kind.startsWith('cifar'));
+    const cifar = store.images.sources().some(source => source.role === 'labelled' && isCifar(source.spec.kind));
     return {paths, config, classes: store.images.classes().length, cifar};
   } finally {
     store.close();

@@ -1,6 +1,8 @@
 /** `pupil verify`: reads again all that the stages of runs vouch for, and tells what is not as they left it. */
 import type {Stop} from '../children/child.js';
+import {refuseHeld} from '../app/held-run.js';
 import {UserError} from '../errors.js';
+import type {HashedDamage} from '../pipeline/damage.js';
 import {printableJson} from '../printable.js';
 import {intactnessOf, type Intactness} from '../queries/intactness.js';
 import {openRun, runsOf} from '../queries/open-run.js';
@@ -13,34 +15,59 @@ export interface VerifyFlags {
   readonly json: boolean;
 }
 
-/** Throws (exit 4) where anything is damaged. */
+/** A run that could be read, or why it could not. */
+type Verified = {readonly run: string} & (Intactness | {readonly error: string});
+
+/** Throws (exit 4) where anything is damaged, and what kept a run from being read. */
 export async function verify({home, runs, json}: VerifyFlags, stop: Stop): Promise<void> {
-  const verified: ({run: string} & Intactness)[] = [];
+  const verified: Verified[] = [];
+  const damaged: string[] = [];
+  const errors: UserError[] = [];
   for (const run of runs.length > 0 ? runs : runsOf(home).toSorted()) {
-    const opened = openRun({home, run});
     try {
-      const found = {run, ...(await intactnessOf(opened, stop.requested))};
+      const found = await verifiedRun(home, run, stop.requested);
       verified.push(found);
+      if (found.damage.length > 0) damaged.push(run);
       if (!json) process.stdout.write(words(found));
-    } finally {
-      opened.store.close();
+    } catch (error) {
+      // What one run is held up by hides nothing of the others.
+      if (!(error instanceof UserError) || error.code === 'NO_SUCH_RUN') throw error;
+      verified.push({run, error: error.message});
+      errors.push(error);
+      if (!json) process.stdout.write(`${run}: ${error.message}\n`);
     }
   }
   if (json) process.stdout.write(`${printableJson({home, runs: verified})}\n`);
   else if (verified.length === 0) process.stdout.write(`No runs in ${home} yet. Start one with pupil orchestrate.\n`);
-  const damaged = verified.filter(({damage}) => damage.length > 0).map(({run}) => run);
   if (damaged.length > 0)
     throw new UserError(
       'DAMAGED_RESULT',
       `${plural(damaged.length, 'run')} of ${verified.length} ${damaged.length === 1 ? 'is' : 'are'} damaged: ${damaged.join(', ')}. pupil orchestrate makes anew what is damaged, and what rests on it.`,
     );
+  if (errors[0] !== undefined) throw errors[0];
+}
+
+/** Throws (exit 75) for a run that is being worked on: what is written just now is not yet what was recorded. */
+async function verifiedRun(home: string, run: string, signal: AbortSignal): Promise<{run: string} & Intactness> {
+  const {store, paths} = openRun({home, run});
+  try {
+    refuseHeld(paths);
+    const found = await intactnessOf({store, paths}, signal);
+    refuseHeld(paths);
+    return {run, ...found};
+  } finally {
+    store.close();
+  }
 }
 
 function words({run, files, bytes: size, stages, damage}: {run: string} & Intactness): string {
   const read = `${plural(files, 'file')} (${bytes(size)}) and the rows of ${plural(stages, 'stage')}`;
   if (damage.length === 0) return `${run}: ${read} are as they were written\n`;
-  const lines = damage.map(
-    ({path, kind}) => `  ${path} is ${kind === 'missing' ? 'missing' : 'not what was written'}\n`,
-  );
-  return `${run}: of ${read}\n${lines.join('')}`;
+  const problem = (one: HashedDamage) =>
+    one.kind === 'missing'
+      ? 'is missing'
+      : 'detail' in one
+        ? `cannot be read (${one.detail})`
+        : 'is not what was written';
+  return `${run}: of ${read}\n${damage.map(one => `  ${one.path} ${problem(one)}\n`).join('')}`;
 }

@@ -7,6 +7,7 @@ import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {isMap, isSeq, LineCounter} from 'yaml';
 import {z} from 'zod';
+import {sourceKinds} from '../children/protocol.js';
 import {configSchema, type Config} from './schema.js';
 import {didYouMean, nearKeys, question} from '../did-you-mean.js';
 import {systemCode, UserError} from '../errors.js';
@@ -169,9 +170,11 @@ export interface ConfigFlags {
   readonly set?: readonly string[] | undefined;
 }
 
+const kindAndPath = new RegExp(`^((?:${sourceKinds.join('|')}):)?(.*)$`, 's');
+
 /** `kind:path?split=...` with its path made absolute; `rest` is no path. */
 export function absoluteSource(spec: string, base: string): string {
-  const [, prefix = '', rest = spec] = /^((?:folder|cifar10|cifar100|webdataset|manifest):)?(.*)$/s.exec(spec) ?? [];
+  const [, prefix = '', rest = spec] = kindAndPath.exec(spec) ?? [];
   // Nothing at all is no path, which whoever opens it says; resolved it would be the folder itself.
   return spec === 'rest' || rest === '' ? spec : prefix + path.resolve(base, rest);
 }

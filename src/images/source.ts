@@ -2,7 +2,7 @@
 import {open, readdir, stat} from 'node:fs/promises';
 import {basename, resolve} from 'node:path';
 import {constants, gunzipSync} from 'node:zlib';
-import type {SourceKind, SourceSpec} from '../children/protocol.js';
+import {isCifar, sourceKinds, type SourceKind, type SourceSpec} from '../children/protocol.js';
 import {systemCode, UserError} from '../errors.js';
 import type {CifarKind} from './cifar.js';
 import {openCifar, recordFiles} from './cifar.js';
@@ -16,14 +16,12 @@ import {imageExtensions, isShardPattern, openWebDataset} from './webdataset.js';
 
 export type {Entry, Source, SourceFile, SourceOptions} from './listing.js';
 
-const kinds: readonly SourceKind[] = ['folder', 'cifar10', 'cifar100', 'webdataset', 'manifest'];
 /** The folders that the official CIFAR archives unpack to. */
 const cifarFolders: Record<CifarKind, string> = {cifar10: 'cifar-10-batches-bin', cifar100: 'cifar-100-binary'};
 
 const expected =
   'Expected a folder of images, a folder or archive of the binary version of CIFAR, WebDataset .tar files, or a .csv, .jsonl or .parquet list';
 
-const isCifar = (kind: SourceKind): kind is CifarKind => kind === 'cifar10' || kind === 'cifar100';
 /** By its name alone. */
 const isPicture = (name: string) => imageExtensions.has(name.slice(name.lastIndexOf('.') + 1).toLowerCase());
 const exists = async (path: string) => (await statOrNull(path)) !== null;
@@ -34,7 +32,7 @@ async function splitSpec(
   baseDir: string,
 ): Promise<{kind: SourceKind | null; path: string; split: 'train' | 'test' | null}> {
   const prefix = /^([a-z0-9]+):/.exec(spec)?.[1];
-  const kind = kinds.find(known => known === prefix) ?? null;
+  const kind = sourceKinds.find(known => known === prefix) ?? null;
   const absolute = (text: string) => toPrintable(Buffer.from(resolve(baseDir, text)));
   const rest = kind === null ? spec : spec.slice(kind.length + 1);
   if (rest === '') throw new UserError('BAD_SOURCE', `"${spec}" names no path. ${expected}.`);

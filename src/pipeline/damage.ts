@@ -4,6 +4,7 @@
  */
 import {stat} from 'node:fs/promises';
 import path from 'node:path';
+import {systemCode} from '../errors.js';
 import type {Store} from '../store/open.js';
 import type {OutputRecord, StageRecord} from '../store/stages.js';
 import type {Damage} from './freshness.js';
@@ -42,22 +43,33 @@ async function damagedFiles(
   return damage;
 }
 
-/** Hashes each recorded file, whatever its stamp says. */
+/** What hashing a file found wrong with it. */
+export type HashedDamage = Damage | {readonly path: string; readonly kind: 'unreadable'; readonly detail: string};
+
+/** Hashes each recorded file, whatever its stamp says; one that cannot be read holds up none of the others. */
 export async function filesByHash(
   outputs: readonly OutputRecord[],
   home: string,
   signal: AbortSignal,
-): Promise<{readonly files: number; readonly bytes: number; readonly damage: Damage[]}> {
-  const damage: Damage[] = [];
+): Promise<{readonly files: number; readonly bytes: number; readonly damage: HashedDamage[]}> {
+  const damage: HashedDamage[] = [];
   let [files, bytes] = [0, 0];
   for (const output of outputs) {
     if (output.path === null) continue;
     const file = path.join(home, output.path);
-    const found = await stat(file).catch(() => null);
     files++;
-    bytes += found?.size ?? 0;
-    if (found === null) damage.push({path: output.path, kind: 'missing'});
-    else if ((await hashFile(file, signal)) !== output.sha256) damage.push({path: output.path, kind: 'changed'});
+    try {
+      bytes += (await stat(file)).size;
+      if ((await hashFile(file, signal)) !== output.sha256) damage.push({path: output.path, kind: 'changed'});
+    } catch (error) {
+      const code = systemCode(error);
+      if (code === null) throw error;
+      damage.push(
+        ['ENOENT', 'ENOTDIR'].includes(code)
+          ? {path: output.path, kind: 'missing'}
+          : {path: output.path, kind: 'unreadable', detail: code},
+      );
+    }
   }
   return {files, bytes, damage};
 }

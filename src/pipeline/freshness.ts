@@ -1,7 +1,7 @@
 /** Whether a stage's recorded result still stands, and the reason in words (pure). */
 import type {Ingredients} from './stage.js';
 
-/** What is known of a recorded output now: `null` where it is as it was. */
+/** A recorded output that is not as it was left. */
 export interface Damage {
   readonly path: string;
   readonly kind: 'missing' | 'changed';

@@ -1,6 +1,5 @@
 /** Whether all that the stages of a run vouch for is as they left it: every file by its hash, every row by its digest. */
-import {damagedRows, filesByHash} from '../pipeline/damage.js';
-import type {Damage} from '../pipeline/freshness.js';
+import {damagedRows, filesByHash, type HashedDamage} from '../pipeline/damage.js';
 import {stages} from '../stages/index.js';
 import type {OpenRun} from './open-run.js';
 
@@ -10,7 +9,7 @@ export interface Intactness {
   readonly bytes: number;
   /** Stages that vouch for anything. */
   readonly stages: number;
-  readonly damage: readonly Damage[];
+  readonly damage: readonly HashedDamage[];
 }
 
 /** Reads it all. Throws the signal's reason when aborted. */
@@ -18,7 +17,7 @@ export async function intactnessOf(
   {store, paths}: Pick<OpenRun, 'store' | 'paths'>,
   signal: AbortSignal,
 ): Promise<Intactness> {
-  const damage: Damage[] = [];
+  const damage: HashedDamage[] = [];
   let [files, bytes, finished] = [0, 0, 0];
   for (const stage of stages) {
     signal.throwIfAborted();

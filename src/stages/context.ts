@@ -1,7 +1,7 @@
 /** What the stages of a run work with: its config, paths and state, and what they may use of the machine. */
 import {availableParallelism, hostname} from 'node:os';
 import type {Stop} from '../children/child.js';
-import type {Decoding} from '../children/protocol.js';
+import {isCifar, type Decoding} from '../children/protocol.js';
 import type {Processes} from '../children/trainer.js';
 import type {Workers} from '../children/workers.js';
 import {checkSizes, evaluationBatch, imageSizes} from '../config/rules.js';
@@ -107,7 +107,7 @@ export async function contextFor(
   const sources = await recogniseSources(config, paths, stop.requested);
   refuseForeignFolders(paths, config, sources);
   const labelled = sources.find(source => source.role === 'labelled');
-  const {size, resize} = imageSizes(config, labelled?.spec.kind === 'cifar10' || labelled?.spec.kind === 'cifar100');
+  const {size, resize} = imageSizes(config, labelled !== undefined && isCifar(labelled.spec.kind));
   checkSizes(config, {size, resize});
   return {
     config,

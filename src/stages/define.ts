@@ -1,6 +1,6 @@
 /**
  * How a stage is written: it declares each setting that its result depends on, and is handed these, what it reads of
- * earlier stages, and what it works with; nothing else of the config reaches it. What it is known by follows from the
+ * earlier stages, and what it works with; of the config nothing else reaches it but what changes no result (Handling). What it is known by follows from the
  * declaration, so that a setting which is used without being declared does not compile.
  */
 import type {StageName} from '../events.js';
@@ -56,14 +56,18 @@ export function defineStage<Name extends StageName, const Reads extends string, 
   run,
   ...stage
 }: Definition<Name, Reads, Declared>): Stage<RunContext> {
+  /** As it was declared for the ingredients that the stage is run with: a teacher's file is hashed once. */
+  const latest = new WeakMap<RunContext, Declared>();
   return {
     ...stage,
     async ingredients(given) {
-      const declared = Object.values(await settings(given));
+      const declaration = await settings(given);
+      latest.set(given, declaration);
+      const declared = Object.values(declaration);
       return Object.assign({}, ...declared.map(({ingredients}) => ingredients)) as Ingredients;
     },
     async run(given, ingredients) {
-      const declared = Object.entries(await settings(given));
+      const declared = Object.entries(latest.get(given) ?? (await settings(given)));
       const values = Object.fromEntries(declared.map(([name, {value}]) => [name, value]));
       // The engine runs a stage only where all that it reads is there.
       return await run(toolsOf(given), values as ValuesOf<Declared>, ingredients);

@@ -32,7 +32,7 @@ export const report = defineStage({
     run: keyed('run', paths.run),
     about: aboutSetting(config),
     size: implied(size),
-    // For an evaluation from before those kept their own.
+    // For an evaluation of which none can be read: from before they kept their own, or of another version's keys.
     config: implied(config),
   }),
 
@@ -55,7 +55,7 @@ async function gather(
   const prepared = requireSummary(store, 'prepare');
   const evaluated = requireSummary(store, 'evaluate');
   // That of the figures, whatever the run is to be next.
-  const config = evaluated.config === undefined ? latest : configSchema.parse(evaluated.config);
+  const config = configSchema.safeParse(evaluated.config).data ?? latest;
   const selection = requireSummary(store, 'select');
   const trained = trainings(store, evaluated);
   const {version} = z
@@ -83,7 +83,7 @@ async function gather(
     settings: usedSettings(config, size, trained),
     classes: await rankedClasses(context),
     quarantine: store.quarantine.counts(),
-    config: stringify({...config, about: about === '' ? undefined : about}),
+    config: stringify({...config, run: paths.run, about: about === '' ? undefined : about}),
     rounds: [...earlierRounds(paths), {run: paths.run, results: evaluated.results, selection}],
     experiment: await experimentAround(paths),
   };

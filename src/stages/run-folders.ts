@@ -24,7 +24,7 @@ const isOurs = (name: string): boolean => isOfRun(name) || OF_EXPERIMENTS.has(na
 const NAMES_SHOWN = 3;
 
 /** A path with its links resolved, as far as there is something. */
-function realOf(file: string | Buffer): string {
+export function realOf(file: string | Buffer): string {
   try {
     return realpathSync(file);
   } catch {
@@ -33,7 +33,8 @@ function realOf(file: string | Buffer): string {
   }
 }
 
-const isWithin = (file: string, folder: string): boolean => file === folder || file.startsWith(folder + path.sep);
+export const isWithin = (file: string, folder: string): boolean =>
+  file === folder || file.startsWith(folder + path.sep);
 
 /**
  * Throws (exit 2) where a source or a given teacher lies in a folder of the run, or where a run that is new would have

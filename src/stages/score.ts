@@ -21,7 +21,7 @@ import {decodingOf, type StageContext} from './context.js';
 import {defineStage, keyed, told, type Setting} from './define.js';
 import {gateFailures} from './failures.js';
 import {imageSize, keptClasses} from './image-settings.js';
-import {scoreShardOf, scoreShards, type Scored, type ShardEvent} from './score-shards.js';
+import {scoreShardOf, handOutShards, type Scored, type ShardEvent} from './hand-out-shards.js';
 import {scoringDecoding, scoringOnnx} from './scoring-form.js';
 import {findLayout} from './scoring-layout.js';
 import type {SummaryOf} from './summaries.js';
@@ -133,9 +133,12 @@ function decodingSetting(decoding: Decoding): Setting<Decoding> {
  */
 function fingerprintOf({device}: StageContext, ingredients: Ingredients): string {
   const own = Object.fromEntries(Object.entries(ingredients).filter(([name]) => name !== 'prepare.pool'));
-  return createHash('sha256')
-    .update(JSON.stringify({...own, provider: device.split(':')[0]}))
-    .digest('hex');
+  return (
+    createHash('sha256')
+      // The one that was proved, where `auto` was asked for.
+      .update(JSON.stringify({...own, provider: device.split(':')[0]}))
+      .digest('hex')
+  );
 }
 
 /** The names that shards have, and what a killed process leaves of one. */
@@ -213,7 +216,7 @@ async function scorePool(
   const model = scoringOnnx(context);
   const images = todo.reduce((sum, shard) => sum + shard.images, 0);
   const layout = await findLayout(context, {model, decoding, images, sample: store.images.poolSample(TRIAL_IMAGES)});
-  return await scoreShards(context, {
+  return await handOutShards(context, {
     stage: 'score',
     part: '',
     model,

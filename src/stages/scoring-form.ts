@@ -13,7 +13,7 @@ import type {StageContext} from './context.js';
 import {runTrainer} from './tasks.js';
 import {measureOnnx} from './onnx.js';
 import {packImages, packOf} from './pack-images.js';
-import {scoreShardOf, scoreShards} from './score-shards.js';
+import {scoreShardOf, handOutShards} from './hand-out-shards.js';
 import type {FormCost} from './summaries.js';
 import {defaultLayout} from './scoring-layout.js';
 
@@ -220,7 +220,7 @@ async function scoreSample(
   );
   const images = store.images.poolSample(wanted);
   const output = path.join(paths.attempts, `export-${part}`, 'scores.parquet');
-  const {busy} = await scoreShards(context, {
+  const {busy} = await handOutShards(context, {
     stage: 'export',
     part,
     model,

@@ -5,7 +5,7 @@ import {plural, rate} from '../words.js';
 import type {StageContext} from './context.js';
 import {runDecoder} from './tasks.js';
 import {gateCulprits} from './failures.js';
-import {scoreShardOf} from './score-shards.js';
+import {scoreShardOf} from './hand-out-shards.js';
 
 /** A GPU has the threads of such a batch to fill; a CPU's caches hold little more than the other. */
 const BATCH = {cpu: 32, gpu: 256};

@@ -23,7 +23,10 @@ export interface StepSettings {
   readonly labels: ReturnType<typeof pseudoLabels>;
 }
 
-/** The settings of a training step, known under the names of the config keys. */
+/**
+ * The settings of a training step, known under the names that they have here: mostly those of the config's keys
+ * (`augment` is `policy`). Other names, or one more, would make every recorded training stale.
+ */
 export function stepSettings({config, size, resize}: RunContext, step: TrainingStep): Setting<StepSettings> {
   const training = trainingSettings(config, step, size);
   const {augment, ...settings} = training;
@@ -123,8 +126,9 @@ export async function train(context: StageContext, training: Training): Promise<
     output: paths.model(folder, 'model.safetensors'),
   };
   tellOtherHosts(context, stage);
-  const told = device === 'cpu' ? {...context, emit: tellingOfHours(context.emit, {stage, advice: ON_A_CPU})} : context;
-  return await runTrainer<'train'>(told, task, {stage, part, processes: context.processes});
+  const listening =
+    device === 'cpu' ? {...context, emit: tellingOfHours(context.emit, {stage, advice: ON_A_CPU})} : context;
+  return await runTrainer<'train'>(listening, task, {stage, part, processes: context.processes});
 }
 
 const ON_A_CPU =

@@ -2,7 +2,7 @@
  * Turns images into pixels ahead of their use: in order, a bounded number at a time, each checked to be still the image
  * it was.
  */
-import {READS_AT_ONCE} from '../children/worker-pool.js';
+import {READS_AT_ONCE} from '../children/worker-threads.js';
 import {copyRecord, isCopied, type DecodedImage} from '../images/decode.js';
 import {imageIdOf} from '../images/image-id.js';
 import {openDecoder, type DecoderOptions, type ImagePlace} from './decoder.js';

@@ -4,7 +4,7 @@
  */
 import pLimit from 'p-limit';
 import type {Decoding, Precautions, Problem} from '../children/protocol.js';
-import {SPARE_THREADS} from '../children/worker-pool.js';
+import {SPARE_THREADS} from '../children/worker-threads.js';
 import {decodeImage, type DecodedImage} from '../images/decode.js';
 import {WorkerFailure} from './failure.js';
 import {heldThreads} from './held-threads.js';

@@ -1,5 +1,6 @@
 /** What a worker is told on stdin: of each task the path of its config, its descriptors, and an empty line. */
 import {addAbortSignal, type Readable} from 'node:stream';
+import {z} from 'zod';
 import {linesOf} from '../lines.js';
 import {WorkerFailure} from './failure.js';
 
@@ -10,6 +11,17 @@ export interface Orders {
   descriptors: () => AsyncIterable<string>;
   /** Reads the task in hand to its end. */
   finish: () => Promise<void>;
+}
+
+/** Written as JSON: a folder's name may hold a newline. */
+function pathIn(line: string): string {
+  try {
+    return z.string().parse(JSON.parse(line));
+  } catch (error) {
+    throw new WorkerFailure('config', `Expected the path of a config as JSON, found ${line.slice(0, 200)}`, {
+      cause: error,
+    });
+  }
 }
 
 /** Reads orders as they are asked for. Throws an AbortError on `signal`, and where the input ends within a task. */
@@ -31,9 +43,9 @@ export function readOrders(input: Readable, signal: AbortSignal): Orders {
   }
   return {
     async nextTask() {
-      const path = await nextLine();
-      isWithinTask = path !== null;
-      return path;
+      const line = await nextLine();
+      isWithinTask = line !== null;
+      return line === null ? null : pathIn(line);
     },
     async *descriptors() {
       for (let line = await nextDescriptor(); line !== null; line = await nextDescriptor()) yield line;

@@ -14,7 +14,7 @@ import {
   type TaskOf,
   type TaskResult,
 } from '../children/protocol.js';
-import {READS_AT_ONCE} from '../children/worker-pool.js';
+import {READS_AT_ONCE} from '../children/worker-threads.js';
 import type {ScoringParts} from '../events.js';
 import {writeScores} from '../images/score-file.js';
 import {batchesOf} from './batches.js';
@@ -49,14 +49,14 @@ const begin = (shard: ScoreShard, kept: number): ShardInHand => ({
 });
 
 /** An image in a batch, and the shard that wants its row. */
-interface Place {
+interface InBatch {
   hand: ShardInHand;
   image: ImageReference;
 }
 
 /** Adds the answers to one batch. A row with a NaN or an infinity is quarantined: neither can be ranked. */
 function addRows(
-  batch: readonly Place[],
+  batch: readonly InBatch[],
   {logProbs, classes}: Answers,
   modelKept: number,
   classIndex: Int32Array,
@@ -109,7 +109,7 @@ export async function scoreShards(
     const count = trackProgress(emit, task.images, secondsBusy);
     const totals = {shards: 0, images: 0};
     let publishing = Promise.resolve();
-    const batches = batchesOf<Place>(session, layout.batchSize, async (places, answers) => {
+    const batches = batchesOf<InBatch>(session, layout.batchSize, async (places, answers) => {
       addRows(places, answers, model.kept, classIndex);
       await count(places.length);
     });

@@ -37,7 +37,8 @@ function staying() {
 describe('a child that stays', () => {
   it('does task after task in one process, each with a config and a log of its own', async () => {
     const {task} = staying();
-    const [first, second] = [await temporaryFolder(), await temporaryFolder()];
+    // A folder's name may hold what ends a line.
+    const [first, second] = [path.join(await temporaryFolder(), 'a\nline'), await temporaryFolder()];
     const configs: string[] = [];
     const onEvent: ChildOptions['onEvent'] = event => event.type === 'hello' && configs.push(event.runtime);
     expect(await task([{verb: 'complain', text: 'one'}], {attempt: first, onEvent})).toBe(1);

@@ -1,4 +1,14 @@
-import {existsSync, linkSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import Database from 'better-sqlite3';
 import {afterAll, beforeAll, describe, expect, it} from 'vitest';
@@ -50,6 +60,18 @@ describe('verify', () => {
     expect(stderr).toContain('1 run of 1 is damaged: colours. pupil orchestrate makes anew what is damaged');
   });
 
+  it('reads the others where one cannot be read', async () => {
+    const home = await aCopy();
+    writeFileSync(path.join(home, 'db/colours.sqlite'), 'no database');
+    const file = path.join(home, 'models/colours.round2/student/model.onnx');
+    rmSync(file);
+    mkdirSync(file);
+    const {code, stdout} = await pupil(['verify', '--home', home]);
+    expect(code).toBe(4);
+    expect(stdout).toMatch(/^colours: .*colours\.sqlite/m);
+    expect(stdout).toContain('  models/colours.round2/student/model.onnx cannot be read (EISDIR)\n');
+  });
+
   it('of a run that is not there is refused (exit 2)', async () => {
     expect((await pupil(['verify', 'colors', '--home', made])).code).toBe(2);
   });
@@ -65,13 +87,7 @@ describe('rm', () => {
     const {code, stdout, stderr} = await pupil(all);
     expect([code, stderr]).toEqual([0, `${home}/models/colours.round2/notes.txt is none of its files, and stays.\n`]);
     expect(stdout).toMatch(/^colours: [\d.]+ [kM]B freed\ncolours.round2: [\d.]+ [kM]B freed\n$/);
-    for (const gone of [
-      'db/colours.sqlite',
-      'db/colours.lock',
-      'data/colours',
-      'models/colours',
-      'data/colours.round2',
-    ])
+    for (const gone of ['db/colours.sqlite', 'data/colours', 'models/colours', 'data/colours.round2'])
       expect(existsSync(path.join(home, gone))).toBe(false);
     expect((await pupil(['runs', '--home', home])).stdout).toContain('No runs in');
   });
@@ -86,6 +102,15 @@ describe('rm', () => {
       'colours.round2 has its teacher from colours; nothing was removed. Remove both: pupil rm colours colours.round2\n',
     ]);
     expect(existsSync(path.join(home, 'db/colours.sqlite'))).toBe(true);
+  });
+
+  it('removes the link where a folder of a run is one, and keeps what it leads to', async () => {
+    const home = await aCopy();
+    const [data, elsewhere] = [path.join(home, 'data/colours.round2'), path.join(home, 'big disk')];
+    renameSync(data, elsewhere);
+    symlinkSync(elsewhere, data);
+    expect((await pupil(['rm', 'colours.round2', '--home', home])).code).toBe(0);
+    expect([existsSync(data), readdirSync(elsewhere)]).toEqual([false, []]);
   });
 
   it('of a run that is not there removes none of the others (exit 2)', async () => {

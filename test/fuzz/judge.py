@@ -21,12 +21,13 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from trainer import checkpoint, events
-from trainer.config import Architecture, parse_task, read_message
+from trainer.config import parse_task, read_message
 from trainer.data import open_pack
 from trainer.errors import Failure, explain
 from trainer.import_weights import import_weights
 from trainer.model_file import load_model
 from trainer.models import build_network
+from trainer.tasks import Architecture
 from trainer.wrap_onnx import wrap
 
 OUTCOMES = 3

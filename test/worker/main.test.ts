@@ -93,7 +93,7 @@ describe('the worker', () => {
     const folder = await temporaryFolder();
     await writeFile(`${folder}/config.json`, toWire({protocol: 1, ...score}));
     // The other end of the worker's stdin, which stays open when its parent is killed: it must notice that by itself.
-    const keeper = spawn('sh', ['-c', `echo ${folder}/config.json; exec sleep 1000`], {
+    const keeper = spawn('sh', ['-c', `echo '"${folder}/config.json"'; exec sleep 1000`], {
       stdio: ['ignore', 'pipe', 'ignore'],
     });
     onTestFinished(() => void keeper.kill());
@@ -176,7 +176,7 @@ describe('the worker', () => {
     };
     const inSmallDisk = `mount -t tmpfs -o size=1m tmpfs ${root}/full && node ${program} 3>&1 >&2; ls -A ${root}/full`;
     const out = execFileSync('unshare', [...namespace, 'sh', '-c', inSmallDisk], {
-      input: `${root}/config.json\n${`${toWire(item)}\n`.repeat(20)}\n`,
+      input: `"${root}/config.json"\n${`${toWire(item)}\n`.repeat(20)}\n`,
       encoding: 'utf8',
       stdio: ['pipe', 'pipe', 'ignore'],
     });

@@ -67,7 +67,7 @@ export async function startWorker(
     env: {...process.env, UV_THREADPOOL_SIZE: '12', ...env},
   });
   child.stdin?.on('error', () => {}); // A worker that refuses its task reads no more.
-  child.stdin?.write(`${config}\n`);
+  child.stdin?.write(`${JSON.stringify(config)}\n`);
   if (lines !== null) child.stdin?.end([...lines.map(line => toWire(line)), '\n'].join('\n'));
 
   const events: ChildEvent[] = [];

@@ -1,4 +1,4 @@
-/** Scores shards of images in one image worker or in several side by side. */
+/** Hands shards out to be scored, to one image worker or to several side by side; see src/worker/score-shard.ts. */
 import {
   PROTOCOL,
   type ChildEvent,
@@ -48,7 +48,7 @@ export const scoreShardOf = (shard: number, output: string, images: readonly Loc
  * Scores shards on all of the context's scorers, side by side: whoever is done first takes the next one. One that fails
  * stops the others.
  */
-export async function scoreShards(context: StageContext, scoring: Scoring): Promise<Scored> {
+export async function handOutShards(context: StageContext, scoring: Scoring): Promise<Scored> {
   // No more workers than shards: the sample that a form is measured on is one.
   const scorers = context.scorers.slice(0, Math.max(1, scoring.shards.length));
   const queue = scoring.shards.values();
