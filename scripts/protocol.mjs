@@ -1,4 +1,4 @@
-// Writes trainer/tasks.py from the built protocol (src/children/protocol.ts): what the trainer is told, as dataclasses.
+// Writes trainer/tasks.py from the built protocol (src/children/protocol/trainer-tasks.ts): what the trainer is told, as dataclasses.
 //   node scripts/protocol.mjs            writes it
 //   node scripts/protocol.mjs --check    exits with 1, and says so, where it is out of date
 import {readFileSync, writeFileSync} from 'node:fs';
@@ -109,7 +109,7 @@ const tasks = oneOf.map(schema => {
 const classes = tasks.map(({title, schema}) => dataclass(title, schema));
 /** As the linter sorts them. */
 const imported = [...used].sort((a, b) => Number(/^[a-z]/.test(a)) - Number(/^[a-z]/.test(b)) || (a < b ? -1 : 1));
-const text = `"""What each task of the trainer is told. Written by scripts/protocol.mjs from src/children/protocol.ts."""
+const text = `"""What each task of the trainer is told. Written by scripts/protocol.mjs from src/children/protocol/."""
 
 from dataclasses import dataclass
 from pathlib import Path

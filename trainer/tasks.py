@@ -1,4 +1,4 @@
-"""What each task of the trainer is told. Written by scripts/protocol.mjs from src/children/protocol.ts."""
+"""What each task of the trainer is told. Written by scripts/protocol.mjs from src/children/protocol/."""
 
 from dataclasses import dataclass
 from pathlib import Path
