@@ -183,10 +183,7 @@ async function trainBaseline(
   const {store, emit} = context;
   const pretrained = requireSummary(store, 'pretrain');
   const student = pretrained.steps + requireSummary(store, 'finetune').steps;
-  const images = store.images
-    .splitCounts('train', store.images.classes().length)
-    .reduce((sum, images) => sum + images, 0);
-  const stepsPerEpoch = Math.ceil(images / pretrained.batchSize);
+  const stepsPerEpoch = Math.ceil(store.images.splitSize('train') / pretrained.batchSize);
   const epochs = Math.max(1, Math.round(student / stepsPerEpoch));
   const baseline: Training = {
     stage: 'evaluate',

@@ -165,7 +165,7 @@ export function packOf({store}: StageContext, split: Split, name: string): Pack 
     *images() {
       for (const image of store.images.ofSplit(split)) yield packImage(image, [image.label!], null);
     },
-    of: store.images.splitCounts(split, store.images.classes().length).reduce((total, images) => total + images, 0),
+    of: store.images.splitSize(split),
   };
 }
 

@@ -208,11 +208,11 @@ function checkSplits({store, emit}: StageContext, draw: Draw): void {
     });
   }
   if (trainsTeacher) {
-    const trained = store.images.splitCounts('train', classes.length).reduce((sum, images) => sum + images, 0);
+    const trained = store.images.splitSize('train');
     if (trained < FEW_A_CLASS * classes.length) {
       // Those that a class gives up to validation must be labelled, too.
       const splitOff = isSplitOff ? VALIDATION_AT_LEAST : 0;
-      const validated = store.images.splitCounts('validation', classes.length).reduce((sum, images) => sum + images, 0);
+      const validated = store.images.splitSize('validation');
       emit({
         type: 'warning',
         stage: 'prepare',

@@ -25,9 +25,6 @@ export const pretrain = defineStage({
 
   async run(context, {step, length}, ingredients) {
     const {store} = context;
-    const labelled = store.images
-      .splitCounts('train', store.images.classes().length)
-      .reduce((sum, images) => sum + images, 0);
     const result = await train(context, {
       stage: 'pretrain',
       part: '',
@@ -35,7 +32,10 @@ export const pretrain = defineStage({
       folder: 'pretrained',
       trainPack: 'selected',
       init: null,
-      epochs: pretrainingEpochs(length, {samples: requireSummary(store, 'select').selected, labelled}),
+      epochs: pretrainingEpochs(length, {
+        samples: requireSummary(store, 'select').selected,
+        labelled: store.images.splitSize('train'),
+      }),
       inputs: [ingredients['select.selected'], ingredients['prepare.train'], ingredients['prepare.validation']],
     });
     return {

@@ -342,6 +342,9 @@ export function imageTables(connection: Connection) {
       for (const row of splitCounts.all()) if (row.split === split) counts[row.label] = row.images;
       return counts;
     },
+    /** Images of a split. */
+    splitSize: (split: Split): number =>
+      splitCounts.all().reduce((sum, row) => sum + (row.split === split ? row.images : 0), 0),
     poolSize: (): number => poolSize.get()!.images,
     /** The images of a split, by id; in pages, so that the connection is free to write between them. */
     *ofSplit(split: Split): Generator<LocatedImage> {
