@@ -197,6 +197,17 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
       async flags => (await import('./commands/report.js')).report(flags, stop),
     )
     .command(
+      'pool',
+      'What the pool holds, and where from',
+      command =>
+        jsonOption(runOption(command)).option('csv', {
+          type: 'boolean',
+          default: false,
+          describe: 'Every picture of it: image, place',
+        }),
+      async flags => (await import('./commands/pool.js')).pool(flags),
+    )
+    .command(
       'predict <images..>',
       "The student's answer for pictures of yours",
       command =>

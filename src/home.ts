@@ -18,6 +18,10 @@ export interface RunPaths {
   /** What an archive must be unpacked to before it can be read at random. */
   readonly cache: string;
   readonly scores: string;
+  /** What each source lists, in a folder of its own. */
+  readonly listings: string;
+  /** Which images the pool holds, and in which shard each is scored. */
+  readonly pool: string;
   /** One folder a child process: its config and its log. */
   readonly attempts: string;
   readonly report: string;
@@ -115,6 +119,8 @@ export function runPaths(home: string, run: string): RunPaths {
     models,
     cache: path.join(data, 'cache'),
     scores: path.join(data, 'scores'),
+    listings: path.join(data, 'index', 'listings'),
+    pool: path.join(data, 'index', 'pool'),
     attempts: path.join(data, 'attempts'),
     report: path.join(models, 'report.html'),
     model: (step, name) => path.join(models, step, name),

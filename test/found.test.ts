@@ -6,11 +6,10 @@ import {describe, expect, it} from 'vitest';
 import {readConfig} from '../src/config/layers.js';
 import {readExperiment} from '../src/config/experiment.js';
 import {ownFolders, runPaths} from '../src/home.js';
-import type {Role} from '../src/store/images.js';
 import {program} from './commands/pupil.js';
 import {put} from './images/pictures.js';
 import {temporaryFolder} from './images/temporary-folder.js';
-import {newStore} from './store/new-store.js';
+import {addSource, newStore} from './store/new-store.js';
 import {listingOf} from './worker/listing-of.js';
 
 /**
@@ -75,15 +74,13 @@ describe.skipIf(!isThere)('inputs that failed once', () => {
 
   it('test-picture-two-labels: one picture under two labels is no test picture, and is told', async () => {
     const {store} = await newStore();
-    const sets: [Role, string][] = [
+    const sets = [
       ['labelled', 'train'],
       ['test', 'test'],
-      ['unlabelled', 'pool'],
-    ];
+    ] as const;
     for (const [role, folder] of sets) {
-      const source = store.images.addSource(role, {kind: 'folder', path: folder, split: null}, folder);
-      const {entries} = await listingOf(at('test-picture-two-labels'), folder, {labelled: role !== 'unlabelled'});
-      store.atomically(() => entries.forEach(entry => store.images.addEntry(source, entry)));
+      const {images} = await listingOf(at('test-picture-two-labels'), folder);
+      addSource(store, role, images);
     }
     store.atomically(() => store.images.setClasses(['blue', 'green', 'red']));
     const {conflicts} = store.atomically(() =>

@@ -20,6 +20,7 @@ const floors = [
   ['pipeline', 'worker', 'datasets'],
   ['store', 'report'],
   ['config', 'images'],
+  ['pool'],
   ['children'],
   ['files'],
   ['machine-fault'],

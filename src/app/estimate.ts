@@ -10,6 +10,7 @@ import {type Config, isOnnxFile} from '../config/schema.js';
 import {classesKept, evaluationBatch, trainingSettings} from '../config/rules.js';
 import type {StageName} from '../events.js';
 import {className} from '../images/class-name.js';
+import {lookAtFiles} from '../images/file-threads.js';
 import {fittingTopK, takenTopP} from '../ranking/selection-size.js';
 import type {Role} from '../store/images.js';
 import {agreeOnClasses} from '../stages/classes.js';
@@ -88,15 +89,19 @@ export async function countImages({config, sources, signal}: RunContext): Promis
   let bytes = 0;
   for (const {role, spec, open} of sources) {
     const source = await open();
-    for await (const entry of source.entries(signal)) {
-      if (entry.problem !== null) continue;
-      counts[role]++;
-      if (entry.label === null) continue;
-      const [name, known] = [className(entry.label, entry.file), labels.get(role) ?? new Map<string, number>()];
-      labels.set(role, known.set(name, (known.get(name) ?? 0) + 1));
+    const known = labels.get(role) ?? new Map<string, number>();
+    labels.set(role, known);
+    for await (const lot of source.entries(signal)) {
+      for (const {problem, label, file} of lot) {
+        if (problem !== null) continue;
+        counts[role]++;
+        if (label === null) continue;
+        const name = className(label, file);
+        known.set(name, (known.get(name) ?? 0) + 1);
+      }
     }
     if (role === 'labelled') declared = (await source.classes())?.map(name => className(name, source.root)) ?? null;
-    if (!isCifar(spec.kind)) for await (const {size} of source.files(signal)) bytes += size;
+    if (!isCifar(spec.kind)) for await (const seen of lookAtFiles(source.files(signal), signal)) bytes += seen.bytes;
   }
   const images = Object.values(counts).reduce((sum, found) => sum + found, 0);
   await agreeOnClasses(sources, declared, role => labels.get(role) ?? new Map<string, number>());

@@ -3,15 +3,16 @@
  * else. Pools may grow and shrink, and labels be mended, as they will.
  */
 import {rm} from 'node:fs/promises';
+import path from 'node:path';
 import {isDeepStrictEqual} from 'node:util';
-import type {IndexEntry} from '../children/protocol.js';
 import {stageNames} from '../events.js';
 import {temporaryFolder} from '../files/temporary.js';
 import {decodingOf, type RunContext} from '../stages/context.js';
 import {indexTask} from '../stages/list-sources.js';
 import {placeOf, specWords, type RunSource} from '../stages/sources.js';
 import {workersOf} from '../stages/tasks.js';
-import type {ListedImage, SourceRecord} from '../store/images.js';
+import {listedImages} from '../pool/listing-files.js';
+import type {LabelledPlace, SourceRecord} from '../store/images.js';
 import {count, plural} from '../words.js';
 
 const DIFFERENCES_SHOWN = 8;
@@ -52,7 +53,7 @@ export async function changedInputs(context: RunContext): Promise<string | null>
     const listed = found[position]!;
     if (source.role === 'labelled') {
       const known = new Set([...store.images.listed(before.key)].map(({id}) => id));
-      const left = new Set(listed.flatMap(({id}) => (id !== null && known.has(id) ? [id] : [])));
+      const left = new Set(listed.flatMap(({id}) => (known.has(id) ? [id] : [])));
       if (left.size < LEAST_LEFT * known.size)
         lines.push(
           `labelled: of the ${plural(known.size, 'picture')} in ${specWords(before.spec)} ${left.size === 0 ? 'none is' : `only ${count(left.size)} are`} in ${specWords(source.spec)}`,
@@ -71,17 +72,25 @@ const isDone = (status: string | undefined): boolean => status === 'done' || sta
 const quoted = (source: string): string => (/^[\w./:@+-]+$/.test(source) ? source : `'${source}'`);
 
 /** Lists and hashes sources again, without a word of it in the run: nothing of it may change before that is accepted. */
-async function listAgain(context: RunContext, sources: readonly RunSource[]): Promise<IndexEntry[][]> {
-  const found: IndexEntry[][] = sources.map(() => []);
+async function listAgain(context: RunContext, sources: readonly RunSource[]): Promise<LabelledPlace[][]> {
+  const found: LabelledPlace[][] = sources.map(() => []);
   if (sources.length === 0) return found;
   const attempt = temporaryFolder('inputs');
   try {
     const {threads, python, stop} = context;
-    await workersOf(context).run<'index'>(
+    const toList = sources.map((source, position) => ({
+      source,
+      listing: path.join(attempt, `listing-${position}`),
+      known: [],
+    }));
+    const listed = await workersOf(context).run<'index'>(
       {threads, device: 'cpu', python},
-      indexTask(context, decodingOf(context).maxFileBytes, sources),
-      {attempt, stop, onEvent: event => event.type === 'indexed' && found[event.source]!.push(...event.entries)},
+      indexTask(context, decodingOf(context).maxFileBytes, toList),
+      {attempt, stop, onEvent: () => {}},
     );
+    for (const [position, {listing}] of toList.entries())
+      for await (const image of listedImages(listing, listed.sources[position]!.chunks.length))
+        found[position]!.push(image);
   } finally {
     await rm(attempt, {recursive: true, force: true});
   }
@@ -92,7 +101,7 @@ async function listAgain(context: RunContext, sources: readonly RunSource[]): Pr
  * A line for each picture that a held-out set did not have under that label, or has no more. Where it lies in the set is
  * no matter; what could not be read before and cannot be read now is no difference.
  */
-function differences(before: Iterable<ListedImage>, now: readonly IndexEntry[], root: string): string[] {
+function differences(before: Iterable<LabelledPlace>, now: readonly LabelledPlace[], root: string): string[] {
   const known = new Map<string, {labels: Set<string | null>; place: string}>();
   const places = new Set<string>();
   for (const {id, label, ...lying} of before) {
@@ -104,7 +113,6 @@ function differences(before: Iterable<ListedImage>, now: readonly IndexEntry[], 
   const lines: string[] = [];
   const overwritten = new Set<string>();
   for (const {id, label, ...lying} of now) {
-    if (id === null) continue;
     gone.delete(id);
     const place = placeOf(lying);
     const labels = known.get(id)?.labels;

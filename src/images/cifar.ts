@@ -11,8 +11,9 @@ import {pipeline} from 'node:stream/promises';
 import {createGunzip} from 'node:zlib';
 import type {SourceSpec} from '../children/protocol.js';
 import {UserError} from '../errors.js';
-import type {Entry, Source, SourceFile, SourceOptions} from './listing.js';
-import {statFiles, statOrNull} from './listing.js';
+import type {NamedFiles} from './file-stamps.js';
+import type {Entry, Source, SourceOptions} from './listing.js';
+import {statOrNull} from './listing.js';
 import {fromPrintable} from './printable-path.js';
 import {publishFile} from '../files/publish.js';
 import {decodeText, NotText} from '../files/text.js';
@@ -190,7 +191,11 @@ export async function openCifar(
     }
   }
 
-  async function* records(extent: Extent, names: string[] | null, signal: AbortSignal): AsyncGenerator<Entry> {
+  async function* records(
+    extent: Extent,
+    names: string[] | null,
+    signal: AbortSignal,
+  ): AsyncGenerator<readonly Entry[]> {
     const memberName = (record: number) => (isFolder ? String(record) : `${extent.name}/${record}`);
     const place = {file: extent.file, encoding: 'cifar', label: null} as const;
     const handle = await open(fromPrintable(`${root}/${extent.file}`), 'r');
@@ -201,25 +206,31 @@ export async function openCifar(
         const last = Math.min(first + RECORDS_PER_READ, complete);
         const bytes =
           names === null ? null : await readExtent(handle, extent, first * recordBytes, (last - first) * recordBytes);
+        const lot: Entry[] = [];
         for (let record = first; record < last; record++) {
           const at = extent.offset + record * recordBytes + layout.labelBytes;
           const entry: Entry = {
-            ...place,
+            file: place.file,
             member: memberName(record),
             offset: at,
             length: CIFAR_PIXEL_BYTES,
+            encoding: place.encoding,
+            label: null,
             problem: null,
           };
           if (names === null || bytes === null) {
-            yield entry;
+            lot.push(entry);
             continue;
           }
           const label = bytes[(record - first) * recordBytes + layout.labelBytes - 1] ?? layout.classes;
           const name = names[label];
-          yield name === undefined
-            ? {...entry, problem: {code: 'BAD_RECORD', detail: `label ${label}; expected 0 to ${layout.classes - 1}`}}
-            : {...entry, label: name};
+          lot.push(
+            name === undefined
+              ? {...entry, problem: {code: 'BAD_RECORD', detail: `label ${label}; expected 0 to ${layout.classes - 1}`}}
+              : {...entry, label: name},
+          );
         }
+        yield lot;
       }
       const rest = extent.size - complete * recordBytes;
       if (rest > 0) {
@@ -227,13 +238,15 @@ export async function openCifar(
           code: 'BAD_RECORD',
           detail: `${rest} bytes are left at the end; a record has ${recordBytes}`,
         } as const;
-        yield {
-          ...place,
-          member: memberName(complete),
-          offset: extent.offset + complete * recordBytes,
-          length: rest,
-          problem,
-        };
+        yield [
+          {
+            ...place,
+            member: memberName(complete),
+            offset: extent.offset + complete * recordBytes,
+            length: rest,
+            problem,
+          },
+        ];
       }
     } finally {
       await handle.close();
@@ -259,9 +272,12 @@ export async function openCifar(
     warnings,
     ...(!isFolder && isGzip(spec.path) && {unpack: (signal: AbortSignal) => gunzipOnce(spec.path, cache, signal)}),
     classes: async () => (labelled ? await readNames(await findExtents(new AbortController().signal)) : null),
-    async *files(signal): AsyncGenerator<SourceFile> {
-      if (isFolder) yield* statFiles(root, [...wanted, layout.namesFile], signal);
-      else yield* statFiles(dirname(spec.path), [basename(spec.path)], signal);
+    async *files(): AsyncGenerator<NamedFiles> {
+      yield await Promise.resolve(
+        isFolder
+          ? {folder: root, names: [...wanted, layout.namesFile]}
+          : {folder: dirname(spec.path), names: [basename(spec.path)]},
+      );
     },
     async *entries(signal) {
       warnings.length = 0;

@@ -3,7 +3,8 @@ import {isUtf8} from 'node:buffer';
 import {lstat, opendir, realpath, stat} from 'node:fs/promises';
 import {systemCode, UserError} from '../errors.js';
 import type {Entry, Source, SourceOptions} from './listing.js';
-import {fileEntry, refusedFile, statFiles} from './listing.js';
+import {fileEntry, refusedFile} from './listing.js';
+import type {NamedFiles} from './file-stamps.js';
 import {fromPrintable, toPrintable} from './printable-path.js';
 import {isServiceName, LeftOut} from './service-files.js';
 
@@ -18,18 +19,33 @@ interface Child {
   name: string;
   kind: Kind;
 }
+/** `file` is relative to the root. */
+interface PictureChild extends Child {
+  file: string;
+}
 
-/** The children of a folder, streamed. Names come as bytes, because not every name is UTF-8. */
-async function* children(folder: string): AsyncGenerator<Child> {
-  // Typed as if names were strings; Buffer.from takes them either way.
-  for await (const child of await opendir(fromPrintable(folder), {
-    encoding: 'buffer' as BufferEncoding,
-    bufferSize: 256,
-  })) {
-    yield {
-      name: toPrintable(Buffer.from(child.name)),
-      kind: child.isFile() ? 'file' : child.isDirectory() ? 'folder' : child.isSymbolicLink() ? 'link' : 'other',
-    };
+/** Children that are handed on together. */
+const LOT = 1024;
+/** A name of these alone is printable as it is. */
+const PLAIN = /^[ -[\]-~]*$/;
+
+/** The children of a folder, streamed in lots. */
+async function* children(folder: string): AsyncGenerator<readonly Child[]> {
+  // A character a byte, because not every name is UTF-8.
+  const opened = await opendir(fromPrintable(folder), {encoding: 'latin1', bufferSize: LOT});
+  try {
+    for (;;) {
+      const lot: Child[] = [];
+      for (let child; lot.length < LOT && (child = opened.readSync()) !== null;)
+        lot.push({
+          name: PLAIN.test(child.name) ? child.name : toPrintable(Buffer.from(child.name, 'latin1')),
+          kind: child.isFile() ? 'file' : child.isDirectory() ? 'folder' : child.isSymbolicLink() ? 'link' : 'other',
+        });
+      if (lot.length > 0) yield lot;
+      if (lot.length < LOT) return;
+    }
+  } finally {
+    await opened.close();
   }
 }
 
@@ -59,12 +75,16 @@ export async function openFolder(
   let leftOut = nothing();
 
   /** The children of one of our folders (a path relative to the root) that may be pictures or hold some. */
-  async function* pictureChildren(folder: string): AsyncGenerator<Child & {file: string}> {
-    for await (const child of children(folder === '' ? root : `${root}/${folder}`)) {
-      const file = folder === '' ? child.name : `${folder}/${child.name}`;
-      if (isServiceName(child.name)) leftOut.service.add(file);
-      else if (child.kind === 'folder' && homes.has(`${realRoot}/${file}`)) leftOut.own.push(file);
-      else yield {...child, file};
+  async function* pictureChildren(folder: string): AsyncGenerator<readonly PictureChild[]> {
+    for await (const lot of children(folder === '' ? root : `${root}/${folder}`)) {
+      const found: PictureChild[] = [];
+      for (const {name, kind} of lot) {
+        const file = folder === '' ? name : `${folder}/${name}`;
+        if (isServiceName(name)) leftOut.service.add(file);
+        else if (kind === 'folder' && homes.has(`${realRoot}/${file}`)) leftOut.own.push(file);
+        else found.push({name, kind, file});
+      }
+      yield found;
     }
   }
 
@@ -93,47 +113,56 @@ export async function openFolder(
   }
 
   /** All files below `start`, folder by folder; only the names of folders still to visit are held. */
-  async function* walk(start: string, label: string | null, signal: AbortSignal): AsyncGenerator<Entry> {
+  async function* walk(start: string, label: string | null, signal: AbortSignal): AsyncGenerator<readonly Entry[]> {
     const toVisit = [start];
     for (let folder = toVisit.pop(); folder !== undefined; folder = toVisit.pop()) {
       try {
-        for await (const {name, kind, file} of pictureChildren(folder)) {
+        for await (const lot of pictureChildren(folder)) {
           signal.throwIfAborted();
-          if (kind === 'folder') toVisit.push(file);
-          else if (sideFile.test(name)) leftOut.sideFiles++;
-          else if (kind === 'file') yield fileEntry(file, label);
-          else if (kind === 'other') yield refusedFile(file, 'NOT_A_FILE', 'a pipe, socket or device');
-          else {
-            const entry = await followLink(file, label);
-            if (entry !== null) yield entry;
+          const listed: Entry[] = [];
+          for (const {name, kind, file} of lot) {
+            if (kind === 'folder') toVisit.push(file);
+            else if (sideFile.test(name)) leftOut.sideFiles++;
+            else if (kind === 'file') listed.push(fileEntry(file, label));
+            else if (kind === 'other') listed.push(refusedFile(file, 'NOT_A_FILE', 'a pipe, socket or device'));
+            else {
+              const entry = await followLink(file, label);
+              if (entry !== null) listed.push(entry);
+            }
           }
+          yield listed;
         }
       } catch (error) {
         const code = systemCode(error);
         if (code === null) throw error;
-        yield refusedFile(folder === '' ? '.' : folder, 'UNREADABLE', `this folder cannot be listed (${code})`);
+        yield [refusedFile(folder === '' ? '.' : folder, 'UNREADABLE', `this folder cannot be listed (${code})`)];
       }
     }
   }
 
   async function classNames(): Promise<string[]> {
     const names: string[] = [];
-    for await (const {name, kind} of pictureChildren('')) if (kind === 'folder') names.push(labelOf(name));
+    for await (const lot of pictureChildren(''))
+      for (const {name, kind} of lot) if (kind === 'folder') names.push(labelOf(name));
     return names.sort();
   }
 
-  async function* labelledEntries(signal: AbortSignal): AsyncGenerator<Entry> {
+  async function* labelledEntries(signal: AbortSignal): AsyncGenerator<readonly Entry[]> {
     const folders: string[] = [];
-    for await (const {name, kind} of pictureChildren('')) {
-      if (kind === 'folder') folders.push(name);
-      else if (kind === 'link') notes.push(`${name} is a link in the place of a class folder and was not followed`);
-      else if (sideFile.test(name)) leftOut.sideFiles++;
-      else yield refusedFile(name, 'NO_LABEL', 'lies in no class folder');
+    for await (const lot of pictureChildren('')) {
+      const stray: Entry[] = [];
+      for (const {name, kind} of lot) {
+        if (kind === 'folder') folders.push(name);
+        else if (kind === 'link') notes.push(`${name} is a link in the place of a class folder and was not followed`);
+        else if (sideFile.test(name)) leftOut.sideFiles++;
+        else stray.push(refusedFile(name, 'NO_LABEL', 'lies in no class folder'));
+      }
+      yield stray;
     }
     for (const name of folders.sort()) yield* walk(name, labelOf(name), signal);
   }
 
-  async function* entries(signal: AbortSignal): AsyncGenerator<Entry> {
+  async function* entries(signal: AbortSignal): AsyncGenerator<readonly Entry[]> {
     leftOut = nothing();
     notes.length = 0;
     yield* labelled ? labelledEntries(signal) : walk('', null, signal);
@@ -147,18 +176,12 @@ export async function openFolder(
       );
   }
 
-  async function* names(signal: AbortSignal): AsyncGenerator<string> {
-    for await (const {file, problem} of entries(signal)) if (problem === null) yield file;
+  async function* files(signal: AbortSignal): AsyncGenerator<NamedFiles> {
+    for await (const lot of entries(signal))
+      yield {folder: root, names: lot.flatMap(({file, problem}) => (problem === null ? [file] : []))};
   }
 
-  return {
-    root,
-    notes,
-    warnings: [],
-    entries,
-    files: signal => statFiles(root, names(signal), signal),
-    classes: async () => (labelled ? await classNames() : null),
-  };
+  return {root, notes, warnings: [], entries, files, classes: async () => (labelled ? await classNames() : null)};
 }
 
 /** The path with its links resolved; as it is where nothing lies there. */

@@ -1,37 +1,29 @@
 /** What every kind of source gives: the files it lies in, and the images it lists. */
 import type {Stats} from 'node:fs';
 import {stat} from 'node:fs/promises';
-import type {IndexEntry, QuarantineCode} from '../children/protocol.js';
+import type {Problem, QuarantineCode} from '../children/protocol.js';
+import type {ListedImage} from '../pool/listing-files.js';
+import type {NamedFiles} from './file-stamps.js';
 import {fromPrintable} from './printable-path.js';
 
 /** An image as a source lists it, before its bytes are read. A `problem` says why they never will be. */
-export type Entry = Omit<IndexEntry, 'id'>;
-
-/**
- * A file that a source depends on. Its name is relative to the root, or that of the archive which the root was unpacked
- * from.
- */
-export interface SourceFile {
-  file: string;
-  size: number;
-  mtimeNs: bigint;
-  ctimeNs: bigint;
-}
+export type Entry = Omit<ListedImage, 'id'> & {readonly problem: Problem | null};
 
 /** Paths are printable (see printable-path.ts), and relative to `root`, which is absolute. */
 export interface Source {
   root: string;
   /**
-   * The files that the images lie in, by their stats alone: enough to notice that something changed. In no fixed order.
+   * The files that the images lie in, in lots: of the root, or of the folder of the archive that the root was unpacked
+   * from. In no fixed order.
    */
-  files(signal: AbortSignal): AsyncIterable<SourceFile>;
+  files(signal: AbortSignal): AsyncIterable<NamedFiles>;
   /**
    * Makes sure that what an archive must be unpacked to is there: it lies in the home, where somebody may clear it
    * away.
    */
   unpack?(signal: AbortSignal): Promise<unknown>;
-  /** Every image, streamed. Archives in their own order, folders in the file system's. */
-  entries(signal: AbortSignal): AsyncIterable<Entry>;
+  /** Every image, streamed in lots. Archives in their own order, folders in the file system's. */
+  entries(signal: AbortSignal): AsyncIterable<readonly Entry[]>;
   /**
    * The classes that the source declares, also those without an image; null where only the labels of its images tell.
    */
@@ -70,30 +62,22 @@ export const refusedFile = (file: string, code: QuarantineCode, detail: string):
 /** What lies at a printable path, a link followed; null where nothing does, or where it may not be looked at. */
 export const statOrNull = (path: string): Promise<Stats | null> => stat(fromPrintable(path)).catch(() => null);
 
-/** How many `stat` calls wait at a time: enough to hide the latency of a network file system. */
-const STATS_IN_FLIGHT = 64;
+/** Entries, or names of files, that are handed on together. */
+const LOT = 1024;
 
-async function statOne(root: string, file: string): Promise<SourceFile | null> {
+/** Gathers what comes one by one; also what came before it failed. */
+export async function* inLots<Item>(items: AsyncIterable<Item> | Iterable<Item>): AsyncGenerator<readonly Item[]> {
+  let lot: Item[] = [];
   try {
-    const {size, mtimeNs, ctimeNs} = await stat(fromPrintable(`${root}/${file}`), {bigint: true});
-    return {file, size: Number(size), mtimeNs, ctimeNs};
-  } catch {
-    return null; // Gone or forbidden: its entry says so, and its absence here is the difference that matters.
+    for await (const item of items) {
+      lot.push(item);
+      if (lot.length < LOT) continue;
+      yield lot;
+      lot = [];
+    }
+  } catch (error) {
+    if (lot.length > 0) yield lot;
+    throw error;
   }
-}
-
-/** The stats of `files`, a few at a time. Files that cannot be looked at are left out. */
-export async function* statFiles(
-  root: string,
-  files: AsyncIterable<string> | Iterable<string>,
-  signal: AbortSignal,
-): AsyncGenerator<SourceFile> {
-  const batch: Promise<SourceFile | null>[] = [];
-  const settle = async () => (await Promise.all(batch.splice(0))).filter(found => found !== null);
-  for await (const file of files) {
-    signal.throwIfAborted();
-    batch.push(statOne(root, file));
-    if (batch.length === STATS_IN_FLIGHT) yield* await settle();
-  }
-  yield* await settle();
+  if (lot.length > 0) yield lot;
 }

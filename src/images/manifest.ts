@@ -11,7 +11,7 @@ import {systemCode, UserError} from '../errors.js';
 import {decodeLines, decodeStream, NotText} from '../files/text.js';
 import {isExact, NOT_EXACT} from './class-name.js';
 import type {Entry, Source, SourceOptions} from './listing.js';
-import {fileEntry, refusedFile, statFiles} from './listing.js';
+import {fileEntry, inLots, refusedFile} from './listing.js';
 import {parquetRows} from './parquet-rows.js';
 import {fromPrintable, toPrintable} from './printable-path.js';
 import {isServicePath, LeftOut} from './service-files.js';
@@ -185,22 +185,26 @@ export function openManifest(path: string, {labelled}: Pick<SourceOptions, 'labe
     }
   }
 
+  async function* listed(signal: AbortSignal): AsyncGenerator<Entry> {
+    notes.length = 0;
+    const service = new LeftOut();
+    const real = await realRoot();
+    for await (const row of rows(signal)) {
+      const entry = await entryOf(row, real);
+      if (isServicePath(entry.file)) service.add(entry.file);
+      else yield entry;
+    }
+    notes.push(...service.note('listed hidden or service file', 'listed hidden or service files'));
+  }
+
   return {
     root,
     notes,
     warnings: [],
     classes: () => Promise.resolve(null),
-    files: signal => statFiles(root, names(signal), signal),
-    async *entries(signal) {
-      notes.length = 0;
-      const service = new LeftOut();
-      const real = await realRoot();
-      for await (const listed of rows(signal)) {
-        const entry = await entryOf(listed, real);
-        if (isServicePath(entry.file)) service.add(entry.file);
-        else yield entry;
-      }
-      notes.push(...service.note('listed hidden or service file', 'listed hidden or service files'));
+    async *files(signal) {
+      for await (const lot of inLots(names(signal))) yield {folder: root, names: lot};
     },
+    entries: signal => inLots(listed(signal)),
   };
 }

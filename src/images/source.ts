@@ -14,7 +14,7 @@ import {fromPrintable, toPrintable} from './printable-path.js';
 import {isServiceName} from './service-files.js';
 import {imageExtensions, isShardPattern, openWebDataset} from './webdataset.js';
 
-export type {Entry, Source, SourceFile, SourceOptions} from './listing.js';
+export type {Entry, Source, SourceOptions} from './listing.js';
 
 /** The folders that the official CIFAR archives unpack to. */
 const cifarFolders: Record<CifarKind, string> = {cifar10: 'cifar-10-batches-bin', cifar100: 'cifar-100-binary'};

@@ -11,7 +11,7 @@ import {plural} from '../words.js';
 import type {QuarantineCode} from '../children/protocol.js';
 import {isExact, NOT_EXACT} from './class-name.js';
 import type {Entry, Source, SourceOptions} from './listing.js';
-import {refusedFile, statFiles, statOrNull} from './listing.js';
+import {inLots, refusedFile, statOrNull} from './listing.js';
 import {fromPrintable, toPrintable} from './printable-path.js';
 import {isServiceName, isServicePath, LeftOut} from './service-files.js';
 import type {TarMember} from './tar.js';
@@ -310,18 +310,20 @@ export async function openWebDataset(path: string, {labelled}: Pick<SourceOption
     notes,
     warnings,
     classes: () => Promise.resolve(null),
-    files: signal => statFiles(root, shards, signal),
+    async *files() {
+      for await (const names of inLots(shards)) yield {folder: root, names};
+    },
     async *entries(signal) {
       notes.splice(0, Infinity, ...found.notes);
       warnings.splice(0, Infinity, ...found.warnings);
       const leftOut = {service: new LeftOut(), noPictures: new LeftOut(), companions: new LeftOut()};
       for (const shard of shards) {
         try {
-          yield* shardEntries(shard, leftOut, signal);
+          yield* inLots(shardEntries(shard, leftOut, signal));
         } catch (error) {
           const code = systemCode(error);
           if (code === null) throw error;
-          yield refusedFile(shard, 'UNREADABLE', `this shard cannot be read (${code})`);
+          yield [refusedFile(shard, 'UNREADABLE', `this shard cannot be read (${code})`)];
         }
       }
       notes.push(

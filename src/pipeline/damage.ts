@@ -25,7 +25,7 @@ export async function damageOf(
 }
 
 /** Looks at each recorded file. A stamp that changed is forgiven where the bytes did not. */
-async function damagedFiles(
+export async function damagedFiles(
   outputs: readonly OutputRecord[],
   home: string,
   restamp: (relative: string, stamp: string) => void,

@@ -7,7 +7,7 @@ import {UserError} from '../errors.js';
 import type {StageName} from '../events.js';
 import {experimentOf} from '../config/experiment.js';
 import {databaseFolder, runPaths, type RunPaths} from '../home.js';
-import {damagedRows} from '../pipeline/damage.js';
+import {damagedFiles, damagedRows} from '../pipeline/damage.js';
 import type {Damage} from '../pipeline/freshness.js';
 import {productDigest} from '../pipeline/run.js';
 import {stages} from '../stages/index.js';
@@ -85,6 +85,17 @@ export function requireIntact({store, paths}: Pick<OpenRun, 'store' | 'paths'>, 
     const [damage] = recorded === null ? [] : damagedRows(stage, recorded, store);
     if (damage) throw damagedError(paths.run, damage);
   }
+}
+
+/** Throws (exit 4) where a file of a finished stage's product is not as it was left. */
+export async function requireFiles(
+  {store, paths}: Pick<OpenRun, 'store' | 'paths'>,
+  stage: StageName,
+  product: string,
+): Promise<void> {
+  const outputs = store.stages.read(stage)?.outputs.filter(({name}) => name === product) ?? [];
+  const [damage] = await damagedFiles(outputs, paths.home, () => {});
+  if (damage) throw damagedError(paths.run, damage);
 }
 
 /**

@@ -11,8 +11,9 @@ import {takenTopP} from '../ranking/selection-size.js';
 import {shardFile} from '../stages/score.js';
 import {summaryOf} from '../stages/summaries.js';
 import type {Shard} from '../store/shards.js';
+import {idInPool, poolIdsWith, poolImagesOf, shardOf} from './pool.js';
 import {count} from '../words.js';
-import {damagedError, movedOn, requireIntact, type OpenRun} from './open-run.js';
+import {damagedError, movedOn, requireFiles, requireIntact, type OpenRun} from './open-run.js';
 
 export interface ClassVerdict {
   readonly class: string;
@@ -41,32 +42,40 @@ export interface ImageStory {
  */
 export async function storyOf(run: OpenRun, given: string): Promise<ImageStory> {
   requireIntact(run, 'prepare', 'score', 'select');
+  await requireFiles(run, 'prepare', 'index');
+  await requireFiles(run, 'score', 'assigned');
   const other = movedOn(run, 'select');
   if (other !== null)
     throw new UserError(
       'STALE_SELECTION',
       `The selection of run ${run.paths.run} is out of date: ${other} has made something else since, and no cut-off is of these scores. Run pupil orchestrate to select anew.`,
     );
-  const image = findImage(run, given);
-  const classes = await verdicts(run, image);
+  const image = await findImage(run, given);
+  const inPool = await poolImagesOf(run, image);
+  const places = [...new Set([...run.store.images.placesOf(image), ...inPool.map(({place}) => place)])];
+  const shard = await shardOf(run, image);
+  const classes = inPool.length > 0 && shard !== null ? await verdicts(run, image, shard) : [];
   return {
     image,
-    places: run.store.images.placesOf(image),
+    places,
     classes,
-    unscored: classes.length > 0 ? null : unscoredReason(run, image),
+    unscored: classes.length > 0 ? null : unscoredReason(run, image, {places, isInPool: inPool.length > 0}),
   };
 }
 
 /** A path (or place), the whole id, or an unambiguous beginning of it. */
-function findImage({store, paths}: OpenRun, given: string): string {
+async function findImage(run: OpenRun, given: string): Promise<string> {
+  const {store, paths} = run;
   // As pupil shows it, or as the file system knows it.
   const places = [given, toPrintable(Buffer.from(given)), toPrintable(Buffer.from(path.resolve(given)))];
   for (const place of places) {
     const placed = store.images.idAt(place);
     if (placed !== null) return placed;
   }
+  const listed = await idInPool(run, places);
+  if (listed !== null) return listed;
   if (/^[0-9a-f]{2,24}$/.test(given)) {
-    const [id, another] = store.images.idsWithPrefix(given);
+    const [id, another] = [...new Set([...store.images.idsWithPrefix(given), ...(await poolIdsWith(run, given))])];
     if (another !== undefined)
       throw new UserError(
         'NO_SUCH_IMAGE',
@@ -82,10 +91,8 @@ function findImage({store, paths}: OpenRun, given: string): string {
   );
 }
 
-async function verdicts({store, config, paths}: OpenRun, id: string): Promise<ClassVerdict[]> {
-  const image = store.images.standingOf(id);
-  const shard = image?.pool && image.shard !== null ? store.shards.numbered(image.shard) : null;
-  if (shard === null || shard.rows === null || shard.rows === 0) return [];
+async function verdicts({store, config, paths}: OpenRun, id: string, shard: Shard): Promise<ClassVerdict[]> {
+  if (shard.rows === null || shard.rows === 0) return [];
   const names = store.images.classes();
   const selection = summaryOf(store, 'select');
   const topP = selection?.topP ?? takenTopP(config.select.top_p, names.length);
@@ -135,13 +142,17 @@ async function requireScores({run, home}: RunPaths, file: string, {sha256}: Shar
   throw damagedError(run, {path: path.relative(home, file), kind: isThere ? 'changed' : 'missing'});
 }
 
-function unscoredReason({store}: OpenRun, id: string): string {
+function unscoredReason(
+  {store}: OpenRun,
+  id: string,
+  {places, isInPool}: {readonly places: readonly string[]; readonly isInPool: boolean},
+): string {
   const aside = store.quarantine.ofImage(id);
   if (aside.length > 0) return `Not scored: ${aside.map(row => `${row.code}, ${row.detail}`).join('; ')}.`;
-  const standing = store.images.standingOf(id);
-  if (store.images.placesOf(id).length === 0) return 'Not in the pool any more: it lies nowhere.';
-  if (standing?.pool) return 'Not scored yet: the score stage has not come to it.';
-  return standing?.split
-    ? `Not scored: it is in the ${standing.split === 'train' ? 'labelled training' : standing.split} set, not in the pool.`
+  if (places.length === 0) return 'Not in the pool any more: it lies nowhere.';
+  if (isInPool) return 'Not scored yet: the score stage has not come to it.';
+  const split = store.images.splitOf(id);
+  return split !== null
+    ? `Not scored: it is in the ${split === 'train' ? 'labelled training' : split} set, not in the pool.`
     : 'Not scored: it was drawn for no set and is not in the pool.';
 }

@@ -26,12 +26,12 @@ export function gateFailures(
  * pictures.
  */
 export function gateCulprits(
-  {store, handling: {maxFailures}, emit}: StageContext,
-  {stage, of}: {stage: StageName; of: number},
+  {handling: {maxFailures}, emit}: StageContext,
+  {stage, of, placeOf}: {stage: StageName; of: number; placeOf: (key: string) => string},
 ): (culprit: Culprit) => void {
   let culprits = 0;
   return ({key, problem}) => {
-    const place = store.images.byId(key)?.place ?? key;
+    const place = placeOf(key);
     emit({type: 'warning', stage, message: `${place} ${problem.detail}; it is set aside.`});
     if (++culprits === 1 || culprits <= maxFailures * of) return;
     throw new UserError(

@@ -4,6 +4,7 @@ import {
   type ChildEvent,
   type Culprit,
   type Decoding,
+  type ImageReference,
   type Layout,
   type ScoreShard,
   type TaskResult,
@@ -33,9 +34,9 @@ export interface Scoring {
   /** The shards to score, and how many images each holds. */
   readonly shards: readonly Pick<Shard, 'number' | 'images'>[];
   /** Makes a shard's descriptor, just before it is handed over. */
-  readonly describe: (shard: number) => ScoreShard;
-  /** A shard's file was published. */
-  readonly onShard: (event: ShardEvent) => void;
+  readonly describe: (shard: number) => Promise<ScoreShard>;
+  /** A shard's file was published. `placeOf` tells where its images lie, by their ids. */
+  readonly onShard: (event: ShardEvent, placeOf: (id: string) => string) => void;
 }
 
 export const scoreShardOf = (shard: number, output: string, images: readonly LocatedImage[]): ScoreShard => ({
@@ -53,9 +54,14 @@ export async function handOutShards(context: StageContext, scoring: Scoring): Pr
   const scorers = context.scorers.slice(0, Math.max(1, scoring.shards.length));
   const queue = scoring.shards.values();
   const images = scoring.shards.reduce((sum, shard) => sum + shard.images, 0);
-  const onCulprit = gateCulprits(context, {stage: scoring.stage, of: images});
-  if (scorers.length === 1)
-    return await scoreFrom(queue, {...context, device: scorers[0]!}, {...scoring, images, onCulprit});
+  const inHand = new Map<number, ScoreShard>();
+  const imageOf = (id: string) => {
+    for (const shard of inHand.values()) for (const image of shard.images) if (image.id === id) return image;
+    return null;
+  };
+  const onCulprit = gateCulprits(context, {stage: scoring.stage, of: images, placeOf: id => imageOf(id)?.place ?? id});
+  const share = {...scoring, images, inHand, imageOf, onCulprit};
+  if (scorers.length === 1) return await scoreFrom(queue, {...context, device: scorers[0]!}, share);
   const failed = new AbortController();
   const stop = {...context.stop, requested: AbortSignal.any([context.stop.requested, failed.signal])};
   const emitOf = togetherProgress(context.emit);
@@ -63,11 +69,7 @@ export async function handOutShards(context: StageContext, scoring: Scoring): Pr
     scorers.map(async (device, number) => {
       try {
         const part = `${scoring.part} worker ${number + 1}`.trim();
-        return await scoreFrom(
-          queue,
-          {...context, device, stop, emit: emitOf(number, scoring.part)},
-          {...scoring, part, images, onCulprit},
-        );
+        return await scoreFrom(queue, {...context, device, stop, emit: emitOf(number, scoring.part)}, {...share, part});
       } catch (error) {
         failed.abort();
         throw error;
@@ -87,6 +89,9 @@ export async function handOutShards(context: StageContext, scoring: Scoring): Pr
 interface Share extends Scoring {
   /** Of all shards together. */
   readonly images: number;
+  /** Shards that were handed out and did not come back, by number. */
+  readonly inHand: Map<number, ScoreShard>;
+  readonly imageOf: (id: string) => ImageReference | null;
   readonly onCulprit: (culprit: Culprit) => void;
 }
 
@@ -99,7 +104,8 @@ async function scoreFrom(
   context: StageContext,
   share: Share,
 ): Promise<Scored> {
-  const {stage, part, model, decoding, layout, kept, fingerprint, images, describe, onShard, onCulprit} = share;
+  const {stage, part, model, decoding, layout, kept, fingerprint, images, describe, onShard} = share;
+  const {inHand, imageOf, onCulprit} = share;
   const {store, device} = context;
   const classes = store.images.classes();
   const taken = new Set<number>();
@@ -109,12 +115,17 @@ async function scoreFrom(
   // A new worker counts from 0.
   const emit: Emit = event =>
     context.emit(event.type === 'progress' ? {...event, done: seenBefore + event.done} : event);
-  const lines = function* (): Generator<ScoreShard> {
+  const described = async (number: number): Promise<ScoreShard> => {
+    const shard = await describe(number);
+    inHand.set(number, shard);
+    return shard;
+  };
+  const lines = async function* (): AsyncGenerator<ScoreShard> {
     seenBefore = seen;
-    for (const number of [...taken]) yield describe(number);
+    for (const number of [...taken]) yield await described(number);
     for (let next = queue.next(); !next.done; next = queue.next()) {
       taken.add(next.value.number);
-      yield describe(next.value.number);
+      yield await described(next.value.number);
     }
   };
   const onEvent = (event: ChildEvent) => {
@@ -123,7 +134,8 @@ async function scoreFrom(
     total.shards++;
     total.images += event.rows;
     seen += event.rows + event.quarantined.length;
-    onShard(event);
+    onShard(event, id => imageOf(id)?.place ?? id);
+    inHand.delete(event.shard);
   };
   const scored = await runDecoder<'score'>(
     {...context, emit},
@@ -140,7 +152,7 @@ async function scoreFrom(
       precautions,
       fingerprint,
     }),
-    {stage, part, decoding, lines, onEvent, onCulprit},
+    {stage, part, decoding, lines, onEvent, onCulprit, pictureOf: imageOf},
   );
   return {...scored, ...total};
 }

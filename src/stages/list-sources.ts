@@ -1,23 +1,40 @@
-/** Lists the sources of a run into its database: those whose files are as they were stay listed, the others are anew. */
+/** Lists the sources of a run: those whose files are as they were stay listed, the others are anew. */
+import {hash} from 'node:crypto';
+import {existsSync} from 'node:fs';
+import {readdir} from 'node:fs/promises';
 import {PROTOCOL, type ChildEvent, type TaskOf} from '../children/protocol.js';
 import {UserError} from '../errors.js';
 import {ownFolders} from '../home.js';
-import type {SourceListing} from '../store/images.js';
+import {digestOfListing, listedImages, type ListedImage} from '../pool/listing-files.js';
+import type {SourceListing, SourceRecord} from '../store/images.js';
 import {count, plural} from '../words.js';
 import type {StageContext} from './context.js';
 import {gateFailures} from './failures.js';
+import {listingFolder} from './pool-files.js';
 import {placeOf, takeRecord, type RunSource} from './sources.js';
 import {runWorker} from './tasks.js';
+
+/** A source to list, the folder for what is found, and those of earlier listings of it. */
+export interface ToList {
+  readonly source: Pick<RunSource, 'role' | 'spec'>;
+  readonly listing: string;
+  readonly known: readonly string[];
+}
 
 /** The worker's task that lists and hashes every image of some sources. */
 export const indexTask = (
   {threads, paths, home}: StageContext,
   maxFileBytes: number,
-  sources: readonly RunSource[],
+  sources: readonly ToList[],
 ): TaskOf<'index'> => ({
   protocol: PROTOCOL,
   task: 'index',
-  sources: sources.map(({role, spec}) => ({...spec, labelled: role !== 'unlabelled'})),
+  sources: sources.map(({source: {role, spec}, listing, known}) => ({
+    ...spec,
+    labelled: role !== 'unlabelled',
+    listing,
+    known: [...known],
+  })),
   maxFileBytes,
   readThreads: threads + 2,
   cache: paths.cache,
@@ -42,7 +59,7 @@ interface Listed {
 }
 
 /**
- * Lists and hashes every image of every source that is new, or whose files changed, into the database, and forgets
+ * Lists and hashes every image of every source that is new, or whose files changed,, and forgets
  * sources that are no longer given. Returns the classes that the labelled source declares; null where only its labels tell. Throws (exit 3, 5) where there is nothing to list,
  * or too much of it cannot be read.
  */
@@ -74,7 +91,8 @@ export async function listSources(
 }
 
 /** Sources that the database has a whole listing of, from the same files, of which no row changed since. */
-async function unchangedSources({store}: StageContext, sources: readonly RunSource[]): Promise<Listed[]> {
+async function unchangedSources(context: StageContext, sources: readonly RunSource[]): Promise<Listed[]> {
+  const {store} = context;
   const recorded = store.images.sources();
   const unchanged: Listed[] = [];
   for (const source of sources) {
@@ -85,68 +103,90 @@ async function unchangedSources({store}: StageContext, sources: readonly RunSour
       listing !== null &&
       root === (await source.open()).root &&
       listing.snapshot === (await source.snapshot()) &&
-      listing.digest === store.images.sourceDigest(key)
+      listing.digest === (await digestOf(context, record, listing))
     )
       unchanged.push({source, key, listing});
   }
   return unchanged;
 }
 
+/** Of what listing a source left, as it is now. */
+const digestOf = async (
+  {store, paths}: Pick<StageContext, 'store' | 'paths'>,
+  {role, key, folder}: SourceRecord,
+  {chunks}: SourceListing,
+): Promise<string | null> =>
+  role !== 'unlabelled'
+    ? store.images.sourceDigest(key)
+    : folder === null || chunks === undefined
+      ? null
+      : await digestOfListing(listingFolder(paths, folder), chunks.length);
+
 const tell = ({emit}: StageContext, {given}: RunSource, {warnings}: Pick<SourceListing, 'warnings'>): void => {
   for (const message of warnings) emit({type: 'warning', stage: 'prepare', message: `${given}: ${message}`});
 };
 
+/** The listings of one source have a name in common, and a number each. */
+function listingName({role, spec}: RunSource): string {
+  const {kind, path, split} = spec;
+  return `${role}-${hash('sha256', JSON.stringify([kind, path, split]), 'hex').slice(0, 12)}`;
+}
+
+/** Those that are there of a source, whole or broken off, and the name of the next. */
+async function listingsOf({paths}: StageContext, source: RunSource): Promise<{known: string[]; next: string}> {
+  const name = listingName(source);
+  const names = existsSync(paths.listings) ? await readdir(paths.listings) : [];
+  const numbers = names.filter(found => found.startsWith(`${name}-`)).map(found => Number(found.split('-').at(-1)));
+  return {known: numbers.map(number => `${name}-${number}`), next: `${name}-${Math.max(0, ...numbers) + 1}`};
+}
+
 async function listAnew(context: StageContext, maxFileBytes: number, sources: readonly RunSource[]): Promise<Listed[]> {
-  const {store, emit} = context;
+  const {store, paths, emit} = context;
   const opened: {
     source: RunSource;
     key: number;
     root: string;
-    seen: number;
+    folder: string;
+    known: readonly string[];
+    unusable: number;
     unreadable: {count: number; first: string};
   }[] = [];
   for (const source of sources) {
     const {root} = await source.open();
-    opened.push({
-      source,
-      key: store.images.addSource(source.role, source.spec, root),
-      root,
-      seen: 0,
-      unreadable: {count: 0, first: ''},
-    });
+    const {known, next} = await listingsOf(context, source);
+    // The same pool given twice is listed twice.
+    const folder = opened.some(other => other.folder === next) ? `${next}.${opened.length}` : next;
+    const key = store.images.addSource(source.role, source.spec, root, folder);
+    opened.push({source, key, root, folder, known, unusable: 0, unreadable: {count: 0, first: ''}});
   }
   const onEvent = (event: ChildEvent) => {
-    if (event.type !== 'indexed') return;
+    if (event.type !== 'unusable') return;
     const into = opened[event.source]!;
-    const {source, key, root} = into;
-    into.seen += event.entries.length;
+    const {key, root} = into;
+    into.unusable += event.images.length;
     store.atomically(() => {
-      for (const entry of event.entries) {
-        const unlabelled = source.role !== 'unlabelled' && entry.label === null;
-        const problem =
-          entry.problem ??
-          (unlabelled
-            ? {code: 'NO_LABEL', detail: `in the ${source.role} set, but no class folder or label tells its class`}
-            : null);
-        if (problem === null) store.images.addEntry(key, entry);
-        else {
-          const place = `${root}/${placeOf(entry)}`;
-          if (problem.code === 'UNREADABLE' && into.unreadable.count++ === 0)
-            into.unreadable.first = `${place}: ${problem.detail}`;
-          const {code, detail} = problem;
-          store.quarantine.add('prepare', partOf(key), {image: entry.id, place, code, detail});
-        }
+      for (const {problem, ...lying} of event.images) {
+        const place = `${root}/${placeOf(lying)}`;
+        if (problem.code === 'UNREADABLE' && into.unreadable.count++ === 0)
+          into.unreadable.first = `${place}: ${problem.detail}`;
+        store.quarantine.add('prepare', partOf(key), {image: null, place, ...problem});
       }
     });
   };
-  const result = await runWorker(context, indexTask(context, maxFileBytes, sources), {
+  const toList = opened.map(({source, folder, known}) => ({
+    source,
+    listing: listingFolder(paths, folder),
+    known: known.map(name => listingFolder(paths, name)),
+  }));
+  const result = await runWorker(context, indexTask(context, maxFileBytes, toList), {
     stage: 'prepare',
     part: 'listing images',
     onEvent,
   });
   const listed: Listed[] = [];
-  for (const [position, {source, key, root, seen, unreadable}] of opened.entries()) {
-    const {classes, notes, warnings} = result.sources[position]!;
+  for (const [position, {source, key, root, folder, unusable, unreadable}] of opened.entries()) {
+    const {classes, images, chunks, digest, notes, warnings} = result.sources[position]!;
+    const seen = images + unusable;
     for (const message of notes) emit({type: 'note', stage: 'prepare', message: `${source.given}: ${message}`});
     tell(context, source, {warnings});
     if (seen > 0 && unreadable.count === seen)
@@ -154,12 +194,15 @@ async function listAnew(context: StageContext, maxFileBytes: number, sources: re
         'UNREADABLE_FILES',
         `None of ${plural(seen, 'file')} in ${root} can be read; the first is ${unreadable.first}. Check the permissions, and that the disk is there.`,
       );
-    const listing = {
+    const isPool = source.role === 'unlabelled';
+    if (!isPool) await takeLabelled(context, key, folder, chunks.length);
+    const listing: SourceListing = {
       snapshot: await source.snapshot(),
-      digest: store.images.sourceDigest(key),
+      digest: isPool ? digest : store.images.sourceDigest(key),
       seen,
       classes,
       warnings,
+      chunks,
     };
     store.images.setListing(key, listing);
     listed.push({source, key, listing});
@@ -167,9 +210,26 @@ async function listAnew(context: StageContext, maxFileBytes: number, sources: re
   return listed;
 }
 
+/** Rows that are written in one transaction. */
+const ROWS_AT_ONCE = 1000;
+
+/** What is labelled is kept in rows, by which it is drawn. */
+async function takeLabelled({store, paths}: StageContext, key: number, folder: string, chunks: number): Promise<void> {
+  let waiting: ListedImage[] = [];
+  const write = () => {
+    store.atomically(() => waiting.forEach(image => store.images.addListed(key, image)));
+    waiting = [];
+  };
+  for await (const image of listedImages(listingFolder(paths, folder), chunks)) {
+    waiting.push(image);
+    if (waiting.length === ROWS_AT_ONCE) write();
+  }
+  write();
+}
+
 /** "1,000 pictures joined the pool, 3 pictures left it; 40,000 stay"; null where it is the first, or the same. */
 export function poolChangeWords({store}: Pick<StageContext, 'store'>): string | null {
-  const {added, stayed, left} = store.images.poolChange();
+  const {added, stayed, left} = store.pool.change();
   if (stayed + left === 0 || added + left === 0) return null;
   const joined = `${plural(added, 'picture')} joined the pool`;
   const gone = `${plural(left, 'picture')} left ${added > 0 ? 'it' : 'the pool'}`;

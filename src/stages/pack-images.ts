@@ -11,6 +11,10 @@ import type {StageContext} from './context.js';
 import {runDecoder} from './tasks.js';
 import {gateCulprits, gateFailures} from './failures.js';
 
+/** An image of a labelled set, or one that was chosen. */
+export const imageOf = ({store}: Pick<StageContext, 'store'>, id: string): LocatedImage | null =>
+  store.images.byId(id) ?? store.chosen.byId(id);
+
 /** An image of a pack, before it is known which one of several that is. */
 export type PackImage = Omit<PackItem, 'pack'>;
 
@@ -66,6 +70,7 @@ export async function packImages(
     for (const [pack, {images}] of packs.entries()) for await (const image of images()) yield {...image, pack};
   };
   const of = packs.reduce((sum, pack) => sum + pack.of, 0);
+  const placeOf = (id: string) => imageOf(context, id)?.place ?? id;
   const result = await runDecoder<'pack'>(
     context,
     precautions => ({
@@ -84,15 +89,15 @@ export async function packImages(
       part: packs.length === 1 ? `packing ${packs[0]!.name}` : 'packing',
       decoding,
       lines,
-      onCulprit: gateCulprits(context, {stage, of}),
+      onCulprit: gateCulprits(context, {stage, of, placeOf}),
+      pictureOf: id => imageOf(context, id),
       onEvent(event) {
         if (event.type !== 'quarantined') return;
         const {name, of} = packs[event.pack]!;
         for (const {id, problem} of event.images) {
           if (setAside[event.pack]!.has(id)) continue;
           setAside[event.pack]!.add(id);
-          const place = store.images.byId(id)?.place ?? id;
-          store.quarantine.add(stage, name, {image: id, place, ...problem});
+          store.quarantine.add(stage, name, {image: id, place: placeOf(id), ...problem});
         }
         gateFailures(context, {stage, part: name, of});
       },

@@ -15,6 +15,7 @@ import {defineStage, implied, keyed, told, type Setting} from './define.js';
 import {imageSize} from './image-settings.js';
 import {listSources, poolChangeWords} from './list-sources.js';
 import {packFiles, packSplits} from './pack-images.js';
+import {poolFiles, settlePool} from './pool-files.js';
 import {REST, specWords, type RunSource} from './sources.js';
 import type {SummaryOf} from './summaries.js';
 
@@ -29,10 +30,9 @@ const FEW_A_CLASS = 20;
 
 export const prepare = defineStage({
   name: 'prepare',
-  version: 3,
+  version: 4,
   reads: [],
   rows: {
-    pool: ({images}) => images.poolDigest(),
     classes: ({images}) => images.classesDigest(),
     listing: ({images}) => images.listingDigest(),
     quarantine: ({quarantine}) => quarantine.digest('prepare'),
@@ -66,6 +66,11 @@ export const prepare = defineStage({
     const {leaks, conflicts} = store.atomically(() =>
       store.images.split({seed, labelledPerClass, validation: validationDraw(settings), restIsPool}),
     );
+    for (const {id, place} of await settlePool(context)) {
+      const split = store.images.splitOf(id);
+      // Without one it is labelled twice there, which is told.
+      if (split !== null) leaks.push({id, place, detail: `in the pool and in the ${split} set: not scored`});
+    }
     for (const {id, place, detail} of leaks)
       store.quarantine.add('prepare', 'split', {image: id, place, code: 'LEAK', detail});
     for (const {id, place, detail} of conflicts)
@@ -89,12 +94,16 @@ export const prepare = defineStage({
     if (change !== null) emit({type: 'note', stage: 'prepare', message: change});
 
     const packed = await packSplits(context, decoding, splits);
-    const outputs: Output[] = splits.includes('test') ? [] : [{name: 'test', digest: 'none was given'}];
+    const {images: pool, digest} = store.pool.facts()!;
+    const outputs: Output[] = [
+      {name: 'pool', digest},
+      {name: 'index', files: poolFiles(context)},
+      ...(splits.includes('test') ? [] : [{name: 'test', digest: 'none was given'}]),
+    ];
     for (const split of splits) {
       outputs.push({name: split, files: await packFiles(paths.pack(split))});
       await checkDecoded(context, split);
     }
-    const pool = store.images.poolSize();
     const classes = store.images.classes();
     const summary: SummaryOf<'prepare'> = {classes: classes.length, ...packed, pool, leaks: leaks.length};
     return {
@@ -235,7 +244,7 @@ function checkSplits({store, emit}: StageContext, draw: Draw): void {
       });
     }
   }
-  refuseEmptyPool({sources, restIsPool}, store.images.poolSize());
+  refuseEmptyPool({sources, restIsPool}, store.pool.size());
 }
 
 /** Throws (exit 3) where nothing is left to score. */

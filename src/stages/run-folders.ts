@@ -11,7 +11,7 @@ import type {RunPaths} from '../home.js';
 import {fromPrintable} from '../images/printable-path.js';
 
 const OF_RUNS = new Set([
-  ...['attempts', 'cache', 'packs', 'scores', 'tensorboard'],
+  ...['attempts', 'cache', 'index', 'packs', 'scores', 'tensorboard'],
   ...['teacher', 'supervised', 'pretrained', 'student', 'results.json', 'report.html'],
 ]);
 const OF_EXPERIMENTS = new Set(['table.json', 'table.md', 'table.csv', 'table.html', 'plot.svg']);

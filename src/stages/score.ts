@@ -15,6 +15,9 @@ import {passFailPoint} from '../files/fail-point.js';
 import {statusCommand} from '../home.js';
 import {hashFile, stampOf} from '../pipeline/stamp.js';
 import type {Ingredients} from '../pipeline/stage.js';
+import {isWhole, tableFiles, type IdTable} from '../pool/id-table.js';
+import {assignShards, openShardLists} from '../pool/shard-assignment.js';
+import {idAt, ID_WORDS} from '../ranking/image-ids.js';
 import type {Shard} from '../store/shards.js';
 import {busiestPart, count, plural, rate} from '../words.js';
 import {decodingOf, type StageContext} from './context.js';
@@ -22,6 +25,7 @@ import {defineStage, keyed, told, type Setting} from './define.js';
 import {gateFailures} from './failures.js';
 import {imageSize, keptClasses} from './image-settings.js';
 import {scoreShardOf, handOutShards, type Scored, type ShardEvent} from './hand-out-shards.js';
+import {assignedTable, keepTables, locatedIn, nextTable, poolIndex, sampleOfPool, tableOfScores} from './pool-files.js';
 import {scoringDecoding, scoringOnnx} from './scoring-form.js';
 import {findLayout} from './scoring-layout.js';
 import type {SummaryOf} from './summaries.js';
@@ -61,22 +65,15 @@ export const score = defineStage({
     const {store, emit} = context;
     const fingerprint = fingerprintOf(context, ingredients);
     const started = performance.now();
-    store.atomically(() => {
-      store.shards.forgetFailuresOfLeft();
-      // Shards that stand stay as they are, and what joined the pool is added to them.
-      if (store.shards.hasScored(fingerprint)) store.shards.grow(shardSize);
-      else store.shards.cut(shardSize);
+    const standing = await standingShards(context, fingerprint);
+    const assigned = await settleShards(context, {
+      size: shardSize,
+      standing,
+      keeps: store.shards.hasScored(fingerprint),
     });
-    const todo = await unscoredShards(context, fingerprint);
     const all = store.shards.all();
-    const unscored = new Set(todo.map(({number}) => number));
-    store.atomically(() =>
-      store.quarantine.keepParts(
-        'score',
-        all.filter(({number}) => !unscored.has(number)).map(({number}) => String(number)),
-      ),
-    );
-    const pool = store.images.poolSize();
+    const todo = all.filter(({number, fingerprint: of}) => !standing.has(number) || of !== fingerprint);
+    const pool = store.pool.size();
     const checkFailures = () => {
       // Where nothing at all can be decoded, that is what must be said.
       if (store.shards.someMayHold()) gateFailures(context, {stage: 'score', part: '%', of: pool});
@@ -90,7 +87,7 @@ export const score = defineStage({
         message: `${count(pool - toScore)} of ${plural(pool, 'image')} are scored already`,
       });
     const work =
-      todo.length === 0 ? null : await scorePool(context, {todo, fingerprint, decoding, kept, checkFailures});
+      todo.length === 0 ? null : await scorePool(context, {todo, assigned, fingerprint, decoding, kept, checkFailures});
     await removeOthers(context, all);
     const scored = store.shards
       .all()
@@ -111,7 +108,10 @@ export const score = defineStage({
     const speed =
       summary.busy === null ? '' : ` at ${rate(summary.imagesPerSecond)} images/s (${busiestPart(summary.busy)})`;
     return {
-      outputs: [{name: 'scores', files: all.map(shard => shardFile(context, shard.number))}],
+      outputs: [
+        {name: 'scores', files: all.map(shard => shardFile(context, shard.number))},
+        {name: 'assigned', files: tableFiles(assigned)},
+      ],
       summary,
       headline: `${count(scored)} images scored${speed}${summary.quarantined > 0 ? `, ${count(summary.quarantined)} set aside` : ''}`,
     };
@@ -157,32 +157,82 @@ async function removeOthers(context: StageContext, shards: readonly Shard[]): Pr
 }
 
 /**
- * Shards that were never scored so, whose file is no longer what was written, or of which a picture could not be read:
- * by now it may be there.
+ * Shards that were scored so, whose file is what was written, and of which every picture could be read: one that could
+ * not may be there by now.
  */
-async function unscoredShards(context: StageContext, fingerprint: string): Promise<Shard[]> {
-  const todo: Shard[] = [];
+async function standingShards(context: StageContext, fingerprint: string): Promise<Set<number>> {
+  const standing = new Set<number>();
   const incomplete = context.store.quarantine.partsWith('score', 'UNREADABLE');
-  for (const shard of context.store.shards.all()) {
-    const file = shardFile(context, shard.number);
-    const done =
-      shard.fingerprint === fingerprint &&
-      !incomplete.has(String(shard.number)) &&
+  for (const {number, fingerprint: of, sha256} of context.store.shards.all()) {
+    const file = shardFile(context, number);
+    const stands =
+      of === fingerprint &&
+      !incomplete.has(String(number)) &&
       (await stampOf(file)) !== null &&
-      (await hashFile(file, context.signal)) === shard.sha256;
-    if (!done) todo.push(shard);
+      (await hashFile(file, context.signal)) === sha256;
+    if (stands) standing.add(number);
   }
-  return todo;
+  return standing;
+}
+
+/**
+ * Puts every image of the pool into a shard; what is not `standing` will be scored. Where anything stands that was
+ * scored so, shards stay as they are, and what joined the pool gets further ones. Returns the table that tells them.
+ */
+async function settleShards(
+  context: StageContext,
+  {size, standing, keeps}: {readonly size: number; readonly standing: ReadonlySet<number>; readonly keeps: boolean},
+): Promise<IdTable> {
+  const {store, signal} = context;
+  const pool = poolIndex(context);
+  const failed = new Set(store.shards.all().flatMap(({number}) => store.quarantine.idsOfPart('score', String(number))));
+  const forgotten: string[] = [];
+  const {name, folder} = nextTable(context);
+  const {table, images, left, changed} = await assignShards({
+    pool,
+    before: await assignedBefore(context, standing),
+    folder,
+    size,
+    keeps,
+    // Of a shard that is scored anew there will be no scores; what could not be scored is tried again.
+    forgets(id, shard) {
+      const isForgotten = !standing.has(shard) || failed.has(idAt(id, 0));
+      if (isForgotten) forgotten.push(idAt(id, 0));
+      return isForgotten;
+    },
+    signal,
+  });
+  const gone = [...left.values()].reduce((sum, ids) => sum + ids.length / ID_WORDS, 0);
+  store.atomically(() => {
+    store.shards.settle({images, left, renewed: keeps ? new Set() : changed});
+    store.pool.assign({...table, folder: name}, gone);
+    store.quarantine.forgetImages('score', forgotten);
+    store.quarantine.keepParts('score', [...standing].filter(number => keeps || !changed.has(number)).map(String));
+  });
+  await keepTables(context);
+  return table;
+}
+
+/** Where images were put before: as the table tells, or the score files that stand, where there is none or it is damaged. */
+async function assignedBefore(context: StageContext, standing: ReadonlySet<number>): Promise<IdTable | null> {
+  const table = assignedTable(context);
+  if (table !== null && (await isWhole(table))) return table;
+  if (standing.size === 0) return null;
+  const files = new Map([...standing].map(number => [number, shardFile(context, number)]));
+  return await tableOfScores(context, files, poolIndex(context).images);
 }
 
 /**
  * Throws before a shard counts as scored, where what it lacks is not the fault of its pictures: exit 4 for the disk, 5
  * for the network.
  */
-function checkShard({store, paths}: StageContext, {shard, rows, quarantined}: ShardEvent): void {
+function checkShard(
+  {store, paths}: StageContext,
+  {shard, rows, quarantined}: ShardEvent,
+  placeOf: (id: string) => string,
+): void {
   const [first] = quarantined;
   const isGone = rows === 0 && first !== undefined && quarantined.every(({problem}) => problem.code === 'UNREADABLE');
-  const placeOf = (id: string) => store.images.byId(id)?.place ?? id;
   if (isGone)
     throw new UserError(
       'UNREADABLE_FILES',
@@ -190,7 +240,7 @@ function checkShard({store, paths}: StageContext, {shard, rows, quarantined}: Sh
     );
   const [bad, ...more] = quarantined.filter(({problem}) => problem.code === 'BAD_SCORE');
   if (bad === undefined) return;
-  const [found, pool] = [store.quarantine.countOf('score', 'BAD_SCORE') + 1 + more.length, store.images.poolSize()];
+  const [found, pool] = [store.quarantine.countOf('score', 'BAD_SCORE') + 1 + more.length, store.pool.size()];
   if (found <= MOST_BAD_SCORES * pool) return;
   // Nothing that holds such answers is left where scores are looked for.
   rmSync(shardFile({paths}, shard), {force: true});
@@ -206,17 +256,32 @@ async function scorePool(
   context: StageContext,
   {
     todo,
+    assigned,
     fingerprint,
     decoding,
     kept,
     checkFailures,
-  }: {todo: readonly Shard[]; fingerprint: string; decoding: Decoding; kept: number; checkFailures: () => void},
+  }: {
+    todo: readonly Shard[];
+    assigned: IdTable;
+    fingerprint: string;
+    decoding: Decoding;
+    kept: number;
+    checkFailures: () => void;
+  },
 ): Promise<Scored> {
-  const {store} = context;
+  const {store, paths, signal} = context;
   const model = scoringOnnx(context);
   const images = todo.reduce((sum, shard) => sum + shard.images, 0);
-  const layout = await findLayout(context, {model, decoding, images, sample: store.images.poolSample(TRIAL_IMAGES)});
-  return await handOutShards(context, {
+  const sample = await sampleOfPool(context, TRIAL_IMAGES);
+  const layout = await findLayout(context, {model, decoding, images, sample});
+  const located = locatedIn(context);
+  const lists = await openShardLists(poolIndex(context), assigned, {
+    shards: todo.map(({number}) => number),
+    folder: path.join(paths.pool, 'todo.spread'),
+    signal,
+  });
+  const scoring = handOutShards(context, {
     stage: 'score',
     part: '',
     model,
@@ -225,19 +290,18 @@ async function scorePool(
     kept,
     fingerprint,
     shards: todo,
-    describe(number) {
+    async describe(number) {
       // Before anything of it is touched: what it vouched for no longer holds.
       store.atomically(() => store.shards.setUnscored(number));
-      return scoreShardOf(number, shardFile(context, number), store.images.ofShard(number));
+      return scoreShardOf(number, shardFile(context, number), (await lists.of(number)).map(located));
     },
-    onShard(event) {
+    onShard(event, placeOf) {
       const {shard, sha256, rows, quarantined} = event;
-      checkShard(context, event);
+      checkShard(context, event, placeOf);
       passFailPoint('shard.before-record');
       store.atomically(() => {
         for (const {id, problem} of quarantined) {
-          const place = store.images.byId(id)?.place ?? id;
-          store.quarantine.add('score', String(shard), {image: id, place, ...problem});
+          store.quarantine.add('score', String(shard), {image: id, place: placeOf(id), ...problem});
         }
         store.shards.setScored(shard, fingerprint, sha256, rows);
       });
@@ -245,4 +309,5 @@ async function scorePool(
       checkFailures();
     },
   });
+  return await scoring.finally(() => lists.close());
 }

@@ -14,6 +14,7 @@ import {runTrainer} from './tasks.js';
 import {measureOnnx} from './onnx.js';
 import {packImages, packOf} from './pack-images.js';
 import {scoreShardOf, handOutShards} from './hand-out-shards.js';
+import {sampleOfPool} from './pool-files.js';
 import type {FormCost} from './summaries.js';
 import {defaultLayout} from './scoring-layout.js';
 
@@ -214,11 +215,8 @@ async function scoreSample(
 ): Promise<Sample> {
   const {store, paths} = context;
   const classes = store.images.classes().length;
-  const wanted = Math.min(
-    LARGEST_SAMPLE,
-    Math.max(SMALLEST_SAMPLE, Math.round(store.images.poolSize() * SAMPLE_SHARE)),
-  );
-  const images = store.images.poolSample(wanted);
+  const wanted = Math.min(LARGEST_SAMPLE, Math.max(SMALLEST_SAMPLE, Math.round(store.pool.size() * SAMPLE_SHARE)));
+  const images = await sampleOfPool(context, wanted);
   const output = path.join(paths.attempts, `export-${part}`, 'scores.parquet');
   const {busy} = await handOutShards(context, {
     stage: 'export',
@@ -229,7 +227,7 @@ async function scoreSample(
     layout: defaultLayout(context),
     fingerprint: part,
     shards: [{number: 0, images: images.length}],
-    describe: () => scoreShardOf(0, output, images),
+    describe: () => Promise.resolve(scoreShardOf(0, output, images)),
     // What cannot be decoded is set aside when the pool is scored.
     onShard: () => {},
   });

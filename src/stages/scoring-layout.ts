@@ -64,6 +64,7 @@ export async function findLayout(
   const layout = defaultLayout(context);
   const searched = searchedParts(context);
   if (searched.length === 0 || images < FEWEST_IMAGES) return layout;
+  const sampled = new Map(sample.map(image => [image.id, image]));
   const found = await runDecoder<'trial'>(
     context,
     precautions => ({
@@ -82,7 +83,8 @@ export async function findLayout(
       part: 'trial',
       decoding,
       lines: () => [scoreShardOf(0, '-', sample)],
-      onCulprit: gateCulprits(context, {stage: 'score', of: images}),
+      onCulprit: gateCulprits(context, {stage: 'score', of: images, placeOf: id => sampled.get(id)?.place ?? id}),
+      pictureOf: id => sampled.get(id) ?? null,
     },
   );
   if (found.tried > 1) {

@@ -15,7 +15,8 @@ import {count, crowdedWords, percent, plural} from '../words.js';
 import {decodingOf, type StageContext} from './context.js';
 import {defineStage, implied, keyed} from './define.js';
 import {imageSize, keptClasses} from './image-settings.js';
-import {packFiles, packImage, packImages, type PackImage} from './pack-images.js';
+import {imageOf, packFiles, packImage, packImages, type PackImage} from './pack-images.js';
+import {locateRanked} from './pool-files.js';
 import {shardFile} from './score.js';
 import {requireSummary} from './summaries.js';
 
@@ -32,7 +33,11 @@ export const select = defineStage({
     'prepare.validation',
     'prepare.test',
   ],
-  rows: {ranking: ({rankings}) => rankings.digest(), quarantine: ({quarantine}) => quarantine.digest('select')},
+  rows: {
+    ranking: ({rankings}) => rankings.digest(),
+    chosen: ({chosen}) => chosen.digest(),
+    quarantine: ({quarantine}) => quarantine.digest('select'),
+  },
   settings: given => ({
     givenP: keyed('select.top_p', given.config.select.top_p),
     givenK: keyed('select.top_k', given.config.select.top_k),
@@ -65,6 +70,7 @@ export const select = defineStage({
         'NO_CANDIDATES',
         `Not one of ${plural(scored, 'image')} has a score of select.min_score = ${minScore} or more for a class. Scores are logarithms of probabilities, 0 at most: lower it, or leave it out.`,
       );
+    await locateRanked(context);
     // Where K is as many as the teacher is right about, some classes have fewer: that is what was to be expected.
     if (short.length > 0 && givenK !== 'auto') {
       emit({
@@ -161,12 +167,7 @@ interface Ranking {
 
 async function rank(context: StageContext, {classes, topP, topK, minScore}: Ranking): Promise<Selection> {
   // No class has more than the pool: room is made for no more.
-  const selection = new Selection(
-    classes,
-    topP,
-    Math.min(topK, context.store.images.poolSize()),
-    minScore ?? -Infinity,
-  );
+  const selection = new Selection(classes, topP, Math.min(topK, context.store.pool.size()), minScore ?? -Infinity);
   let lowest = Infinity;
   let highest = -Infinity;
   for await (const scores of scoresOf(context, topP)) {
@@ -236,7 +237,7 @@ async function* chosen(
     const best = scores.classes.map(column => column[row]!);
     for (const chosenClass of classes)
       expectation.right += probability(answers, row, best.indexOf(chosenClass), temperature);
-    yield packImage(store.images.byId(idAt(scores.ids, row))!, classes, {
+    yield packImage(imageOf(context, idAt(scores.ids, row))!, classes, {
       classes: best,
       logProbs: scores.logProbs.map(column => column[row]!),
     });

@@ -2,13 +2,14 @@
  * The sources a run reads: recognised from its config, and a snapshot by which a later run notices that their files
  * changed.
  */
-import {createHash} from 'node:crypto';
 import path from 'node:path';
 import {isDeepStrictEqual} from 'node:util';
 import type {SourceSpec} from '../children/protocol.js';
 import type {Config} from '../config/schema.js';
 import {UserError} from '../errors.js';
 import {ownFolders, type RunPaths} from '../home.js';
+import {NO_STAMP} from '../images/file-stamps.js';
+import {lookAtFiles} from '../images/file-threads.js';
 import {openSource, parseSource, type Source} from '../images/source.js';
 import type {Role, SourceRecord} from '../store/images.js';
 import {plural} from '../words.js';
@@ -92,9 +93,11 @@ async function refuseWithoutClasses(role: Role, given: string, source: Source, s
   const classes = await source.classes();
   if (classes === null || classes.length > 0) return;
   let [first, files] = ['', 0];
-  for await (const {file} of source.entries(signal)) {
-    // Folders are listed in no certain order.
-    if (files++ === 0 || file < first) first = file;
+  for await (const lot of source.entries(signal)) {
+    for (const {file} of lot) {
+      // Folders are listed in no certain order.
+      if (files++ === 0 || file < first) first = file;
+    }
   }
   const {notes} = source;
   const leftOut =
@@ -117,15 +120,14 @@ export const placeOf = ({file, member}: {readonly file: string; readonly member:
   member === null ? file : `${file}#${member}`;
 
 async function snapshotOf(source: Source, signal: AbortSignal): Promise<string> {
-  // Folders are listed in no certain order, so the files' hashes are summed: 64 bits of each, as integers.
+  // Folders are listed in no certain order, so the files' stamps are summed, as integers.
   let sum = 0n;
   let files = 0;
-  for await (const {file, size, mtimeNs, ctimeNs} of source.files(signal)) {
-    sum = BigInt.asUintN(
-      64,
-      sum + createHash('sha256').update(`${file}\0${size} ${mtimeNs} ${ctimeNs}`).digest().readBigUInt64LE(),
-    );
-    files++;
+  for await (const {stamps} of lookAtFiles(source.files(signal), signal)) {
+    for (const stamp of stamps) {
+      sum = BigInt.asUintN(64, sum + stamp);
+      if (stamp !== NO_STAMP) files++;
+    }
   }
   return `${files} files ${sum.toString(16).padStart(16, '0')}`;
 }

@@ -6,6 +6,7 @@ import {
   PROTOCOL,
   type ChildEvent,
   type Culprit,
+  type DecodeItem,
   type Decoding,
   type DecodingTask,
   type Precautions,
@@ -78,6 +79,8 @@ export function runDecoder<Name extends DecodingTask>(
     /** The lines that are left to do, anew for each attempt. */
     readonly lines: () => Iterable<object> | AsyncIterable<object>;
     readonly onCulprit: (culprit: Culprit) => void;
+    /** A picture of the task by its id. */
+    readonly pictureOf: (id: string) => DecodeItem | null;
   },
 ): Promise<TaskResult<Name>> {
   return runPastCulprits({
@@ -90,7 +93,9 @@ export function runDecoder<Name extends DecodingTask>(
         {...of, lines: pictures},
       ),
     pictureOf(key) {
-      const {id, file, offset, length, encoding} = context.store.images.byId(key)!;
+      const found = of.pictureOf(key);
+      if (found === null) throw new Error(`The image worker was stopped by ${key}, which is no picture of its task.`);
+      const {id, file, offset, length, encoding} = found;
       return {id, file, offset, length, encoding};
     },
     onCulprit: of.onCulprit,

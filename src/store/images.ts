@@ -1,6 +1,12 @@
-/** The images of a run: sources, classes, distinct images with every place they lie in, and how they are split. */
+/**
+ * The sources of a run, its classes, and the images of its labelled sets: each with every place that it lies in there,
+ * and what it is for. The pool's are in files: see src/pool/.
+ */
 import {createHash} from 'node:crypto';
-import type {IndexEntry, SourceSpec} from '../children/protocol.js';
+import type {SourceSpec} from '../children/protocol.js';
+import type {ListedImage} from '../pool/listing-files.js';
+import {RECORD_WORDS} from '../pool/id-table.js';
+import {packIds} from '../ranking/image-ids.js';
 import {parseCell} from './cell.js';
 import type {Connection} from './connection.js';
 import {digestOf, withoutCache} from './digest.js';
@@ -12,13 +18,15 @@ export type Split = 'train' | 'validation' | 'test';
 export interface SourceListing {
   /** Of its files: names, sizes, times. */
   readonly snapshot: string;
-  /** SHA-256 of the rows that it left. */
+  /** SHA-256 of what it left: of a labelled set its rows, else its files. */
   readonly digest: string;
   /** How many it listed, those with a problem included. */
   readonly seen: number;
   /** Those that the source declares; null where only labels tell. */
   readonly classes: readonly string[] | null;
   readonly warnings: readonly string[];
+  /** Of each file of the listing how many images it holds. */
+  readonly chunks?: readonly number[];
 }
 
 export interface SourceRecord {
@@ -26,13 +34,14 @@ export interface SourceRecord {
   readonly role: Role;
   readonly spec: SourceSpec;
   readonly root: string;
+  /** In which its listing lies, by name; null where there is none. */
+  readonly folder: string | null;
   /** Null where listing it was cut short. */
   readonly listing: SourceListing | null;
 }
 
 /** An image and one place where its bytes can be read. */
 export interface LocatedImage {
-  readonly key: number;
   readonly id: string;
   readonly label: number | null;
   readonly place: string;
@@ -40,16 +49,11 @@ export interface LocatedImage {
   readonly file: string;
   readonly offset: number | null;
   readonly length: number | null;
-  readonly encoding: IndexEntry['encoding'];
+  readonly encoding: ListedImage['encoding'];
 }
 
-/** What lay at a place of a source, and the label that the source gave it. */
-export interface ListedImage {
-  readonly id: string;
-  readonly file: string;
-  readonly member: string | null;
-  readonly label: string | null;
-}
+/** What lay at a place of a labelled set, and the label that it has there. */
+export type LabelledPlace = Pick<ListedImage, 'id' | 'file' | 'member' | 'label'>;
 
 export interface DrawOptions {
   readonly seed: number;
@@ -69,20 +73,21 @@ const PAGE = 1000;
 
 const place = `s.root || '/' || p.file || coalesce('#' || p.member, '')`;
 const located = `
-  SELECT i.key, i.id, i.label, ${place} AS place, s.root || '/' || p.file AS file, p."offset", p.length, p.encoding
+  SELECT i.id, i.label, ${place} AS place, s.root || '/' || p.file AS file, p."offset", p.length, p.encoding
     FROM images i
     JOIN places p ON p.rowid = (SELECT min(rowid) FROM places WHERE image = i.key)
     JOIN sources s ON s.key = p.source`;
 const hasRole = `EXISTS (SELECT 1 FROM places p JOIN sources s ON s.key = p.source WHERE p.image = images.key AND s.role = ?)`;
 
 export function imageTables(connection: Connection) {
-  const insertSource = connection.prepare<[Role, string, string]>(
-    'INSERT INTO sources (role, spec, root) VALUES (?, ?, ?)',
+  const insertSource = connection.prepare<[Role, string, string, string]>(
+    'INSERT INTO sources (role, spec, root, folder) VALUES (?, ?, ?, ?)',
   );
   const moveRoot = connection.prepare<[string, string]>('UPDATE sources SET root = ? WHERE root = ?');
-  const sources = connection.prepare<[], {key: number; role: Role; spec: string; root: string; listing: string | null}>(
-    'SELECT key, role, spec, root, listing FROM sources ORDER BY key',
-  );
+  const sources = connection.prepare<
+    [],
+    {key: number; role: Role; spec: string; root: string; folder: string | null; listing: string | null}
+  >('SELECT key, role, spec, root, folder, listing FROM sources ORDER BY key');
   const setListing = connection.prepare<[string, number]>('UPDATE sources SET listing = ? WHERE key = ?');
   const insertClass = connection.prepare<[number, string]>('INSERT INTO classes (position, name) VALUES (?, ?)');
   const classes = connection.prepare<[], {name: string}>('SELECT name FROM classes ORDER BY position');
@@ -99,11 +104,6 @@ export function imageTables(connection: Connection) {
   const ofSplit = connection.prepare<[Split, string, number], LocatedImage>(
     `${located} WHERE i.split = ? AND i.id > ? ORDER BY i.id LIMIT ?`,
   );
-  const ofShard = connection.prepare<[number], LocatedImage>(
-    `${located} JOIN shards ON shards.number = i.shard
-      WHERE shards.number = ? AND i.key BETWEEN first_image AND last_image AND i.pool = 1 ORDER BY i.key`,
-  );
-  const sample = connection.prepare<[number], LocatedImage>(`${located} WHERE i.pool = 1 ORDER BY i.id LIMIT ?`);
   const byId = connection.prepare<[string], LocatedImage>(`${located} WHERE i.id = ?`);
   const byPrefix = connection.prepare<[string, string], {id: string}>(
     'SELECT id FROM images WHERE id >= ? AND id < ? ORDER BY id LIMIT 2',
@@ -114,21 +114,20 @@ export function imageTables(connection: Connection) {
   const placesOf = connection.prepare<[string], {place: string}>(
     `SELECT ${place} AS place FROM places p JOIN sources s ON s.key = p.source JOIN images i ON i.key = p.image WHERE i.id = ? ORDER BY p.rowid`,
   );
-  const standing = connection.prepare<[string], {split: Split | null; pool: number; shard: number | null}>(
-    'SELECT split, pool, shard FROM images WHERE id = ?',
-  );
+  const splitOf = connection.prepare<[string], {split: Split | null}>('SELECT split FROM images WHERE id = ?');
   const splitCounts = connection.prepare<[], {split: Split; label: number; images: number}>(
     'SELECT split, label, count(*) AS images FROM images WHERE split IS NOT NULL GROUP BY split, label',
   );
-  const poolSize = connection.prepare<[], {images: number}>('SELECT count(*) AS images FROM images WHERE pool = 1');
-  const poolIds = connection.prepare<[], string>('SELECT id FROM images WHERE pool = 1').pluck();
-  const poolChange = connection.prepare<[], {added: number; stayed: number}>(
-    'SELECT count(*) FILTER (WHERE shard IS NULL) AS added, count(shard) AS stayed FROM images WHERE pool = 1',
-  );
-  const leftPool = connection
-    .prepare<[], number>('SELECT count(*) FROM images WHERE pool = 0 AND shard IS NOT NULL')
-    .pluck();
-  const listed = connection.prepare<[number], ListedImage>(
+  const rest = connection.prepare<[], ListedImage & {source: number}>(`
+    SELECT i.id, p.source, p.file, p.member, p."offset", p.length, p.encoding, NULL AS label
+      FROM images i JOIN places p ON p.rowid = (SELECT min(o.rowid) FROM places o JOIN sources s ON s.key = o.source WHERE o.image = i.key AND s.role = 'labelled')
+     WHERE i.pool = 1 ORDER BY i.key`);
+  const ids = connection.prepare<[], {id: string; isHeldOut: number}>(`
+    SELECT id, split IN ('validation', 'test') OR EXISTS (
+             SELECT 1 FROM places p JOIN sources s ON s.key = p.source WHERE p.image = images.key AND s.role IN ('validation', 'test')) AS isHeldOut
+      FROM images ORDER BY id`);
+  const setPool = connection.prepare<[string]>('UPDATE images SET pool = 1 WHERE id = ?');
+  const listed = connection.prepare<[number], LabelledPlace>(
     'SELECT i.id, p.file, p.member, p.label FROM places p JOIN images i ON i.key = p.image WHERE p.source = ? ORDER BY p.rowid',
   );
 
@@ -140,7 +139,8 @@ export function imageTables(connection: Connection) {
 
   const texts = (sql: string) => connection.prepare<[], string>(sql).pluck();
   const listing = [
-    texts(`SELECT json_array(key, role, spec, ${withoutCache('root')}, listing) FROM sources ORDER BY key`),
+    texts('SELECT listed FROM pool'),
+    texts(`SELECT json_array(key, role, spec, ${withoutCache('root')}, folder, listing) FROM sources ORDER BY key`),
     texts(
       "SELECT key || ' ' || id || ' ' || ifnull(label, '-') || ' ' || ifnull(split, '-') || ' ' || pool FROM images ORDER BY key",
     ),
@@ -180,8 +180,8 @@ export function imageTables(connection: Connection) {
 
   return {
     /**
-     * Forgets what all images are for, and every source but those with these keys. An image that now lies nowhere is
-     * forgotten, too, unless it was scored: it may come back. Call inside `atomically`.
+     * Forgets what all images are for, every source but those with these keys, and images that lie nowhere then. Call
+     * inside `atomically`.
      */
     keepSources(keys: readonly number[]): void {
       const kept = JSON.stringify(keys);
@@ -191,14 +191,11 @@ export function imageTables(connection: Connection) {
         .run(kept).changes;
       connection.prepare<[string]>('DELETE FROM sources WHERE key NOT IN (SELECT value FROM json_each(?))').run(kept);
       if (dropped > 0)
-        connection
-          .prepare(
-            'DELETE FROM images WHERE shard IS NULL AND NOT EXISTS (SELECT 1 FROM places WHERE image = images.key)',
-          )
-          .run();
+        connection.prepare('DELETE FROM images WHERE NOT EXISTS (SELECT 1 FROM places WHERE image = images.key)').run();
     },
-    addSource(role: Role, spec: SourceSpec, root: string): number {
-      return Number(insertSource.run(role, JSON.stringify(spec), root).lastInsertRowid);
+    /** `folder` is the name of the one that its listing lies in. */
+    addSource(role: Role, spec: SourceSpec, root: string, folder: string): number {
+      return Number(insertSource.run(role, JSON.stringify(spec), root, folder).lastInsertRowid);
     },
     /** Tells the sources that lay in a folder that it has another name. */
     moveRoot(from: string, to: string): void {
@@ -222,12 +219,11 @@ export function imageTables(connection: Connection) {
     },
     /** SHA-256 of what listing a source left: its places, and the images that lie there. */
     sourceDigest: (key: number): string => digestOf({iterate: () => listedRows.iterate(key)}),
-    /** Adds one listed image that has no problem: a new image, or one more place of an image known already. */
-    addEntry(source: number, entry: IndexEntry): void {
-      if (entry.id === null) return;
-      const inserted = insertImage.run(entry.id);
-      const key = inserted.changes > 0 ? Number(inserted.lastInsertRowid) : keyOf.get(entry.id)!.key;
-      insertPlace.run(key, source, entry.file, entry.member, entry.offset, entry.length, entry.encoding, entry.label);
+    /** Adds an image of a labelled set: a new one, or one more place of an image known already. */
+    addListed(source: number, {id, file, member, offset, length, encoding, label}: ListedImage): void {
+      const inserted = insertImage.run(id);
+      const key = inserted.changes > 0 ? Number(inserted.lastInsertRowid) : keyOf.get(id)!.key;
+      insertPlace.run(key, source, file, member, offset, length, encoding, label);
     },
     /** Sets the class list. Rankings count by it, so those of another list are dropped. Call inside `atomically`. */
     setClasses(names: readonly string[]): void {
@@ -241,8 +237,8 @@ export function imageTables(connection: Connection) {
 
     /**
      * Settles what each image is for. Test images are test images wherever else they lie; then validation; then
-     * labelled ones, drawn class by class in an order that depends on the seed and the content alone; the pool is what
-     * is left. Returns the images that were found in a set and in one that must not know it, and those labelled twice.
+     * labelled ones, drawn class by class in an order that depends on the seed and the content alone. Returns the images
+     * that were found in a set and in one that must not know it, and those labelled twice.
      */
     split(options: DrawOptions): {
       leaks: {id: string; place: string; detail: string}[];
@@ -317,21 +313,6 @@ export function imageTables(connection: Connection) {
       if (options.restIsPool)
         connection.exec('UPDATE images SET pool = 1 WHERE split IS NULL AND key IN (SELECT image FROM drawn)');
       connection.exec('DROP TABLE drawn');
-
-      for (const split of ['validation', 'test'] as const) {
-        const found = connection
-          .prepare<[Split, Role], {id: string; place: string}>(
-            `SELECT images.id, ${place} AS place FROM images JOIN places p ON p.image = images.key JOIN sources s ON s.key = p.source
-              WHERE images.split = ? AND s.role = ? GROUP BY images.key ORDER BY images.id`,
-          )
-          .all(split, 'unlabelled');
-        leaks.push(...found.map(row => ({...row, detail: `in the pool and in the ${split} set: not scored`})));
-      }
-      connection
-        .prepare(
-          `UPDATE images SET pool = 1 WHERE (split IS NULL OR split = 'train') AND key NOT IN (SELECT image FROM conflicted) AND ${hasRole}`,
-        )
-        .run('unlabelled');
       connection.exec('DROP TABLE conflicted');
       return {leaks, conflicts};
     },
@@ -345,7 +326,6 @@ export function imageTables(connection: Connection) {
     /** Images of a split. */
     splitSize: (split: Split): number =>
       splitCounts.all().reduce((sum, row) => sum + (row.split === split ? row.images : 0), 0),
-    poolSize: (): number => poolSize.get()!.images,
     /** The images of a split, by id; in pages, so that the connection is free to write between them. */
     *ofSplit(split: Split): Generator<LocatedImage> {
       for (let after = ''; ;) {
@@ -355,12 +335,26 @@ export function imageTables(connection: Connection) {
         after = page.at(-1)!.id;
       }
     },
-    /** The images of a shard that are in the pool, by key. */
-    ofShard: (shard: number): LocatedImage[] => ofShard.all(shard),
-    /** So many of the pool, or all, drawn by chance (ids are hashes): a function of the pool. */
-    poolSample: (images: number): LocatedImage[] => sample.all(images),
-    /** Images that joined the pool since shards were cut, that stayed in it, and that left. */
-    poolChange: (): {added: number; stayed: number; left: number} => ({...poolChange.get()!, left: leftPool.get()!}),
+    /** What the labelled draw left over for the pool, in the order of listing, and the key of its source. */
+    rest: (): IterableIterator<ListedImage & {source: number}> => rest.iterate(),
+    /**
+     * All images as records in the order of their ids (see src/pool/id-table.ts), with 1 for those that nothing may be
+     * learnt from, else 0.
+     */
+    records(): Uint32Array {
+      const all = ids.all();
+      const [words, records] = [packIds(all.map(({id}) => id)), new Uint32Array(all.length * RECORD_WORDS)];
+      for (const [row, {isHeldOut}] of all.entries()) {
+        records.set(words.subarray(row * (RECORD_WORDS - 1), (row + 1) * (RECORD_WORDS - 1)), row * RECORD_WORDS);
+        records[(row + 1) * RECORD_WORDS - 1] = isHeldOut;
+      }
+      return records;
+    },
+    /** Says which of the images are in the pool. Call inside `atomically`. */
+    setPool(ids: readonly string[]): void {
+      connection.prepare('UPDATE images SET pool = 0').run();
+      for (const id of ids) setPool.run(id);
+    },
     byId: (id: string): LocatedImage | null => byId.get(id) ?? null,
     /** Up to two ids that begin so: two mean that the prefix is ambiguous. */
     idsWithPrefix: (prefix: string): string[] => byPrefix.all(prefix, `${prefix}g`).map(row => row.id),
@@ -378,21 +372,8 @@ export function imageTables(connection: Connection) {
       return null;
     },
     placesOf: (id: string): string[] => placesOf.all(id).map(row => row.place),
-    standingOf: (id: string): {split: Split | null; pool: number; shard: number | null} | null =>
-      standing.get(id) ?? null,
-    /**
-     * Which images the pool holds, whatever their order: how many, and the sum of their ids, which are hashes, as
-     * numbers.
-     */
-    poolDigest(): string {
-      let [images, sum] = [0, 0n];
-      for (const id of poolIds.iterate()) {
-        // Whatever a garbled row holds.
-        sum += BigInt(`0x0${Buffer.from(String(id)).toString('hex')}`);
-        images++;
-      }
-      return createHash('sha256').update(`${images} ${sum}`).digest('hex');
-    },
+    /** Null where no labelled set has it, or it was drawn for none. */
+    splitOf: (id: string): Split | null => splitOf.get(id)?.split ?? null,
     /** SHA-256 of all that was listed: sources, images with what each is for, and their places. */
     listingDigest: (): string => digestOf(...listing),
     /** SHA-256 of the class list. */
@@ -400,7 +381,7 @@ export function imageTables(connection: Connection) {
       createHash('sha256')
         .update(JSON.stringify(classes.all().map(row => row.name)))
         .digest('hex'),
-    /** Every place of a source with what lay there. Read it to its end before writing. */
-    listed: (source: number): IterableIterator<ListedImage> => listed.iterate(source),
+    /** Every place of a labelled set with what lay there. Read it to its end before writing. */
+    listed: (source: number): IterableIterator<LabelledPlace> => listed.iterate(source),
   };
 }

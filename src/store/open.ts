@@ -21,9 +21,11 @@ import {damaged, explainFault} from '../machine-fault.js';
 import {temporaryFolder} from '../files/temporary.js';
 import {atomically} from './atomically.js';
 import type {Connection} from './connection.js';
+import {chosenTable} from './chosen.js';
 import {eventTable} from './events.js';
 import {imageTables} from './images.js';
 import {packTable} from './packs.js';
+import {poolTable} from './pool.js';
 import {quarantineTable} from './quarantine.js';
 import {rankingTables} from './rankings.js';
 import {runTable} from './run.js';
@@ -45,6 +47,8 @@ function tables(connection: Connection, onClose: () => void = () => {}) {
   return {
     run: runTable(connection),
     images: imageTables(connection),
+    pool: poolTable(connection),
+    chosen: chosenTable(connection),
     quarantine: quarantineTable(connection),
     packs: packTable(connection),
     shards: shardTable(connection),

@@ -39,6 +39,12 @@ export function quarantineTable(connection: Connection) {
   const ofPlace = connection.prepare<[string], QuarantineRow>(
     'SELECT image, place, code, detail FROM quarantine WHERE place = ? ORDER BY key',
   );
+  const idsOfPart = connection
+    .prepare<[string, string], string>(
+      'SELECT image FROM quarantine WHERE stage = ? AND part = ? AND image IS NOT NULL',
+    )
+    .pluck();
+  const forgetImage = connection.prepare<[string, string]>('DELETE FROM quarantine WHERE stage = ? AND image = ?');
   const some = connection.prepare<[string, number], QuarantineRow>(
     'SELECT image, place, code, detail FROM quarantine WHERE stage LIKE ? ORDER BY key LIMIT ?',
   );
@@ -83,6 +89,12 @@ export function quarantineTable(connection: Connection) {
       new Set(partsOfCode.all(stage, code).map(({part}) => part)),
     counts(): {stage: string; code: string; images: number}[] {
       return byCode.all();
+    },
+    /** Images of one part of a stage. */
+    idsOfPart: (stage: string, part: string): string[] => idsOfPart.all(stage, part),
+    /** Call inside `atomically`. */
+    forgetImages(stage: string, ids: readonly string[]): void {
+      for (const id of ids) forgetImage.run(stage, id);
     },
     ofImage: (id: string): QuarantineRow[] => ofImage.all(id),
     ofPlace: (place: string): QuarantineRow[] => ofPlace.all(place),

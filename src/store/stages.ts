@@ -90,6 +90,9 @@ export function stageTables(connection: Connection) {
   const setFile = connection.prepare<[string, string, number]>(
     'UPDATE outputs SET path = ?, stamp = ? WHERE rowid = ?',
   );
+  const setDigest = connection.prepare<[string, string, string]>(
+    'UPDATE outputs SET sha256 = ? WHERE stage = ? AND name = ? AND path IS NULL',
+  );
   const setStamp = connection.prepare<[string, string, string]>(
     'UPDATE outputs SET stamp = ? WHERE stage = ? AND path = ?',
   );
@@ -174,6 +177,16 @@ export function stageTables(connection: Connection) {
     /** Trusts a file by its new stamp, after its hash was found unchanged. */
     restamp(stage: string, path: string, stamp: string): void {
       setStamp.run(stamp, stage, path);
+    },
+    /**
+     * Gives a product in rows, where the stage is done, the digest of other rows, which tell the same. Call inside
+     * `atomically`.
+     */
+    revouch(stage: string, product: string, digest: string): void {
+      const isSealed = intact.all().some(({name}) => name === stage);
+      setDigest.run(digest, stage, product);
+      // A record that was damaged before must not look whole afterwards.
+      if (isSealed) setSeal.run(stage);
     },
     /** Gives files new stamps by their old ones, where only the stamp changed. Call inside `atomically`. */
     renewStamps(renewed: ReadonlyMap<string, string>): void {

@@ -5,8 +5,9 @@
 import {constants, type Stats} from 'node:fs';
 import {systemCode} from '../errors.js';
 import {open, type FileHandle} from 'node:fs/promises';
-import type {Problem, QuarantineCode} from '../children/protocol.js';
+import type {Problem} from '../children/protocol.js';
 import {fromPrintable} from '../images/printable-path.js';
+import {continuesRun, emptyFile, endsBefore, notAFile, tooLarge, unreadable} from '../images/read-problems.js';
 
 /** Where bytes lie: a whole file, or a range of one. */
 export interface Place {
@@ -26,19 +27,7 @@ export interface ReadOptions {
   signal: AbortSignal;
 }
 
-/** Most that one read of neighbouring ranges takes. */
-const MAX_RUN_BYTES = 1024 * 1024;
-/**
- * Ranges this close are read together: a tar header or two lie between members, a label byte or two between CIFAR
- * records.
- */
-const MAX_GAP_BYTES = 4096;
-
-const refused = <T>(item: T, code: QuarantineCode, detail: string): Read<T> => ({
-  item,
-  bytes: null,
-  problem: {code, detail},
-});
+const refused = <T>(item: T, problem: Problem): Read<T> => ({item, bytes: null, problem});
 
 async function fill(handle: FileHandle, bytes: Buffer, position: number): Promise<number> {
   let done = 0;
@@ -54,23 +43,20 @@ async function fill(handle: FileHandle, bytes: Buffer, position: number): Promis
 async function withFile<R>(
   file: string,
   use: (handle: FileHandle, stats: Stats) => Promise<R>,
-  refuse: (code: QuarantineCode, detail: string) => R,
+  refuse: (problem: Problem) => R,
 ): Promise<R> {
   try {
     const handle = await open(fromPrintable(file), constants.O_RDONLY | constants.O_NONBLOCK);
     try {
       const stats = await handle.stat();
-      return stats.isFile() ? await use(handle, stats) : refuse('NOT_A_FILE', 'a folder, pipe, socket or device');
+      return stats.isFile() ? await use(handle, stats) : refuse(notAFile);
     } finally {
       await handle.close();
     }
   } catch (error) {
     const code = systemCode(error);
     if (code === null) throw error;
-    return refuse(
-      'UNREADABLE',
-      code === 'ENOENT' ? 'there is no such file (ENOENT)' : `the file cannot be read (${code})`,
-    );
+    return refuse(unreadable(code));
   }
 }
 
@@ -78,12 +64,12 @@ const readWhole = <T extends Place>(item: T, maxFileBytes: number): Promise<Read
   withFile<Read<T>>(
     item.file,
     async (handle, {size}) => {
-      if (size === 0) return refused(item, 'EMPTY_FILE', '0 bytes');
-      if (size > maxFileBytes) return refused(item, 'FILE_TOO_LARGE', `${size} bytes; at most ${maxFileBytes}`);
+      if (size === 0) return refused(item, emptyFile);
+      if (size > maxFileBytes) return refused(item, tooLarge(size, maxFileBytes));
       const bytes = Buffer.allocUnsafeSlow(size);
       return {item, bytes: bytes.subarray(0, await fill(handle, bytes, 0)), problem: null};
     },
-    (code, detail) => refused(item, code, detail),
+    problem => refused(item, problem),
   );
 
 interface Range<T> {
@@ -103,22 +89,20 @@ const readRun = <T extends Place>(file: string, run: Range<T>[], maxFileBytes: n
       const bytes = Buffer.allocUnsafeSlow(end - start);
       const found = await fill(handle, bytes, start);
       return run.map(({item, offset, length}) => {
-        if (length === 0) return refused(item, 'EMPTY_FILE', '0 bytes');
-        if (length > maxFileBytes) return refused(item, 'FILE_TOO_LARGE', `${length} bytes; at most ${maxFileBytes}`);
-        if (offset + length > start + found)
-          return refused(item, 'UNREADABLE', `the file ends before byte ${offset + length}`);
+        if (length === 0) return refused(item, emptyFile);
+        if (length > maxFileBytes) return refused(item, tooLarge(length, maxFileBytes));
+        if (offset + length > start + found) return refused(item, endsBefore(offset + length));
         return {item, bytes: bytes.subarray(offset - start, offset - start + length), problem: null};
       });
     },
-    (code, detail) => run.map(({item}) => refused(item, code, detail)),
+    problem => run.map(({item}) => refused(item, problem)),
   );
 
 /** Whether a range is read together with the run before it. */
 function continues<T extends Place>(run: Range<T>[], file: string, next: Range<T>): boolean {
   const [first, last] = [run[0], run.at(-1)];
   if (first === undefined || last === undefined || first.item.file !== file) return false;
-  const gap = next.offset - (last.offset + last.length);
-  return gap >= 0 && gap <= MAX_GAP_BYTES && next.offset + next.length - first.offset <= MAX_RUN_BYTES;
+  return continuesRun(first.offset, last.offset + last.length, next);
 }
 
 /**

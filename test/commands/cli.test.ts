@@ -19,6 +19,7 @@ const commands = [
   'compare',
   'demo',
   'setup',
+  'pool',
   'verify',
   'rm',
 ];

@@ -1,4 +1,4 @@
-import {mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync} from 'node:fs';
+import {mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync} from 'node:fs';
 import path from 'node:path';
 import {afterAll, beforeAll, describe, expect, it} from 'vitest';
 import {z} from 'zod';
@@ -271,6 +271,48 @@ describe('pupil why', () => {
       message:
         'Run colours knows no image "nobody.png". Give its path, its place as pupil rankings shows it, or the beginning of its id.',
     });
+  });
+});
+
+describe('pool', () => {
+  /** What is no picture is not looked into before it is scored. */
+  const HELD = POOL + 1;
+
+  it('tells how much it holds and where from, in words and JSON', async () => {
+    const source = {source: `folder:${path.join(data.folder, 'pool')}`, root: path.join(data.folder, 'pool')};
+    // The twin is listed, too, and the one that lies in the test set.
+    expect(await json('pool')).toEqual({
+      run: 'colours',
+      images: HELD,
+      duplicates: 1,
+      sources: [{...source, listed: HELD + 2}],
+    });
+    expect(await outputOf(['pool', '--home', home])).toBe(
+      `${HELD} pictures in the pool; 1 place more holds one of them again\nsource ${' '.repeat(source.source.length - 6)} listed\n${source.source}      ${HELD + 2}\n`,
+    );
+  });
+
+  it('--csv lists every picture once, and none that is in a held-out set', async () => {
+    const [head, ...rows] = (await outputOf(['pool', '--home', home, '--csv'])).trimEnd().split('\n');
+    expect(head).toBe('image,place');
+    expect(new Set(rows.map(row => row.split(',')[0])).size).toBe(HELD);
+    expect(rows).toHaveLength(HELD);
+    expect(rows.filter(row => row.includes('leak.png'))).toEqual([]);
+  });
+
+  it('whose files were altered is shown by nobody (exit 4), and settled anew by the next run', async () => {
+    const damaged = copyOf(home, path.join(folder, 'damaged index'));
+    const index = path.join(damaged, 'data/colours/index');
+    const [table] = readdirSync(index, {recursive: true, encoding: 'utf8'}).filter(
+      name => name.includes('ids-') && name.endsWith('.ids'),
+    );
+    const bytes = readFileSync(path.join(index, table!));
+    bytes[bytes.length - 6]! ^= 1;
+    writeFileSync(path.join(index, table!), bytes);
+    for (const args of [['pool'], ['why', pool('0.png')]])
+      await expect(look([...args, '--home', damaged])).rejects.toMatchObject({exitCode: 4});
+    expect((await pupil(['orchestrate', data.config, '--home', damaged, '--max-failures', '0.1'])).code).toBe(0);
+    expect(await look(['pool', '--home', damaged])).toBe(await look(['pool', '--home', home]));
   });
 });
 

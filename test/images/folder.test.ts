@@ -161,18 +161,14 @@ describe('an unlabelled folder', () => {
     await put(`${root}/2.png`, 'four');
     const source = await openFolder(root, {labelled: false});
     const before = await filesOf(source);
-    expect(before.map(({file, size}) => [file, size])).toEqual([
-      ['2.png', 4],
-      ['a/1.png', 3],
-    ]);
+    expect(before.map(({file}) => file)).toEqual(['2.png', 'a/1.png']);
     let after: typeof before;
     do {
       // File systems tell time in ticks of some milliseconds: what is written within the same one has the same stats.
       await put(`${root}/a/1.png`, 'two');
       after = await filesOf(source);
-    } while (after[1]?.ctimeNs === before[1]?.ctimeNs);
+    } while (after[1]?.stamp === before[1]?.stamp);
     expect(after[0]).toEqual(before[0]);
-    expect(after[1]?.ctimeNs).toBeGreaterThan(before[1]?.ctimeNs ?? 0n);
   });
 
   it('lists ten thousand files without holding them', async () => {
@@ -180,9 +176,8 @@ describe('an unlabelled folder', () => {
     await mkdir(`${root}/many`);
     for (let i = 0; i < 10_000; i++) writeFileSync(`${root}/many/${i}.png`, '');
     let seen = 0;
-    for await (const entry of (await openFolder(root, {labelled: false})).entries(new AbortController().signal)) {
-      if (entry.problem === null) seen++;
-    }
+    for await (const lot of (await openFolder(root, {labelled: false})).entries(new AbortController().signal))
+      seen += lot.filter(({problem}) => problem === null).length;
     expect(seen).toBe(10_000);
   });
 });

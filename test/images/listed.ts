@@ -1,19 +1,22 @@
 /** Everything that a source lists, sorted by where it lies. */
 import {open} from 'node:fs/promises';
+import {lookAtFiles} from '../../src/images/file-threads.js';
 import {fromPrintable} from '../../src/images/printable-path.js';
-import type {Entry, Source, SourceFile} from '../../src/images/source.js';
+import type {Entry, Source} from '../../src/images/source.js';
 
 const never = new AbortController().signal;
 
 export async function entriesOf(source: Source): Promise<Entry[]> {
   const entries: Entry[] = [];
-  for await (const entry of source.entries(never)) entries.push(entry);
+  for await (const lot of source.entries(never)) entries.push(...lot);
   return entries.sort((a, b) => (`${a.file}#${a.member}` < `${b.file}#${b.member}` ? -1 : 1));
 }
 
-export async function filesOf(source: Source): Promise<SourceFile[]> {
-  const files: SourceFile[] = [];
-  for await (const file of source.files(never)) files.push(file);
+/** Their names, and stamps that tell whether they changed. */
+export async function filesOf(source: Source): Promise<{file: string; stamp: bigint}[]> {
+  const files: {file: string; stamp: bigint}[] = [];
+  for await (const {names, stamps} of lookAtFiles(source.files(never), never))
+    files.push(...names.map((file, index) => ({file, stamp: stamps[index]!})));
   return files.sort((a, b) => (a.file < b.file ? -1 : 1));
 }
 

@@ -164,11 +164,7 @@ describe('WebDataset shards', () => {
     const byFolder = await openWebDataset(root, {labelled: false});
     expect(await entriesOf(byFolder)).toHaveLength(3);
     expect(byFolder.warnings).toEqual([missing]);
-    expect((await filesOf(byFolder)).map(({file, size}) => [file, size])).toEqual([
-      ['000000.tar', 2048],
-      ['000001.tar', 2048],
-      ['000004.tar', 2048],
-    ]);
+    expect((await filesOf(byFolder)).map(({file}) => file)).toEqual(['000000.tar', '000001.tar', '000004.tar']);
 
     await expect(openWebDataset(`${root}/{10..12}.tar`, {labelled: false})).rejects.toThrow(/No \.tar shard found/);
   });

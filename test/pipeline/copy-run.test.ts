@@ -193,8 +193,8 @@ it('replaces what a copy left behind that was killed before its database', async
 it('tells sources where their unpacked archive lies now', async () => {
   const first = await grown('first', 'cold');
   const spec = {kind: 'cifar100', path: '/pictures.tar.gz', split: null} as const;
-  first.store.images.addSource('labelled', spec, first.paths.cache);
-  first.store.images.addSource('unlabelled', spec, '/elsewhere');
+  first.store.images.addSource('labelled', spec, first.paths.cache, 'a');
+  first.store.images.addSource('unlabelled', spec, '/elsewhere', 'b');
   first.store.quarantine.add('prepare', 'labelled', {
     image: null,
     place: `${first.paths.cache}/a.tar#b/1`,

@@ -18,15 +18,16 @@ function aRun(folder: string): string {
   const classes = ['apple', 'pear'];
   store.run.take('fruit', {pid: 1, host: 'here', since: 'now'});
   addSource(store, 'labelled', labelled(classes, 6));
-  addSource(
-    store,
-    'unlabelled',
-    Array.from({length: 60}, (_, number) => entry(number, `${number}.png`)),
-  );
+  const spec = {kind: 'folder', path: '/pool', split: null} as const;
+  const source = store.images.addSource('unlabelled', spec, '/pool', 'pool-1');
   store.atomically(() => {
     store.images.setClasses(classes);
     store.images.split({seed: 0, labelledPerClass: null, validation: {share: 0.2, atLeast: 1}, restIsPool: false});
-    store.shards.cut(16);
+    store.shards.settle({
+      images: new Map([16, 16, 16, 12].entries()),
+      left: new Map([[1, packIds([imageId('left')])]]),
+      renewed: new Set(),
+    });
     for (const {number, images} of store.shards.all())
       store.shards.setScored(number, 'f'.repeat(64), 'a'.repeat(64), images);
     const numbers = Array.from({length: 60}, (_, number) => number);
@@ -34,6 +35,13 @@ function aRun(folder: string): string {
       candidates: 61,
       ranked: {scores: Float32Array.from(numbers, number => -(number + 1) / 7), ids: packIds(numbers.map(imageId))},
     }));
+    const table = {folder: 'ids-1', bits: 0, rows: 60, digest: 'd'.repeat(64)};
+    store.pool.settle(
+      {images: 60, digest: 'd'.repeat(64), table, listings: [{source, folder: 'pool-1', chunks: [60]}]},
+      {added: 60, stayed: 0, left: 0},
+    );
+    store.pool.assign({...table, folder: 'shards-1'}, 0);
+    for (const number of numbers) store.chosen.add({...entry(number, `${number}.png`), source});
     for (const stage of ['prepare', 'export', 'score', 'select'])
       store.quarantine.add(stage, '0', {
         image: imageId(3),
@@ -107,6 +115,9 @@ describe('rows that are altered or lost are found', () => {
     ['UPDATE rankings SET image = zeroblob(12) WHERE class = 1 AND rank = 60', 'select.ranking'],
     ['DELETE FROM rankings WHERE class = 1 AND rank = 60', 'select.ranking'],
     ['UPDATE class_rankings SET candidates = 60 WHERE class = 0', 'select.ranking'],
+    [`UPDATE chosen SET file = '1.png' WHERE id = (SELECT max(id) FROM chosen)`, 'select.chosen'],
+    ['UPDATE pool SET listed = 1', 'prepare.listing'],
+    ['UPDATE pool SET assigned = NULL', 'score.shards'],
   ])('%s', async (alteration, product) => {
     expect(await damageAfter(alteration)).toEqual([`what the database holds of ${product} is changed`]);
   });
@@ -150,6 +161,7 @@ describe('bytes of the file that are garbled', () => {
           'shards',
           'class_rankings',
           'rankings',
+          'chosen',
           'stages',
         ].map(table => connection.prepare(`SELECT * FROM ${table} NOT INDEXED`).all());
       } finally {
@@ -160,7 +172,7 @@ describe('bytes of the file that are garbled', () => {
     const bytes = readFileSync(file);
     const outcomes = {refused: 0, found: 0, harmless: 0};
     const garbled = path.join(await temporaryFolder(), 'run.sqlite');
-    for (let attempt = 0; attempt < 40; attempt++) {
+    for (let attempt = 0; attempt < 120; attempt++) {
       const copy = Buffer.from(bytes);
       const at = next(copy.length);
       copy.fill(next(256), at, at + 1 + next(16));

@@ -1,9 +1,9 @@
 import {describe, expect, it} from 'vitest';
-import type {IndexEntry} from '../../src/children/protocol.js';
 import {packIds} from '../../src/ranking/image-ids.js';
+import type {ListedImage} from '../../src/pool/listing-files.js';
 import type {DrawOptions, Split} from '../../src/store/images.js';
 import type {Store} from '../../src/store/open.js';
-import {addSource, entry, imageId, inPool, labelled, newStore} from './new-store.js';
+import {addPool, addSource, entry, imageId, inPool, labelled, newStore, settle} from './new-store.js';
 
 const classes = ['apple', 'pear', 'plum'];
 const draw: DrawOptions = {seed: 0, labelledPerClass: null, validation: {share: 0.1, atLeast: 5}, restIsPool: false};
@@ -11,16 +11,16 @@ const draw: DrawOptions = {seed: 0, labelledPerClass: null, validation: {share: 
 const split = (store: Store, options: Partial<DrawOptions> = {}) =>
   store.atomically(() => store.images.split({...draw, ...options}));
 const idsOf = (store: Store, of: Split): string[] => [...store.images.ofSplit(of)].map(image => image.id);
-const poolOf = (store: Store): string[] => inPool(store).map(({id}) => id);
+const restOf = (store: Store): string[] => [...store.images.rest()].map(({id}) => id);
 const countsOf = (store: Store) => ({
   train: store.images.splitCounts('train', classes.length),
   validation: store.images.splitCounts('validation', classes.length),
   test: store.images.splitCounts('test', classes.length),
-  pool: store.images.poolSize(),
+  rest: restOf(store).length,
 });
 
 /** A store with 40 labelled images a class, in the order that `order` gives them. */
-async function drawn(options: Partial<DrawOptions> = {}, order = (entries: IndexEntry[]) => entries): Promise<Store> {
+async function drawn(options: Partial<DrawOptions> = {}, order = (entries: ListedImage[]) => entries): Promise<Store> {
   const {store} = await newStore();
   addSource(store, 'labelled', order(labelled(classes, 40)));
   store.atomically(() => store.images.setClasses(classes));
@@ -36,7 +36,7 @@ describe('the draw', () => {
     const options = {labelledPerClass: 10, restIsPool: true};
     const [one, other] = [await drawn(options), await drawn(options, entries => entries.toReversed())];
     for (const of of ['train', 'validation'] as const) expect(idsOf(other, of)).toEqual(idsOf(one, of));
-    expect(poolOf(other).sort()).toEqual(poolOf(one).sort());
+    expect(restOf(other).sort()).toEqual(restOf(one).sort());
     expect(labelledIds(other)).toEqual(labelledIds(one));
   });
 
@@ -70,7 +70,7 @@ describe('the draw', () => {
 
   it('takes validation.per_class beside the labelled ones, not off them', async () => {
     const store = await drawn({labelledPerClass: 10, validation: {perClass: 7}, restIsPool: true});
-    expect(countsOf(store)).toEqual({train: [10, 10, 10], validation: [7, 7, 7], test: [0, 0, 0], pool: 3 * 23});
+    expect(countsOf(store)).toEqual({train: [10, 10, 10], validation: [7, 7, 7], test: [0, 0, 0], rest: 3 * 23});
   });
 
   it('keeps the validation images when more labelled ones are drawn', async () => {
@@ -84,15 +84,16 @@ describe('the draw', () => {
 
   it('makes the rest a pool with its labels hidden, where it is asked to', async () => {
     const store = await drawn({labelledPerClass: 10, restIsPool: true});
-    expect(store.images.poolSize()).toBe(3 * 30);
-    expect(new Set(poolOf(store).map(id => store.images.byId(id)?.label))).toEqual(new Set([null]));
-    expect((await drawn({labelledPerClass: 10})).images.poolSize()).toBe(0);
+    expect(restOf(store)).toHaveLength(3 * 30);
+    expect(new Set([...store.images.rest()].map(({label}) => label))).toEqual(new Set([null]));
+    expect(restOf(await drawn({labelledPerClass: 10}))).toEqual([]);
   });
 });
 
 describe('sets that share images', () => {
   it('keep a shared image in the test set, then in the validation set, and out of training and of the pool', async () => {
-    const {store} = await newStore();
+    const run = await newStore();
+    const {store} = run;
     const twice = (role: string, label: string | null) => [
       entry('in all', `${role}/a.png`, label),
       entry(`in ${role} and pool`, `${role}/b.png`, label),
@@ -107,7 +108,7 @@ describe('sets that share images', () => {
       entry('in labelled and validation', 'w.png', 'apple'),
     ]);
     addSource(store, 'test', twice('test', 'apple'));
-    addSource(store, 'unlabelled', [
+    await addPool(run, [
       entry('in all', 'a.png'),
       entry('in test and pool', 'x/1.png'),
       entry('in test and pool', 'x/2.png'),
@@ -116,6 +117,7 @@ describe('sets that share images', () => {
     ]);
     store.atomically(() => store.images.setClasses(['apple', 'pear']));
     const {leaks, conflicts} = split(store, {validation: null});
+    const refused = await settle(run);
 
     expect(idsOf(store, 'test').sort()).toEqual([imageId('in all'), imageId('in test and pool')].sort());
     expect(idsOf(store, 'validation').sort()).toEqual(
@@ -123,18 +125,22 @@ describe('sets that share images', () => {
     );
     expect(idsOf(store, 'train')).toContain(imageId('in labelled and pool'));
     // The teacher may score what it was trained on; it must not score what others are judged by.
-    expect(poolOf(store).sort()).toEqual([imageId('in labelled and pool'), imageId('only here')].sort());
+    expect(await inPool(run)).toEqual([imageId('in labelled and pool'), imageId('only here')].sort());
+    expect(refused.map(({id, place}) => [id, place]).sort()).toEqual(
+      [
+        [imageId('in all'), '/unlabelled/a.png'],
+        [imageId('in test and pool'), '/unlabelled/x/1.png'],
+      ].sort(),
+    );
     const found = leaks.map(
       ({id, detail}) =>
-        `${['in all', 'in labelled and validation', 'in test and pool'].find(content => imageId(content) === id)}: ${detail}`,
+        `${['in all', 'in labelled and validation'].find(content => imageId(content) === id)}: ${detail}`,
     );
     expect(found.sort()).toEqual([
       'in all: in the labelled set and in the test set: kept in the test set only',
       'in all: in the labelled set and in the validation set: not trained on',
-      'in all: in the pool and in the test set: not scored',
       'in all: in the validation set and in the test set: kept in the test set only',
       'in labelled and validation: in the labelled set and in the validation set: not trained on',
-      'in test and pool: in the pool and in the test set: not scored',
     ]);
     expect(conflicts).toEqual([]);
   });
@@ -151,11 +157,12 @@ describe('sets that share images', () => {
     expect(conflicts).toEqual([
       {id: imageId('both'), place: '/labelled/a,b/x.png', detail: 'the same bytes are labelled a,b and c'},
     ]);
-    expect([...idsOf(store, 'train'), ...idsOf(store, 'validation'), ...poolOf(store)]).not.toContain(imageId('both'));
+    expect([...idsOf(store, 'train'), ...idsOf(store, 'validation'), ...restOf(store)]).not.toContain(imageId('both'));
   });
 
   it('leave out bytes that the test or the validation set labels twice, from every set and from the pool', async () => {
-    const {store} = await newStore();
+    const run = await newStore();
+    const {store} = run;
     addSource(store, 'labelled', [
       ...labelled(['a', 'b'], 12),
       entry('both', 'a/x.png', 'a'),
@@ -172,9 +179,10 @@ describe('sets that share images', () => {
       entry('both', 'a/x.png', 'a'),
       entry('both', 'b/x.png', 'b'),
     ]);
-    addSource(store, 'unlabelled', [entry('both', 'x.png'), entry('seen', 'y.png'), entry('only here', 'o.png')]);
+    await addPool(run, [entry('both', 'x.png'), entry('seen', 'y.png'), entry('only here', 'o.png')]);
     store.atomically(() => store.images.setClasses(['a', 'b']));
     const {conflicts} = split(store, {validation: null, restIsPool: true});
+    await settle(run);
     expect(conflicts).toEqual([
       {id: imageId('both'), place: '/test/a/x.png', detail: 'the same bytes are labelled a and b in the test set'},
       {
@@ -183,7 +191,7 @@ describe('sets that share images', () => {
         detail: 'the same bytes are labelled a and b in the validation set',
       },
     ]);
-    expect([idsOf(store, 'test'), idsOf(store, 'validation').sort(), poolOf(store)]).toEqual([
+    expect([idsOf(store, 'test'), idsOf(store, 'validation').sort(), await inPool(run)]).toEqual([
       [imageId('t')],
       [imageId('v'), imageId('w')].sort(),
       [imageId('only here')],
@@ -193,29 +201,23 @@ describe('sets that share images', () => {
 });
 
 describe('an image', () => {
-  it('that lies in several places is one image with all its places, the first one first', async () => {
+  it('that lies in several places of a set is one image with all its places, the first one first', async () => {
     const {store} = await newStore();
-    addSource(store, 'unlabelled', [
+    addSource(store, 'test', [
       entry('same', 'z.png'),
       entry('same', 'a.png'),
       {...entry('same', 'train.bin'), member: '7'},
     ]);
-    split(store);
-    expect(store.images.poolSize()).toBe(1);
-    expect(store.images.placesOf(imageId('same'))).toEqual([
-      '/unlabelled/z.png',
-      '/unlabelled/a.png',
-      '/unlabelled/train.bin#7',
-    ]);
-    expect(store.images.byId(imageId('same'))).toMatchObject({file: '/unlabelled/z.png', place: '/unlabelled/z.png'});
+    expect(store.images.placesOf(imageId('same'))).toEqual(['/test/z.png', '/test/a.png', '/test/train.bin#7']);
+    expect(store.images.byId(imageId('same'))).toMatchObject({file: '/test/z.png', place: '/test/z.png'});
   });
 
   it('is found by its place and by the beginning of its id', async () => {
     const {store} = await newStore();
-    addSource(store, 'unlabelled', [entry(1, 'a#b.png'), {...entry(2, 'shard.tar'), member: 'x#1.png'}]);
-    expect(store.images.idAt('/unlabelled/a#b.png')).toBe(imageId(1));
-    expect(store.images.idAt('/unlabelled/shard.tar#x#1.png')).toBe(imageId(2));
-    expect(store.images.idAt('/unlabelled/shard.tar#1.png')).toBe(null);
+    addSource(store, 'test', [entry(1, 'a#b.png'), {...entry(2, 'shard.tar'), member: 'x#1.png'}]);
+    expect(store.images.idAt('/test/a#b.png')).toBe(imageId(1));
+    expect(store.images.idAt('/test/shard.tar#x#1.png')).toBe(imageId(2));
+    expect(store.images.idAt('/test/shard.tar#1.png')).toBe(null);
     expect(store.images.idAt('/elsewhere/a#b.png')).toBe(null);
     expect(store.images.idsWithPrefix(imageId(1).slice(0, 6))).toEqual([imageId(1)]);
     expect(store.images.idsWithPrefix('')).toHaveLength(2);

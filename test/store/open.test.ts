@@ -86,8 +86,8 @@ describe('opening the state of a run', () => {
     openStore(file).close();
     const store = openStore(file);
     const names = Array.from({length: 30}, (_, number) => entry(number, `${number}.png`));
-    const source = store.images.addSource('unlabelled', {kind: 'folder', path: '/pool', split: null}, '/pool');
-    for (const listed of names) store.atomically(() => store.images.addEntry(source, listed));
+    const source = store.images.addSource('test', {kind: 'folder', path: '/test', split: null}, '/test', 'test');
+    for (const listed of names) store.atomically(() => store.images.addListed(source, listed));
     const [pages, log] = [readFileSync(file), readFileSync(`${file}-wal`)];
     store.close();
     let state = 20_261_129;

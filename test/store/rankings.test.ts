@@ -1,15 +1,15 @@
 import {describe, expect, it} from 'vitest';
 import {packIds} from '../../src/ranking/image-ids.js';
-import {addSource, entry, imageId, newStore, query} from './new-store.js';
+import {addPool, addSource, entry, imageId, newStore, query, settle} from './new-store.js';
 
 const nothing = {scores: new Float32Array(), ids: new Uint32Array()};
 
 /** A store with ranked images: class `apple` ranks images 0..249 by number, `pear` the even ones, `plum` none. */
 async function ranked() {
-  const {store, file} = await newStore();
-  addSource(
-    store,
-    'unlabelled',
+  const run = await newStore();
+  const {store, file} = run;
+  await addPool(
+    run,
     Array.from({length: 300}, (_, number) => entry(number, `${number}.png`)),
   );
   store.atomically(() => {
@@ -24,6 +24,7 @@ async function ranked() {
   const rankings = [rows(numbers), rows(numbers.filter(number => number % 2 === 0)), rows([])];
   const replace = () => store.atomically(() => store.rankings.replace(3, position => rankings[position]!));
   replace();
+  await settle(run);
   return {store, file, replace};
 }
 
@@ -94,15 +95,21 @@ describe('the stable views', () => {
   });
 
   it('image: image, place, label, split, pool', async () => {
-    const {store, file} = await newStore();
+    const run = await newStore();
+    const {store, file} = run;
     addSource(store, 'test', [
       {...entry('t', 'test.bin', 'pear'), member: '3', offset: 9222, length: 3072, encoding: 'cifar'},
     ]);
-    addSource(store, 'unlabelled', [entry('u', 'u.png')]);
+    await addPool(run, [entry('u', 'u.png'), entry('not chosen', 'n.png')]);
     store.atomically(() => {
       store.images.setClasses(['apple', 'pear']);
       store.images.split({seed: 0, labelledPerClass: null, validation: null, restIsPool: false});
+      store.rankings.replace(1, () => ({
+        candidates: 1,
+        ranked: {scores: Float32Array.of(-1), ids: packIds([imageId('u')])},
+      }));
     });
+    await settle(run);
     expect(query(file, 'SELECT * FROM image ORDER BY place')).toEqual([
       {image: imageId('t'), place: '/test/test.bin#3', label: 'pear', split: 'test', pool: 0},
       {image: imageId('u'), place: '/unlabelled/u.png', label: null, split: null, pool: 1},

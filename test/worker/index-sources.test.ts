@@ -5,61 +5,70 @@ import {describe, expect, it} from 'vitest';
 import {cifarRecord, png, put} from '../images/pictures.js';
 import {tarOf} from '../images/tar-file.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
-import {mixedPool, mixedSources} from './pools.js';
-import {eventsOf, resultOf, runWorker} from './worker-process.js';
+import {CHUNK_ROWS, openListing, readChunk} from '../../src/pool/listing-files.js';
+import {packIds} from '../../src/ranking/image-ids.js';
+import {listedBy, mixedPool, mixedSources} from './pools.js';
+import {eventsOf, runWorker} from './worker-process.js';
 
 const idOf = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex').slice(0, 24);
-const index = async (sources: object[], changes = {}) =>
-  await resultOf('index', {
-    sources,
-    cache: await temporaryFolder(),
-    ownFolders: [],
-    maxFileBytes: 1_000_000,
-    readThreads: 2,
-    ...changes,
-  });
 
 describe('indexing', () => {
   it('gives every image of every kind of source the hash of its bytes', async () => {
     const root = await temporaryFolder();
     await mixedPool(root, 3);
-    const ended = await index(mixedSources(root));
-    const listed = eventsOf(ended, 'indexed').flatMap(({source, entries}) =>
-      entries.map(({file, member, id, problem}) => ({source, file, member, id, problem})),
+    const {ended, listed} = await listedBy({sources: mixedSources(root)});
+    const [inFolder, inTar, records] = listed.map(images => images.map(({file, member, id}) => ({file, member, id})));
+    expect(inTar).toEqual(
+      await Promise.all([0, 1, 2].map(async i => ({file: '0.tar', member: `${i}.png`, id: idOf(await png(1000 + i))}))),
     );
-    expect(listed.filter(({source}) => source === 1)).toEqual(
-      await Promise.all(
-        [0, 1, 2].map(async i => ({
-          source: 1,
-          file: '0.tar',
-          member: `${i}.png`,
-          id: idOf(await png(1000 + i)),
-          problem: null,
-        })),
-      ),
+    expect(records).toEqual(
+      [0, 1, 2].map(i => ({file: 'train.bin', member: String(i), id: idOf(cifarRecord([], 2000 + i))})),
     );
-    expect(listed.filter(({source}) => source === 2)).toEqual(
-      [0, 1, 2].map(i => ({
-        source: 2,
-        file: 'train.bin',
-        member: String(i),
-        id: idOf(cifarRecord([], 2000 + i)),
-        problem: null,
-      })),
-    );
-    const inFolder = listed.filter(({source}) => source === 0);
-    for (const {file, id} of inFolder) expect(id).toBe(idOf(await readFile(`${root}/folder/${file}`)));
+    for (const {file, id} of inFolder!) expect(id).toBe(idOf(await readFile(`${root}/folder/${file}`)));
     expect(ended.result.sources).toMatchObject([0, 1, 2].map(() => ({classes: null, images: 3, notes: []})));
     expect(ended.events[0]).toMatchObject({type: 'hello', protocol: 1, device: 'cpu'});
   });
 
-  it('sends entries by the hundreds, every one of them once', async () => {
+  it('lists more than a file holds into several, every image of them once', async () => {
     const root = await temporaryFolder();
-    await put(`${root}/train.bin`, Buffer.concat(Array.from({length: 1234}, (_, i) => cifarRecord([0, 1], i))));
-    const ended = await index([{kind: 'cifar100', path: root, split: 'train', labelled: false}]);
-    const events = eventsOf(ended, 'indexed');
-    expect(events.map(({entries}) => entries.length)).toEqual([500, 500, 234]);
-    expect(new Set(events.flatMap(({entries}) => entries.map(({member}) => member))).size).toBe(1234);
+    const records = CHUNK_ROWS + 1234;
+    const pixels = Buffer.alloc(3074 * records);
+    for (let i = 0; i < records; i++) pixels.writeUInt32LE(i, 3074 * i + 2);
+    await put(`${root}/train.bin`, pixels);
+    const {ended, listed} = await listedBy({
+      sources: [{kind: 'cifar100', path: root, split: 'train', labelled: false}],
+    });
+    expect(ended.result.sources[0]!.chunks).toHaveLength(2);
+    expect(listed[0]!.map(({member}) => Number(member))).toEqual(Array.from({length: records}, (_, i) => i));
+    expect(new Set(listed[0]!.map(({id}) => id)).size).toBe(records);
+    expect(listed[0]!.at(-1)).toMatchObject({offset: 3074 * (records - 1) + 2, length: 3072, encoding: 'cifar'});
+  });
+
+  it('reads no file again whose name, size and times are those of an earlier listing, whole or broken off', async () => {
+    const root = await temporaryFolder();
+    await mixedPool(root, 3);
+    const first = await listedBy({sources: mixedSources(root)});
+    const known = (position: number) => first.folders[position]!;
+    // Nothing tells of what is in a file but its name, its size and its times: with other ids they would be taken, too.
+    const marked = await temporaryFolder();
+    const writer = openListing(marked);
+    for (const [row, image] of first.listed[0]!.entries())
+      writer.add(image, packIds([String(row).padStart(24, '0')]), 0, (await readChunk(known(0), 0)).stamps[row]!);
+    await writer.close();
+    await put(`${root}/folder/new.png`, await png(77));
+    const again = await listedBy({
+      sources: mixedSources(root).map((source, position) => ({
+        ...source,
+        known: [position === 0 ? marked : known(position)],
+      })),
+    });
+    expect(again.listed.slice(1)).toEqual(first.listed.slice(1));
+    expect(new Map(again.listed[0]!.map(({file, id}) => [file, id]))).toEqual(
+      new Map([
+        ...first.listed[0]!.map(({file}, row): [string, string] => [file, String(row).padStart(24, '0')]),
+        ['new.png', idOf(await png(77))],
+      ]),
+    );
   });
 
   it('sets aside what is empty, too large, no file or gone, and goes on', async () => {
@@ -71,25 +80,24 @@ describe('indexing', () => {
       `${root}/0.tar`,
       tarOf({name: 'empty.png'}, {name: 'large.png', content: Buffer.alloc(2000)}, {name: 'good.png', content: 'y'}),
     );
-    const ended = await index(
-      [
+    const {ended, listed} = await listedBy({
+      sources: [
         {kind: 'folder', path: root, split: null, labelled: false},
         {kind: 'webdataset', path: `${root}/0.tar`, split: null, labelled: false},
       ],
-      {maxFileBytes: 1999},
-    );
-    const codes = eventsOf(ended, 'indexed').flatMap(({entries}) =>
-      entries.map(({file, member, id, problem}) => [member ?? file, problem?.code ?? (id === null ? 'neither' : 'id')]),
+      maxFileBytes: 1999,
+    });
+    const codes = eventsOf(ended, 'unusable').flatMap(({images}) =>
+      images.map(({file, member, problem}) => [member ?? file, problem.code]),
     );
     expect(codes.sort()).toEqual([
       ['0.tar', 'FILE_TOO_LARGE'],
       ['empty.png', 'EMPTY_FILE'],
       ['empty.png', 'EMPTY_FILE'],
-      ['good.png', 'id'],
-      ['good.png', 'id'],
       ['large.png', 'FILE_TOO_LARGE'],
       ['large.png', 'FILE_TOO_LARGE'],
     ]);
+    expect(listed.map(images => images.map(({file, member}) => member ?? file))).toEqual([['good.png'], ['good.png']]);
     expect(ended.result.sources.map(({images}) => images)).toEqual([1, 1]);
   });
 
@@ -97,10 +105,8 @@ describe('indexing', () => {
     const root = await temporaryFolder();
     await put(`${root}/locked.png`, 'x');
     await chmod(`${root}/locked.png`, 0);
-    const ended = await index([{kind: 'folder', path: root, split: null, labelled: false}]);
-    expect(eventsOf(ended, 'indexed')[0]?.entries).toMatchObject([
-      {file: 'locked.png', id: null, problem: {code: 'UNREADABLE'}},
-    ]);
+    const {ended} = await listedBy({sources: [{kind: 'folder', path: root, split: null, labelled: false}]});
+    expect(eventsOf(ended, 'unusable')[0]?.images).toMatchObject([{file: 'locked.png', problem: {code: 'UNREADABLE'}}]);
   });
 
   it('names the classes: those declared, else those of the labels, numbers in their order', async () => {
@@ -116,11 +122,13 @@ describe('indexing', () => {
       ),
     );
     await put(`${root}/list.csv`, 'path,label\nfolder/9/1.png,bird\nfolder/1/1.png,ant\n');
-    const ended = await index([
-      {kind: 'folder', path: `${root}/folder`, split: null, labelled: true},
-      {kind: 'webdataset', path: `${root}/0.tar`, split: null, labelled: true},
-      {kind: 'manifest', path: `${root}/list.csv`, split: null, labelled: true},
-    ]);
+    const {ended} = await listedBy({
+      sources: [
+        {kind: 'folder', path: `${root}/folder`, split: null, labelled: true},
+        {kind: 'webdataset', path: `${root}/0.tar`, split: null, labelled: true},
+        {kind: 'manifest', path: `${root}/list.csv`, split: null, labelled: true},
+      ],
+    });
     expect(ended.result.sources.map(({classes}) => classes)).toEqual([
       ['1', '10', '9'],
       ['1', '9', '10'],
@@ -141,10 +149,10 @@ describe('indexing', () => {
         ),
       ),
     );
-    const ended = await index([
-      {kind: 'cifar100', path: `${root}/cifar-100-binary.tar.gz`, split: null, labelled: true},
-    ]);
-    expect(eventsOf(ended, 'indexed')[0]?.entries.map(({label, id}) => [label, id])).toEqual([
+    const {listed} = await listedBy({
+      sources: [{kind: 'cifar100', path: `${root}/cifar-100-binary.tar.gz`, split: null, labelled: true}],
+    });
+    expect(listed[0]!.map(({label, id}) => [label, id])).toEqual([
       ['class_7', idOf(cifarRecord([], 1))],
       ['class_8', idOf(cifarRecord([], 2))],
     ]);
@@ -155,7 +163,16 @@ describe('indexing', () => {
     await put(`${root}/list.jsonl`, 'no json');
     const ended = await runWorker({
       task: 'index',
-      sources: [{kind: 'manifest', path: `${root}/list.jsonl`, split: null, labelled: false}],
+      sources: [
+        {
+          kind: 'manifest',
+          path: `${root}/list.jsonl`,
+          split: null,
+          labelled: false,
+          listing: `${root}/listing`,
+          known: [],
+        },
+      ],
       ownFolders: [],
       cache: root,
       maxFileBytes: 1,

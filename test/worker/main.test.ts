@@ -9,6 +9,7 @@ import {describe, expect, it, onTestFinished, vi} from 'vitest';
 import {toWire} from '../../src/children/protocol.js';
 import {png, put} from '../images/pictures.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
+import {listedBy} from './pools.js';
 import {decoding, eventsOf, resultOf, runWorker, startWorker} from './worker-process.js';
 
 const program = fileURLToPath(new URL('../../dist/worker/main.js', import.meta.url));
@@ -130,13 +131,7 @@ describe('the worker', () => {
     const root = await temporaryFolder();
     for (let i = 0; i < 400; i++) await put(`${root}/pool/${i}.png`, await png(i));
     const begun = performance.now();
-    const ended = await resultOf('index', {
-      sources: [{kind: 'folder', path: `${root}/pool`, split: null, labelled: false}],
-      ownFolders: [],
-      cache: root,
-      maxFileBytes: 1_000_000,
-      readThreads: 1,
-    });
+    const {ended} = await listedBy({sources: [{kind: 'folder', path: `${root}/pool`, split: null, labelled: false}]});
     // However long it took here: from its start, and one at its end.
     expect(eventsOf(ended, 'progress').length).toBeLessThanOrEqual(2 + (performance.now() - begun) / 1000);
   });

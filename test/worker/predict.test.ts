@@ -3,6 +3,7 @@ import {describe, expect, it} from 'vitest';
 import {readScores} from '../../src/images/score-file.js';
 import {jpeg, png, put} from '../images/pictures.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
+import {listedBy} from './pools.js';
 import {decoding, eventsOf, resultOf} from './worker-process.js';
 
 const model = fileURLToPath(new URL('../fixtures/onnx/classifier-32.onnx', import.meta.url));
@@ -41,10 +42,7 @@ describe('predicting', () => {
     const root = await temporaryFolder();
     await put(`${root}/a.png`, await png(4));
     const sources = [{kind: 'folder', path: root, split: null, labelled: false}];
-    const index = eventsOf(
-      await resultOf('index', {sources, ownFolders: [], cache: root, maxFileBytes: 100_000, readThreads: 1}),
-      'indexed',
-    )[0]!.entries[0]!;
+    const [image] = (await listedBy({sources})).listed[0]!;
     await resultOf(
       'score',
       {
@@ -61,7 +59,7 @@ describe('predicting', () => {
         {
           shard: 0,
           output: `${root}/0.parquet`,
-          images: [{id: index.id, place: 'a', file: `${root}/a.png`, offset: null, length: null, encoding: 'encoded'}],
+          images: [{id: image!.id, place: 'a', file: `${root}/a.png`, offset: null, length: null, encoding: 'encoded'}],
         },
       ],
     );

@@ -2,25 +2,16 @@
 import {z} from 'zod';
 import {errorCodeNames} from '../../errors.js';
 import {count, finite, fraction, imageId, path, positive} from './primitives.js';
-import {location, problem} from './terms.js';
+import {problem} from './terms.js';
 import {inputLayouts, outputKinds, type TrainerTask} from './trainer-tasks.js';
 import {layout, type WorkerTask} from './worker-tasks.js';
 
 /**
- * An image as a source lists it. `file` is relative to the source's root; the place shown to people is
- * root/file#member. Exactly one of id and problem is null.
+ * What a source lists and cannot be used. `file` is relative to the source's root; the place shown to people is
+ * root/file#member.
  */
-const indexEntry = z.strictObject({
-  file: path,
-  member: z.string().nullable(),
-  offset: count.nullable(),
-  length: count.nullable(),
-  encoding: location.encoding,
-  label: z.string().nullable(),
-  id: imageId.nullable(),
-  problem: problem.nullable(),
-});
-export type IndexEntry = z.infer<typeof indexEntry>;
+const unusable = z.strictObject({file: path, member: z.string().nullable(), problem});
+export type Unusable = z.infer<typeof unusable>;
 
 const quarantined = z.strictObject({id: imageId, problem});
 export type Quarantined = z.infer<typeof quarantined>;
@@ -64,7 +55,7 @@ const events = [
   z.object({type: z.literal('begun'), step: count, epoch: count}),
   z.object({type: z.literal('evaluated'), epoch: count, top1: fraction, top5: fraction, loss: finite}),
   z.object({type: z.literal('checkpoint'), epoch: count, path}),
-  z.object({type: z.literal('indexed'), source: count, entries: z.array(indexEntry)}),
+  z.object({type: z.literal('unusable'), source: count, images: z.array(unusable)}),
   z.object({type: z.literal('quarantined'), pack: count, images: z.array(quarantined)}),
   /** A score file was published; `sha256` is of its bytes, in hex. */
   z.object({
@@ -119,6 +110,9 @@ export const taskResults = {
       z.strictObject({
         classes: z.array(z.string()).nullable(),
         images: count,
+        /** Images of each file of the listing, and the digest of all. */
+        chunks: z.array(count),
+        digest: z.string(),
         notes: z.array(z.string()),
         warnings: z.array(z.string()),
       }),

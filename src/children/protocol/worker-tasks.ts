@@ -6,7 +6,15 @@ import {decoding, location, precautions, source} from './terms.js';
 const indexTask = z.strictObject({
   ...task,
   task: z.literal('index'),
-  sources: z.array(z.strictObject({...source.shape, labelled: z.boolean()})),
+  sources: z.array(
+    z.strictObject({
+      ...source.shape,
+      labelled: z.boolean(),
+      /** A folder for what it lists (see src/pool/listing-files.ts), and such of before, whole or not. */
+      listing: path,
+      known: z.array(path),
+    }),
+  ),
   /**
    * A folder of ours that outlives the run's stages: where an archive that cannot be read at random (CIFAR's .tar.gz)
    * is unpacked to.
