@@ -2,7 +2,7 @@
  * A thread that looks at files, or reads and hashes the images in them. It reads one after the other, and waits for
  * each: what that costs a promise each takes longer than reading a small picture.
  */
-import {closeSync, constants, fstatSync, openSync, readSync, statSync, type BigIntStats} from 'node:fs';
+import {closeSync, constants, fstatSync, openSync, readSync, statSync, type Stats} from 'node:fs';
 import {parentPort, workerData} from 'node:worker_threads';
 import type {Problem} from '../children/protocol.js';
 import {systemCode} from '../errors.js';
@@ -55,11 +55,11 @@ function fill(file: number, bytes: Uint8Array, position: number): number {
 }
 
 /** Opens without waiting for a writer, should the file have become a pipe. Returns why it cannot be used; else null. */
-function withFile(path: string, use: (file: number, stats: BigIntStats) => Problem | null): Problem | null {
+function withFile(path: string, use: (file: number, stats: Stats) => Problem | null): Problem | null {
   try {
     const file = openSync(fromPrintable(path), constants.O_RDONLY | constants.O_NONBLOCK);
     try {
-      const stats = fstatSync(file, {bigint: true});
+      const stats = fstatSync(file);
       return stats.isFile() ? use(file, stats) : notAFile;
     } finally {
       closeSync(file);
@@ -89,7 +89,7 @@ function hashFiles({folder, names, maxFileBytes}: ImagesToHash): HashedImages {
       }
     }
     const problem = withFile(path, (file, stats) => {
-      const size = Number(stats.size);
+      const {size} = stats;
       if (size === 0) return emptyFile;
       if (size > maxFileBytes) return tooLarge(size, maxFileBytes);
       const bytes = Buffer.allocUnsafe(size);
@@ -102,9 +102,9 @@ function hashFiles({folder, names, maxFileBytes}: ImagesToHash): HashedImages {
   return {ids, stamps, problems};
 }
 
-function statOf(path: string): BigIntStats | null {
+function statOf(path: string): Stats | null {
   try {
-    return statSync(fromPrintable(path), {bigint: true, throwIfNoEntry: false}) ?? null;
+    return statSync(fromPrintable(path), {throwIfNoEntry: false}) ?? null;
   } catch (error) {
     if (systemCode(error) === null) throw error;
     return null;
