@@ -80,14 +80,15 @@ export async function copyRun(
 /** What tells of the other run's work, and is no result of it. */
 const leftOut = ({attempts, data}: RunPaths): readonly string[] => [attempts, path.join(data, 'tensorboard')];
 
-/** The files that stages vouch for. */
-function resultsOf({home, database}: RunPaths, names: readonly StageName[]): string[] {
+/** The files that stages vouch for; but what a source lists is the same for every run of it. */
+function resultsOf({home, database, listings}: RunPaths, names: readonly StageName[]): string[] {
   const store = openStoreToRead(database);
   if (store === null) throw new Error(`${database} went away while it was copied.`);
   try {
     return names
       .flatMap(name => store.stages.read(name)?.outputs ?? [])
-      .flatMap(output => (output.path === null ? [] : [path.join(home, output.path)]));
+      .flatMap(output => (output.path === null ? [] : [path.join(home, output.path)]))
+      .filter(file => !file.startsWith(listings + path.sep));
   } finally {
     store.close();
   }

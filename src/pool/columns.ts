@@ -2,9 +2,10 @@
  * Columns as bytes: numbers and texts one after the other, small where they repeat or rise evenly. Little-endian, as
  * every processor is that onnxruntime and sharp run on.
  */
+import {readFile} from 'node:fs/promises';
 import {deflateRawSync, inflateRawSync} from 'node:zlib';
 import {z} from 'zod';
-import {UserError} from '../errors.js';
+import {systemCode, UserError} from '../errors.js';
 
 /** `hashes` are random, and kept as they are; `numbers` are whole, 0 or more, and at most 2^53. */
 export type Column =
@@ -109,6 +110,19 @@ export function encodeColumns(columns: Readonly<Record<string, Column>>): Buffer
 
 /** Columns by name; null where there is none of it. */
 export type ReadColumn = <Of extends Kind>(name: string, kind: Of) => ValuesOf<Of> | null;
+
+/** Reads a file of columns. Throws (exit 3) where it is damaged, or cannot be read. */
+export async function readColumns(file: string): Promise<ReadColumn> {
+  let bytes: Buffer;
+  try {
+    bytes = await readFile(file);
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === null) throw error;
+    throw new UserError('DAMAGED_FILE', `${file} cannot be read (${code}).`, {cause: error});
+  }
+  return columnsOf(file, bytes);
+}
 
 /** Takes the bytes of `file` apart, each column as it is asked for. Throws (exit 3) where they are damaged. */
 export function columnsOf(file: string, bytes: Buffer): ReadColumn {

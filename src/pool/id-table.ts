@@ -8,7 +8,7 @@ import {readFile, writeFile} from 'node:fs/promises';
 import path from 'node:path';
 import {publishFolder} from '../files/publish.js';
 import {ID_WORDS, packIds} from '../ranking/image-ids.js';
-import {columnsOf, encodeColumns, required} from './columns.js';
+import {encodeColumns, readColumns, required} from './columns.js';
 
 /** A record: the id in three words, and the number. */
 export const RECORD_WORDS = ID_WORDS + 1;
@@ -77,7 +77,7 @@ export async function isWhole(table: IdTable): Promise<boolean> {
 
 async function readPart({folder}: IdTable, part: number): Promise<Uint32Array> {
   const file = partFile(folder, part);
-  return required(file, 'records', columnsOf(file, await readFile(file))('records', 'hashes'));
+  return required(file, 'records', (await readColumns(file))('records', 'hashes'));
 }
 
 /** The first row whose id is not before `first`, a first word. */

@@ -9,7 +9,7 @@ import path from 'node:path';
 import type {ImageReference} from '../children/protocol.js';
 import {publishFile} from '../files/publish.js';
 import {ID_WORDS, idAt} from '../ranking/image-ids.js';
-import {columnsOf, encodeColumns, required} from './columns.js';
+import {encodeColumns, readColumns, required} from './columns.js';
 
 /** An image that a source lists, and where. */
 export interface ListedImage {
@@ -188,7 +188,7 @@ export interface ListingChunk {
 /** Reads the file `chunk` of a listing. Throws (exit 3) where it is damaged or gone. */
 export async function readChunk(folder: string, chunk: number): Promise<ListingChunk> {
   const file = chunkFile(folder, chunk);
-  const read = columnsOf(file, await readFile(file));
+  const read = await readColumns(file);
   const must = <Values>(name: string, values: Values | null): Values => required(file, name, values);
   const ids = must('ids', read('ids', 'hashes'));
   const files = must('files', read('files', 'texts'));
@@ -242,7 +242,7 @@ export const listingFiles = (folder: string, chunks: number): string[] => [
 export async function archivesOf(folder: string): Promise<ReadonlyMap<string, number> | null> {
   const file = archivesFile(folder);
   if (!existsSync(file)) return null;
-  const read = columnsOf(file, await readFile(file));
+  const read = await readColumns(file);
   const chunks = required(file, 'chunks', read('chunks', 'words'));
   return new Map(required(file, 'files', read('files', 'texts')).map((name, index) => [name, chunks[index]!]));
 }

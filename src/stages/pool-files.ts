@@ -6,6 +6,7 @@ import type {RunPaths} from '../home.js';
 import {readScores} from '../images/score-file.js';
 import {
   bitsFor,
+  isWhole,
   openSpread,
   partOf,
   partsOf,
@@ -56,6 +57,12 @@ export function assignedTable({store, paths}: Where): IdTable | null {
   return facts === null ? null : tableAt(paths, facts);
 }
 
+/** The same; null, too, where its files are not those that were written. */
+export async function wholeAssignedTable(context: Where): Promise<IdTable | null> {
+  const table = assignedTable(context);
+  return table !== null && (await isWhole(table)) ? table : null;
+}
+
 /** Every file that the pool is in; those of shards are not among them. */
 export function poolFiles(context: Where): string[] {
   const {table, listings} = poolIndex(context);
@@ -102,7 +109,7 @@ export async function settlePool(context: Work): Promise<LocatedImage[]> {
     folder,
     listings: listings.map(listing => ({...listing, folder: listingFolder(paths, listing.folder)})),
     labelled: store.images.records(),
-    assigned: assignedTable(context),
+    assigned: await wholeAssignedTable(context),
     signal,
   });
   const {images, digest, change, table, alsoLabelled, refused} = built;

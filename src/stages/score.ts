@@ -15,7 +15,7 @@ import {passFailPoint} from '../files/fail-point.js';
 import {statusCommand} from '../home.js';
 import {hashFile, stampOf} from '../pipeline/stamp.js';
 import type {Ingredients} from '../pipeline/stage.js';
-import {isWhole, tableFiles, type IdTable} from '../pool/id-table.js';
+import {tableFiles, type IdTable} from '../pool/id-table.js';
 import {assignShards, openShardLists} from '../pool/shard-assignment.js';
 import {idAt, ID_WORDS} from '../ranking/image-ids.js';
 import type {Shard} from '../store/shards.js';
@@ -25,7 +25,15 @@ import {defineStage, keyed, told, type Setting} from './define.js';
 import {gateFailures} from './failures.js';
 import {imageSize, keptClasses} from './image-settings.js';
 import {scoreShardOf, handOutShards, type Scored, type ShardEvent} from './hand-out-shards.js';
-import {assignedTable, keepTables, locatedIn, nextTable, poolIndex, sampleOfPool, tableOfScores} from './pool-files.js';
+import {
+  keepTables,
+  locatedIn,
+  nextTable,
+  poolIndex,
+  sampleOfPool,
+  tableOfScores,
+  wholeAssignedTable,
+} from './pool-files.js';
 import {scoringDecoding, scoringOnnx} from './scoring-form.js';
 import {findLayout} from './scoring-layout.js';
 import type {SummaryOf} from './summaries.js';
@@ -215,9 +223,8 @@ async function settleShards(
 
 /** Where images were put before: as the table tells, or the score files that stand, where there is none or it is damaged. */
 async function assignedBefore(context: StageContext, standing: ReadonlySet<number>): Promise<IdTable | null> {
-  const table = assignedTable(context);
-  if (table !== null && (await isWhole(table))) return table;
-  if (standing.size === 0) return null;
+  const table = await wholeAssignedTable(context);
+  if (table !== null || standing.size === 0) return table;
   const files = new Map([...standing].map(number => [number, shardFile(context, number)]));
   return await tableOfScores(context, files, poolIndex(context).images);
 }

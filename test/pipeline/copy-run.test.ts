@@ -103,6 +103,28 @@ it('shares the files of the run it was copied from, and is as fresh as that is',
   expect(second.store.run.holder()).toBe(null);
 });
 
+it('has what its sources list also where prepare is to run anew, and no other result of that', async () => {
+  const first = await grown('first', 'cold');
+  const listing = path.join(first.paths.listings, 'unlabelled-1', '00000.columns');
+  mkdirSync(path.dirname(listing), {recursive: true});
+  writeFileSync(listing, 'what a source lists');
+  const record = first.store.stages.read('prepare')!;
+  first.store.stages.finish({
+    ...record,
+    status: 'done',
+    ingredients: record.ingredients!,
+    summary: {headline: 'reaped'},
+    outputs: [
+      ...record.outputs,
+      {name: 'index', path: path.relative(home, listing), sha256: 'a'.repeat(64), stamp: '0'},
+    ],
+  });
+  const target = runPaths(home, 'second');
+  await copyRun(first.paths, target, {fresh: ['teacher'], relatives: [], history: false});
+  expect(readFileSync(path.join(target.listings, 'unlabelled-1', '00000.columns'), 'utf8')).toBe('what a source lists');
+  expect(existsSync(target.pack('grain'))).toBe(false);
+});
+
 it('is trusted by its stamps in every run that shares it, so that no file is read again', async () => {
   const first = await grown('first', 'cold');
   await copyRun(first.paths, runPaths(home, 'second'), {fresh: ['prepare', 'teacher'], relatives: [], history: false});
