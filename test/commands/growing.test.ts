@@ -135,6 +135,40 @@ describe('a pool', () => {
     expect(madeIn(home)).toEqual(madeIn(finished));
   });
 
+  it('whose shards nobody remembers is asked of its scores which they are, also where it grew meanwhile', async () => {
+    for (const more of [[], [1, 2]]) {
+      const home = await aRun();
+      const index = path.join(home, 'data/colours/index/pool');
+      for (const name of readdirSync(index).filter(found => found.startsWith('shards-')))
+        rmSync(path.join(index, name), {recursive: true});
+      await addToPool(...more);
+      const {ran, stdout} = await orchestrated(home);
+      expect(ran).toContain('score');
+      expect(stdout).toContain(`"20 of ${20 + more.length} images are scored already"`);
+      await expectAsFromTheStart(home);
+    }
+  });
+
+  it('is listed with the earlier listings at hand, also one that was cut short, and leaves none of them behind', async () => {
+    const home = await aRun();
+    const listings = path.join(home, 'data/colours/index/listings');
+    const ofPool = () => readdirSync(listings).filter(name => name.startsWith('unlabelled-'));
+    const [before] = ofPool() as [string];
+    await addToPool(1, 2, 3);
+    const killed = await pupil(['orchestrate', data.config, '--home', home], {
+      env: {PUPIL_FAIL_POINT: 'publish.after-rename:1:SIGKILL:index'},
+    });
+    expect(killed.code).not.toBe(0);
+    const [, cutShort] = ofPool().sort() as [string, string];
+    expect((await orchestrated(home)).stdout).toContain('"3 pictures joined the pool; 20 stay"');
+    const {sources} = JSON.parse(
+      readFileSync(path.join(home, 'data/colours/attempts/prepare-listing-images/index.json'), 'utf8'),
+    ) as {sources: {known: string[]}[]};
+    expect(sources[0]!.known.map(known => path.basename(known)).sort()).toEqual([before, cutShort].sort());
+    expect(ofPool()).toHaveLength(1);
+    await expectAsFromTheStart(home);
+  });
+
   it('that both grew and shrank says so, and survives being scored anew', async () => {
     const home = await aRun();
     await addToPool(7, 8);

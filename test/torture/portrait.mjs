@@ -15,7 +15,9 @@ const queries = {
   classes: 'SELECT position, name FROM classes ORDER BY position',
   images: 'SELECT key, id, label, split, pool FROM images ORDER BY key',
   places: 'SELECT image, source, file, member, "offset", length, encoding, label FROM places ORDER BY rowid',
-  shards: 'SELECT number, first_image, last_image, images, fingerprint, sha256, rows FROM shards ORDER BY number',
+  shards: 'SELECT number, images, fingerprint, sha256, rows, hex(left_ids) FROM shards ORDER BY number',
+  chosen: 'SELECT id, source, file, member, "offset", length, encoding FROM chosen ORDER BY id',
+  pool: 'SELECT listed, assigned FROM pool',
   quarantine: 'SELECT stage, part, image, place, code, detail FROM quarantine ORDER BY stage, part, place',
   stages: 'SELECT name, status, ingredients FROM stages ORDER BY name',
   outputs: "SELECT stage, name, path, sha256 FROM outputs WHERE name <> 'report' ORDER BY stage, name, path",
@@ -33,7 +35,7 @@ export function portraitOf(home) {
   const connection = new Database(path.join(home, 'db', `${RUN}.sqlite`), {readonly: true});
   try {
     for (const [name, query] of Object.entries(queries))
-      portrait[name] = JSON.stringify(connection.prepare(query).all());
+      portrait[name] = unnumbered(JSON.stringify(connection.prepare(query).all()));
   } finally {
     connection.close();
   }
@@ -47,12 +49,15 @@ export function portraitOf(home) {
   for (const file of filesOf(home)) {
     if (file.endsWith('report.html')) portrait[file] = reportLessTimes(readFileSync(path.join(home, file), 'utf8'));
     else if (!isAllowedToDiffer(file))
-      portrait[file] = createHash('sha256')
+      portrait[unnumbered(file)] = createHash('sha256')
         .update(readFileSync(path.join(home, file)))
         .digest('hex');
   }
   return portrait;
 }
+
+/** How often a listing or a table was begun is told by the name of its folder, and by nothing else. */
+const unnumbered = text => text.replace(/\b((?:ids|shards|[a-z]+-[0-9a-f]{12})-)\d+\b/g, '$1N');
 
 /**
  * Every file of a home but its databases, what is told of attempts, and what a killed process was writing where nobody
