@@ -55,6 +55,8 @@ const ofRows = {
   'a stamp changed': "UPDATE outputs SET stamp = 'no stamp'",
   'the scores of a ranking changed': 'UPDATE rankings SET score = score - 1 WHERE class = 0',
   'a ranking lost': 'DELETE FROM rankings WHERE class = 1',
+  'a chosen picture elsewhere': "UPDATE chosen SET file = 'elsewhere' WHERE id = (SELECT min(id) FROM chosen)",
+  'the pool forgotten': 'DELETE FROM pool',
 };
 
 const ofDatabases = {
