@@ -59,12 +59,14 @@ function write(selection) {
       store.run.take('bench', {pid: process.pid, host: '', since: ''});
       store.run.setConfig(JSON.stringify(configSchema.parse({labelled: home, unlabelled: home})));
       // Of the pool only those that will be listed: its millions would take longer to write than the rankings.
-      const source = store.images.addSource('unlabelled', {kind: 'folder', path: '/pool', split: null}, '/pool');
+      const spec = {kind: 'folder', path: '/pool', split: null};
+      const source = store.images.addSource('unlabelled', spec, '/pool', 'pool');
       for (let index = 0; index < classCount; index++) {
         const {ids, scores} = selection.ranking(index).ranked;
         for (let row = 0; row < Math.min(LISTED, scores.length); row++) {
           const id = idAt(ids, row);
-          store.images.addEntry(source, {
+          store.chosen.add({
+            source,
             id,
             file: `${id}.jpg`,
             member: null,
@@ -72,7 +74,6 @@ function write(selection) {
             length: null,
             encoding: 'encoded',
             label: null,
-            problem: null,
           });
         }
       }

@@ -36,6 +36,10 @@ const LEVEL = 1;
 const bytesOf = ({buffer, byteOffset, byteLength}: Uint32Array | BigUint64Array): Buffer =>
   Buffer.from(buffer, byteOffset, byteLength);
 const pack = (bytes: Buffer): Buffer => deflateRawSync(bytes, {level: LEVEL});
+/** Bytes of all texts of a column: names have 4096 at most, and there are some ten thousand. */
+const MOST_TEXT = 2 ** 29 - 1024;
+/** Damaged bytes may stand for a thousand times as many. */
+const unpack = (bytes: Buffer, most: number): Buffer => inflateRawSync(bytes, {maxOutputLength: Math.max(1, most)});
 
 /** Each less the one before, which of numbers that rise evenly leaves one and the same. */
 function differences(values: Uint32Array): Uint32Array {
@@ -69,9 +73,8 @@ function encode(column: Column): Buffer {
 
 /** A copy, since bytes of a file begin anywhere. */
 function wordsOf(bytes: Uint8Array, length: number): Uint32Array {
+  if (bytes.byteLength !== length * 4) throw new Error(`expected ${length} words, found ${bytes.byteLength} bytes`);
   const words = new Uint32Array(length);
-  if (bytes.byteLength !== words.byteLength)
-    throw new Error(`expected ${length} words, found ${bytes.byteLength} bytes`);
   bytesOf(words).set(bytes);
   return words;
 }
@@ -83,14 +86,14 @@ function decode(kind: Kind, bytes: Buffer, length: number): Column['values'] {
     case 'stamps':
       return new BigUint64Array(wordsOf(bytes, length * 2).buffer);
     case 'words':
-      return sums(wordsOf(inflateRawSync(bytes), length));
+      return sums(wordsOf(unpack(bytes, length * 4), length));
     case 'numbers': {
-      const both = wordsOf(inflateRawSync(bytes), length * 2);
+      const both = wordsOf(unpack(bytes, length * 8), length * 2);
       const [low, high] = [sums(both.subarray(0, length)), sums(both.subarray(length))];
       return Float64Array.from(low, (value, row) => value + high[row]! * WORD);
     }
     case 'texts': {
-      const texts = length === 0 ? [] : inflateRawSync(bytes).toString().split('\n');
+      const texts = length === 0 ? [] : unpack(bytes, MOST_TEXT).toString().split('\n');
       if (texts.length !== length) throw new Error(`expected ${length} texts, found ${texts.length}`);
       return texts;
     }

@@ -7,6 +7,7 @@ import {existsSync} from 'node:fs';
 import {readdir, readFile, writeFile} from 'node:fs/promises';
 import path from 'node:path';
 import type {ImageReference} from '../children/protocol.js';
+import {UserError} from '../errors.js';
 import {publishFile} from '../files/publish.js';
 import {ID_WORDS, idAt} from '../ranking/image-ids.js';
 import {encodeColumns, readColumns, required} from './columns.js';
@@ -197,8 +198,16 @@ export async function readChunk(folder: string, chunk: number): Promise<ListingC
   const encoding = must('encoding', read('encoding', 'words'));
   const [labels, label] = [read('labels', 'texts'), read('label', 'words')];
   const [members, offset, length] = [read('members', 'texts'), read('offset', 'numbers'), read('length', 'numbers')];
+  const rows = fileOf.length;
+  const isWhole =
+    ids.length === rows * ID_WORDS &&
+    [encoding, label, members, offset, length].every(column => column === null || column.length === rows) &&
+    fileOf.every(number => number < files.length) &&
+    encoding.every(number => number < encodings.length) &&
+    (label === null || label.every(number => number <= (labels?.length ?? 0)));
+  if (!isWhole) throw new UserError('DAMAGED_FILE', `${file} is damaged (its columns do not belong together).`);
   return {
-    rows: fileOf.length,
+    rows,
     ids,
     files,
     stamps: must('stamps', read('stamps', 'stamps')),

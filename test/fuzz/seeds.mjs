@@ -6,6 +6,7 @@ import {fileURLToPath} from 'node:url';
 import sharp from 'sharp';
 import {writeScores} from '../../dist/images/score-file.js';
 import {writePack} from '../../dist/images/pack.js';
+import {listingFiles, openListing} from '../../dist/pool/listing-files.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const fixtures = path.join(root, 'test', 'fixtures');
@@ -48,6 +49,18 @@ async function drawnScores(file) {
     images.map(id => `/pool/${id}.png`),
   );
   return await readFile(file);
+}
+
+async function drawnListing(folder) {
+  const writer = openListing(folder);
+  for (let row = 0; row < 20; row++) {
+    const inTar = {member: `${row}.png`, offset: row * 512, length: 77, encoding: 'encoded', label: 'ant'};
+    const record = {member: String(row), offset: row * 3074, length: 3072, encoding: 'cifar', label: null};
+    const entry = row < 10 ? {file: `a/${row % 3}.tar`, ...inTar} : {file: 'train.bin', ...record};
+    writer.add(entry, Uint32Array.of(row, row * 7, 2 ** 31 + row), 0, BigInt(row));
+  }
+  const {chunks} = await writer.close();
+  return await readFile(listingFiles(folder, chunks.length)[0]);
 }
 
 async function drawnPack(folder) {
@@ -95,6 +108,7 @@ export async function soundInputs(folder, draw) {
     experiments: contents(await allOf(path.join(root, 'experiments'), /\.yaml$/)).map(String),
     messages: await allMessages(),
     scores: await drawnScores(path.join(folder, 'scores.parquet')),
+    listing: await drawnListing(path.join(folder, 'listing')),
     pack: await drawnPack(path.join(folder, 'pack')),
     checkpoints: [await drawn('plain.pt'), await drawn('wrapped.pt')],
     state: await drawn('state.pt'),

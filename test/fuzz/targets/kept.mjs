@@ -15,6 +15,7 @@ import {
 import {Interrupted} from '../../../dist/errors.js';
 import {openPack} from '../../../dist/images/pack.js';
 import {readScores} from '../../../dist/images/score-file.js';
+import {readChunk} from '../../../dist/pool/listing-files.js';
 import {onnxMetadata} from '../../../dist/worker/onnx-metadata.js';
 import {mutateBytes, mutateJson, mutateText} from '../mutate.mjs';
 
@@ -48,7 +49,7 @@ export const kept = [
   {
     name: 'scores',
     lane: 'readers',
-    share: 7,
+    share: 5,
     make: (random, {scores}, isSound) => [['shard.parquet', isSound ? scores : mutateBytes(random, scores)]],
     async judge({folder}) {
       const {ids, classes, logProbs} = await readScores(`${folder}/shard.parquet`, 2);
@@ -56,6 +57,17 @@ export const kept = [
         kind: 'taken',
         detail: [ids, ...classes, ...logProbs].map(column => Buffer.from(column.buffer).toString('hex')),
       };
+    },
+  },
+  {
+    name: 'listing',
+    lane: 'readers',
+    share: 2,
+    make: (random, {listing}, isSound) => [['00000.columns', isSound ? listing : mutateBytes(random, listing)]],
+    async judge({folder}) {
+      const {rows, ids, imageAt} = await readChunk(folder, 0);
+      const images = Array.from({length: rows}, (_, row) => imageAt(row));
+      return {kind: 'taken', detail: [Buffer.from(ids.buffer).toString('hex'), images]};
     },
   },
   {

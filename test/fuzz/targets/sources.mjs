@@ -15,10 +15,10 @@ const named = (random, extension) => `${random.pick(['labelled', 'pool'])}.${ext
 async function listAll(spec, labelled, {folder, cache, signal}) {
   const source = await openSource(await parseSource(spec, folder), {labelled, cache, ownFolders: []});
   const entries = [];
-  for await (const entry of source.entries(signal)) entries.push(entry);
+  for await (const lot of source.entries(signal)) entries.push(...lot);
   const classes = await source.classes();
-  for await (const {file} of source.files(signal))
-    if (typeof file !== 'string') throw new TypeError('a file without a name');
+  for await (const {names} of source.files(signal))
+    if (!names.every(name => typeof name === 'string')) throw new TypeError('a file without a name');
   const isWhole = entries.length > 0 && source.notes.length === 0 && entries.every(({problem}) => problem === null);
   return {kind: isWhole ? 'taken' : 'taken in part', detail: {entries, classes, notes: source.notes}};
 }
