@@ -40,7 +40,6 @@ const {values} = parseArgs({
   options: {
     records: {type: 'string', default: '10000000'},
     files: {type: 'string', default: '1000000'},
-    folder: {type: 'string', default: os.tmpdir()},
     json: {type: 'boolean', default: false},
   },
 });
@@ -63,15 +62,16 @@ function residentBytes(pid) {
 function measured(command, args) {
   const begun = performance.now();
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, {cwd: root, stdio: ['ignore', 'pipe', 'inherit']});
-    let [output, most] = ['', 0];
+    const child = spawn(command, args, {cwd: root});
+    let [output, errors, most] = ['', '', 0];
     const look = setInterval(() => (most = Math.max(most, residentBytes(child.pid))), LOOK_MS);
     child.stdout.on('data', data => (output += data));
+    child.stderr.on('data', data => (errors += data));
     child.on('error', reject);
     child.on('close', code => {
       clearInterval(look);
       if (code === 0) resolve({output, seconds: (performance.now() - begun) / 1e3, mb: most / 1e6});
-      else reject(new Error(`${command} ${args.join(' ')} ended with exit code ${code}`));
+      else reject(new Error(`${command} ${args.join(' ')} ended with exit code ${code}:\n${errors}`));
     });
   });
 }
@@ -122,7 +122,7 @@ async function writeLabelled(folder) {
   }
 }
 
-const folder = mkdtempSync(path.join(values.folder, 'pupil-bench-pool-'));
+const folder = mkdtempSync(path.join(os.tmpdir(), 'pupil-bench-'));
 process.once('exit', () => rmSync(folder, {recursive: true, force: true}));
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
 const at = (...names) => path.join(folder, ...names);
@@ -179,7 +179,10 @@ if (files > 0) {
     ['    resident, MB', grown.mb, null],
   );
 }
-if (values.json) console.log(JSON.stringify({cores: os.availableParallelism(), records, files, rows}));
+if (values.json)
+  console.log(
+    JSON.stringify({records, files, figures: Object.fromEntries(rows.map(([name, value]) => [name.trim(), value]))}),
+  );
 else {
   console.log(
     `${os.cpus()[0]?.model.trim()}, ${os.availableParallelism()} cores; ${records.toLocaleString('en-US')} records, ${files.toLocaleString('en-US')} files\n`,

@@ -1,10 +1,11 @@
-"""Hashes the records of a CIFAR file in as many processes as there are cores: what no listing of them can do without."""
+"""Hashes the records of a CIFAR file in as many processes as there are cores: no listing can do without."""
 
 import hashlib
 import json
 import os
 import sys
 import time
+from itertools import pairwise
 from multiprocessing import Pool
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def main() -> None:
     bounds = [records * part // cores for part in range(cores + 1)]
     begun = time.perf_counter()
     with Pool(cores) as pool:
-        hashed = sum(pool.map(hash_range, [(file, a, b) for a, b in zip(bounds, bounds[1:], strict=False)]))
+        hashed = sum(pool.map(hash_range, [(file, a, b) for a, b in pairwise(bounds)]))
     assert hashed == records
     print(json.dumps({'seconds': time.perf_counter() - begun}))
 
