@@ -83,7 +83,7 @@ function hashFiles({folder, names, maxFileBytes}: ImagesToHash): HashedImages {
     if (known !== null) {
       const stats = statOf(path);
       const stamp = stats === null ? NO_STAMP : stampOf(name, stats);
-      if (putKnownId(known, stamp, ids, image)) {
+      if (stats !== null && stats.size <= maxFileBytes && putKnownId(known, stamp, ids, image)) {
         stamps[image] = stamp;
         continue;
       }
@@ -121,10 +121,12 @@ function hashRanges(
     length[image] === 0 ? emptyFile : length[image]! > maxFileBytes ? tooLarge(length[image]!, maxFileBytes) : null;
   /** Whether there is nothing to read: its id is known, or why it has none. */
   const isSettled = (image: number): boolean => {
-    if (known !== null && putKnownId(known, stampAt(stamps[file[image]!]!, offset[image]!), ids, image)) return true;
     const problem = problemOf(image);
     if (problem !== null) problems.push({image, problem});
-    return problem !== null;
+    return (
+      problem !== null ||
+      (known !== null && putKnownId(known, stampAt(stamps[file[image]!]!, offset[image]!), ids, image))
+    );
   };
   for (let first = 0; first < file.length;) {
     if (isSettled(first)) {

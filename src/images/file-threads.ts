@@ -15,11 +15,15 @@ export interface FileThreads {
 /** Lots that wait for each thread, so that none is idle. */
 const LOTS_PER_THREAD = 2;
 
-/** `known` are images that need not be read again. */
-export function openFileThreads(threads: number, known: KnownFiles | null): FileThreads & {readonly lotsAhead: number} {
+/** `known` are images that need not be read again. They end when the signal is aborted, too. */
+export function openFileThreads(
+  threads: number,
+  {known, signal}: {readonly known: KnownFiles | null; readonly signal: AbortSignal},
+): FileThreads & {readonly lotsAhead: number} {
   const idle: Worker[] = [];
   const all: Worker[] = [];
   const waiting: (() => void)[] = [];
+  let isClosed = false;
   const start = (): Worker => {
     const thread = new Worker(new URL('../../dist/images/file-thread.js', import.meta.url), {workerData: known});
     all.push(thread);
@@ -27,6 +31,7 @@ export function openFileThreads(threads: number, known: KnownFiles | null): File
   };
   const free = async (): Promise<Worker> => {
     for (;;) {
+      if (isClosed) throw new Error('The threads that read files were closed.');
       const thread = idle.pop() ?? (all.length < threads ? start() : undefined);
       if (thread !== undefined) return thread;
       await new Promise<void>(resolve => waiting.push(resolve));
@@ -35,9 +40,10 @@ export function openFileThreads(threads: number, known: KnownFiles | null): File
   const ask = async (job: FileJob): Promise<FileReply> => {
     const thread = await free();
     const reply = await new Promise<FileReply>((resolve, reject) => {
-      thread.once('error', reject);
+      const ended = () => reject(new Error('A thread that reads files ended.'));
+      thread.once('error', reject).once('exit', ended);
       thread.once('message', (found: FileReply) => {
-        thread.off('error', reject);
+        thread.off('error', reject).off('exit', ended);
         resolve(found);
       });
       thread.postMessage(job);
@@ -47,6 +53,13 @@ export function openFileThreads(threads: number, known: KnownFiles | null): File
     if ('failure' in reply) throw reply.failure;
     return reply;
   };
+  const close = async (): Promise<void> => {
+    isClosed = true;
+    for (const wake of waiting.splice(0)) wake();
+    await Promise.all(all.map(thread => thread.terminate()));
+  };
+  // Nobody who is to stop waits for what they are at.
+  signal.addEventListener('abort', () => void close(), {once: true});
   return {
     lotsAhead: threads * LOTS_PER_THREAD,
     async look(files) {
@@ -59,9 +72,7 @@ export function openFileThreads(threads: number, known: KnownFiles | null): File
       if ('hashed' in reply) return reply.hashed;
       throw new Error('A thread was asked to hash images and did something else.');
     },
-    async close() {
-      await Promise.all(all.map(thread => thread.terminate()));
-    },
+    close,
   };
 }
 
@@ -94,7 +105,7 @@ const MORE_THAN_CORES = 2;
 
 /** What all files of a source are like, in order. Throws the signal's reason when aborted. */
 export async function* lookAtFiles(files: AsyncIterable<NamedFiles>, signal: AbortSignal): AsyncGenerator<SeenFiles> {
-  const threads = openFileThreads(availableParallelism() + MORE_THAN_CORES, null);
+  const threads = openFileThreads(availableParallelism() + MORE_THAN_CORES, {known: null, signal});
   let looked = 0;
   try {
     yield* inOrder(files, threads.lotsAhead, lot => {
@@ -102,6 +113,10 @@ export async function* lookAtFiles(files: AsyncIterable<NamedFiles>, signal: Abo
       looked += lot.names.length;
       return looked <= FEW ? lookAtFew(lot) : threads.look(lot);
     });
+  } catch (error) {
+    // Whatever the threads made of it.
+    signal.throwIfAborted();
+    throw error;
   } finally {
     await threads.close();
   }

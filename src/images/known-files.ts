@@ -28,7 +28,7 @@ export function roomForKnown(images: number): {
     known: {slots, stamps, ids},
     add(stamp, from, row) {
       let slot = firstSlot(slots, stamp);
-      while (slots[slot] !== 0) slot = (slot + 1) % slots.length;
+      for (; slots[slot] !== 0; slot = (slot + 1) % slots.length) if (stamps[slots[slot]! - 1] === stamp) return;
       stamps[rows] = stamp;
       for (let word = 0; word < ID_WORDS; word++) ids[rows * ID_WORDS + word] = from[row * ID_WORDS + word]!;
       slots[slot] = ++rows;

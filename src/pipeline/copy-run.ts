@@ -151,6 +151,8 @@ async function copyDatabase(
     copy.atomically(() => {
       for (const name of others) forget(copy, name);
       renameRun(copy, origin, target, copied);
+      // Of stages whose results were left out.
+      copy.pool.keepFolders(folder => existsSync(path.join(target.pool, folder)));
       if (history) return;
       copy.run.forgetConfig();
       copy.events.forgetHistory();

@@ -2,6 +2,7 @@
  * Columns as bytes: numbers and texts one after the other, small where they repeat or rise evenly. Little-endian, as
  * every processor is that onnxruntime and sharp run on.
  */
+import {hash} from 'node:crypto';
 import {readFile} from 'node:fs/promises';
 import {deflateRawSync, inflateRawSync} from 'node:zlib';
 import {z} from 'zod';
@@ -29,6 +30,7 @@ const header = z.array(
 );
 
 const MAGIC = 'pupil columns 1\n';
+const DIGEST_BYTES = 16;
 const WORD = 2 ** 32;
 /** The fastest: what it leaves is a few bytes an image. */
 const LEVEL = 1;
@@ -108,7 +110,21 @@ export function encodeColumns(columns: Readonly<Record<string, Column>>): Buffer
     length: values.length,
     bytes: bytes.length,
   }));
-  return Buffer.concat([Buffer.from(`${MAGIC}${JSON.stringify(about)}\n`), ...encoded.map(({bytes}) => bytes)]);
+  return sealed(Buffer.concat([Buffer.from(`${JSON.stringify(about)}\n`), ...encoded.map(({bytes}) => bytes)]));
+}
+
+const digestOf = (body: Uint8Array): Buffer => hash('sha256', body, 'buffer').subarray(0, DIGEST_BYTES);
+
+/** With what tells that it is whole: nobody who reads a part of a pool reads the rest of it, to know. */
+export const sealed = (body: Buffer): Buffer => Buffer.concat([Buffer.from(MAGIC), digestOf(body), body]);
+
+/** What `sealed` was given. Throws where it is not as it was. */
+export function bodyOf(bytes: Buffer): Buffer {
+  const [magic, digest] = [bytes.subarray(0, MAGIC.length), bytes.subarray(MAGIC.length, MAGIC.length + DIGEST_BYTES)];
+  const body = bytes.subarray(MAGIC.length + DIGEST_BYTES);
+  if (magic.toString('latin1') !== MAGIC) throw new Error('it holds no columns');
+  if (!digest.equals(digestOf(body))) throw new Error('its bytes are not those that were written');
+  return body;
 }
 
 /** Columns by name; null where there is none of it. */
@@ -129,20 +145,21 @@ export async function readColumns(file: string): Promise<ReadColumn> {
 
 /** Takes the bytes of `file` apart, each column as it is asked for. Throws (exit 3) where they are damaged. */
 export function columnsOf(file: string, bytes: Buffer): ReadColumn {
+  let body: Buffer;
   const damaged = (cause: unknown) =>
     new UserError('DAMAGED_FILE', `${file} is damaged (${cause instanceof Error ? cause.message : String(cause)}).`, {
       cause,
     });
   const places = new Map<string, z.infer<typeof header>[number] & {at: number}>();
   try {
-    const end = bytes.indexOf('\n', MAGIC.length);
-    if (bytes.toString('latin1', 0, MAGIC.length) !== MAGIC || end === -1) throw new Error('it holds no columns');
+    body = bodyOf(bytes);
+    const end = body.indexOf('\n');
     let at = end + 1;
-    for (const column of header.parse(JSON.parse(bytes.toString('utf8', MAGIC.length, end)))) {
+    for (const column of header.parse(JSON.parse(body.toString('utf8', 0, Math.max(0, end))))) {
       places.set(column.name, {...column, at});
       at += column.bytes;
     }
-    if (at !== bytes.length) throw new Error(`${bytes.length} bytes, expected ${at}`);
+    if (at !== body.length) throw new Error(`${body.length} bytes, expected ${at}`);
   } catch (error) {
     throw damaged(error);
   }
@@ -152,7 +169,7 @@ export function columnsOf(file: string, bytes: Buffer): ReadColumn {
     try {
       if (found.kind !== kind) throw new Error(`column ${name} holds ${found.kind}, expected ${kind}`);
       // What `decode` makes of a kind is of that kind.
-      return decode(kind, bytes.subarray(found.at, found.at + found.bytes), found.length) as ValuesOf<Of>;
+      return decode(kind, body.subarray(found.at, found.at + found.bytes), found.length) as ValuesOf<Of>;
     } catch (error) {
       throw damaged(error);
     }

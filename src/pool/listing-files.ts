@@ -194,6 +194,7 @@ export async function readChunk(folder: string, chunk: number): Promise<ListingC
   const ids = must('ids', read('ids', 'hashes'));
   const files = must('files', read('files', 'texts'));
   const fileOf = must('file', read('file', 'words'));
+  const stamps = must('stamps', read('stamps', 'stamps'));
   const encodings = must('encodings', read('encodings', 'texts'));
   const encoding = must('encoding', read('encoding', 'words'));
   const [labels, label] = [read('labels', 'texts'), read('label', 'words')];
@@ -201,6 +202,7 @@ export async function readChunk(folder: string, chunk: number): Promise<ListingC
   const rows = fileOf.length;
   const isWhole =
     ids.length === rows * ID_WORDS &&
+    stamps.length === files.length &&
     [encoding, label, members, offset, length].every(column => column === null || column.length === rows) &&
     fileOf.every(number => number < files.length) &&
     encoding.every(number => number < encodings.length) &&
@@ -210,7 +212,7 @@ export async function readChunk(folder: string, chunk: number): Promise<ListingC
     rows,
     ids,
     files,
-    stamps: must('stamps', read('stamps', 'stamps')),
+    stamps,
     file: fileOf,
     offsets: offset,
     imageAt: row => ({

@@ -46,6 +46,8 @@ export interface PoolImage extends ListedImage {
   readonly source: number;
 }
 
+/** So that a location has 32 bits: some four thousand million images. */
+const MOST_CHUNKS = 2 ** 32 / CHUNK_ROWS;
 const locationOf = (chunk: number, row: number): number => chunk * CHUNK_ROWS + row;
 
 /** The file and its listing that a location is in. */
@@ -82,8 +84,10 @@ export interface BuiltPool extends PoolIndex {
 /** Settles what the pool holds. Memory is that of a part of the table, whatever the pool. */
 export async function buildPool({folder, listings, labelled, assigned, signal}: PoolBuild): Promise<BuiltPool> {
   const rows = listings.reduce((sum, {chunks}) => sum + chunks.reduce((all, each) => all + each, 0), 0);
+  if (listings.reduce((sum, {chunks}) => sum + chunks.length, 0) > MOST_CHUNKS)
+    throw new Error(`The pool is listed in more than ${MOST_CHUNKS} files; a place there has no number of 32 bits.`);
   const bits = bitsFor(rows);
-  const spread = openSpread(`${folder}.spread`, partsOf(bits));
+  const spread = openSpread(`${folder}.spread.tmp`, partsOf(bits));
   try {
     let number = 0;
     for (const listing of listings)
@@ -146,8 +150,12 @@ export async function buildPool({folder, listings, labelled, assigned, signal}: 
 
 /** Records that come one by one; room for them doubles as it runs out. */
 export class Records {
-  #records = new Uint32Array(RECORD_WORDS * 1024);
+  #records: Uint32Array;
   #words = 0;
+
+  constructor(room = 1024) {
+    this.#records = new Uint32Array(RECORD_WORDS * room);
+  }
 
   add(from: Uint32Array, row: number): void {
     if (this.#words === this.#records.length) {
@@ -260,6 +268,10 @@ async function imageIn(
 
 /** Files of listings whose images are put in order together. */
 const CHUNKS_TOGETHER = 4;
+/** How many such groups there are, and the one of a location. */
+export const groupsOf = (listings: readonly PoolListing[]): number =>
+  Math.max(1, Math.ceil(listings.reduce((sum, {chunks}) => sum + chunks.length, 0) / CHUNKS_TOGETHER));
+export const groupOf = (location: number): number => Math.floor(location / CHUNK_ROWS / CHUNKS_TOGETHER);
 
 /** Every image of the pool where it is read from, in the order in which they are listed. Uses `folder` meanwhile. */
 export async function* allPlaces({table, listings}: PoolIndex, folder: string): AsyncGenerator<PoolImage> {
@@ -310,13 +322,10 @@ async function* inListedOrder(
   folder: string,
   gather: (add: (records: Uint32Array, row: number) => void) => Promise<void>,
 ): AsyncGenerator<PoolImage> {
-  const chunks = listings.reduce((sum, listing) => sum + listing.chunks.length, 0);
-  const groups = Math.max(1, Math.ceil(chunks / CHUNKS_TOGETHER));
+  const groups = groupsOf(listings);
   const spread = openSpread(folder, groups);
   try {
-    await gather((records, row) =>
-      spread.add(Math.floor(numberAt(records, row) / CHUNK_ROWS / CHUNKS_TOGETHER), records, row),
-    );
+    await gather((records, row) => spread.add(groupOf(numberAt(records, row)), records, row));
     const placeAt = openPlaces(listings);
     for (let group = 0; group < groups; group++) {
       const found = spread.part(group);

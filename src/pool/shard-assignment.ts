@@ -2,6 +2,7 @@
  * Which images are scored together. An image keeps its shard while it is not in the pool: its scores still lie there;
  * what joins the pool is put into further shards, in the order in which it is listed.
  */
+import {setImmediate} from 'node:timers/promises';
 import {ID_WORDS} from '../ranking/image-ids.js';
 import {
   bitsFor,
@@ -17,8 +18,7 @@ import {
   writeTable,
   type IdTable,
 } from './id-table.js';
-import {CHUNK_ROWS} from './listing-files.js';
-import {openPlaces, Records, type PoolImage, type PoolIndex} from './pool-index.js';
+import {groupOf, groupsOf, openPlaces, Records, type PoolImage, type PoolIndex} from './pool-index.js';
 
 export interface Assigning {
   readonly pool: PoolIndex;
@@ -45,17 +45,16 @@ export interface Assignment {
   readonly changed: ReadonlySet<number>;
 }
 
-/** Files of listings whose images are put in order together. */
-const CHUNKS_TOGETHER = 4;
+/** Room at first for those that left a shard. */
+const FEW_LEFT = 16;
 
-/** Puts every image of the pool into a shard. Memory is that of a part of the table. */
+/** Puts every image of the pool into a shard. Memory is that of a part of the table, and of the images that left. */
 export async function assignShards(assigning: Assigning): Promise<Assignment> {
   const {pool, before, folder, size, keeps, forgets, signal} = assigning;
   const bits = bitsFor(pool.table.rows);
-  const chunks = pool.listings.reduce((sum, listing) => sum + listing.chunks.length, 0);
-  const groups = Math.max(1, Math.ceil(chunks / CHUNKS_TOGETHER));
-  const unplaced = openSpread(`${folder}.unplaced`, groups);
-  const placed = openSpread(`${folder}.placed`, partsOf(bits));
+  const groups = groupsOf(pool.listings);
+  const unplaced = openSpread(`${folder}.unplaced.tmp`, groups);
+  const placed = openSpread(`${folder}.placed.tmp`, partsOf(bits));
   const images = new Map<number, number>();
   const left = new Map<number, Records>();
   const changed = new Set<number>();
@@ -66,20 +65,20 @@ export async function assignShards(assigning: Assigning): Promise<Assignment> {
       signal.throwIfAborted();
       joined(await held(part), await shards(part), {
         both(records, row, shard) {
-          if (!keeps) unplaced.add(groupOf(records, row), records, row);
+          if (!keeps) unplaced.add(groupOf(numberAt(records, row)), records, row);
           else {
             placed.add(part, withNumber(records, row, shard), 0);
             images.set(shard, (images.get(shard) ?? 0) + 1);
             next = Math.max(next, shard + 1);
           }
         },
-        held: (records, row) => unplaced.add(groupOf(records, row), records, row),
+        held: (records, row) => unplaced.add(groupOf(numberAt(records, row)), records, row),
         assigned(records, row) {
           const shard = numberAt(records, row);
           if (!keeps || forgets(idAtRow(records, row), shard)) return;
           placed.add(part, records, row);
           next = Math.max(next, shard + 1);
-          const others = left.get(shard) ?? new Records();
+          const others = left.get(shard) ?? new Records(FEW_LEFT);
           left.set(shard, others);
           others.add(records, row);
         },
@@ -87,9 +86,10 @@ export async function assignShards(assigning: Assigning): Promise<Assignment> {
     }
     let filled = size;
     for (let group = 0; group < groups; group++) {
+      await setImmediate(); // Nothing else here waits for anything, and somebody may want to stop it.
       signal.throwIfAborted();
       const records = unplaced.part(group);
-      for (const row of inListedOrder(records)) {
+      for (const row of rowsInListedOrder(records)) {
         if (filled === size) [filled, next] = [0, next + 1];
         filled++;
         const shard = next - 1;
@@ -118,15 +118,13 @@ export async function assignShards(assigning: Assigning): Promise<Assignment> {
   }
 }
 
-const groupOf = (records: Uint32Array, row: number): number =>
-  Math.floor(numberAt(records, row) / CHUNK_ROWS / CHUNKS_TOGETHER);
 const idAtRow = (records: Uint32Array, row: number): Uint32Array =>
   records.subarray(row * RECORD_WORDS, row * RECORD_WORDS + ID_WORDS);
 
 /** More than there are in a group of files. */
 const ROWS = 2 ** 20;
 /** Rows by where their images are listed. */
-const inListedOrder = (records: Uint32Array): Float64Array =>
+const rowsInListedOrder = (records: Uint32Array): Float64Array =>
   Float64Array.from({length: rowsOf(records)}, (_, row) => numberAt(records, row) * ROWS + row)
     .sort()
     .map(key => key % ROWS);

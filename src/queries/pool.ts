@@ -1,8 +1,7 @@
 /** What the pool's files tell: how much it holds, every image of it, and of one where it lies and where it was scored. */
-import {existsSync} from 'node:fs';
 import {readFile, rm, stat} from 'node:fs/promises';
 import path from 'node:path';
-import {UserError} from '../errors.js';
+import {systemCode, UserError} from '../errors.js';
 import {temporaryFolder} from '../files/temporary.js';
 import {imageIdOf} from '../images/image-id.js';
 import {fromPrintable} from '../images/printable-path.js';
@@ -31,7 +30,7 @@ export interface PoolSummary {
 export async function poolSummary(run: OpenRun): Promise<PoolSummary> {
   requireIntact(run, 'prepare');
   await requireFiles(run, 'prepare', 'index');
-  const facts = run.store.pool.facts();
+  const facts = run.store.stages.read('prepare')?.status === 'done' ? run.store.pool.facts() : null;
   if (facts === null)
     throw new UserError(
       'NO_RESULT_YET',
@@ -85,11 +84,11 @@ export async function poolIdsWith(run: Where, prefix: string): Promise<string[]>
  * The image of the pool at one of these places. A file is known by its bytes, wherever it lies; what lies in an archive
  * by the listing of that alone. Null where there is none.
  */
-export async function idInPool(run: Where, places: readonly string[]): Promise<string | null> {
+export async function idInPool(run: OpenRun, places: readonly string[]): Promise<string | null> {
   const index = indexOf(run);
   if (index === null) return null;
   for (const place of places) {
-    const id = await idOfFile(place);
+    const id = await idOfFile(place, run.config.limits.max_file_mb * 1_000_000);
     if (id !== null && (await numbersOf(index.table, packIds([id]))).length > 0) return id;
   }
   const roots = new Map(run.store.images.sources().map(({key, root}) => [key, root]));
@@ -103,8 +102,14 @@ export async function idInPool(run: Where, places: readonly string[]): Promise<s
   return null;
 }
 
-async function idOfFile(place: string): Promise<string | null> {
+/** Null for what is no file, cannot be read, or is larger than any picture of the run. */
+async function idOfFile(place: string, most: number): Promise<string | null> {
   const file = fromPrintable(place);
-  if (!existsSync(file) || !(await stat(file)).isFile()) return null;
-  return imageIdOf(await readFile(file));
+  try {
+    const found = await stat(file);
+    return found.isFile() && found.size <= most ? imageIdOf(await readFile(file)) : null;
+  } catch (error) {
+    if (systemCode(error) === null) throw error;
+    return null;
+  }
 }

@@ -59,14 +59,14 @@ interface Listed {
 }
 
 /**
- * Lists and hashes every image of every source that is new, or whose files changed,, and forgets
- * sources that are no longer given. Returns the classes that the labelled source declares; null where only its labels tell. Throws (exit 3, 5) where there is nothing to list,
- * or too much of it cannot be read.
+ * Lists and hashes every image of every source that is new, or whose files changed, and forgets sources that are no longer
+ * given. Returns the classes that the labelled source declares (null where only its labels tell), and the keys of the
+ * pool's sources in the order in which they are given. Throws (exit 3, 5) where there is nothing to list, or too much of it cannot be read.
  */
 export async function listSources(
   context: StageContext,
   {sources, maxFileBytes, packs}: Listing,
-): Promise<readonly string[] | null> {
+): Promise<{readonly classes: readonly string[] | null; readonly pools: readonly number[]}> {
   const {store, emit} = context;
   const kept = await unchangedSources(context, sources);
   store.atomically(() => {
@@ -87,7 +87,11 @@ export async function listSources(
       stage: 'prepare',
       message: `listed ${others.map(({given}) => given).join(', ')}; the other sources are as they were`,
     });
-  return all.find(({source}) => source.role === 'labelled')?.listing.classes ?? null;
+  const inGivenOrder = sources.map(source => all.find(one => one.source === source)!);
+  return {
+    classes: all.find(({source}) => source.role === 'labelled')?.listing.classes ?? null,
+    pools: inGivenOrder.flatMap(({source, key}) => (source.role === 'unlabelled' ? [key] : [])),
+  };
 }
 
 /** Sources that the database has a whole listing of, from the same files, of which no row changed since. */
@@ -132,12 +136,11 @@ function listingName({role, spec}: RunSource): string {
   return `${role}-${hash('sha256', JSON.stringify([kind, path, split]), 'hex').slice(0, 12)}`;
 }
 
-/** Those that are there of a source, whole or broken off, and the name of the next. */
-async function listingsOf({paths}: StageContext, source: RunSource): Promise<{known: string[]; next: string}> {
-  const name = listingName(source);
+/** Those that are there under a name, whole or broken off, and the number of the last. */
+async function listingsOf({paths}: StageContext, name: string): Promise<{known: string[]; last: number}> {
   const names = existsSync(paths.listings) ? await readdir(paths.listings) : [];
-  const numbers = names.filter(found => found.startsWith(`${name}-`)).map(found => Number(found.split('-').at(-1)));
-  return {known: numbers.map(number => `${name}-${number}`), next: `${name}-${Math.max(0, ...numbers) + 1}`};
+  const known = names.filter(found => found.startsWith(`${name}-`) && /^\d+$/.test(found.slice(name.length + 1)));
+  return {known, last: Math.max(0, ...known.map(found => Number(found.slice(name.length + 1))))};
 }
 
 async function listAnew(context: StageContext, maxFileBytes: number, sources: readonly RunSource[]): Promise<Listed[]> {
@@ -153,9 +156,10 @@ async function listAnew(context: StageContext, maxFileBytes: number, sources: re
   }[] = [];
   for (const source of sources) {
     const {root} = await source.open();
-    const {known, next} = await listingsOf(context, source);
+    const name = listingName(source);
+    const {known, last} = await listingsOf(context, name);
     // The same pool given twice is listed twice.
-    const folder = opened.some(other => other.folder === next) ? `${next}.${opened.length}` : next;
+    const folder = `${name}-${last + 1 + opened.filter(other => other.folder.startsWith(`${name}-`)).length}`;
     const key = store.images.addSource(source.role, source.spec, root, folder);
     opened.push({source, key, root, folder, known, unusable: 0, unreadable: {count: 0, first: ''}});
   }

@@ -90,20 +90,21 @@ function newFolder({pool}: RunPaths, kind: string, before: string | undefined): 
 }
 
 /** Removes folders that nothing speaks of any more. */
-async function removeOthers(folder: string, kept: readonly string[]): Promise<void> {
+async function removeUnnamed(folder: string, kept: readonly string[]): Promise<void> {
   for (const name of existsSync(folder) ? await readdir(folder) : [])
     if (!kept.includes(name)) await rm(path.join(folder, name), {recursive: true, force: true});
 }
 
 /**
- * Settles what the pool holds: what its sources list, and what the labelled draw left over, less what is in a held-out
- * set. Returns the images that were left out for that.
+ * Settles what the pool holds: what its sources list, in the order of these keys, and before it what the labelled draw
+ * left over, less what is in a held-out set. Returns the images that were left out for that.
  */
-export async function settlePool(context: Work): Promise<LocatedImage[]> {
+export async function settlePool(context: Work, pools: readonly number[]): Promise<LocatedImage[]> {
   const {store, paths, signal} = context;
   const before = store.pool.facts();
   const sources = store.images.sources();
-  const listings = [...(await listRest(context)), ...sources.flatMap(listingOf)];
+  const ofPool = pools.flatMap(key => sources.filter(source => source.key === key));
+  const listings = [...(await listRest(context)), ...ofPool.flatMap(listingOf)];
   const {name, folder} = newFolder(paths, 'ids', before?.table.folder);
   const built = await buildPool({
     folder,
@@ -117,19 +118,17 @@ export async function settlePool(context: Work): Promise<LocatedImage[]> {
     store.images.setPool(idsOf(alsoLabelled));
     store.pool.settle({images, digest, listings, table: {...table, folder: name}}, change);
   });
-  await removeOthers(paths.listings, [
+  await removeUnnamed(paths.listings, [
     ...listings.map(listing => listing.folder),
     ...sources.flatMap(source => source.folder ?? []),
   ]);
-  await removeOthers(paths.pool, [name, store.pool.assigned()?.folder ?? '']);
+  await removeUnnamed(paths.pool, [name, store.pool.assigned()?.folder ?? '']);
   await locateRanked(context);
   return await locatedAt(context, built, refused);
 }
 
-const listingOf = ({role, key, folder, listing}: SourceRecord): PoolFacts['listings'][number][] =>
-  role === 'unlabelled' && folder !== null && listing !== null
-    ? [{source: key, folder, chunks: listing.chunks ?? []}]
-    : [];
+const listingOf = ({key, folder, listing}: SourceRecord): PoolFacts['listings'][number][] =>
+  folder !== null && listing !== null ? [{source: key, folder, chunks: listing.chunks ?? []}] : [];
 
 /** Lists what the labelled draw left over, as a source of its own. */
 async function listRest({store, paths}: Where): Promise<PoolFacts['listings'][number][]> {
@@ -171,7 +170,7 @@ export async function locateRanked(context: Work): Promise<void> {
     store.atomically(() => waiting.forEach(image => store.chosen.add(image)));
     waiting = [];
   };
-  const found = placesOf(poolIndex(context), store.chosen.rankedIds(), path.join(paths.pool, 'ranked.spread'));
+  const found = placesOf(poolIndex(context), store.chosen.rankedIds(), path.join(paths.pool, 'ranked.tmp'));
   for await (const image of found) {
     signal.throwIfAborted();
     waiting.push(image);
@@ -192,7 +191,7 @@ export async function tableOfScores(
   images: number,
 ): Promise<IdTable> {
   const bits = bitsFor(images);
-  const spread = openSpread(path.join(paths.pool, 'scored.spread'), partsOf(bits));
+  const spread = openSpread(path.join(paths.pool, 'scored.tmp'), partsOf(bits));
   try {
     const record = new Uint32Array(RECORD_WORDS);
     const add = (ids: Uint32Array, shard: number) => {
@@ -215,10 +214,10 @@ export async function tableOfScores(
   }
 }
 
-/** Where score puts its next table; see `keepTable`. */
+/** Where score puts its next table; see `keepTables`. */
 export const nextTable = ({store, paths}: Where): {name: string; folder: string} =>
   newFolder(paths, 'shards', store.pool.assigned()?.folder);
 
 /** Removes tables of before. */
 export const keepTables = ({store, paths}: {readonly store: Store; readonly paths: RunPaths}): Promise<void> =>
-  removeOthers(paths.pool, [store.pool.facts()?.table.folder ?? '', store.pool.assigned()?.folder ?? '']);
+  removeUnnamed(paths.pool, [store.pool.facts()?.table.folder ?? '', store.pool.assigned()?.folder ?? '']);

@@ -62,11 +62,12 @@ export const prepare = defineStage({
     const splits = SPLITS.filter(split => split !== 'test' || hasRole(sources, 'test'));
     const packs = splits.filter(split => store.packs.read(split) !== null);
     const {maxFileBytes} = decoding;
-    await settleClasses(context, sources, await listSources(context, {sources, maxFileBytes, packs}));
+    const listed = await listSources(context, {sources, maxFileBytes, packs});
+    await settleClasses(context, sources, listed.classes);
     const {leaks, conflicts} = store.atomically(() =>
       store.images.split({seed, labelledPerClass, validation: validationDraw(settings), restIsPool}),
     );
-    for (const {id, place} of await settlePool(context)) {
+    for (const {id, place} of await settlePool(context, listed.pools)) {
       const split = store.images.splitOf(id);
       // Without one it is labelled twice there, which is told.
       if (split !== null) leaks.push({id, place, detail: `in the pool and in the ${split} set: not scored`});

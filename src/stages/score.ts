@@ -80,7 +80,7 @@ export const score = defineStage({
       keeps: store.shards.hasScored(fingerprint),
     });
     const all = store.shards.all();
-    const todo = all.filter(({number, fingerprint: of}) => !standing.has(number) || of !== fingerprint);
+    const todo = all.filter(({number}) => !standing.has(number));
     const pool = store.pool.size();
     const checkFailures = () => {
       // Where nothing at all can be decoded, that is what must be said.
@@ -202,20 +202,21 @@ async function settleShards(
     folder,
     size,
     keeps,
-    // Of a shard that is scored anew there will be no scores; what could not be scored is tried again.
+    // Of a shard that is scored anew there will be no scores of what left it; what could not be scored is tried again.
     forgets(id, shard) {
-      const isForgotten = !standing.has(shard) || failed.has(idAt(id, 0));
-      if (isForgotten) forgotten.push(idAt(id, 0));
-      return isForgotten;
+      if (!failed.has(idAt(id, 0))) return !standing.has(shard);
+      forgotten.push(idAt(id, 0));
+      return true;
     },
     signal,
   });
   const gone = [...left.values()].reduce((sum, ids) => sum + ids.length / ID_WORDS, 0);
   store.atomically(() => {
-    store.shards.settle({images, left, renewed: keeps ? new Set() : changed});
+    const others = store.shards.all().filter(({number}) => !standing.has(number));
+    store.shards.settle({images, left, renewed: keeps ? new Set(others.map(({number}) => number)) : changed});
     store.pool.assign({...table, folder: name}, gone);
     store.quarantine.forgetImages('score', forgotten);
-    store.quarantine.keepParts('score', [...standing].filter(number => keeps || !changed.has(number)).map(String));
+    store.quarantine.keepParts('score', [...standing].map(String));
   });
   await keepTables(context);
   return table;
@@ -285,7 +286,7 @@ async function scorePool(
   const located = locatedIn(context);
   const lists = await openShardLists(poolIndex(context), assigned, {
     shards: todo.map(({number}) => number),
-    folder: path.join(paths.pool, 'todo.spread'),
+    folder: path.join(paths.pool, 'todo.tmp'),
     signal,
   });
   const scoring = handOutShards(context, {

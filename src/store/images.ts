@@ -80,9 +80,11 @@ const located = `
 const hasRole = `EXISTS (SELECT 1 FROM places p JOIN sources s ON s.key = p.source WHERE p.image = images.key AND s.role = ?)`;
 
 export function imageTables(connection: Connection) {
-  const insertSource = connection.prepare<[Role, string, string, string]>(
-    'INSERT INTO sources (role, spec, root, folder) VALUES (?, ?, ?, ?)',
-  );
+  // Never a key that the pool or what was chosen still speaks of.
+  const insertSource = connection.prepare<[Role, string, string, string]>(`
+    INSERT INTO sources (key, role, spec, root, folder)
+    SELECT 1 + max((SELECT ifnull(max(key), 0) FROM sources), (SELECT ifnull(max(source), 0) FROM chosen),
+                   (SELECT ifnull(max(value ->> 'source'), 0) FROM pool, json_each(listed, '$.listings'))), ?, ?, ?, ?`);
   const moveRoot = connection.prepare<[string, string]>('UPDATE sources SET root = ? WHERE root = ?');
   const sources = connection.prepare<
     [],

@@ -38,6 +38,7 @@ export function poolTable(connection: Connection) {
     clear.run();
     insert.run(JSON.stringify(facts), assigned && JSON.stringify(assigned), JSON.stringify(change));
   };
+  const poolChange = (text: string): PoolChange => parseCell(connection, 'the change of the pool', text) as PoolChange;
   /** Null before the pool was settled. */
   const facts = (): PoolFacts | null => {
     const row = read.get();
@@ -53,11 +54,16 @@ export function poolTable(connection: Connection) {
     assigned,
     change(): PoolChange {
       const row = read.get();
-      return row === undefined
-        ? {added: 0, stayed: 0, left: 0}
-        : (parseCell(connection, 'the change of the pool', row.change) as PoolChange);
+      return row === undefined ? {added: 0, stayed: 0, left: 0} : poolChange(row.change);
     },
     size: (): number => facts()?.images ?? 0,
+    /** Forgets tables whose folders are not there. Call inside `atomically`. */
+    keepFolders(isThere: (folder: string) => boolean): void {
+      const [known, shards, change] = [facts(), assigned(), read.get()?.change];
+      if (known === null || change === undefined) return;
+      if (!isThere(known.table.folder)) clear.run();
+      else if (shards !== null && !isThere(shards.folder)) write(known, null, poolChange(change));
+    },
     /** Call inside `atomically`. */
     settle(now: PoolFacts, change: PoolChange): void {
       write(now, assigned(), change);

@@ -16,6 +16,7 @@ export interface RankingRow {
   readonly rank: number;
   readonly score: number;
   readonly image: string;
+  /** Empty where it lies nowhere any more. */
   readonly place: string;
   readonly selected: number;
 }
@@ -44,7 +45,7 @@ export function rankingTables(connection: Connection) {
       LEFT JOIN rankings last ON last.class = r.class AND last.rank = (SELECT max(rank) FROM rankings WHERE class = r.class)
      ORDER BY r.class`);
   const rows = connection.prepare<[string, number, number], RankingRow>(
-    'SELECT rank, score, image, place, selected FROM ranking WHERE class = ? ORDER BY rank LIMIT ? OFFSET ?',
+    "SELECT rank, score, image, coalesce(place, '') AS place, selected FROM ranking WHERE class = ? ORDER BY rank LIMIT ? OFFSET ?",
   );
   const ofImage = connection.prepare<[string], {class: string; rank: number; selected: number}>(
     'SELECT c.name AS class, r.rank, r.selected FROM rankings r JOIN classes c ON c.position = r.class WHERE r.image = unhex(?) ORDER BY r.class',

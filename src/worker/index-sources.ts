@@ -90,7 +90,7 @@ async function indexSource(
 ): Promise<SourceResult> {
   const labels = new Set<string>();
   const names = new ClassNames();
-  const threads = openFileThreads(readThreads, await knownFiles(known));
+  const threads = openFileThreads(readThreads, {known: await knownFiles(known), signal});
   const writer = openListing(listing);
   /** Of files that many images lie in. */
   const stamps = new Map<string, bigint>();
@@ -157,6 +157,11 @@ async function indexSource(
       if (all.length > 0) await emit({type: 'unusable', source: number, images: all});
       await count(lot.length + unusable.length);
     }
+  } catch (error) {
+    // What was hashed so far spares the next listing that much.
+    await writer.close();
+    signal.throwIfAborted();
+    throw error;
   } finally {
     await threads.close();
   }

@@ -1,6 +1,6 @@
 import {describe, expect, it} from 'vitest';
 import {UserError} from '../../src/errors.js';
-import {columnsOf, encodeColumns} from '../../src/pool/columns.js';
+import {columnsOf, encodeColumns, sealed} from '../../src/pool/columns.js';
 
 const columns = {
   ids: {kind: 'hashes', values: Uint32Array.of(0xffffffff, 0, 7)},
@@ -33,10 +33,13 @@ describe('columns', () => {
       Buffer.concat([whole, Buffer.of(0)]),
     ])
       expect(() => columnsOf('pool/0.ids', bytes)).toThrow(UserError);
-    const garbled = Buffer.from(whole);
-    garbled.fill(0xff, whole.length - 20, whole.length - 5);
-    const read = columnsOf('pool/0.ids', garbled);
-    expect(() => read('names', 'texts')).toThrow(/^pool\/0\.ids is damaged/);
-    expect(() => read('ids', 'words')).toThrow(/column ids holds hashes, expected words/);
+    for (let at = 0; at < whole.length; at++) {
+      const garbled = Buffer.from(whole);
+      garbled[at]! ^= 1;
+      expect(() => columnsOf('pool/0.ids', garbled)).toThrow(/^pool\/0\.ids is damaged/);
+    }
+    expect(() => columnsOf('pool/0.ids', whole)('ids', 'words')).toThrow(/column ids holds hashes, expected words/);
+    const unsound = sealed(Buffer.from('[{"name":"a","kind":"words","length":9,"bytes":3}]\nabc'));
+    expect(() => columnsOf('pool/0.ids', unsound)('a', 'words')).toThrow(UserError);
   });
 });

@@ -66,7 +66,10 @@ export async function addPool({store, paths}: Run, images: readonly ListedImage[
 
 /** Settles the pool of what was added and drawn. Returns the images that are left out of it. */
 export const settle = async (run: Run): Promise<LocatedImage[]> =>
-  await settlePool({...run, signal: new AbortController().signal});
+  await settlePool(
+    {...run, signal: new AbortController().signal},
+    run.store.images.sources().flatMap(({role, key}) => (role === 'unlabelled' ? [key] : [])),
+  );
 
 /** Every image of the pool, by id. */
 export const inPool = async (run: Run): Promise<string[]> =>

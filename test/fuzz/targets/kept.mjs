@@ -15,6 +15,7 @@ import {
 import {Interrupted} from '../../../dist/errors.js';
 import {openPack} from '../../../dist/images/pack.js';
 import {readScores} from '../../../dist/images/score-file.js';
+import {bodyOf, sealed} from '../../../dist/pool/columns.js';
 import {readChunk} from '../../../dist/pool/listing-files.js';
 import {onnxMetadata} from '../../../dist/worker/onnx-metadata.js';
 import {mutateBytes, mutateJson, mutateText} from '../mutate.mjs';
@@ -63,7 +64,12 @@ export const kept = [
     name: 'listing',
     lane: 'readers',
     share: 2,
-    make: (random, {listing}, isSound) => [['00000.columns', isSound ? listing : mutateBytes(random, listing)]],
+    // What is not as it was written is known for that; what was written wrongly has to be taken apart.
+    make(random, {listing}, isSound) {
+      const damaged =
+        random.below(4) === 0 ? mutateBytes(random, listing) : sealed(mutateBytes(random, bodyOf(listing)));
+      return [['00000.columns', isSound ? listing : damaged]];
+    },
     async judge({folder}) {
       const {rows, ids, imageAt} = await readChunk(folder, 0);
       const images = Array.from({length: rows}, (_, row) => imageAt(row));
