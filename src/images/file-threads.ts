@@ -53,13 +53,15 @@ export function openFileThreads(
     if ('failure' in reply) throw reply.failure;
     return reply;
   };
+  const onAbort = () => void close();
   const close = async (): Promise<void> => {
+    signal.removeEventListener('abort', onAbort);
     isClosed = true;
     for (const wake of waiting.splice(0)) wake();
     await Promise.all(all.map(thread => thread.terminate()));
   };
   // Nobody who is to stop waits for what they are at.
-  signal.addEventListener('abort', () => void close(), {once: true});
+  signal.addEventListener('abort', onAbort);
   return {
     lotsAhead: threads * LOTS_PER_THREAD,
     async look(files) {

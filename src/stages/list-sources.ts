@@ -72,6 +72,7 @@ export async function listSources(
   store.atomically(() => {
     store.quarantine.keepParts('prepare', [...kept.map(({key}) => partOf(key)), ...packs]);
     store.images.keepSources(kept.map(({key}) => key));
+    store.stages.revouch('select', 'chosen', store.chosen.digest());
   });
   for (const {source, listing} of kept) tell(context, source, listing);
   const others = sources.filter(source => !kept.some(one => one.source === source));

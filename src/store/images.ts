@@ -80,11 +80,9 @@ const located = `
 const hasRole = `EXISTS (SELECT 1 FROM places p JOIN sources s ON s.key = p.source WHERE p.image = images.key AND s.role = ?)`;
 
 export function imageTables(connection: Connection) {
-  // Never a key that the pool or what was chosen still speaks of.
-  const insertSource = connection.prepare<[Role, string, string, string]>(`
-    INSERT INTO sources (key, role, spec, root, folder)
-    SELECT 1 + max((SELECT ifnull(max(key), 0) FROM sources), (SELECT ifnull(max(source), 0) FROM chosen),
-                   (SELECT ifnull(max(value ->> 'source'), 0) FROM pool, json_each(listed, '$.listings'))), ?, ?, ?, ?`);
+  const insertSource = connection.prepare<[Role, string, string, string]>(
+    'INSERT INTO sources (role, spec, root, folder) VALUES (?, ?, ?, ?)',
+  );
   const moveRoot = connection.prepare<[string, string]>('UPDATE sources SET root = ? WHERE root = ?');
   const sources = connection.prepare<
     [],
@@ -141,8 +139,14 @@ export function imageTables(connection: Connection) {
 
   const texts = (sql: string) => connection.prepare<[], string>(sql).pluck();
   const listing = [
-    texts('SELECT listed FROM pool'),
-    texts(`SELECT json_array(key, role, spec, ${withoutCache('root')}, folder, listing) FROM sources ORDER BY key`),
+    // Less the names of folders, which tell how often something was begun.
+    texts(
+      "SELECT CASE WHEN json_valid(listed) THEN json_remove(listed, '$.listings', '$.table.folder') ELSE listed END FROM pool",
+    ),
+    texts(
+      "SELECT json_array(value ->> 'source', value ->> 'chunks') FROM pool, json_each(CASE WHEN json_valid(listed) THEN listed ELSE '{}' END, '$.listings')",
+    ),
+    texts(`SELECT json_array(key, role, spec, ${withoutCache('root')}, listing) FROM sources ORDER BY key`),
     texts(
       "SELECT key || ' ' || id || ' ' || ifnull(label, '-') || ' ' || ifnull(split, '-') || ' ' || pool FROM images ORDER BY key",
     ),
@@ -182,8 +186,8 @@ export function imageTables(connection: Connection) {
 
   return {
     /**
-     * Forgets what all images are for, every source but those with these keys, and images that lie nowhere then. Call
-     * inside `atomically`.
+     * Forgets what all images are for, every source but those with these keys, images that lie nowhere then, and what the
+     * pool and the rankings have of the others: another source may come to have their keys. Call inside `atomically`.
      */
     keepSources(keys: readonly number[]): void {
       const kept = JSON.stringify(keys);
@@ -192,6 +196,10 @@ export function imageTables(connection: Connection) {
         .prepare<[string]>('DELETE FROM places WHERE source NOT IN (SELECT value FROM json_each(?))')
         .run(kept).changes;
       connection.prepare<[string]>('DELETE FROM sources WHERE key NOT IN (SELECT value FROM json_each(?))').run(kept);
+      connection.prepare<[string]>('DELETE FROM chosen WHERE source NOT IN (SELECT value FROM json_each(?))').run(kept);
+      connection.exec(`
+        UPDATE pool SET listed = json_set(listed, '$.listings', json('[]'))
+         WHERE EXISTS (SELECT 1 FROM json_each(listed, '$.listings') WHERE value ->> 'source' NOT IN (SELECT key FROM sources))`);
       if (dropped > 0)
         connection.prepare('DELETE FROM images WHERE NOT EXISTS (SELECT 1 FROM places WHERE image = images.key)').run();
     },

@@ -51,7 +51,12 @@ export function shardTable(connection: Connection) {
     )
     .pluck();
 
-  const assigned = connection.prepare<[], string>('SELECT assigned FROM pool').pluck();
+  // Less the name of its folder, which tells how often it was begun.
+  const assigned = connection
+    .prepare<[], string>(
+      "SELECT CASE WHEN json_valid(assigned) THEN json_remove(assigned, '$.folder') ELSE assigned END FROM pool",
+    )
+    .pluck();
 
   return {
     all: (): Shard[] => all.all(),
