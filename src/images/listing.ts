@@ -22,7 +22,10 @@ export interface Source {
    * away.
    */
   unpack?(signal: AbortSignal): Promise<unknown>;
-  /** Every image, streamed in lots. Archives in their own order, folders in the file system's. */
+  /**
+   * Every image, streamed in lots of some hundred: those of a lot are all files of their own, or all lie in others.
+   * Archives in their own order, folders in the file system's.
+   */
   entries(signal: AbortSignal): AsyncIterable<readonly Entry[]>;
   /**
    * The classes that the source declares, also those without an image; null where only the labels of its images tell.

@@ -163,11 +163,18 @@ export async function parseSource(spec: string, baseDir: string): Promise<Source
   return {kind, path, split};
 }
 
-const isCifarSpec = (spec: SourceSpec): spec is SourceSpec & {kind: CifarKind} => isCifar(spec.kind);
-
 /** Opens a recognised source. Throws a data error where there is nothing in it to list. */
 export async function openSource(spec: SourceSpec, options: SourceOptions): Promise<Source> {
-  if (isCifarSpec(spec)) return await openCifar(spec, options);
-  if (spec.kind === 'webdataset') return await openWebDataset(spec.path, options);
-  return spec.kind === 'manifest' ? openManifest(spec.path, options) : await openFolder(spec.path, options);
+  const {kind, path} = spec;
+  switch (kind) {
+    case 'cifar10':
+    case 'cifar100':
+      return await openCifar({...spec, kind}, options);
+    case 'webdataset':
+      return await openWebDataset(path, options);
+    case 'manifest':
+      return openManifest(path, options);
+    case 'folder':
+      return await openFolder(path, options);
+  }
 }

@@ -1,6 +1,7 @@
 /**
  * A table of images with a number each, in the order of their ids, on disk: made and read a part at a time, whatever
- * its size. A part holds the ids that begin with the same bits, so that two tables are compared part by part.
+ * its size. A part holds the ids that begin with the same bits, so that two tables are compared part by part. An id may
+ * have several records, next to each other.
  */
 import {createHash, hash} from 'node:crypto';
 import {closeSync, existsSync, mkdirSync, openSync, readSync, rmSync, writeSync} from 'node:fs';

@@ -171,6 +171,8 @@ function newChunk() {
   };
 }
 
+const isEncoding = (name: string): name is ListedImage['encoding'] => name === 'encoded' || name === 'cifar';
+
 /** One file of a listing. */
 export interface ListingChunk {
   readonly rows: number;
@@ -207,7 +209,8 @@ export async function readChunk(folder: string, chunk: number): Promise<ListingC
     fileOf.every(number => number < files.length) &&
     encoding.every(number => number < encodings.length) &&
     (label === null || label.every(number => number <= (labels?.length ?? 0)));
-  if (!isWhole) throw new UserError('DAMAGED_FILE', `${file} is damaged (its columns do not belong together).`);
+  if (!isWhole || !encodings.every(isEncoding))
+    throw new UserError('DAMAGED_FILE', `${file} is damaged (its columns do not belong together).`);
   return {
     rows,
     ids,
@@ -221,7 +224,7 @@ export async function readChunk(folder: string, chunk: number): Promise<ListingC
       member: members?.[row] || null,
       offset: offset?.[row] ? offset[row] - 1 : null,
       length: length?.[row] ? length[row] - 1 : null,
-      encoding: encodings[encoding[row]!] === 'cifar' ? 'cifar' : 'encoded',
+      encoding: encodings[encoding[row]!]!,
       label: label?.[row] ? labels![label[row] - 1]! : null,
     }),
   };

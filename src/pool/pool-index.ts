@@ -1,6 +1,6 @@
 /**
- * Which images the pool holds, and where each lies: an image once, by its id, wherever and however often its bytes are
- * listed, less those that may not be learnt from.
+ * Which images the pool holds, and where each lies: an image by its id, wherever and however often its bytes are listed,
+ * less those that may not be learnt from. Each of its places is a record of the table, the one first that it is read from.
  */
 import {createHash} from 'node:crypto';
 import {ID_WORDS} from '../ranking/image-ids.js';
@@ -81,7 +81,10 @@ export interface BuiltPool extends PoolIndex {
   readonly refused: Uint32Array;
 }
 
-/** Settles what the pool holds. Memory is that of a part of the table, whatever the pool. */
+/**
+ * Settles what the pool holds. Memory is that of a part of the table, of the places of the image that has most, and of the
+ * labelled sets.
+ */
 export async function buildPool({folder, listings, labelled, assigned, signal}: PoolBuild): Promise<BuiltPool> {
   const rows = listings.reduce((sum, {chunks}) => sum + chunks.reduce((all, each) => all + each, 0), 0);
   if (listings.reduce((sum, {chunks}) => sum + chunks.length, 0) > MOST_CHUNKS)

@@ -3,6 +3,7 @@ import {existsSync} from 'node:fs';
 import {readdir, rm} from 'node:fs/promises';
 import path from 'node:path';
 import type {RunPaths} from '../home.js';
+import {NO_STAMP} from '../images/file-stamps.js';
 import {readScores} from '../images/score-file.js';
 import {
   bitsFor,
@@ -138,7 +139,7 @@ async function listRest({store, paths}: Where): Promise<PoolFacts['listings'][nu
   let source: number | null = null;
   for (const {source: of, ...image} of store.images.rest()) {
     source = of;
-    writer.add(image, packIds([image.id]), 0, 0n);
+    writer.add(image, packIds([image.id]), 0, NO_STAMP);
     if (writer.isFull()) await writer.flush();
   }
   const {chunks} = await writer.close();

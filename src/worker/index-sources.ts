@@ -158,10 +158,10 @@ async function indexSource(
       await count(lot.length + unusable.length);
     }
   } catch (error) {
+    if (!signal.aborted) throw error;
     // What was hashed so far spares the next listing that much.
     await writer.close();
-    signal.throwIfAborted();
-    throw error;
+    throw signal.reason;
   } finally {
     await threads.close();
   }
