@@ -62,7 +62,7 @@ function absent(error: unknown): null {
   return null;
 }
 
-function seen(names: readonly string[], stats: readonly (Stats | null | undefined)[]): SeenFiles {
+function seen(names: readonly string[], stats: readonly (Stats | null)[]): SeenFiles {
   const stamps = new BigUint64Array(names.length);
   let bytes = 0;
   for (const [index, found] of stats.entries()) {
@@ -81,12 +81,17 @@ export async function lookAtFew({folder, names}: NamedFiles): Promise<SeenFiles>
 
 /** Where there are many, in a thread that has nothing else to do: several times as fast. */
 export function lookAtMany({folder, names}: NamedFiles): SeenFiles {
-  const stats = names.map(name => {
-    try {
-      return statSync(fromPrintable(`${folder}/${name}`), {throwIfNoEntry: false});
-    } catch (error) {
-      return absent(error);
-    }
-  });
-  return seen(names, stats);
+  return seen(
+    names,
+    names.map(name => statOf(`${folder}/${name}`)),
+  );
+}
+
+/** Null where it is gone, or may not be looked at. */
+export function statOf(path: string): Stats | null {
+  try {
+    return statSync(fromPrintable(path), {throwIfNoEntry: false}) ?? null;
+  } catch (error) {
+    return absent(error);
+  }
 }

@@ -2,12 +2,12 @@
  * A thread that looks at files, or reads and hashes the images in them. It reads one after the other, and waits for
  * each: what that costs a promise each takes longer than reading a small picture.
  */
-import {closeSync, constants, fstatSync, openSync, readSync, statSync, type Stats} from 'node:fs';
+import {closeSync, constants, fstatSync, openSync, readSync, type Stats} from 'node:fs';
 import {parentPort, workerData} from 'node:worker_threads';
 import type {Problem} from '../children/protocol.js';
 import {systemCode} from '../errors.js';
 import {ID_WORDS, putId} from '../ranking/image-ids.js';
-import {lookAtMany, NO_STAMP, stampOf, type NamedFiles, type SeenFiles} from './file-stamps.js';
+import {lookAtMany, NO_STAMP, stampOf, statOf, type NamedFiles, type SeenFiles} from './file-stamps.js';
 import {imageIdOf} from './image-id.js';
 import {putKnownId, stampAt, type KnownFiles} from './known-files.js';
 import {fromPrintable} from './printable-path.js';
@@ -100,15 +100,6 @@ function hashFiles({folder, names, maxFileBytes}: ImagesToHash): HashedImages {
     if (problem !== null) problems.push({image, problem});
   }
   return {ids, stamps, problems};
-}
-
-function statOf(path: string): Stats | null {
-  try {
-    return statSync(fromPrintable(path), {throwIfNoEntry: false}) ?? null;
-  } catch (error) {
-    if (systemCode(error) === null) throw error;
-    return null;
-  }
 }
 
 function hashRanges(

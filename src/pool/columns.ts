@@ -2,7 +2,8 @@
  * Columns as bytes: numbers and texts one after the other, small where they repeat or rise evenly. Little-endian, as
  * every processor is that onnxruntime and sharp run on.
  */
-import {hash} from 'node:crypto';
+import {createHash, hash} from 'node:crypto';
+import {existsSync} from 'node:fs';
 import {readFile} from 'node:fs/promises';
 import {deflateRawSync, inflateRawSync} from 'node:zlib';
 import {z} from 'zod';
@@ -125,6 +126,16 @@ export function bodyOf(bytes: Buffer): Buffer {
   if (magic.toString('latin1') !== MAGIC) throw new Error('it holds no columns');
   if (!digest.equals(digestOf(body))) throw new Error('its bytes are not those that were written');
   return body;
+}
+
+/** SHA-256 of the hashes of some files, in order; null where one is gone. */
+export async function digestOfFiles(files: readonly string[]): Promise<string | null> {
+  const digest = createHash('sha256');
+  for (const file of files) {
+    if (!existsSync(file)) return null;
+    digest.update(hash('sha256', await readFile(file), 'buffer'));
+  }
+  return digest.digest('hex');
 }
 
 /** Columns by name; null where there is none of it. */

@@ -4,12 +4,12 @@
  * have several records, next to each other.
  */
 import {createHash, hash} from 'node:crypto';
-import {closeSync, existsSync, mkdirSync, openSync, readSync, rmSync, writeSync} from 'node:fs';
-import {readFile, writeFile} from 'node:fs/promises';
+import {closeSync, mkdirSync, openSync, readSync, rmSync, writeSync} from 'node:fs';
+import {writeFile} from 'node:fs/promises';
 import path from 'node:path';
 import {publishFolder} from '../files/publish.js';
 import {ID_WORDS, packIds} from '../ranking/image-ids.js';
-import {encodeColumns, readColumns, required} from './columns.js';
+import {digestOfFiles, encodeColumns, readColumns, required} from './columns.js';
 
 /** A record: the id in three words, and the number. */
 export const RECORD_WORDS = ID_WORDS + 1;
@@ -67,14 +67,8 @@ export function writeTable(
 }
 
 /** Whether its files are those that were written. */
-export async function isWhole(table: IdTable): Promise<boolean> {
-  const digest = createHash('sha256');
-  for (const file of tableFiles(table)) {
-    if (!existsSync(file)) return false;
-    digest.update(hash('sha256', await readFile(file), 'buffer'));
-  }
-  return digest.digest('hex') === table.digest;
-}
+export const isWhole = async (table: IdTable): Promise<boolean> =>
+  (await digestOfFiles(tableFiles(table))) === table.digest;
 
 async function readPart({folder}: IdTable, part: number): Promise<Uint32Array> {
   const file = partFile(folder, part);
@@ -143,7 +137,7 @@ export async function idsWithPrefix(table: IdTable, prefix: string, most: number
     for (let row = lowerBound(records, from[0]!); row < rowsOf(records); row++) {
       if (compareRecords(records, row, to, 0) > 0) break;
       if (compareRecords(records, row, from, 0) < 0) continue;
-      if (row > 0 && compareRecords(records, row - 1, records, row) === 0) continue;
+      if (!isFirstOfId(records, row)) continue;
       found.push(...records.subarray(row * RECORD_WORDS, row * RECORD_WORDS + ID_WORDS));
       if (found.length === most * ID_WORDS) return Uint32Array.from(found);
     }
@@ -159,6 +153,10 @@ export function compareRecords(a: Uint32Array, rowOfA: number, b: Uint32Array, r
   }
   return 0;
 }
+
+/** Whether a record is the first of its id, which stands for the image. */
+export const isFirstOfId = (records: Uint32Array, row: number): boolean =>
+  row === 0 || compareRecords(records, row - 1, records, row) !== 0;
 
 /** Rows that a float tells beside a word of an id. */
 const MOST_ROWS = 2 ** 21;

@@ -4,13 +4,13 @@
  */
 import {createHash, hash} from 'node:crypto';
 import {existsSync} from 'node:fs';
-import {readdir, readFile, writeFile} from 'node:fs/promises';
+import {readdir, writeFile} from 'node:fs/promises';
 import path from 'node:path';
 import type {ImageReference} from '../children/protocol.js';
 import {UserError} from '../errors.js';
 import {publishFile} from '../files/publish.js';
 import {ID_WORDS, idAt} from '../ranking/image-ids.js';
-import {encodeColumns, readColumns, required} from './columns.js';
+import {digestOfFiles, encodeColumns, readColumns, required} from './columns.js';
 
 /** An image that a source lists, and where. */
 export interface ListedImage {
@@ -237,14 +237,8 @@ export async function chunksIn(folder: string): Promise<number> {
 }
 
 /** The digest that `close` told of, taken again; null where a file is gone. */
-export async function digestOfListing(folder: string, chunks: number): Promise<string | null> {
-  const digest = createHash('sha256');
-  for (const file of listingFiles(folder, chunks)) {
-    if (!existsSync(file)) return null;
-    digest.update(hash('sha256', await readFile(file), 'buffer'));
-  }
-  return digest.digest('hex');
-}
+export const digestOfListing = (folder: string, chunks: number): Promise<string | null> =>
+  digestOfFiles(listingFiles(folder, chunks));
 
 /** The files of a listing, in order. */
 export const listingFiles = (folder: string, chunks: number): string[] => [

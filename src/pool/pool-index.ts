@@ -7,6 +7,7 @@ import {ID_WORDS} from '../ranking/image-ids.js';
 import {
   bitsFor,
   compareRecords,
+  isFirstOfId,
   numberAt,
   numbersOf,
   openSpread,
@@ -119,7 +120,7 @@ export async function buildPool({folder, listings, labelled, assigned, signal}: 
         while (our < rowsOf(ours) && compareRecords(ours, our, listed, row) < 0) our++;
         const isOurs = our < rowsOf(ours) && compareRecords(ours, our, listed, row) === 0;
         const isRefused = isOurs && numberAt(ours, our) === 1;
-        const isFirst = row === 0 || compareRecords(listed, row - 1, listed, row) !== 0;
+        const isFirst = isFirstOfId(listed, row);
         if (isRefused) {
           if (isFirst) refused.add(listed, row);
           continue;
@@ -282,8 +283,7 @@ export async function* allPlaces({table, listings}: PoolIndex, folder: string): 
   yield* inListedOrder(listings, folder, async add => {
     for (let part = 0; part < partsOf(table.bits); part++) {
       const records = await read(part);
-      for (let row = 0; row < rowsOf(records); row++)
-        if (row === 0 || compareRecords(records, row - 1, records, row) !== 0) add(records, row);
+      for (let row = 0; row < rowsOf(records); row++) if (isFirstOfId(records, row)) add(records, row);
     }
   });
 }
@@ -347,7 +347,7 @@ export async function poolSample(index: PoolIndex, images: number): Promise<Pool
   for (let part = 0; part < partsOf(index.table.bits) && locations.length < images; part++) {
     const records = await read(part);
     for (let row = 0; row < rowsOf(records) && locations.length < images; row++)
-      if (row === 0 || compareRecords(records, row - 1, records, row) !== 0) locations.push(numberAt(records, row));
+      if (isFirstOfId(records, row)) locations.push(numberAt(records, row));
   }
   const placeAt = openPlaces(index.listings);
   const found: PoolImage[] = [];

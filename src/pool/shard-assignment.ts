@@ -7,6 +7,7 @@ import {ID_WORDS} from '../ranking/image-ids.js';
 import {
   bitsFor,
   compareRecords,
+  isFirstOfId,
   numberAt,
   openSpread,
   openTable,
@@ -156,7 +157,7 @@ function joined(
 ): void {
   let other = 0;
   for (let row = 0; row < rowsOf(first); row++) {
-    if (row > 0 && compareRecords(first, row - 1, first, row) === 0) continue;
+    if (!isFirstOfId(first, row)) continue;
     for (; other < rowsOf(second) && compareRecords(second, other, first, row) < 0; other++) on.assigned(second, other);
     if (other < rowsOf(second) && compareRecords(second, other, first, row) === 0)
       on.both(first, row, numberAt(second, other++));
