@@ -259,6 +259,17 @@ export async function runCommandLine(args: readonly string[], stop: Stop): Promi
           .option('dry-run', {type: 'boolean', default: false, describe: 'Say what that would free'}),
       async flags => (await import('./commands/rm.js')).rm(flags, stop),
     )
+    .command(
+      'gc',
+      'Remove what is kept of stages and no run needs any more',
+      command =>
+        jsonOption(lookedHomeOption(command)).option('dry-run', {
+          type: 'boolean',
+          default: false,
+          describe: 'Show it, and remove nothing',
+        }),
+      async flags => (await import('./commands/gc.js')).gc(flags, stop),
+    )
     .demandCommand(1, 'Name a command')
     .middleware(flags => {
       for (const [name, value] of Object.entries(flags)) flags[name] = unmarked(value);

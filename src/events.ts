@@ -9,6 +9,7 @@ export const stageNames = [
   'select',
   'pretrain',
   'finetune',
+  'baseline',
   'evaluate',
   'report',
 ] as const;
@@ -116,6 +117,8 @@ export type Event =
     }
   | {readonly type: 'started'; readonly run: string; readonly home: string; readonly device: string}
   | {readonly type: 'stage_fresh'; readonly stage: StageName; readonly reason: string}
+  /** What it would come to was made before, by the run `from`. */
+  | {readonly type: 'stage_taken'; readonly stage: StageName; readonly from: string}
   | {readonly type: 'stage_skipped'; readonly stage: StageName; readonly reason: string}
   | {readonly type: 'stage_started'; readonly stage: StageName; readonly reason: string}
   | {readonly type: 'stage_finished'; readonly stage: StageName; readonly seconds: number; readonly summary: string}

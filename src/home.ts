@@ -93,6 +93,9 @@ export const statusCommand = ({run, home}: Pick<RunPaths, 'run' | 'home'>): stri
 
 export const databaseFolder = (home: string): string => path.join(home, 'db');
 
+/** Of all runs: what their stages made, by what it was made from. No run has such a name. */
+export const resultsFolder = (home: string): string => path.join(home, 'data', '.results');
+
 /**
  * The folders that pupil writes to, which are no part of a source around them: those of the home, and those of each
  * run, so that a source may lie in data/ beside them.

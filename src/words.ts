@@ -68,3 +68,6 @@ export const crowdedWords = ({
   images,
 }: Pick<SelectionCounts, 'classes' | 'topP' | 'topK' | 'selected' | 'images'>): string =>
   `P = ${topP} and K = ${count(topK)} put each chosen image in ${(selected / images).toFixed(1)} of ${classes} classes: labels that contradict each other, from which a student learns little and unlearns what its teacher knows.`;
+
+/** Of a stage whose result was made before, by a run of the home. */
+export const takenWords = (run: string): string => `as ${run} has made it`;

@@ -10,31 +10,28 @@ import type {Config} from '../config/schema.js';
 import {UserError} from '../errors.js';
 import {stageNames, type Emit, type Event, type Outcome} from '../events.js';
 import {runPaths, type RunPaths} from '../home.js';
-import {archiveRun} from '../pipeline/archive-run.js';
-import {copyRun} from '../pipeline/copy-run.js';
-import {mostAlike} from '../pipeline/most-alike.js';
 import {inspect, runStages, type Wanted} from '../pipeline/run.js';
 import {configsOfRounds} from '../config/rounds.js';
 import {resultsOf} from '../queries/results.js';
 import {contextFor, threadsOf, type RunContext} from '../stages/context.js';
 import {provePython, withDevice} from '../stages/device.js';
+import {archiveRun} from './archive-run.js';
 import {drawDemoPictures, lacksDemoPictures} from './demo-pictures.js';
 import {stages} from '../stages/index.js';
-import {takeRecord} from '../stages/sources.js';
+import {settleRoots} from '../stages/sources.js';
 import {changedInputs} from './inputs.js';
 import {fetchMissing, missingDatasets} from './missing-datasets.js';
-import {isLocked, takeLock} from '../store/lock.js';
-import {blankStore, openStore, openStoreToRead, type Store} from '../store/open.js';
+import {takeLock} from '../store/lock.js';
+import {blankStore, openStore, type Store} from '../store/open.js';
 import {explainFault} from '../machine-fault.js';
 import {heldError} from './held-run.js';
+import {keepRunsOfBefore} from './keep-runs.js';
 
 export interface RunRequest {
   readonly config: Config;
   readonly home: string;
   readonly python: string | undefined;
   readonly wanted: Wanted;
-  /** Runs that it may start as a copy of where it is new; the most alike is taken. */
-  readonly origins: readonly string[];
   /**
    * Where pictures that its figures rest on changed: `archive` keeps the run as it is under another name, and goes on
    * from it; else the run is refused with this advice.
@@ -52,26 +49,14 @@ interface RoundRequest extends RunRequest {
  * whole.
  */
 export async function bringRoundsUpToDate(request: RunRequest, stop: Stop, emit: Emit): Promise<Outcome[]> {
-  const {config, home, wanted, origins} = request;
+  const {config, home, wanted} = request;
   const configs = wanted.only === undefined && wanted.until === undefined ? configsOfRounds(config, home) : [config];
   const outcomes: Outcome[] = [];
   const workers = openWorkers();
   try {
     for (const round of configs) {
-      const before = outcomes.map(({run}) => run);
-      outcomes.push(
-        await bringUpToDate(
-          {
-            ...request,
-            config: round,
-            wanted: round === config ? wanted : {},
-            origins: [...new Set([...origins, ...before])],
-            workers,
-          },
-          stop,
-          emit,
-        ),
-      );
+      const ofRound = {...request, config: round, wanted: round === config ? wanted : {}, workers};
+      outcomes.push(await bringUpToDate(ofRound, stop, emit));
     }
   } finally {
     await workers.close();
@@ -106,13 +91,13 @@ async function bringUpToDate(request: RoundRequest, stop: Stop, emit: Emit): Pro
       await provePython(findPython(request.python), {attempt: path.join(paths.attempts, 'python'), stop});
     if (draws) await drawDemoPictures({paths, threads: threadsOf(config), stop, emit});
     if (missing.length > 0) await fetchMissing(missing, {home, signal: stop.requested, emit});
-    if (!existsSync(paths.database)) await startAsCopy(request, paths, stop, emit);
+    await keepRunsOfBefore(paths, stop.requested, emit);
     store = openStore(paths.database);
     const context = await openContext(store, paths, request, stop, emit);
     const change = await changedInputs(context);
     if (change !== null) {
       if (request.onChange !== 'archive') throw otherData(paths.run, change, request.onChange.advice);
-      const archived = await archiveRun(paths);
+      const archived = await archiveRun(context);
       emit({type: 'note', stage: null, message: `the data changed; the run as it was is kept as ${archived}`});
     }
     store.run.setConfig(JSON.stringify(config));
@@ -153,63 +138,6 @@ async function lookAhead({config, home, python}: RunRequest, paths: RunPaths, st
   findPython(python);
 }
 
-/** Makes the new run a copy of the one it has most in common with, where one has any. */
-async function startAsCopy(
-  {config, home, origins}: RunRequest,
-  paths: RunPaths,
-  stop: Stop,
-  emit: Emit,
-): Promise<void> {
-  const relatives = origins.map(run => runPaths(home, run)).filter(({database}) => existsSync(database));
-  if (relatives.length === 0) return;
-  const opened: {paths: RunPaths; store: Store}[] = [];
-  const blank = blankStore();
-  let found;
-  try {
-    // The sources are looked at once, and every run with the same eyes.
-    const looking = await contextFor(config, {paths, store: blank, stop, emit: () => {}, workers: null});
-    for (const relative of relatives) {
-      const store = isLocked(relative.lock) ? null : openWhereSound(relative.database);
-      if (store) opened.push({paths: relative, store});
-    }
-    found = await mostAlike(
-      stages,
-      opened.map(run => ({...run, context: {...looking, store: run.store}})),
-    );
-  } finally {
-    for (const {store} of opened) store.close();
-    blank.close();
-  }
-  if (found === null) return;
-  const origin = found.run.paths;
-  const lock = takeLock(origin.lock);
-  if (lock === null) return; // Somebody took it just now.
-  try {
-    const {linked} = await copyRun(origin, paths, {
-      fresh: found.fresh,
-      relatives: opened.map(run => run.paths),
-      history: false,
-    });
-    emit({
-      type: 'note',
-      stage: null,
-      message: `${paths.run} starts as a copy of ${origin.run}, which has ${found.fresh.join(', ')} as it needs them${linked ? '' : '; files were copied, because the file system links none'}`,
-    });
-  } finally {
-    lock.release();
-  }
-}
-
-/** Null for a database that cannot be read, which is no reason for another run not to begin. */
-export function openWhereSound(database: string): Store | null {
-  try {
-    return openStoreToRead(database);
-  } catch (error) {
-    if (error instanceof UserError) return null;
-    throw error;
-  }
-}
-
 /** Marks the run as ours, and recognises the sources. */
 async function openContext(
   store: Store,
@@ -232,33 +160,23 @@ const isKept = (event: Event): boolean => event.type !== 'progress';
 async function runWhatIsStale(context: RunContext, {wanted, python}: RunRequest): Promise<Outcome> {
   const {store, paths, emit, config} = context;
   emit({type: 'started', run: paths.run, home: paths.home, device: config.device});
-  const plan = await inspect(stages, context, {restamp: true, wanted});
+  const plan = await inspect(stages, context, wanted);
   // Python and the device are proved before any work, and not at all where there is none.
-  const nothingToDo = plan.every(({wanted, verdict}) => !wanted || verdict.fresh);
-  const ready = nothingToDo ? context : await withDevice(context, findPython(python));
-  if (!nothingToDo) await unpackSources(ready);
+  const nothingToRun = plan.every(({wanted, verdict, kept}) => !wanted || verdict.fresh || kept !== null);
+  const ready = nothingToRun ? context : await withDevice(context, findPython(python));
+  if (plan.some(({wanted, verdict}) => wanted && !verdict.fresh)) await unpackSources(ready);
   const outcome = await runStages(stages, ready, wanted);
   // Where a part was asked for, what lies behind it may be of earlier settings, and is no outcome of these.
   const standing = new Set(
     'report' in outcome
       ? stageNames
-      : (await inspect(stages, ready, {restamp: true})).filter(({stands}) => stands).map(({stage}) => stage.name),
+      : (await inspect(stages, ready)).filter(({stands}) => stands).map(({stage}) => stage.name),
   );
   return {run: paths.run, stages: outcome, ...resultsOf(store, standing)};
 }
 
 /** Whatever sources are unpacked to lies in the home: it may have been cleared away, or have moved with it. */
 async function unpackSources({sources, store, signal}: RunContext): Promise<void> {
-  const recorded = store.images.sources();
-  for (const given of sources) {
-    const source = await given.open();
-    await source.unpack?.(signal);
-    const {root} = source;
-    const before = takeRecord(recorded, given);
-    if (before === undefined || before.root === root) continue;
-    store.atomically(() => {
-      store.images.moveRoot(before.root, root);
-      store.quarantine.moveRoot(before.root, root);
-    });
-  }
+  for (const source of sources) await (await source.open()).unpack?.(signal);
+  await settleRoots({sources, store});
 }

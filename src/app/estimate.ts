@@ -210,13 +210,16 @@ export function estimate(
     },
     pretrain,
     finetune: {...finetune, seconds: timed(speeds => finetune.seconds! + exporting(speeds))},
-    evaluate: {
-      ...looking(baseline + 3 * counts.test, ({student, startUps}) => {
-        const training = baseline === 0 ? 0 : startUps.trainer + baseline / student.trainImagesPerSecond;
-        return training + startUps.trainer + (3 * counts.test) / student.scoreImagesPerSecond;
-      }),
+    baseline: {
+      ...looking(baseline, ({student, startUps}) =>
+        baseline === 0 ? 0 : startUps.trainer + baseline / student.trainImagesPerSecond,
+      ),
       steps: baseline === 0 ? null : baseline / batch,
     },
+    evaluate: looking(
+      3 * counts.test,
+      ({student, startUps}) => startUps.trainer + (3 * counts.test) / student.scoreImagesPerSecond,
+    ),
     report: looking(0, () => REPORT_SECONDS),
   };
 }

@@ -10,7 +10,6 @@ import type {Emit} from '../events.js';
 import {publishFile} from '../files/publish.js';
 import {experimentFile, runPaths} from '../home.js';
 import {figuresOf, secondsLeft} from '../queries/experiment.js';
-import {runsOfSeed} from '../queries/open-run.js';
 import {plotFile} from '../report/experiment-plot.js';
 import {rowsForScripts, type ExperimentResults, type RunFigures} from '../report/experiment-results.js';
 import {experimentPage} from '../report/experiment-section.js';
@@ -52,14 +51,7 @@ export async function runExperiment(
     });
     try {
       const outcomes = await bringRoundsUpToDate(
-        {
-          config: run.config,
-          home,
-          python,
-          wanted: {},
-          origins: runsOfSeed(home, run.seed),
-          onChange: {advice: ADVICE_IN_EXPERIMENTS},
-        },
+        {config: run.config, home, python, wanted: {}, onChange: {advice: ADVICE_IN_EXPERIMENTS}},
         stop,
         emit,
       );

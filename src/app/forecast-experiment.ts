@@ -9,14 +9,13 @@ import {evaluationBatch, trainingSettings} from '../config/rules.js';
 import type {StageName} from '../events.js';
 import {temporaryFolder} from '../files/temporary.js';
 import {runPaths} from '../home.js';
-import {mostAlike, sharedStages} from '../pipeline/most-alike.js';
+import {sharedStages} from '../pipeline/shared-stages.js';
 import {inspect} from '../pipeline/run.js';
-import {runsOfSeed} from '../queries/open-run.js';
 import {contextFor, type RunContext} from '../stages/context.js';
 import {withDevice} from '../stages/device.js';
 import {stages} from '../stages/index.js';
 import {blankStore, openStoreToRead} from '../store/open.js';
-import {ADVICE_IN_EXPERIMENTS, openWhereSound, otherData} from './bring-up-to-date.js';
+import {ADVICE_IN_EXPERIMENTS, otherData} from './bring-up-to-date.js';
 import {countImages, estimate, measureSpeeds} from './estimate.js';
 import type {ForecastRequest} from './forecast.js';
 import {changedInputs} from './inputs.js';
@@ -73,10 +72,10 @@ async function planRuns(
   });
   const countsOf = memo(sourcesKey, countImages);
   for (const [index, context] of contexts.entries()) {
-    const sameSeed = contexts.slice(0, index).filter((_, other) => runs[other]!.seed === runs[index]!.seed);
-    const fresh =
-      (await freshNow(context, home)) ??
-      larger(await sharedWith(context, sameSeed), await freshInAnother(context, runs[index]!.seed, home));
+    const fresh = new Set([
+      ...(await freshNow(context, home)),
+      ...(await sharedWith(context, contexts.slice(0, index))),
+    ]);
     const stale = stages.map(stage => stage.name).filter(stage => !fresh.has(stage));
     const counts = await countsOf(context);
     const speeds = stale.length === 0 ? null : await speedsOf(context);
@@ -84,11 +83,11 @@ async function planRuns(
     // A baseline of equal data, settings and steps is trained once, whosever it is.
     const settings = trainingSettings(context.config, 'pretrain', context.size);
     const epochs = Math.ceil(
-      (amounts.evaluate.steps ?? 0) / Math.ceil(counts.train / (settings.batchSize ?? evaluationBatch(context.config))),
+      (amounts.baseline.steps ?? 0) / Math.ceil(counts.train / (settings.batchSize ?? evaluationBatch(context.config))),
     );
     const baseline = JSON.stringify([runs[index]!.seed, {...settings, epochs}]);
     const secondsOf = (stage: StageName) =>
-      stage === 'evaluate' && baselines.has(baseline) ? 0 : (amounts[stage].seconds ?? 0);
+      stage === 'baseline' && baselines.has(baseline) ? 0 : (amounts[stage].seconds ?? 0);
     // Of later rounds only the labelled sets and the teacher are there already; a baseline is the first one's.
     const round = (['export', 'score', 'select', 'pretrain', 'finetune', 'evaluate', 'report'] as const).reduce(
       (sum, stage) => sum + (amounts[stage].seconds ?? 0),
@@ -108,51 +107,26 @@ async function planRuns(
   return planned;
 }
 
-/**
- * What of a run that exists is fresh; null where there is none yet. Throws what the run itself would be refused with.
- */
-async function freshNow(context: RunContext, home: string): Promise<ReadonlySet<StageName> | null> {
-  const store = openStoreToRead(runPaths(home, context.config.run).database);
-  if (store === null) return null;
+/** What a run has, or would find kept. Throws what the run itself would be refused with. */
+async function freshNow(context: RunContext, home: string): Promise<ReadonlySet<StageName>> {
+  const {run} = context.config;
+  const store = openStoreToRead(runPaths(home, run).database);
   try {
-    const {run} = context.config;
-    const change = await changedInputs({...context, store});
+    const looking = {...context, store: store ?? context.store};
+    const change = store === null ? null : await changedInputs(looking);
     if (change !== null) throw otherData(run, change, ADVICE_IN_EXPERIMENTS);
-    const plan = await inspect(stages, {...context, store}, {restamp: false});
-    return new Set(plan.filter(({verdict}) => verdict.fresh).map(({stage}) => stage.name));
+    const plan = await inspect(stages, looking);
+    return new Set(plan.filter(({verdict, kept}) => verdict.fresh || kept !== null).map(({stage}) => stage.name));
   } finally {
-    store.close();
+    store?.close();
   }
 }
 
-/** What a new run would find done in the run of this home that it has most in common with. */
-async function freshInAnother(context: RunContext, seed: number, home: string): Promise<ReadonlySet<StageName>> {
-  const opened = runsOfSeed(home, seed).flatMap(run => {
-    const store = openWhereSound(runPaths(home, run).database);
-    return store === null ? [] : [{context: {...context, store}}];
-  });
-  try {
-    return new Set((await mostAlike(stages, opened))?.fresh);
-  } finally {
-    for (const {
-      context: {store},
-    } of opened)
-      store.close();
-  }
-}
-
-const larger = <Value>(one: ReadonlySet<Value>, other: ReadonlySet<Value>): ReadonlySet<Value> =>
-  one.size >= other.size ? one : other;
-
-/** What a new run would find done in a run of this experiment that comes before it. Its report is always its own. */
+/** What a run would find kept by runs of this experiment that come before it. */
 async function sharedWith(context: RunContext, others: readonly RunContext[]): Promise<ReadonlySet<StageName>> {
-  let best: ReadonlySet<StageName> = new Set();
-  for (const other of others) {
-    const shared = await sharedStages(stages, context, other);
-    shared.delete('report');
-    if (shared.size > best.size) best = shared;
-  }
-  return best;
+  const shared = new Set<StageName>();
+  for (const other of others) for (const name of await sharedStages(stages, context, other)) shared.add(name);
+  return shared;
 }
 
 const sourcesKey = ({config: {labelled, validation, unlabelled, test}}: RunContext): string =>

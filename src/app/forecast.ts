@@ -17,6 +17,7 @@ import {blankStore, openStoreToRead} from '../store/open.js';
 import {adviceOnChange, otherData} from './bring-up-to-date.js';
 import {countImages, estimate, measureSpeeds, type Estimate} from './estimate.js';
 import {changedInputs} from './inputs.js';
+import {takenWords} from '../words.js';
 import {poolOutlook, reasonsInNumbers, scoresStand, unscored} from '../queries/pool-outlook.js';
 
 export interface ForecastRequest {
@@ -91,7 +92,7 @@ async function forecast(
     });
     const change = await changedInputs(context);
     if (change !== null && !acceptChange) throw otherData(paths.run, change, adviceOnChange(paths.run));
-    const plan = await inspect(stages, context, {restamp: false, wanted});
+    const plan = await inspect(stages, context, wanted);
     // Before anything is measured: it may be what the run is refused for.
     const outlook = await poolOutlook(context);
     const inNumbers = reasonsInNumbers(plan, outlook, context.store);
@@ -102,7 +103,7 @@ async function forecast(
         ...(scoresStand(plan) && {unscored: unscored(outlook, context.store)}),
       }),
     };
-    const nothingToDo = plan.every(({wanted, verdict}) => !wanted || verdict.fresh);
+    const nothingToDo = plan.every(({wanted, verdict, kept}) => !wanted || verdict.fresh || kept !== null);
     if (!nothingToDo) onMeasuring();
     const measured = nothingToDo ? null : await withDevice(context, findPython(python));
     const speeds = measured && (await measureSpeeds(measured));
@@ -112,11 +113,11 @@ async function forecast(
       device: measured?.device ?? config.device,
       provingSeconds: speeds && speeds.startUps.trainer,
       change,
-      stages: plan.map(({stage: {name}, wanted, verdict: {fresh, reason}}) => ({
+      stages: plan.map(({stage: {name}, wanted, verdict: {fresh, reason}, kept}) => ({
         name,
         wanted,
-        fresh,
-        reason: inNumbers[name] ?? reason,
+        fresh: fresh || kept !== null,
+        reason: kept === null ? (inNumbers[name] ?? reason) : takenWords(kept.run),
         amount: amounts[name],
       })),
     };

@@ -1,28 +1,32 @@
 /** Removes runs from a home: their records, and all that their stages made. */
-import {existsSync, readdirSync, statSync} from 'node:fs';
+import {existsSync, readdirSync} from 'node:fs';
 import {lstat, readdir, rm, rmdir, unlink} from 'node:fs/promises';
 import path from 'node:path';
 import {didYouMean} from '../did-you-mean.js';
 import {systemCode, UserError} from '../errors.js';
 import {runPaths, type RunPaths} from '../home.js';
+import {freedBytes} from '../files/freed-bytes.js';
 import {explainFault} from '../machine-fault.js';
-import {configOf, runsOf} from '../queries/open-run.js';
+import {discardResult} from '../pipeline/results.js';
+import {configOf, openWhereSound, runsOf} from '../queries/open-run.js';
 import {isOfRun, isWithin, realOf} from '../stages/run-folders.js';
 import {takeLock} from '../store/lock.js';
-import {openWhereSound} from './bring-up-to-date.js';
 import {heldError} from './held-run.js';
+import {unneededResults} from './needed-results.js';
 
 export interface Removal {
   readonly run: string;
   /** What is gained by it: files that other runs have as well, by links, take their room until those are gone, too. */
   readonly bytes: number;
+  /** What is kept of it, and no run needs that stays. */
+  readonly results: readonly string[];
 }
 
 /**
  * What removing these runs would free. Throws (exit 2) where there is no such run, or a run that stays has its teacher
  * from one of them.
  */
-export function planRemoval(home: string, runs: readonly string[]): Removal[] {
+export async function planRemoval(home: string, runs: readonly string[]): Promise<Removal[]> {
   const known = runsOf(home);
   for (const run of runs) {
     if (!known.includes(run))
@@ -40,13 +44,42 @@ export function planRemoval(home: string, runs: readonly string[]): Removal[] {
         `${other} has its teacher from ${needed}; nothing was removed. Remove both: pupil rm ${[...runs, other].join(' ')}`,
       );
   }
-  return runs.map(run => {
-    const {database, data, models} = runPaths(home, run);
-    const made = [data, models].flatMap(folder =>
-      (existsSync(folder) ? readdirSync(folder) : []).filter(isOfRun).map(name => path.join(folder, name)),
+  const removals: Removal[] = [];
+  const places: string[] = [];
+  let before = 0;
+  for (const [index, run] of runs.entries()) {
+    const gone = runs.slice(0, index + 1);
+    const results = (await resultsOf(home, gone)).filter(folder => !places.includes(folder));
+    places.push(...placesOf(runPaths(home, run)), ...results);
+    const after = await freedBytes(places);
+    removals.push({run, bytes: after - before, results});
+    before = after;
+  }
+  return removals;
+}
+
+const placesOf = ({database, data, models}: RunPaths): string[] => [
+  database,
+  ...[data, models].flatMap(folder =>
+    (existsSync(folder) ? readdirSync(folder) : []).filter(isOfRun).map(name => path.join(folder, name)),
+  ),
+];
+
+/**
+ * Folders of what is kept that these runs made or have, and no other run needs. None where a run cannot be read, of
+ * which nobody knows what it needs: pupil gc tells.
+ */
+async function resultsOf(home: string, runs: readonly string[]): Promise<string[]> {
+  try {
+    const unneededAnyway = new Set((await unneededResults(home)).map(({folder}) => folder));
+    const unneeded = await unneededResults(home, runs);
+    return unneeded.flatMap(({folder, result}) =>
+      !unneededAnyway.has(folder) || (result !== null && runs.includes(result.run)) ? [folder] : [],
     );
-    return {run, bytes: [database, ...made].reduce((sum, place) => sum + bytesOf(place), 0)};
-  });
+  } catch (error) {
+    if (error instanceof UserError) return [];
+    throw error;
+  }
 }
 
 /** The files that a run's teacher was made of. A run that cannot be read needs none. */
@@ -64,25 +97,17 @@ function teacherFilesOf(home: string, run: string): string[] {
   }
 }
 
-function bytesOf(place: string): number {
-  const found = statSync(place, {throwIfNoEntry: false});
-  if (found === undefined) return 0;
-  if (!found.isDirectory()) return found.nlink > 1 ? 0 : found.size;
-  return readdirSync(place, {withFileTypes: true})
-    .filter(entry => entry.isFile() || entry.isDirectory())
-    .reduce((sum, entry) => sum + bytesOf(path.join(place, entry.name)), 0);
-}
-
 /**
  * Removes a run; its records go last, so that the same command goes on where it was cut short. Returns what lies in its
  * folders and is not its own: that stays. Throws (exit 75) where it is being worked on.
  */
-export async function removeRun(paths: RunPaths): Promise<string[]> {
+export async function removeRun(paths: RunPaths, {results}: Pick<Removal, 'results'>): Promise<string[]> {
   const lock = takeLock(paths.lock);
   if (lock === null) throw heldError(paths);
   const left: string[] = [];
   try {
     const {data, models, database} = paths;
+    for (const folder of results) await discardResult({folder});
     for (const folder of [models, data].filter(place => existsSync(place))) {
       for (const name of await readdir(folder)) {
         if (isOfRun(name)) await rm(path.join(folder, name), {recursive: true, force: true});

@@ -34,7 +34,6 @@ export async function orchestrate(flags: OrchestrateFlags, stop: Stop): Promise<
         home: flags.home,
         python: flags.python,
         wanted: flags,
-        origins: [],
         onChange: flags.acceptChange ? 'archive' : {advice: adviceOnChange(config.run)},
       },
       stop,

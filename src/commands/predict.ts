@@ -124,7 +124,7 @@ async function intactStudent(
         'NO_RESULT_YET',
         `Run ${paths.run} has no student yet: its finetune stage has not finished. Finish it with pupil orchestrate.`,
       );
-    const [damage] = await damageOf(finetune, recorded, {store, home: paths.home}, () => {});
+    const [damage] = await damageOf(finetune, recorded, {store, home: paths.home});
     if (damage) throw damagedError(paths.run, damage);
     const cifar = store.images.sources().some(source => source.role === 'labelled' && isCifar(source.spec.kind));
     return {paths, config, classes: store.images.classes().length, cifar};

@@ -39,7 +39,7 @@ export async function report(flags: RunName, stop: Stop): Promise<void> {
     const change = await changedInputs(context);
     if (change !== null) throw otherData(paths.run, change, adviceOnChange(paths.run));
     // It prints the settings as they are now: of others there is nothing to report.
-    await inspect(stages, context, {restamp: true, wanted: {only: 'report'}});
+    await inspect(stages, context, {only: 'report'});
     await runStages(stages, context, {only: 'report'});
   } finally {
     view.close();

@@ -14,15 +14,18 @@ export interface RmFlags {
 }
 
 export async function rm({home, runs, dryRun, json}: RmFlags, stop: Stop): Promise<void> {
-  const removals = planRemoval(home, [...new Set(runs)]);
-  for (const {run, bytes: freed} of removals) {
+  const removals = await planRemoval(home, [...new Set(runs)]);
+  for (const removal of removals) {
     throwIfStopped(stop.requested);
-    const left = dryRun ? [] : await removeRun(runPaths(home, run));
+    const {run, bytes: freed} = removal;
+    const left = dryRun ? [] : await removeRun(runPaths(home, run), removal);
     if (!json) process.stdout.write(`${run}: ${bytes(freed)} ${dryRun ? 'would be freed' : 'freed'}\n`);
     for (const place of left) process.stderr.write(`${place} is none of its files, and stays.\n`);
   }
-  if (json)
+  if (json) {
+    const listed = removals.map(({run, bytes}) => ({run, bytes}));
     process.stdout.write(
-      `${printableJson({home, removed: dryRun ? [] : removals, ...(dryRun && {would_remove: removals})})}\n`,
+      `${printableJson({home, removed: dryRun ? [] : listed, ...(dryRun && {would_remove: listed})})}\n`,
     );
+  }
 }

@@ -3,8 +3,9 @@ import type {Stop} from '../children/child.js';
 import {refuseHeld} from '../app/held-run.js';
 import {UserError} from '../errors.js';
 import type {HashedDamage} from '../pipeline/damage.js';
+import {hashOnce, type HashOnce} from '../pipeline/file-hash.js';
 import {printableJson} from '../printable.js';
-import {intactnessOf, type Intactness} from '../queries/intactness.js';
+import {intactnessOf, intactnessOfKept, type Intactness, type KeptIntactness} from '../queries/intactness.js';
 import {openRun, runsOf} from '../queries/open-run.js';
 import {bytes, plural} from '../words.js';
 
@@ -23,9 +24,11 @@ export async function verify({home, runs, json}: VerifyFlags, stop: Stop): Promi
   const verified: Verified[] = [];
   const damaged: string[] = [];
   const errors: UserError[] = [];
+  // What runs share is read once.
+  const reading = {hash: hashOnce(), signal: stop.requested};
   for (const run of runs.length > 0 ? runs : runsOf(home).toSorted()) {
     try {
-      const found = await verifiedRun(home, run, stop.requested);
+      const found = await verifiedRun(home, run, reading);
       verified.push(found);
       if (found.damage.length > 0) damaged.push(run);
       if (!json) process.stdout.write(words(found));
@@ -37,22 +40,34 @@ export async function verify({home, runs, json}: VerifyFlags, stop: Stop): Promi
       if (!json) process.stdout.write(`${run}: ${error.message}\n`);
     }
   }
-  if (json) process.stdout.write(`${printableJson({home, runs: verified})}\n`);
+  const kept = runs.length > 0 || verified.length === 0 ? null : await intactnessOfKept(home, reading);
+  if (json) process.stdout.write(`${printableJson({home, runs: verified, ...(kept !== null && {kept})})}\n`);
   else if (verified.length === 0) process.stdout.write(`No runs in ${home} yet. Start one with pupil orchestrate.\n`);
-  if (damaged.length > 0)
-    throw new UserError(
-      'DAMAGED_RESULT',
-      `${plural(damaged.length, 'run')} of ${verified.length} ${damaged.length === 1 ? 'is' : 'are'} damaged: ${damaged.join(', ')}. pupil orchestrate makes anew what is damaged, and what rests on it.`,
-    );
+  else if (kept !== null) process.stdout.write(keptWords(kept));
+  const complaints = [
+    ...(damaged.length === 0
+      ? []
+      : [
+          `${plural(damaged.length, 'run')} of ${verified.length} ${damaged.length === 1 ? 'is' : 'are'} damaged: ${damaged.join(', ')}. pupil orchestrate makes anew what is damaged, and what rests on it.`,
+        ]),
+    ...(kept === null || kept.damage.length === 0
+      ? []
+      : ['Of what is kept for all runs something is damaged: where it is needed again, it is made again.']),
+  ];
+  if (complaints.length > 0) throw new UserError('DAMAGED_RESULT', complaints.join(' '));
   if (errors[0] !== undefined) throw errors[0];
 }
 
 /** Throws (exit 75) for a run that is being worked on: what is written just now is not yet what was recorded. */
-async function verifiedRun(home: string, run: string, signal: AbortSignal): Promise<{run: string} & Intactness> {
+async function verifiedRun(
+  home: string,
+  run: string,
+  reading: {readonly hash: HashOnce; readonly signal: AbortSignal},
+): Promise<{run: string} & Intactness> {
   const {store, paths} = openRun({home, run});
   try {
     refuseHeld(paths);
-    const found = await intactnessOf({store, paths}, signal);
+    const found = await intactnessOf({store, paths}, reading);
     refuseHeld(paths);
     return {run, ...found};
   } finally {
@@ -61,13 +76,19 @@ async function verifiedRun(home: string, run: string, signal: AbortSignal): Prom
 }
 
 function words({run, files, bytes: size, stages, damage}: {run: string} & Intactness): string {
-  const read = `${plural(files, 'file')} (${bytes(size)}) and the rows of ${plural(stages, 'stage')}`;
-  if (damage.length === 0) return `${run}: ${read} are as they were written\n`;
+  return told(run, `${plural(files, 'file')} (${bytes(size)}) and the rows of ${plural(stages, 'stage')}`, damage);
+}
+
+const keptWords = ({files, bytes: size, results, damage}: KeptIntactness): string =>
+  told('kept for all runs', `${plural(files, 'file')} (${bytes(size)}) of ${plural(results, 'result')}`, damage);
+
+function told(of: string, read: string, damage: readonly HashedDamage[]): string {
+  if (damage.length === 0) return `${of}: ${read} are as they were written\n`;
   const problem = (one: HashedDamage) =>
     one.kind === 'missing'
       ? 'is missing'
       : 'detail' in one
         ? `cannot be read (${one.detail})`
         : 'is not what was written';
-  return `${run}: of ${read}\n${damage.map(one => `  ${one.path} ${problem(one)}\n`).join('')}`;
+  return `${of}: of ${read}\n${damage.map(one => `  ${one.path} ${problem(one)}\n`).join('')}`;
 }

@@ -8,37 +8,31 @@ import {systemCode} from '../errors.js';
 import type {Store} from '../store/open.js';
 import type {OutputRecord, StageRecord} from '../store/stages.js';
 import type {Damage} from './freshness.js';
-import {hashFile, stampOf} from './stamp.js';
+import {stateOf, type HashOnce} from './file-hash.js';
 import type {Stage} from './stage.js';
 
 /** The part of a stage that tells of its rows. */
 export type Rows = Pick<Stage<never>, 'name' | 'rows'>;
 
-/** All of it. `restamp` records the new stamp of a file whose bytes did not change. */
+/** All of it. */
 export async function damageOf(
   stage: Rows,
   recorded: StageRecord,
   {store, home}: {readonly store: Store; readonly home: string},
-  restamp: (relative: string, stamp: string) => void,
 ): Promise<Damage[]> {
-  return [...(await damagedFiles(recorded.outputs, home, restamp)), ...damagedRows(stage, recorded, store)];
+  return [...(await damagedFiles(recorded.outputs, {store, home})), ...damagedRows(stage, recorded, store)];
 }
 
-/** Looks at each recorded file. A stamp that changed is forgiven where the bytes did not. */
+/** Looks at each recorded file, and reads those that are not known as they are. */
 export async function damagedFiles(
   outputs: readonly OutputRecord[],
-  home: string,
-  restamp: (relative: string, stamp: string) => void,
+  {store, home}: {readonly store: Pick<Store, 'hashes'>; readonly home: string},
 ): Promise<Damage[]> {
   const damage: Damage[] = [];
   for (const output of outputs) {
     if (output.path === null) continue;
-    const stamp = await stampOf(path.join(home, output.path));
-    if (stamp === null) damage.push({path: output.path, kind: 'missing'});
-    else if (stamp !== output.stamp) {
-      if ((await hashFile(path.join(home, output.path))) === output.sha256) restamp(output.path, stamp);
-      else damage.push({path: output.path, kind: 'changed'});
-    }
+    const state = await stateOf(path.join(home, output.path), output.sha256, store.hashes);
+    if (state !== 'whole') damage.push({path: output.path, kind: state});
   }
   return damage;
 }
@@ -46,21 +40,24 @@ export async function damagedFiles(
 /** What hashing a file found wrong with it. */
 export type HashedDamage = Damage | {readonly path: string; readonly kind: 'unreadable'; readonly detail: string};
 
-/** Hashes each recorded file, whatever its stamp says; one that cannot be read holds up none of the others. */
+/**
+ * Hashes each recorded file, whatever is known of it; one that cannot be read holds up none of the others. Paths are
+ * those of `folder`.
+ */
 export async function filesByHash(
-  outputs: readonly OutputRecord[],
-  home: string,
-  signal: AbortSignal,
+  outputs: readonly {readonly path: string | null; readonly sha256: string}[],
+  folder: string,
+  {hash, signal}: {readonly hash: HashOnce; readonly signal: AbortSignal},
 ): Promise<{readonly files: number; readonly bytes: number; readonly damage: HashedDamage[]}> {
   const damage: HashedDamage[] = [];
   let [files, bytes] = [0, 0];
   for (const output of outputs) {
     if (output.path === null) continue;
-    const file = path.join(home, output.path);
+    const file = path.join(folder, output.path);
     files++;
     try {
       bytes += (await stat(file)).size;
-      if ((await hashFile(file, signal)) !== output.sha256) damage.push({path: output.path, kind: 'changed'});
+      if ((await hash(file, signal)) !== output.sha256) damage.push({path: output.path, kind: 'changed'});
     } catch (error) {
       const code = systemCode(error);
       if (code === null) throw error;

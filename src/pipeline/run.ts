@@ -1,25 +1,22 @@
 /**
- * The engine: takes stages in order, skips the fresh, runs the stale, and records each before the next begins. It knows
- * no stage by name.
+ * The engine: takes stages in order, skips the fresh, takes what is kept, runs the rest, and records each before the next
+ * begins. It knows no stage by name.
  */
 import {createHash} from 'node:crypto';
 import path from 'node:path';
-import {stageNames, type Emit, type StageName, type StageStatus} from '../events.js';
+import {stageNames, type StageName, type StageStatus} from '../events.js';
 import {Interrupted, interruptionOf, throwIfStopped, UserError} from '../errors.js';
-import type {OutputRecord, RecordedStatus} from '../store/stages.js';
+import type {RecordedStatus} from '../store/stages.js';
 import type {Store} from '../store/open.js';
-import {damageOf, type Rows} from './damage.js';
+import {damageOf} from './damage.js';
 import {verdict, type Verdict} from './freshness.js';
-import {hashFile, stampOf} from './stamp.js';
-import type {Ingredients, Stage, StageResult} from './stage.js';
+import {recordOutputs, recordRows} from './record.js';
+import {findResult, type Result} from './results.js';
+import {keepFinished, startFromAlike, take, type SharingContext} from './sharing.js';
+import type {Earlier, Ingredients, Stage} from './stage.js';
 
 /** What the engine needs of a context; stages need more. */
-export interface EngineContext {
-  readonly home: string;
-  readonly store: Store;
-  readonly signal: AbortSignal;
-  readonly emit: Emit;
-}
+export type EngineContext = SharingContext;
 
 /** Which stages the user wants: `only` and `from` run even where fresh. */
 export interface Wanted {
@@ -36,49 +33,78 @@ export interface Planned<Context> {
   /** Whether its result is that of today's settings and data, all the way down. */
   readonly stands: boolean;
   readonly ingredients: Ingredients;
+  /** What it would come to is kept, and is taken in the place of running it; null where it must run, or need not. */
+  readonly kept: Result | null;
 }
 
 /**
- * SHA-256 of a product, `stage.output`, as it is recorded: of the hashes of its files with their names, or of the
- * digest of its rows. It knows no folder, so that a copy of a run has the same. Null where there is none.
+ * SHA-256 of a product, `stage.output`, as it is recorded. Null where there is none.
  */
 export function productDigest({stages}: Store, reference: string): string | null {
   const [producer = '', name = ''] = reference.split('.');
-  const parts = (stages.read(producer)?.outputs ?? []).filter(output => output.name === name);
+  return digestOfProduct(stages.read(producer)?.outputs ?? [], name);
+}
+
+/**
+ * Of the hashes of its files with their names, or of the digest of its rows. It knows no folder, so that it is the same
+ * in every run that has it.
+ */
+function digestOfProduct(
+  outputs: readonly {readonly name: string; readonly path: string | null; readonly sha256: string}[],
+  name: string,
+): string | null {
+  const parts = outputs.filter(output => output.name === name);
   if (parts.length === 0) return null;
   const hash = createHash('sha256');
   for (const part of parts) hash.update(`${part.path === null ? '' : path.basename(part.path)} ${part.sha256}\n`);
   return hash.digest('hex');
 }
 
+/** What becomes of a stage that is not fresh: it is made anew but for these products, or its result is taken. */
+type Coming = {readonly unaffected: readonly string[]} | Result;
+
+/** The digest of a product as it will be; null where that is not known before its stage has run. */
+function digestToBe(store: Store, reference: string, coming: ReadonlyMap<string, Coming>): string | null {
+  const [producer = '', name = ''] = reference.split('.');
+  const change = coming.get(producer);
+  if (change === undefined) return productDigest(store, reference);
+  if ('outputs' in change)
+    return digestOfProduct(
+      change.outputs.map(({file, ...output}) => ({...output, path: file})),
+      name,
+    );
+  return change.unaffected.includes(name) ? productDigest(store, reference) : null;
+}
+
 /**
- * The verdict on every stage as things stand; what a stage will make anew is not known to those that read it. `restamp`
- * is false where the database may only be read. Throws (exit 2) where what is wanted cannot be run yet, or would rest
- * on a result of other settings that is not wanted anew.
+ * The verdict on every stage as things stand; what a stage will make anew is not known to those that read it. Throws
+ * (exit 2) where what is wanted cannot be run yet, or would rest on a result of other settings that is not wanted anew.
  */
 export async function inspect<Context extends EngineContext>(
   stages: readonly Stage<Context>[],
   context: Context,
-  {restamp, wanted = {}}: {readonly restamp: boolean; readonly wanted?: Wanted},
+  wanted: Wanted = {},
 ): Promise<Planned<Context>[]> {
   const planned: Planned<Context>[] = [];
-  /** Stages that will run, each with the products that it will leave as they are. */
-  const willRun = new Map<string, readonly string[]>();
+  const coming = new Map<string, Coming>();
   /** Of the stages that stay as they are: on what outdated one each rests, or that it is one. */
   const outdated = new Map<string, string>();
   for (const stage of stages) {
-    const plan = await inspectOne(stage, context, {restamp, willRun, wanted});
+    const plan = await inspectOne(stage, context, {coming, wanted});
     const {fresh, reason} = plan.verdict;
     const below = stage.reads.map(reference => outdated.get(producerOf(reference))).find(found => found !== undefined);
     if (plan.wanted && !fresh) {
-      requireFoundation(plan, willRun);
+      requireFoundation(plan, coming);
       if (below !== undefined)
         throw new UserError(
           'STALE_STAGE',
           `${stage.name} would rest on a result of other settings: ${below}. Run pupil orchestrate without --from and --only first, or put the settings back.`,
         );
       const {changed} = plan.verdict;
-      willRun.set(stage.name, changed.length === 0 ? [] : (stage.unaffected?.(changed) ?? []));
+      coming.set(
+        stage.name,
+        plan.kept ?? {unaffected: changed.length === 0 ? [] : (stage.unaffected?.(changed) ?? [])},
+      );
     } else if (below !== undefined || plan.verdict.outdated)
       outdated.set(stage.name, below ?? `${stage.name} is out of date (${reason})`);
     planned.push({...plan, stands: fresh && below === undefined});
@@ -91,48 +117,45 @@ const producerOf = (reference: string): string => reference.split('.')[0]!;
 async function inspectOne<Context extends EngineContext>(
   stage: Stage<Context>,
   context: Context,
-  {
-    restamp,
-    willRun,
-    wanted,
-  }: {readonly restamp: boolean; readonly willRun: ReadonlyMap<string, readonly string[]>; readonly wanted: Wanted},
+  {coming, wanted}: {readonly coming: ReadonlyMap<string, Coming>; readonly wanted: Wanted},
 ): Promise<Omit<Planned<Context>, 'stands'>> {
   const {store} = context;
   const recorded = store.stages.read(stage.name);
   const pending: string[] = [];
   const read: Record<string, string> = {};
   for (const reference of stage.reads) {
-    const digest = productDigest(store, reference);
-    const [producer, product] = reference.split('.') as [string, string];
-    const willBeMade = willRun.has(producer) && !willRun.get(producer)!.includes(product);
-    if (willBeMade || digest === null) pending.push(reference);
+    const digest = digestToBe(store, reference, coming);
+    if (digest === null) pending.push(reference);
     else read[reference] = digest;
   }
-  const ingredients = {version: String(stage.version), ...(await stage.ingredients(context)), ...read};
-  const damage =
-    recorded === null
-      ? []
-      : await damageOf(stage, recorded, context, (relative, stamp) => {
-          if (restamp) store.stages.restamp(stage.name, relative, stamp);
-        });
+  const earlier: Earlier = name => {
+    const change = coming.get(name);
+    if (change !== undefined && 'outputs' in change) return change.summary;
+    const record = store.stages.read(name);
+    return record?.ingredients == null ? null : record.summary;
+  };
+  const ingredients = {version: String(stage.version), ...(await stage.ingredients(context, earlier)), ...read};
+  const damage = recorded === null ? [] : await damageOf(stage, recorded, {store, home: context.paths.home});
   const found = verdict(recorded, ingredients, damage, pending);
   const asked = forced(stage.name, wanted);
+  const isOpen = isWanted(stage.name, wanted) && asked === null && !found.fresh && pending.length === 0;
   return {
     stage,
     wanted: isWanted(stage.name, wanted),
     verdict: found.fresh && asked !== null ? {fresh: false, reason: asked, outdated: false, changed: []} : found,
     ingredients,
+    kept: isOpen ? await findResult(context, stage.name, ingredients) : null,
   };
 }
 
 /** Refuses (exit 2) a stage that reads what was never made, and is not about to be. */
 function requireFoundation<Context>(
   {stage, ingredients}: Pick<Planned<Context>, 'stage' | 'ingredients'>,
-  willRun: ReadonlyMap<string, unknown>,
+  coming: ReadonlyMap<string, unknown>,
 ): void {
   for (const reference of stage.reads) {
     const producer = producerOf(reference);
-    if (reference in ingredients || willRun.has(producer)) continue;
+    if (reference in ingredients || coming.has(producer)) continue;
     throw new UserError(
       'MISSING_STAGE',
       `${stage.name} reads what ${producer} makes, and ${producer} has not run yet. Run pupil orchestrate without --from and --only first.`,
@@ -160,7 +183,7 @@ function forced(name: StageName, wanted: Wanted): string | null {
       : null;
 }
 
-/** Runs what is stale among the wanted stages. Returns what became of each, with its seconds. */
+/** Runs what is stale among the wanted stages, and is not kept. Returns what became of each, with its seconds. */
 export async function runStages<Context extends EngineContext>(
   stages: readonly Stage<Context>[],
   context: Context,
@@ -170,24 +193,36 @@ export async function runStages<Context extends EngineContext>(
   for (const stage of stages) {
     if (!isWanted(stage.name, wanted)) continue;
     throwIfStopped(context.signal);
-    const plan = await inspectOne(stage, context, {restamp: true, willRun: new Map(), wanted});
-    const {fresh, reason} = plan.verdict;
-    if (fresh) {
-      context.emit({type: 'stage_fresh', stage: stage.name, reason});
-      outcome[stage.name] = {
-        status: context.store.stages.read(stage.name)?.status === 'skipped' ? 'skipped' : 'fresh',
-        seconds: 0,
-      };
-    } else {
-      requireFoundation(plan, new Map());
-      outcome[stage.name] = await runOne(
-        plan,
-        context,
-        startingWords(context.store.stages.read(stage.name)?.status, reason),
-      );
-    }
+    outcome[stage.name] = await bringUpToDate(stage, context, wanted);
   }
   return outcome;
+}
+
+async function bringUpToDate<Context extends EngineContext>(
+  stage: Stage<Context>,
+  context: Context,
+  wanted: Wanted,
+): Promise<{status: StageStatus; seconds: number}> {
+  const {store, emit} = context;
+  const plan = await inspectOne(stage, context, {coming: new Map(), wanted});
+  const {fresh, reason} = plan.verdict;
+  const recorded = store.stages.read(stage.name);
+  const asIs = (): {status: StageStatus; seconds: number} => ({
+    status: store.stages.read(stage.name)?.status === 'skipped' ? 'skipped' : 'fresh',
+    seconds: 0,
+  });
+  if (fresh) {
+    emit({type: 'stage_fresh', stage: stage.name, reason});
+    await keepFinished(stage, context);
+    return asIs();
+  }
+  requireFoundation(plan, new Map());
+  if (plan.kept !== null && (await take(plan.kept, stage, context))) {
+    emit({type: 'stage_taken', stage: stage.name, from: plan.kept.run});
+    return asIs();
+  }
+  if (recorded === null) await startFromAlike(stage, plan.ingredients, context);
+  return await runOne(plan, context, startingWords(recorded?.status, reason));
 }
 
 /** Why a stage starts, as is said when it does: what it failed with last time was told then. */
@@ -199,7 +234,7 @@ async function runOne<Context extends EngineContext>(
   context: Context,
   reason: string,
 ): Promise<{status: StageStatus; seconds: number}> {
-  const {store, home, emit} = context;
+  const {store, emit} = context;
   const started = performance.now();
   const elapsed = () => (performance.now() - started) / 1000;
   // Take back what the stage vouched for before anything of it is touched.
@@ -207,7 +242,7 @@ async function runOne<Context extends EngineContext>(
   emit({type: 'stage_started', stage: stage.name, reason});
   try {
     const result = await stage.run(context, ingredients);
-    const outputs = [...(await recordOutputs(result, home, context.signal)), ...recordRows(stage, store)];
+    const outputs = [...(await recordOutputs(result, context)), ...recordRows(stage, store)];
     const status = result.status ?? 'done';
     store.stages.finish({
       name: stage.name,
@@ -217,6 +252,7 @@ async function runOne<Context extends EngineContext>(
       summary: {...result.summary, headline: result.headline},
       outputs,
     });
+    await keepFinished(stage, context);
     if (status === 'skipped') emit({type: 'stage_skipped', stage: stage.name, reason: result.headline});
     else emit({type: 'stage_finished', stage: stage.name, seconds: elapsed(), summary: result.headline});
     return {status: status === 'skipped' ? 'skipped' : 'ran', seconds: elapsed()};
@@ -231,22 +267,4 @@ async function runOne<Context extends EngineContext>(
     if (interrupted && !(error instanceof Interrupted)) throw interruptionOf(context.signal);
     throw error;
   }
-}
-
-const recordRows = ({rows = {}}: Rows, store: Store): OutputRecord[] =>
-  Object.entries(rows).map(([name, digest]) => ({name, path: null, sha256: digest(store), stamp: null}));
-
-async function recordOutputs(result: StageResult, home: string, signal: AbortSignal): Promise<OutputRecord[]> {
-  const records: OutputRecord[] = [];
-  for (const output of result.outputs) {
-    if ('digest' in output) records.push({name: output.name, path: null, sha256: output.digest, stamp: null});
-    else {
-      for (const file of output.files) {
-        const stamp = await stampOf(file);
-        if (stamp === null) throw new Error(`A stage reported the output ${file}, which is not there.`);
-        records.push({name: output.name, path: path.relative(home, file), sha256: await hashFile(file, signal), stamp});
-      }
-    }
-  }
-  return records;
 }

@@ -1,6 +1,7 @@
 /** What the engine knows of a stage: what its result depends on, how it is made, and what it vouches for. */
 import type {StageName} from '../events.js';
 import type {Store} from '../store/open.js';
+import type {OwnRows} from '../store/stage-rows.js';
 
 /**
  * Named things a result depends on, each as a short text: `select.top_k` -> `1000`, `prepare.train` -> a hash. Their
@@ -22,6 +23,9 @@ export interface StageResult {
   readonly status?: 'skipped';
 }
 
+/** The summary of an earlier stage as it is, or will be where its result is taken; null where it is not known. */
+export type Earlier = (stage: StageName) => unknown;
+
 export interface Stage<Context> {
   readonly name: StageName;
   /** Raise it when the code would make something else of the same ingredients. */
@@ -33,13 +37,22 @@ export interface Stage<Context> {
    * are now.
    */
   readonly rows?: Readonly<Record<string, (store: Store) => string>>;
-  /** Settings and files from outside that it depends on. */
-  ingredients(context: Context): Ingredients | Promise<Ingredients>;
+  /** The rows that it makes, which go along with its result to other runs. */
+  readonly ownRows?: readonly OwnRows[];
+  /** Settings and files from outside that it depends on; what they come to may rest on earlier stages' summaries. */
+  ingredients(context: Context, earlier: Earlier): Ingredients | Promise<Ingredients>;
   /**
    * Its products that stay as they are where nothing but these ingredients changed, so that it is known before it runs
    * what does not follow from it.
    */
   unaffected?(changed: readonly string[]): readonly string[];
+  /**
+   * How much there is to gain from going on from a result of other ingredients, where this run has none of its own; null
+   * where there is nothing.
+   */
+  likeness?(now: Ingredients, other: Ingredients): number | null;
+  /** Puts right what a result of another run says of places. */
+  settle?(context: Context): Promise<void>;
   /** `ingredients` are those of this run, what it reads included. */
   run(context: Context, ingredients: Ingredients): Promise<StageResult>;
 }

@@ -73,6 +73,7 @@ export function figuresOf(run: ExperimentRun, home: string): RunFigures {
         store,
         evaluated: requireSummary(store, 'evaluate'),
         teacher: 'steps' in teacher ? teacher : null,
+        baseline: requireSummary(store, 'baseline'),
         pretrain: requireSummary(store, 'pretrain'),
         finetune: requireSummary(store, 'finetune'),
       };
@@ -102,7 +103,7 @@ export function figuresOf(run: ExperimentRun, home: string): RunFigures {
       measuredOn: {set, images, pictures},
       results,
       steps: budget('steps', evaluated.steps?.supervised ?? null),
-      seconds: budget('seconds', evaluated.baselineSeconds),
+      seconds: budget('seconds', 'seconds' in last.baseline ? last.baseline.seconds : null),
     };
   });
   if (found === null) throw new Error(`Run ${run.config.run} went away while its experiment ran.`);

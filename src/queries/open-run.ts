@@ -5,7 +5,6 @@ import {configSchema, type Config} from '../config/schema.js';
 import {didYouMean} from '../did-you-mean.js';
 import {UserError} from '../errors.js';
 import type {StageName} from '../events.js';
-import {experimentOf} from '../config/experiment.js';
 import {databaseFolder, runPaths, type RunPaths} from '../home.js';
 import {damagedFiles, damagedRows} from '../pipeline/damage.js';
 import type {Damage} from '../pipeline/freshness.js';
@@ -35,10 +34,6 @@ export function runsOf(home: string): string[] {
     .sort((a, b) => written(b) - written(a))
     .map(name => name.slice(0, -'.sqlite'.length));
 }
-
-/** Runs of any experiment of a home under a seed: one that is yet to be may have much in common with them. */
-export const runsOfSeed = (home: string, seed: number): string[] =>
-  runsOf(home).filter(run => experimentOf(run)?.seed === seed);
 
 export interface OpenRun {
   readonly paths: RunPaths;
@@ -94,7 +89,7 @@ export async function requireFiles(
   product: string,
 ): Promise<void> {
   const outputs = store.stages.read(stage)?.outputs.filter(({name}) => name === product) ?? [];
-  const [damage] = await damagedFiles(outputs, paths.home, () => {});
+  const [damage] = await damagedFiles(outputs, {store, home: paths.home});
   if (damage) throw damagedError(paths.run, damage);
 }
 
@@ -110,6 +105,16 @@ export function movedOn({store}: Pick<OpenRun, 'store'>, name: StageName): strin
       ? reads.find(reference => productDigest(store, reference) !== recorded.ingredients?.[reference])
       : undefined;
   return other?.split('.')[0] ?? null;
+}
+
+/** Null for a database that cannot be read, which holds up no other run. */
+export function openWhereSound(database: string): Store | null {
+  try {
+    return openStoreToRead(database);
+  } catch (error) {
+    if (error instanceof UserError) return null;
+    throw error;
+  }
 }
 
 /** The refusal of a run of which something is no longer what a stage left. */

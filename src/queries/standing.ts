@@ -30,7 +30,7 @@ export async function standingsOf({store, config, paths}: OpenRun, stop: Stop): 
   const verdicts = new Map<StageName, {fresh: boolean; reason: string}>();
   try {
     const context = await contextFor(config, {paths, store, stop, emit: () => {}, workers: null});
-    const plan = await inspect(stages, context, {restamp: false});
+    const plan = await inspect(stages, context);
     const outlook = plan.some(({verdict}) => !verdict.fresh) ? await poolOutlook(context) : null;
     const inNumbers = reasonsInNumbers(plan, outlook, store);
     for (const {stage, verdict} of plan)

@@ -5,7 +5,7 @@ import {UserError} from '../errors.js';
 import type {RunPaths} from '../home.js';
 import {toPrintable} from '../images/printable-path.js';
 import {readScores} from '../images/score-file.js';
-import {hashFile} from '../pipeline/stamp.js';
+import {hashFile} from '../pipeline/file-hash.js';
 import {rowOf} from '../ranking/image-ids.js';
 import {takenTopP} from '../ranking/selection-size.js';
 import {shardFile} from '../stages/score.js';

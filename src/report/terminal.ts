@@ -4,7 +4,7 @@ import {createLogUpdate} from 'log-update';
 import {toWire} from '../children/protocol.js';
 import type {Emit, Event} from '../events.js';
 import {printableMessage} from '../printable.js';
-import {busiestPart, bytes, count, duration, percent, rate} from '../words.js';
+import {busiestPart, bytes, count, duration, percent, rate, takenWords} from '../words.js';
 import {beside, widthOf} from './wrap.js';
 
 export interface View {
@@ -59,6 +59,8 @@ export function lasting(event: Event, paint: Paint): Line | null {
       );
     case 'stage_fresh':
       return dim(`= ${about(event.stage)}`, `fresh: ${safe(event.reason)}`);
+    case 'stage_taken':
+      return dim(`= ${about(event.stage)}`, `taken ${takenWords(event.from)}`);
     case 'stage_skipped':
       return line(`${paint('green', '-')} ${about(event.stage)}`, `skipped: ${safe(event.reason)}`);
     case 'stage_started':
@@ -146,6 +148,7 @@ export function moving(event: Event, left: string | null = null): readonly strin
     case 'run_failed':
     case 'started':
     case 'stage_fresh':
+    case 'stage_taken':
     case 'stage_skipped':
     case 'stage_started':
     case 'stage_finished':

@@ -4,8 +4,7 @@
  * declaration, so that a setting which is used without being declared does not compile.
  */
 import type {StageName} from '../events.js';
-import type {Ingredients, Stage, StageResult} from '../pipeline/stage.js';
-import type {Store} from '../store/open.js';
+import type {Earlier, Ingredients, Stage, StageResult} from '../pipeline/stage.js';
 import type {SummaryOf} from './summaries.js';
 import {toolsOf, type RunContext, type StageContext} from './context.js';
 
@@ -35,14 +34,13 @@ type ValuesOf<Declared extends Declaration> = {
   readonly [Name in keyof Declared]: Declared[Name] extends Setting<infer Value> ? Value : never;
 };
 
-interface Definition<Name extends StageName, Reads extends string, Declared extends Declaration> {
+interface Definition<Name extends StageName, Reads extends string, Declared extends Declaration> extends Pick<
+  Stage<RunContext>,
+  'version' | 'rows' | 'ownRows' | 'unaffected' | 'likeness' | 'settle'
+> {
   readonly name: Name;
-  /** See Stage for these. */
-  readonly version: number;
   readonly reads: readonly Reads[];
-  readonly rows?: Readonly<Record<string, (store: Store) => string>>;
-  readonly unaffected?: (changed: readonly string[]) => readonly string[];
-  readonly settings: (given: RunContext) => Declared | Promise<Declared>;
+  readonly settings: (given: RunContext, earlier: Earlier) => Declared | Promise<Declared>;
   /** `ingredients` are all of this run's: those of the settings, and the digests of what it reads. */
   readonly run: (
     context: StageContext,
@@ -60,14 +58,16 @@ export function defineStage<Name extends StageName, const Reads extends string, 
   const latest = new WeakMap<RunContext, Declared>();
   return {
     ...stage,
-    async ingredients(given) {
-      const declaration = await settings(given);
+    async ingredients(given, earlier) {
+      const declaration = await settings(given, earlier);
       latest.set(given, declaration);
       const declared = Object.values(declaration);
       return Object.assign({}, ...declared.map(({ingredients}) => ingredients)) as Ingredients;
     },
     async run(given, ingredients) {
-      const declared = Object.entries(latest.get(given) ?? (await settings(given)));
+      const declaration = latest.get(given);
+      if (declaration === undefined) throw new Error(`${stage.name} was run before it was asked what it depends on.`);
+      const declared = Object.entries(declaration);
       const values = Object.fromEntries(declared.map(([name, {value}]) => [name, value]));
       // The engine runs a stage only where all that it reads is there.
       return await run(toolsOf(given), values as ValuesOf<Declared>, ingredients);

@@ -2,29 +2,24 @@
  * The verdict: the test set is read here and nowhere else, once, for the teacher, both students and the equal-step
  * baseline.
  */
-import {existsSync} from 'node:fs';
-import {copyFile, writeFile} from 'node:fs/promises';
+import {writeFile} from 'node:fs/promises';
 import {PROTOCOL} from '../children/protocol.js';
-import {plainLabels} from '../config/rules.js';
 import type {Accuracy, Results} from '../events.js';
 import {publishFile} from '../files/publish.js';
 import {verdict} from '../report/verdict.js';
 import {percent} from '../words.js';
-import type {RunContext, StageContext} from './context.js';
-import {defineStage, implied, keyed, told, type Setting} from './define.js';
+import type {StageContext} from './context.js';
+import {defineStage, implied, keyed} from './define.js';
 import {cameAsOnnx} from './image-settings.js';
 import {runTrainer} from './tasks.js';
 import {measureOnnx} from './onnx.js';
 import {requireSummary, type SummaryOf} from './summaries.js';
 import {teacherOnnx} from './export.js';
-import {teacherTraining} from './teacher.js';
-import {areSame, checkpointOf, stepSettings, train, type StepSettings, type Training} from './train.js';
 
 export const evaluate = defineStage({
   name: 'evaluate',
-  version: 5,
+  version: 6,
   reads: [
-    'prepare.train',
     'prepare.validation',
     'prepare.test',
     'teacher.model',
@@ -32,10 +27,10 @@ export const evaluate = defineStage({
     'pretrain.model',
     'finetune.model',
     'finetune.onnx',
+    'baseline.model',
   ],
   settings: given => ({
     flip: keyed('evaluate.flip', given.config.evaluate.flip),
-    baseline: baselineSetting(given),
     // By prepare.test, which tells that there is none.
     set: implied<'test' | 'validation'>(given.config.test === null ? 'validation' : 'test'),
     // By its model.
@@ -46,7 +41,7 @@ export const evaluate = defineStage({
     config: implied<unknown>(given.config),
   }),
 
-  async run(context, {flip, baseline: asked, set, teacherCameAsOnnx, seed, config}, ingredients) {
+  async run(context, {flip, set, teacherCameAsOnnx, seed, config}) {
     const {paths, store, emit, device, threads, handling} = context;
     if (set === 'validation') {
       emit({
@@ -56,8 +51,8 @@ export const evaluate = defineStage({
           'No test set was given (--test): these are validation accuracies, on which epochs were chosen, so they flatter.',
       });
     }
-    const baseline =
-      asked && (await trainBaseline(context, asked, [ingredients['prepare.train'], ingredients['prepare.validation']]));
+    const trained = requireSummary(store, 'baseline');
+    const baseline = 'steps' in trained ? trained : null;
     const network = (name: keyof Results, folder: string, temperature: number) => ({
       name,
       model: paths.model(folder, 'model.safetensors'),
@@ -102,7 +97,7 @@ export const evaluate = defineStage({
       ...headline,
       teacher: headline.teacher ?? (teacherCameAsOnnx ? await evaluateGiven(context, set) : null),
     };
-    const summary: Omit<SummaryOf<'evaluate'>, 'baselineSeconds' | 'config'> = {
+    const summary: Omit<SummaryOf<'evaluate'>, 'config'> = {
       results,
       flipped: flip ? resultsOf(({flipped}) => flipped) : null,
       calibration: Object.fromEntries(
@@ -113,8 +108,10 @@ export const evaluate = defineStage({
       ),
       set,
       images: evaluated.models[0]?.images ?? 0,
-      steps: baseline?.steps ?? null,
-      baselineEpoch: baseline?.epoch ?? null,
+      steps: baseline && {
+        student: requireSummary(store, 'pretrain').steps + requireSummary(store, 'finetune').steps,
+        supervised: baseline.steps,
+      },
     };
     if (results.student && results.teacher && results.student.top1 < results.teacher.top1) {
       const {sentence} = verdict({results, set, evaluatedImages: summary.images});
@@ -134,32 +131,11 @@ export const evaluate = defineStage({
     ];
     return {
       outputs: [{name: 'results', files: [file]}],
-      summary: {...summary, baselineSeconds: baseline?.seconds ?? null, config},
+      summary: {...summary, config},
       headline: `${set} top-1: ${words.join(', ')}`,
     };
   },
 });
-
-/** What the baseline is trained with: as the student's net is, but on plain labels. */
-interface BaselineSettings {
-  readonly step: StepSettings;
-  /** The teacher's own training, which may be the very same; null where it was given. */
-  readonly teacher: StepSettings | null;
-}
-
-/** Null where none is asked for. */
-function baselineSetting(given: RunContext): Setting<BaselineSettings | null> {
-  const {evaluate, teacher, finetune} = given.config;
-  if (!evaluate.baseline) return told(null, {'evaluate.baseline': 'false'});
-  const {value, ingredients} = stepSettings(given, 'pretrain');
-  return told(
-    {
-      step: {...value, labels: plainLabels},
-      teacher: teacher.file === null ? stepSettings(given, 'teacher').value : null,
-    },
-    {'evaluate.baseline': 'true', ...ingredients, 'finetune.epochs': String(finetune.epochs)},
-  );
-}
 
 async function evaluateGiven(context: StageContext, pack: string): Promise<Accuracy> {
   const {top1, top5} = await measureOnnx(context, {
@@ -169,45 +145,4 @@ async function evaluateGiven(context: StageContext, pack: string): Promise<Accur
     reference: null,
   });
   return {top1, top5};
-}
-
-/**
- * The fair baseline: the student's net, from scratch, on the labels alone, for as many steps as the student had in both
- * of its trainings, to the nearest epoch. A gain over a teacher that was trained for less is no gain.
- */
-async function trainBaseline(
-  context: StageContext,
-  {step, teacher: ofTeacher}: BaselineSettings,
-  inputs: readonly string[],
-): Promise<{steps: NonNullable<SummaryOf<'evaluate'>['steps']>; epoch: number; seconds: number}> {
-  const {store, emit} = context;
-  const pretrained = requireSummary(store, 'pretrain');
-  const student = pretrained.steps + requireSummary(store, 'finetune').steps;
-  const stepsPerEpoch = Math.ceil(store.images.splitSize('train') / pretrained.batchSize);
-  const epochs = Math.max(1, Math.round(student / stepsPerEpoch));
-  const baseline: Training = {
-    stage: 'evaluate',
-    part: 'baseline',
-    settings: step,
-    folder: 'supervised',
-    trainPack: 'train',
-    init: null,
-    epochs,
-    batchSize: pretrained.batchSize,
-    inputs,
-  };
-  const teacher = ofTeacher && teacherTraining(ofTeacher, inputs);
-  if (teacher !== null && areSame(context, baseline, teacher) && existsSync(checkpointOf(context, teacher))) {
-    // To the end of a teacher's checkpoint there is nothing left to train.
-    await publishFile(checkpointOf(context, baseline), temporary =>
-      copyFile(checkpointOf(context, teacher), temporary),
-    );
-    emit({
-      type: 'note',
-      stage: 'evaluate',
-      message: 'The baseline is the teacher: both have the same recipe and as many steps.',
-    });
-  }
-  const result = await train(context, baseline);
-  return {steps: {student, supervised: result.steps}, epoch: result.bestEpoch, seconds: result.seconds};
 }

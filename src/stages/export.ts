@@ -15,10 +15,11 @@ export const exportTeacher = defineStage({
   // Not the pool, of which a form is tried on a sample: when it grows, earlier scores stand, and so does their form.
   reads: ['prepare.validation', 'prepare.classes', 'teacher.model'],
   rows: {quarantine: ({quarantine}) => quarantine.digest('export')},
-  settings: given => ({
+  ownRows: [{table: 'quarantine', where: "stage = 'export'"}],
+  settings: (given, earlier) => ({
     precision: keyed('score.precision', given.config.score.precision),
     decode: keyed('score.decode', given.config.score.decode),
-    kept: keptClasses(given),
+    kept: keptClasses(given, earlier),
     temperature: keyed('teacher.temperature', given.config.teacher.temperature),
     sizes: imageSize(given),
     // Which pictures it can decode, prepare found out.

@@ -4,15 +4,15 @@ import {defineStage, keyed} from './define.js';
 import {keptClasses} from './image-settings.js';
 import {calibrationWords, exportOnnx} from './onnx.js';
 import {requireSummary} from './summaries.js';
-import {stepSettings, train} from './train.js';
+import {lengthOf, stepSettings, train} from './train.js';
 
 export const finetune = defineStage({
   name: 'finetune',
   version: 2,
   reads: ['pretrain.model', 'prepare.train', 'prepare.validation'],
-  settings: given => ({
+  settings: (given, earlier) => ({
     step: stepSettings(given, 'finetune'),
-    kept: keptClasses(given),
+    kept: keptClasses(given, earlier),
     temperature: keyed('student.temperature', given.config.student.temperature),
   }),
 
@@ -55,6 +55,7 @@ export const finetune = defineStage({
     return {
       outputs: [
         {name: 'model', files: [paths.model('student', 'model.safetensors')]},
+        {name: 'length', digest: lengthOf(result)},
         {name: 'onnx', files: [paths.model('student', 'model.onnx'), paths.model('student', 'model.json')]},
       ],
       summary: {...result, parity, calibration},

@@ -1,6 +1,7 @@
 /** The steps of the paper, in order. */
 import type {Stage} from '../pipeline/stage.js';
 import type {RunContext} from './context.js';
+import {baseline} from './baseline.js';
 import {evaluate} from './evaluate.js';
 import {exportTeacher} from './export.js';
 import {finetune} from './finetune.js';
@@ -19,6 +20,7 @@ export const stages: readonly Stage<RunContext>[] = [
   select,
   pretrain,
   finetune,
+  baseline,
   evaluate,
   report,
 ];

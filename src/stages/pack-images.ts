@@ -5,7 +5,7 @@ import path from 'node:path';
 import {isDeepStrictEqual} from 'node:util';
 import {PROTOCOL, type Decoding, type PackItem, type TaskResult} from '../children/protocol.js';
 import {openPack, type Answers} from '../images/pack.js';
-import {stampOf} from '../pipeline/stamp.js';
+import {hashOf} from '../pipeline/file-hash.js';
 import type {LocatedImage, Split} from '../store/images.js';
 import type {StageContext} from './context.js';
 import {runDecoder} from './tasks.js';
@@ -122,7 +122,7 @@ export async function packSplits(
   for (const split of splits) {
     const before = store.packs.read(split);
     const stands =
-      before?.made === made.get(split) && isDeepStrictEqual(await stampsOf(paths.pack(split)), before?.files);
+      before?.made === made.get(split) && isDeepStrictEqual(await hashesOf(context, paths.pack(split)), before?.files);
     if (!stands) todo.push(split);
   }
   store.atomically(() => {
@@ -139,7 +139,7 @@ export async function packSplits(
       decoding,
     });
   for (const split of todo)
-    store.packs.write(split, {made: made.get(split)!, files: await stampsOf(paths.pack(split))});
+    store.packs.write(split, {made: made.get(split)!, files: await hashesOf(context, paths.pack(split))});
   const images = {train: 0, validation: 0, test: 0};
   for (const split of splits) {
     const pack = await openPack(paths.pack(split));
@@ -156,10 +156,12 @@ function madeOf({store}: StageContext, decoding: Decoding, split: Split): string
   return hash.digest('hex');
 }
 
-async function stampsOf(folder: string): Promise<Record<string, string>> {
-  const stamps: Record<string, string> = {};
-  for (const file of await packFiles(folder).catch(() => [])) stamps[path.basename(file)] = (await stampOf(file)) ?? '';
-  return stamps;
+/** Of each file of a pack, by name. */
+async function hashesOf({store, signal}: StageContext, folder: string): Promise<Record<string, string>> {
+  const hashes: Record<string, string> = {};
+  for (const file of await packFiles(folder).catch(() => []))
+    hashes[path.basename(file)] = (await hashOf(file, store.hashes, signal)) ?? '';
+  return hashes;
 }
 
 /** A split as the pack of this name. */

@@ -21,7 +21,6 @@ import {listingFiles, openListing} from '../pool/listing-files.js';
 import {buildPool, openPlaces, placesOf, poolSample, type PoolImage, type PoolIndex} from '../pool/pool-index.js';
 import {ID_WORDS, idAt, packIds} from '../ranking/image-ids.js';
 import type {LocatedImage, SourceRecord} from '../store/images.js';
-import type {Store} from '../store/open.js';
 import type {PoolFacts} from '../store/pool.js';
 import type {StageContext} from './context.js';
 import {placeOf} from './sources.js';
@@ -119,11 +118,7 @@ export async function settlePool(context: Work, pools: readonly number[]): Promi
     store.images.setPool(idsOf(alsoLabelled));
     store.pool.settle({images, digest, listings, table: {...table, folder: name}}, change);
   });
-  await removeUnnamed(paths.listings, [
-    ...listings.map(listing => listing.folder),
-    ...sources.flatMap(source => source.folder ?? []),
-  ]);
-  await removeUnnamed(paths.pool, [name, store.pool.assigned()?.folder ?? '']);
+  await keepIndex(context);
   await locateRanked(context);
   return await locatedAt(context, built, refused);
 }
@@ -192,7 +187,7 @@ export async function tableOfScores(
   images: number,
 ): Promise<IdTable> {
   const bits = bitsFor(images);
-  const spread = openSpread(path.join(paths.pool, 'scored.tmp'), partsOf(bits));
+  const spread = openSpread(path.join(paths.pool, 'scores-by-id.tmp'), partsOf(bits));
   try {
     const record = new Uint32Array(RECORD_WORDS);
     const add = (ids: Uint32Array, shard: number) => {
@@ -215,10 +210,16 @@ export async function tableOfScores(
   }
 }
 
-/** Where score puts its next table; see `keepTables`. */
+/** Where score puts its next table; see `keepIndex`. */
 export const nextTable = ({store, paths}: Where): {name: string; folder: string} =>
   newFolder(paths, 'shards', store.pool.assigned()?.folder);
 
-/** Removes tables of before. */
-export const keepTables = ({store, paths}: {readonly store: Store; readonly paths: RunPaths}): Promise<void> =>
-  removeUnnamed(paths.pool, [store.pool.facts()?.table.folder ?? '', store.pool.assigned()?.folder ?? '']);
+/** Removes what nothing speaks of any more: listings and tables of before, and those that another run had. */
+export async function keepIndex({store, paths}: Where): Promise<void> {
+  const facts = store.pool.facts();
+  await removeUnnamed(paths.listings, [
+    ...(facts?.listings ?? []).map(({folder}) => folder),
+    ...store.images.sources().flatMap(({folder}) => folder ?? []),
+  ]);
+  await removeUnnamed(paths.pool, [facts?.table.folder ?? '', store.pool.assigned()?.folder ?? '']);
+}

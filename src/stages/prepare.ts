@@ -6,7 +6,7 @@ import type {Decoding} from '../children/protocol.js';
 import {UserError} from '../errors.js';
 import {statusCommand} from '../home.js';
 import {openPack} from '../images/pack.js';
-import type {Output} from '../pipeline/stage.js';
+import type {Ingredients, Output} from '../pipeline/stage.js';
 import type {Role, Split} from '../store/images.js';
 import {count, plural} from '../words.js';
 import {agreeOnClasses, list} from './classes.js';
@@ -15,8 +15,8 @@ import {defineStage, implied, keyed, told, type Setting} from './define.js';
 import {imageSize} from './image-settings.js';
 import {listSources, poolChangeWords} from './list-sources.js';
 import {packFiles, packSplits} from './pack-images.js';
-import {poolFiles, settlePool} from './pool-files.js';
-import {REST, specWords, type RunSource} from './sources.js';
+import {keepIndex, locateRanked, poolFiles, settlePool} from './pool-files.js';
+import {REST, settleRoots, specWords, type RunSource} from './sources.js';
 import type {SummaryOf} from './summaries.js';
 
 const SPLITS = ['train', 'validation', 'test'] as const;
@@ -37,6 +37,10 @@ export const prepare = defineStage({
     listing: ({images}) => images.listingDigest(),
     quarantine: ({quarantine}) => quarantine.digest('prepare'),
   },
+  ownRows: [
+    ...['sources', 'classes', 'images', 'places', 'packs', 'pool'].map(table => ({table})),
+    {table: 'quarantine', where: "stage = 'prepare'"},
+  ],
   async settings(given) {
     const {config, sources} = given;
     return {
@@ -55,6 +59,19 @@ export const prepare = defineStage({
   // The pool decides about none of the sets that are labelled.
   unaffected: changed =>
     changed.every(name => /^(files of )?unlabelled\[\d+\]$/.test(name)) ? ['classes', ...SPLITS] : [],
+
+  // Whatever it has of the same sources need not be listed, hashed and packed again.
+  likeness(now, other) {
+    const others = new Set(sourceNames(other).map(name => other[name]));
+    const alike = sourceNames(now).filter(name => others.has(now[name])).length;
+    return alike === 0 ? null : alike;
+  },
+
+  async settle(context) {
+    await settleRoots(context);
+    await keepIndex(context);
+    await locateRanked(context);
+  },
 
   async run(context, {decoding, ...settings}) {
     const {store, paths, emit} = context;
@@ -126,6 +143,10 @@ async function sourcesSetting(sources: readonly RunSource[]): Promise<Setting<re
   }
   return told(sources, listed);
 }
+
+/** The names of the ingredients that tell which sources there are, and in which state. */
+const sourceNames = (ingredients: Ingredients): string[] =>
+  Object.keys(ingredients).filter(name => /^(files of )?(labelled|validation|test|unlabelled\[\d+\])$/.test(name));
 
 function decodingSetting(given: RunContext): Setting<Decoding> {
   const {max_file_mb: fileMb, max_megapixels: megapixels, decode_seconds: seconds, formats} = given.config.limits;

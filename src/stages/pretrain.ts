@@ -4,7 +4,7 @@ import type {RunContext} from './context.js';
 import {defineStage, told, type Setting} from './define.js';
 import {lengthSettings, pretrainingEpochs, type LengthSettings} from './pretrain-length.js';
 import {requireSummary} from './summaries.js';
-import {stepSettings, train} from './train.js';
+import {lengthOf, stepSettings, train} from './train.js';
 
 /** Its other parts are told with the settings of the step. */
 function lengthSetting({config, size}: RunContext): Setting<LengthSettings> {
@@ -39,7 +39,10 @@ export const pretrain = defineStage({
       inputs: [ingredients['select.selected'], ingredients['prepare.train'], ingredients['prepare.validation']],
     });
     return {
-      outputs: [{name: 'model', files: [context.paths.model('pretrained', 'model.safetensors')]}],
+      outputs: [
+        {name: 'model', files: [context.paths.model('pretrained', 'model.safetensors')]},
+        {name: 'length', digest: lengthOf(result)},
+      ],
       summary: result,
       headline: `${percent(result.top1)} top-1 on validation before fine-tuning`,
     };

@@ -57,7 +57,7 @@ async function gather(
   // That of the figures, whatever the run is to be next.
   const config = configSchema.safeParse(evaluated.config).data ?? latest;
   const selection = requireSummary(store, 'select');
-  const trained = trainings(store, evaluated);
+  const trained = trainings(store);
   const {version} = z
     .object({version: z.string()})
     .parse(JSON.parse(await readFile(path.join(packageFolder, 'package.json'), 'utf8')));
@@ -111,16 +111,21 @@ interface Training extends TrainedStep {
   readonly curve: Curve;
 }
 
-function trainings(store: Store, evaluated: SummaryOf<'evaluate'>): Training[] {
-  const training = (stage: 'teacher' | 'pretrain' | 'finetune', title: string, curveTitle: string): Training[] => {
+function trainings(store: Store): Training[] {
+  const training = (
+    stage: 'teacher' | 'baseline' | 'pretrain' | 'finetune',
+    title: string,
+    curveTitle: string,
+  ): Training[] => {
     const summary = requireSummary(store, stage);
-    // A teacher that was given has no training here.
+    // A teacher that was given has no training here, nor has a baseline that nobody asked for.
     return !('steps' in summary)
       ? []
       : [
           {
             stage,
-            step: stage,
+            // The baseline is trained as the student is.
+            step: stage === 'baseline' ? 'pretrain' : stage,
             title,
             pseudo: stage === 'pretrain',
             ...summary,
@@ -128,26 +133,9 @@ function trainings(store: Store, evaluated: SummaryOf<'evaluate'>): Training[] {
           },
         ];
   };
-  const {steps, baselineEpoch} = evaluated;
-  const readings = readingsOf(store, 'evaluate', 'baseline');
-  const baseline: Training[] =
-    steps === null || baselineEpoch === null
-      ? []
-      : [
-          {
-            stage: 'evaluate',
-            step: 'pretrain',
-            title: 'Baseline',
-            pseudo: false,
-            epochs: readings.evaluations.at(-1)?.epoch ?? baselineEpoch,
-            steps: steps.supervised,
-            batchSize: null,
-            curve: {title: 'Supervised baseline', ...readings, bestEpoch: baselineEpoch},
-          },
-        ];
   return [
     ...training('teacher', 'Teacher', 'Teacher'),
-    ...baseline,
+    ...training('baseline', 'Baseline', 'Supervised baseline'),
     ...training('pretrain', 'Pre-training', 'Student, pre-training'),
     ...training('finetune', 'Fine-tuning', 'Student, fine-tuning'),
   ];

@@ -13,7 +13,7 @@ import {UserError} from '../errors.js';
 import {eachPart, type ScoringParts} from '../events.js';
 import {passFailPoint} from '../files/fail-point.js';
 import {statusCommand} from '../home.js';
-import {hashFile, stampOf} from '../pipeline/stamp.js';
+import {stateOf} from '../pipeline/file-hash.js';
 import type {Ingredients} from '../pipeline/stage.js';
 import {tableFiles, type IdTable} from '../pool/id-table.js';
 import {assignShards, openShardLists} from '../pool/shard-assignment.js';
@@ -26,7 +26,7 @@ import {gateFailures} from './failures.js';
 import {imageSize, keptClasses} from './image-settings.js';
 import {scoreShardOf, handOutShards, type Scored, type ShardEvent} from './hand-out-shards.js';
 import {
-  keepTables,
+  keepIndex,
   locatedIn,
   nextTable,
   poolIndex,
@@ -57,17 +57,23 @@ export const score = defineStage({
   version: 3,
   reads: ['prepare.pool', 'prepare.classes', 'export.onnx'],
   rows: {shards: ({shards}) => shards.digest(), quarantine: ({quarantine}) => quarantine.digest('score')},
-  settings(given) {
+  ownRows: [{table: 'shards'}, {table: 'assigned'}, {table: 'quarantine', where: "stage = 'score'"}],
+  settings(given, earlier) {
     const {config} = given;
     return {
       shardSize: keyed('score.shard_size', config.score.shard_size),
       decoding: decodingSetting(scoringDecoding(decodingOf(given), config.score.decode)),
-      kept: keptClasses(given),
+      kept: keptClasses(given, earlier),
       // Kernels differ between processors, so scores of both must not mix.
       provider: keyed('provider', config.device.startsWith('cuda') ? 'cuda' : config.device),
       libraries: told(null, libraryVersions()),
     };
   },
+
+  settle: keepIndex,
+  // Of another pool, the shards that both have need not be scored again.
+  likeness: (now, other) =>
+    Object.keys(now).every(name => name === 'prepare.pool' || now[name] === other[name]) ? 1 : null,
 
   async run(context, {shardSize, decoding, kept}, ingredients) {
     const {store, emit} = context;
@@ -176,8 +182,8 @@ async function standingShards(context: StageContext, fingerprint: string): Promi
     const stands =
       of === fingerprint &&
       !incomplete.has(String(number)) &&
-      (await stampOf(file)) !== null &&
-      (await hashFile(file, context.signal)) === sha256;
+      sha256 !== null &&
+      (await stateOf(file, sha256, context.store.hashes, context.signal)) === 'whole';
     if (stands) standing.add(number);
   }
   return standing;
@@ -218,7 +224,7 @@ async function settleShards(
     store.quarantine.forgetImages('score', forgotten);
     store.quarantine.keepParts('score', [...standing].map(String));
   });
-  await keepTables(context);
+  await keepIndex(context);
   return table;
 }
 

@@ -38,7 +38,10 @@ export const select = defineStage({
     chosen: ({chosen}) => chosen.digest(),
     quarantine: ({quarantine}) => quarantine.digest('select'),
   },
-  settings: given => ({
+  ownRows: [{table: 'rankings'}, {table: 'class_rankings'}, {table: 'quarantine', where: "stage = 'select'"}],
+  // Where they lie in this run's listings.
+  settle: locateRanked,
+  settings: (given, earlier) => ({
     givenP: keyed('select.top_p', given.config.select.top_p),
     givenK: keyed('select.top_k', given.config.select.top_k),
     minScore: keyed('select.min_score', given.config.select.min_score),
@@ -46,7 +49,7 @@ export const select = defineStage({
     // Which pictures it can decode, the scores tell.
     decoding: implied(decodingOf(given)),
     // By the scores.
-    kept: implied(keptClasses(given).value),
+    kept: implied(keptClasses(given, earlier).value),
     // By the test set, of which there is none.
     hasTest: implied(given.config.test !== null),
   }),

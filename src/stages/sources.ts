@@ -12,6 +12,7 @@ import {NO_STAMP} from '../images/file-stamps.js';
 import {lookAtFiles} from '../images/file-threads.js';
 import {openSource, parseSource, type Source} from '../images/source.js';
 import type {Role, SourceRecord} from '../store/images.js';
+import type {Store} from '../store/open.js';
 import {plural} from '../words.js';
 
 export interface RunSource {
@@ -76,6 +77,29 @@ export function takeRecord(
 ): SourceRecord | undefined {
   const at = recorded.findIndex(source => source.role === role && isDeepStrictEqual(source.spec, spec));
   return at === -1 ? undefined : recorded.splice(at, 1)[0];
+}
+
+/**
+ * Tells the database where the sources lie: what they are unpacked to lies in the run's own folder, and may have moved,
+ * or have been told by another run.
+ */
+export async function settleRoots({
+  sources,
+  store,
+}: {
+  readonly sources: readonly RunSource[];
+  readonly store: Store;
+}): Promise<void> {
+  const recorded = store.images.sources();
+  for (const source of sources) {
+    const {root} = await source.open();
+    const before = takeRecord(recorded, source);
+    if (before === undefined || before.root === root) continue;
+    store.atomically(() => {
+      store.images.moveRoot(before.root, root);
+      store.quarantine.moveRoot(before.root, root);
+    });
+  }
 }
 
 /** "folder:/birds/train", "cifar100:/data?split=test": as it can be given, too. */

@@ -85,6 +85,7 @@ export const summaries = {
     parity: measured,
     calibration,
   }),
+  baseline: z.union([trained, z.object({wasAskedFor: z.literal(false)})]),
   evaluate: z.object({
     results,
     /**
@@ -102,10 +103,6 @@ export const summaries = {
     images: z.number(),
     /** Steps of the student in both its trainings, and of the baseline. */
     steps: z.object({student: z.number(), supervised: z.number()}).nullable(),
-    /** The epoch of the baseline whose weights were kept; null without a baseline. */
-    baselineEpoch: z.number().nullable(),
-    /** What its training took, wherever it took place: a copy of a run has its baseline from there. */
-    baselineSeconds: z.number().nullable(),
     /** The configuration that all of this was made under; not of evaluations before it was kept. */
     config: z.unknown().optional(),
   }),

@@ -7,7 +7,8 @@ import {isOnnxFile} from '../config/schema.js';
 import {trainingSettings} from '../config/rules.js';
 import {UserError} from '../errors.js';
 import {className} from '../images/class-name.js';
-import {hashFile} from '../pipeline/stamp.js';
+import {hashFile} from '../pipeline/file-hash.js';
+import type {Earlier} from '../pipeline/stage.js';
 import {decodeText, NotText} from '../files/text.js';
 import {percent} from '../words.js';
 import type {RunContext, StageContext} from './context.js';
@@ -51,7 +52,7 @@ interface GivenOnnx extends GivenFile {
 type Origin = {readonly from: 'labels'; readonly step: StepSettings} | GivenWeights | GivenOnnx;
 
 /** Where the teacher comes from: it is trained, or made of a file. */
-async function originOf(given: RunContext): Promise<Setting<Origin>> {
+async function originOf(given: RunContext, earlier: Earlier): Promise<Setting<Origin>> {
   const {config, size, resize, signal} = given;
   const {file, classes, model, mean, std, input, output, temperature} = config.teacher;
   if (file === null) {
@@ -74,7 +75,7 @@ async function originOf(given: RunContext): Promise<Setting<Origin>> {
   }
   // Where PyTorch's exporter puts the weights of an ONNX file unless it is told not to.
   const weights = `${file}.data`;
-  const kept = keptClasses(given);
+  const kept = keptClasses(given, earlier);
   return told(
     {...ofFile, from: 'onnx', input, answer: output, temperature, kept: kept.value},
     {
@@ -95,7 +96,7 @@ export const teacher = defineStage({
   name: 'teacher',
   version: 1,
   reads: ['prepare.train', 'prepare.validation', 'prepare.classes'],
-  settings: async given => ({origin: await originOf(given)}),
+  settings: async (given, earlier) => ({origin: await originOf(given, earlier)}),
 
   async run(context, {origin}, ingredients) {
     const {paths} = context;

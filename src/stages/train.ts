@@ -3,11 +3,14 @@
  */
 import {createHash} from 'node:crypto';
 import path from 'node:path';
-import {PROTOCOL, toWire, type Architecture, type TaskOf, type TaskResult} from '../children/protocol.js';
+import {PROTOCOL, taskResults, toWire, type Architecture, type TaskOf, type TaskResult} from '../children/protocol.js';
 import {joinCommand} from '../children/trainer.js';
 import {plainLabels, pseudoLabels, scaledRate, trainingSettings} from '../config/rules.js';
 import type {StageName} from '../events.js';
+import {hashOf} from '../pipeline/file-hash.js';
+import {damageOfResult, findResult, keepResult, placeFile} from '../pipeline/results.js';
 import type {RunContext, StageContext} from './context.js';
+import type {Ingredients} from '../pipeline/stage.js';
 import {told, type Setting} from './define.js';
 import {imageSize, type ImageSizes} from './image-settings.js';
 import {runTrainer} from './tasks.js';
@@ -27,20 +30,36 @@ export interface StepSettings {
  * The settings of a training step, known under the names that they have here: mostly those of the config's keys
  * (`augment` is `policy`). Other names, or one more, would make every recorded training stale.
  */
-export function stepSettings({config, size, resize}: RunContext, step: TrainingStep): Setting<StepSettings> {
+export function stepSettings(given: RunContext, step: TrainingStep): Setting<StepSettings> {
+  const {config} = given;
+  const {value, ingredients} = recipeOf(given, step);
+  // Where they are left to pupil, the teacher's decide them: see pretrain-length.ts.
+  const epochs = value.training.epochs ?? `auto, of ${config.teacher.epochs} for the teacher`;
+  const labels = step === 'pretrain' ? pseudoLabels(config) : plainLabels;
+  return told({...value, labels}, {...ingredients, epochs: String(epochs), ...(step === 'pretrain' && named(labels))});
+}
+
+/** The same but for how long it trains, and on which kind of labels. */
+export function recipeOf(
+  {config, size, resize}: RunContext,
+  step: TrainingStep,
+): Setting<Omit<StepSettings, 'labels'>> {
   const training = trainingSettings(config, step, size);
   const {augment, ...settings} = training;
-  // Where they are left to pupil, the teacher's decide them: see pretrain-length.ts.
-  const epochs = settings.epochs ?? `auto, of ${config.teacher.epochs} for the teacher`;
-  const labels = step === 'pretrain' ? pseudoLabels(config) : plainLabels;
-  const named = Object.entries({...settings, epochs, ...augment, ...(step === 'pretrain' && labels)}).map(
-    ([key, value]): [string, string] => [key.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`), String(value)],
-  );
+  const recipe = Object.entries({...settings, ...augment}).filter(([key]) => key !== 'epochs');
   return told(
-    {seed: config.seed, sizes: {size, resize}, training, labels},
-    {...Object.fromEntries(named), seed: String(config.seed), ...imageSize({size, resize}).ingredients},
+    {seed: config.seed, sizes: {size, resize}, training},
+    {...named(Object.fromEntries(recipe)), seed: String(config.seed), ...imageSize({size, resize}).ingredients},
   );
 }
+
+const named = (values: object): Ingredients =>
+  Object.fromEntries(
+    Object.entries(values).map(([key, value]) => [
+      key.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`),
+      String(value),
+    ]),
+  );
 
 /** The network that a step trains, for this run's classes. */
 export const architectureOf = (
@@ -97,17 +116,24 @@ function decidedBy(context: StageContext, {settings: given, batchSize, inputs, .
   return {settings, fingerprint};
 }
 
-/** Whether two trainings end with the same weights. */
-export const areSame = (context: StageContext, one: Training, other: Training): boolean =>
-  decidedBy(context, one).fingerprint === decidedBy(context, other).fingerprint;
-
-export const checkpointOf = ({paths}: StageContext, {folder}: Training): string => paths.model(folder, 'checkpoint.pt');
-
-/** Trains to the end, or goes on from the checkpoint of an interrupted attempt with the same settings and data. */
+/**
+ * Trains to the end, or goes on from the checkpoint of an interrupted attempt with the same settings and data. A training
+ * that ended so before, of whichever step and run, is taken as it is.
+ */
 export async function train(context: StageContext, training: Training): Promise<TaskResult<'train'>> {
-  const {paths, device, threads, handling} = context;
+  const {paths, store, device, threads, handling, emit} = context;
   const {stage, part, folder, trainPack, init} = training;
   const {settings, fingerprint} = decidedBy(context, training);
+  const output = paths.model(folder, 'model.safetensors');
+  const kept = await takeTraining(context, fingerprint, output);
+  if (kept !== null) {
+    emit({
+      type: 'note',
+      stage,
+      message: `not trained again: ${kept.run} has a training of the same recipe, data and number of steps`,
+    });
+    return kept.result;
+  }
   const task: TaskOf<'train'> = {
     protocol: PROTOCOL,
     task: 'train',
@@ -120,15 +146,51 @@ export async function train(context: StageContext, training: Training): Promise<
     validationPack: paths.pack('validation'),
     init,
     compile: handling.compile,
-    checkpoint: checkpointOf(context, training),
+    checkpoint: paths.model(folder, 'checkpoint.pt'),
     checkpointMinutes: handling.checkpointMinutes,
     tensorboard: handling.tensorboard ? path.join(paths.data, 'tensorboard', folder) : null,
-    output: paths.model(folder, 'model.safetensors'),
+    output,
   };
+  const started = performance.now();
   tellOtherHosts(context, stage);
   const listening =
     device === 'cpu' ? {...context, emit: tellingOfHours(context.emit, {stage, advice: ON_A_CPU})} : context;
-  return await runTrainer<'train'>(listening, task, {stage, part, processes: context.processes});
+  const result = await runTrainer<'train'>(listening, task, {stage, part, processes: context.processes});
+  const sha256 = await hashOf(output, store.hashes, context.signal);
+  if (sha256 === null) throw new Error(`A training ended without leaving ${output}.`);
+  await keepResult(
+    context,
+    {
+      stage: TRAINING,
+      ingredients: {fingerprint},
+      status: 'done',
+      seconds: (performance.now() - started) / 1000,
+      summary: result,
+      outputs: [{name: 'model', path: path.relative(paths.home, output), sha256}],
+    },
+    [],
+  );
+  return result;
+}
+
+/** What of a training decides how long one of equal length is. */
+export const lengthOf = ({steps, batchSize}: TaskResult<'train'>): string => `${steps} steps of ${batchSize}`;
+
+/** Under which trainings are kept, whatever stage they are a step of. */
+const TRAINING = 'training';
+
+/** Puts the weights of a training that is kept at `output`; null where there is none, or it is damaged. */
+async function takeTraining(
+  context: StageContext,
+  fingerprint: string,
+  output: string,
+): Promise<{readonly run: string; readonly result: TaskResult<'train'>} | null> {
+  const kept = await findResult(context, TRAINING, {fingerprint});
+  if (kept === null || (await damageOfResult(kept, context)) !== null) return null;
+  const result = taskResults.train.safeParse(kept.summary).data;
+  if (result === undefined) return null;
+  await placeFile(kept, 'model', output, context);
+  return {run: kept.run, result};
 }
 
 const ON_A_CPU =

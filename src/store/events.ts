@@ -13,9 +13,6 @@ export function eventTable(connection: Connection) {
   const insert = connection.prepare<[string, string | null, string, string]>(
     'INSERT INTO events (at, stage, type, body) VALUES (?, ?, ?, ?)',
   );
-  const forgetHistory = connection.prepare(
-    "DELETE FROM events WHERE type NOT IN ('device', 'begun', 'step', 'evaluated')",
-  );
   const ofStage = connection.prepare<[string, string], Row>(
     'SELECT body FROM events WHERE stage = ? AND type = ? ORDER BY sequence',
   );
@@ -27,10 +24,6 @@ export function eventTable(connection: Connection) {
     add(event: Event): void {
       const stage = 'stage' in event ? event.stage : null;
       insert.run(new Date().toISOString(), stage, event.type, JSON.stringify(event));
-    },
-    /** Leaves the curves alone: what else happened to a run did not happen to a copy of it. */
-    forgetHistory(): void {
-      forgetHistory.run();
     },
     /** Events of one type of a stage, oldest first. */
     of<Type extends Event['type']>(stage: string, type: Type): Extract<Event, {type: Type}>[] {

@@ -23,6 +23,7 @@ import {atomically} from './atomically.js';
 import type {Connection} from './connection.js';
 import {chosenTable} from './chosen.js';
 import {eventTable} from './events.js';
+import {noHashes, openFileHashes, type FileHashes} from './file-hashes.js';
 import {imageTables} from './images.js';
 import {packTable} from './packs.js';
 import {poolTable} from './pool.js';
@@ -30,7 +31,8 @@ import {quarantineTable} from './quarantine.js';
 import {rankingTables} from './rankings.js';
 import {runTable} from './run.js';
 import {shardTable} from './shards.js';
-import {sealFinished, stageTables} from './stages.js';
+import {stageRows} from './stage-rows.js';
+import {addLengths, sealFinished, stageTables} from './stages.js';
 
 const Database = loadSqlite();
 
@@ -43,7 +45,7 @@ const migrations = (): string[] =>
 /** All tables of a run. Close it where it was opened. */
 export type Store = ReturnType<typeof tables>;
 
-function tables(connection: Connection, onClose: () => void = () => {}) {
+function tables(connection: Connection, hashes: FileHashes, onClose: () => void = () => {}) {
   return {
     run: runTable(connection),
     images: imageTables(connection),
@@ -55,13 +57,15 @@ function tables(connection: Connection, onClose: () => void = () => {}) {
     rankings: rankingTables(connection),
     stages: stageTables(connection),
     events: eventTable(connection),
+    rows: stageRows(connection),
+    /** Of the home's files; those of other runs among them. */
+    hashes,
+    /** What it looks like: results of another version hold other rows. */
+    version: versionOf(connection),
     /** Everything inside happens or nothing does. `work` must not await. */
     atomically: <Result>(work: () => Result): Result => atomically(connection, work),
-    /** Writes all of it, as it is now, into a new database file. */
-    async backup(file: string): Promise<void> {
-      await connection.backup(file);
-    },
     close() {
+      hashes.close();
       connection.close();
       onClose();
     },
@@ -75,6 +79,8 @@ const PATIENCE_MS = 10_000;
 
 /** The version from which on finished stages are sealed. */
 const SEALED = 3;
+/** The version from which on trainings tell how long they were. */
+const MEASURED = 7;
 
 /**
  * Refuses what is no database of a run, or one that this pupil cannot read (or, for writing, not bring up to date),
@@ -144,6 +150,7 @@ function migrate(connection: Connection): void {
     atomically(connection, () => {
       connection.exec(sql);
       if (next + 1 === SEALED) sealFinished(connection);
+      if (next + 1 === MEASURED) addLengths(connection);
       connection.pragma(`user_version = ${next + 1}`);
     });
   }
@@ -158,7 +165,7 @@ function prepare(connection: Connection): void {
 }
 
 /** What SQLite keeps beside a database while it is open, and leaves where a process is killed. */
-export const besideDatabase = (file: string): string[] => ['-wal', '-shm', '-journal'].map(suffix => file + suffix);
+const besideDatabase = (file: string): string[] => ['-wal', '-shm', '-journal'].map(suffix => file + suffix);
 
 /**
  * Makes a database of the newest version appear whole: so one without tables was never ours, whenever we were killed.
@@ -206,7 +213,7 @@ function open(file: string): Store {
     connection.pragma('journal_mode = WAL');
     migrate(connection);
     checkSchema(connection, file);
-    return tables(connection);
+    return tables(connection, openFileHashes(path.dirname(file), {readonly: false}));
   } catch (error) {
     connection?.close();
     throw explainFault(error, {database: file});
@@ -221,7 +228,7 @@ function openToRead(file: string, named: string, onClose?: () => void): Store {
     prepare(connection);
     checkVersion(connection, named, true);
     checkSchema(connection, named);
-    return tables(connection, onClose);
+    return tables(connection, openFileHashes(path.dirname(named), {readonly: true}), onClose);
   } catch (error) {
     connection?.close();
     throw error;
@@ -270,7 +277,7 @@ export function blankStore(): Store {
   const connection = new Database(':memory:');
   prepare(connection);
   migrate(connection);
-  return tables(connection);
+  return tables(connection, noHashes());
 }
 
 /** Opens an existing database for reading only; null where there is none. */

@@ -27,16 +27,15 @@ export interface PoolChange {
 }
 
 export function poolTable(connection: Connection) {
-  const read = connection.prepare<[], {listed: string; assigned: string | null; change: string}>(
-    'SELECT listed, assigned, change FROM pool',
-  );
-  const insert = connection.prepare<[string, string | null, string]>(
-    'INSERT INTO pool (listed, assigned, change) VALUES (?, ?, ?)',
-  );
+  const read = connection.prepare<[], {listed: string; change: string}>('SELECT listed, change FROM pool');
+  const readAssigned = connection.prepare<[], string>('SELECT facts FROM assigned').pluck();
+  const insert = connection.prepare<[string, string]>('INSERT INTO pool (listed, change) VALUES (?, ?)');
+  const insertAssigned = connection.prepare<[string]>('INSERT INTO assigned (facts) VALUES (?)');
   const clear = connection.prepare('DELETE FROM pool');
-  const write = (facts: PoolFacts, assigned: TableFacts | null, change: PoolChange) => {
+  const clearAssigned = connection.prepare('DELETE FROM assigned');
+  const write = (facts: PoolFacts, change: PoolChange) => {
     clear.run();
-    insert.run(JSON.stringify(facts), assigned && JSON.stringify(assigned), JSON.stringify(change));
+    insert.run(JSON.stringify(facts), JSON.stringify(change));
   };
   const poolChange = (text: string): PoolChange => parseCell(connection, 'the change of the pool', text) as PoolChange;
   /** Null before the pool was settled. */
@@ -46,8 +45,8 @@ export function poolTable(connection: Connection) {
   };
   /** The table that tells the shard of an image; null before images were put into shards. */
   const assigned = (): TableFacts | null => {
-    const text = read.get()?.assigned ?? null;
-    return text === null ? null : (parseCell(connection, 'the shards of the pool', text) as TableFacts);
+    const text = readAssigned.get();
+    return text === undefined ? null : (parseCell(connection, 'the shards of the pool', text) as TableFacts);
   };
   return {
     facts,
@@ -57,22 +56,17 @@ export function poolTable(connection: Connection) {
       return row === undefined ? {added: 0, stayed: 0, left: 0} : poolChange(row.change);
     },
     size: (): number => facts()?.images ?? 0,
-    /** Forgets tables whose folders are not there. Call inside `atomically`. */
-    keepFolders(isThere: (folder: string) => boolean): void {
-      const [known, shards, change] = [facts(), assigned(), read.get()?.change];
-      if (known === null || change === undefined) return;
-      if (!isThere(known.table.folder)) clear.run();
-      else if (shards !== null && !isThere(shards.folder)) write(known, null, poolChange(change));
-    },
     /** Call inside `atomically`. */
     settle(now: PoolFacts, change: PoolChange): void {
-      write(now, assigned(), change);
+      write(now, change);
     },
     /** The table that tells the shard of every image of the pool, and how many it has that left. Call inside `atomically`. */
     assign(now: TableFacts, left: number): void {
       const known = facts();
       if (known === null) throw new Error('A pool was put into shards that nobody settled.');
-      write(known, now, {added: 0, stayed: known.images, left});
+      write(known, {added: 0, stayed: known.images, left});
+      clearAssigned.run();
+      insertAssigned.run(JSON.stringify(now));
     },
   };
 }

@@ -18,8 +18,6 @@ export function runTable(connection: Connection) {
   const insert = connection.prepare<[string]>('INSERT INTO run (name) SELECT ? WHERE NOT EXISTS (SELECT 1 FROM run)');
   const setHolder = connection.prepare<[string]>('UPDATE run SET holder = ?');
   const name = connection.prepare<[], {name: string}>('SELECT name FROM run');
-  const rename = connection.prepare<[string]>('UPDATE run SET name = ?, holder = NULL');
-  const forgetConfig = connection.prepare('UPDATE run SET config = NULL');
   const setConfig = connection.prepare<[string]>('UPDATE run SET config = ?');
   return {
     /** The config as it was last run with, as JSON gives it; null before its inputs were accepted. */
@@ -38,13 +36,6 @@ export function runTable(connection: Connection) {
     },
     /** Null before somebody took it. */
     name: (): string | null => name.get()?.name ?? null,
-    rename(name: string): void {
-      rename.run(name);
-    },
-    /** A copy of a run has no config until its inputs are accepted. */
-    forgetConfig(): void {
-      forgetConfig.run();
-    },
     setConfig(config: string): void {
       setConfig.run(config);
     },

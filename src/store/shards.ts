@@ -54,7 +54,7 @@ export function shardTable(connection: Connection) {
   // Less the name of its folder, which tells how often it was begun.
   const assigned = connection
     .prepare<[], string>(
-      "SELECT CASE WHEN json_valid(assigned) THEN json_remove(assigned, '$.folder') ELSE assigned END FROM pool",
+      "SELECT (SELECT CASE WHEN json_valid(facts) THEN json_remove(facts, '$.folder') ELSE facts END FROM assigned) FROM pool",
     )
     .pluck();
 

@@ -27,12 +27,10 @@ export interface OutputRecord {
   readonly name: string;
   readonly path: string | null;
   readonly sha256: string;
-  readonly stamp: string | null;
 }
 
 /**
- * SQL for the seal of a stage as it stands; it needs the function `sha256`. Stamps are left out: a wrong one costs no
- * more than hashing a file.
+ * SQL for the seal of a stage as it stands; it needs the function `sha256`.
  */
 const seal = `sha256(json_array(name, status, ingredients, started_at, seconds, summary,
   (SELECT json_group_array(json_array(name, path, sha256)) FROM (SELECT name, path, sha256 FROM outputs WHERE stage = stages.name ORDER BY rowid))))`;
@@ -40,6 +38,26 @@ const seal = `sha256(json_array(name, status, ingredients, started_at, seconds, 
 /** Seals what stages finished before there were seals, as it is. */
 export function sealFinished(connection: Connection): void {
   connection.exec(`UPDATE stages SET seal = ${seal} WHERE ingredients IS NOT NULL`);
+}
+
+/**
+ * Gives trainings of before the product by which others of equal length are known. A record that was damaged before must
+ * not look whole afterwards.
+ */
+export function addLengths(connection: Connection): void {
+  const trained = connection
+    .prepare<[], string>(`SELECT name FROM stages WHERE name IN ('pretrain', 'finetune') AND seal IS ${seal}`)
+    .pluck()
+    .all();
+  for (const name of trained) {
+    connection
+      .prepare<[string]>(
+        `INSERT INTO outputs (stage, name, path, sha256)
+         SELECT name, 'length', NULL, summary ->> 'steps' || ' steps of ' || (summary ->> 'batchSize') FROM stages WHERE name = ?`,
+      )
+      .run(name);
+    connection.prepare<[string]>(`UPDATE stages SET seal = ${seal} WHERE name = ?`).run(name);
+  }
 }
 
 interface StageRow {
@@ -61,7 +79,7 @@ export function stageTables(connection: Connection) {
     `SELECT name, status, ingredients, begun, message, seconds, summary, status NOT IN ('done', 'skipped') OR seal IS ${seal} AS isIntact FROM stages WHERE name = ?`,
   );
   const outputs = connection.prepare<[string], OutputRecord>(
-    'SELECT name, path, sha256, stamp FROM outputs WHERE stage = ? ORDER BY rowid',
+    'SELECT name, path, sha256 FROM outputs WHERE stage = ? ORDER BY rowid',
   );
   const remove = connection.prepare<[string]>('DELETE FROM stages WHERE name = ?');
   // With the stage, unless its row was lost.
@@ -75,26 +93,16 @@ export function stageTables(connection: Connection) {
   >(
     'INSERT INTO stages (name, status, ingredients, begun, message, started_at, seconds, summary) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
   );
-  const insertOutput = connection.prepare<[string, string, string | null, string, string | null]>(
-    'INSERT INTO outputs (stage, name, path, sha256, stamp) VALUES (?, ?, ?, ?, ?)',
+  const insertOutput = connection.prepare<[string, string, string | null, string]>(
+    'INSERT INTO outputs (stage, name, path, sha256) VALUES (?, ?, ?, ?)',
   );
   const setSeal = connection.prepare<[string]>(`UPDATE stages SET seal = ${seal} WHERE name = ?`);
   const stop = connection.prepare<[RecordedStatus, string, number, string]>(
     'UPDATE stages SET status = ?, message = ?, seconds = seconds + ? WHERE name = ?',
   );
-  const renewStamp = connection.prepare<[string, string]>('UPDATE outputs SET stamp = ? WHERE stamp = ?');
   const intact = connection.prepare<[], {name: string}>(`SELECT name FROM stages WHERE seal IS ${seal}`);
-  const files = connection.prepare<[], {key: number; path: string; stamp: string}>(
-    'SELECT rowid AS key, path, stamp FROM outputs WHERE path IS NOT NULL',
-  );
-  const setFile = connection.prepare<[string, string, number]>(
-    'UPDATE outputs SET path = ?, stamp = ? WHERE rowid = ?',
-  );
   const setDigest = connection.prepare<[string, string, string]>(
     'UPDATE outputs SET sha256 = ? WHERE stage = ? AND name = ? AND path IS NULL',
-  );
-  const setStamp = connection.prepare<[string, string, string]>(
-    'UPDATE outputs SET stamp = ? WHERE stage = ? AND path = ?',
   );
 
   return {
@@ -158,8 +166,7 @@ export function stageTables(connection: Connection) {
           (begun?.seconds ?? 0) + record.seconds,
           JSON.stringify(record.summary),
         );
-        for (const output of record.outputs)
-          insertOutput.run(record.name, output.name, output.path, output.sha256, output.stamp);
+        for (const output of record.outputs) insertOutput.run(record.name, output.name, output.path, output.sha256);
         setSeal.run(record.name);
       });
     },
@@ -174,10 +181,6 @@ export function stageTables(connection: Connection) {
         removeOutputs.run(name);
       });
     },
-    /** Trusts a file by its new stamp, after its hash was found unchanged. */
-    restamp(stage: string, path: string, stamp: string): void {
-      setStamp.run(stamp, stage, path);
-    },
     /**
      * Gives a product in rows, where the stage is done, the digest of other rows, which tell the same. Call inside
      * `atomically`.
@@ -187,22 +190,6 @@ export function stageTables(connection: Connection) {
       setDigest.run(digest, stage, product);
       // A record that was damaged before must not look whole afterwards.
       if (isSealed) setSeal.run(stage);
-    },
-    /** Gives files new stamps by their old ones, where only the stamp changed. Call inside `atomically`. */
-    renewStamps(renewed: ReadonlyMap<string, string>): void {
-      for (const [before, after] of renewed) renewStamp.run(after, before);
-    },
-    /** Tells every stage where its files lie now, and their stamps there. Call inside `atomically`. */
-    relocate(
-      moved: (file: {readonly path: string; readonly stamp: string}) => {readonly path: string; readonly stamp: string},
-    ): void {
-      // A record that was damaged before must not look whole afterwards.
-      const sealed = intact.all();
-      for (const {key, ...file} of files.all()) {
-        const {path, stamp} = moved(file);
-        setFile.run(path, stamp, key);
-      }
-      for (const {name} of sealed) setSeal.run(name);
     },
   };
 }

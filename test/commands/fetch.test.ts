@@ -199,7 +199,7 @@ describe('a run whose data sets are not there', () => {
       `It would fetch first, into ${home}/data:\n` +
         '  CIFAR-100 (60,000 pictures of 32 px in 100 classes, 169 MB) from https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz\n' +
         '  Tiny ImageNet (120,000 pictures of 64 px in 200 classes, 248 MB) from http://cs231n.stanford.edu/tiny-imagenet-200.zip\n' +
-        'and then run every stage: prepare, teacher, export, score, select, pretrain, finetune, evaluate, report. Nothing was written.\n',
+        'and then run every stage: prepare, teacher, export, score, select, pretrain, finetune, baseline, evaluate, report. Nothing was written.\n',
     );
     const json = await pupil(['orchestrate', '--preset', 'cifar100-cpu', '--home', home, '--dry-run', '--json'], {
       env: offline,

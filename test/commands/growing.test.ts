@@ -11,6 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
+import Database from 'better-sqlite3';
 import {afterAll, beforeAll, beforeEach, describe, expect, it} from 'vitest';
 import {tarOf} from '../images/tar-file.js';
 import {
@@ -25,6 +26,7 @@ import {
   statusOf,
   writeData,
   type Data,
+  forgetKept,
 } from './pupil.js';
 
 const {folder, remove} = lastingFolder();
@@ -103,7 +105,7 @@ describe('a pool', () => {
     const before = readdirSync(scoresIn(home)).map(name => [name, statSync(path.join(scoresIn(home), name)).mtimeMs]);
     await addToPool(1, 2, 3, 4, 5);
     const {ran, fresh, stdout} = await orchestrated(home);
-    expect(fresh).toEqual(['teacher', 'export']);
+    expect(fresh).toEqual(['teacher', 'export', 'baseline']);
     expect(ran).toEqual(['prepare', 'score', 'select', 'pretrain', 'finetune', 'evaluate', 'report']);
     expect(stdout).toContain('"5 pictures joined the pool; 20 stay"');
     expect(stdout).toContain('"20 of 25 images are scored already"');
@@ -121,13 +123,14 @@ describe('a pool', () => {
     const home = await aRun();
     for (const number of [0, 1, 2, 9]) unlinkSync(file(`pool/${number}.png`));
     const {fresh, stdout} = await orchestrated(home);
-    expect(fresh).toEqual(['teacher', 'export']);
+    expect(fresh).toEqual(['teacher', 'export', 'baseline']);
     expect(stdout).toContain('"4 pictures left the pool; 16 stay"');
     expect(stdout).toContain('16 images scored"');
     await expectAsFromTheStart(home);
     await expect(look(['why', file('pool/9.png'), '--home', home])).rejects.toMatchObject({exitCode: 2});
 
-    // What comes back has its scores.
+    // What comes back has its scores, also where nothing is kept of what was before.
+    forgetKept(home);
     for (const number of [0, 1, 2, 9]) cpSync(path.join(pristine, `pool/${number}.png`), file(`pool/${number}.png`));
     const again = await orchestrated(home);
     expect(again.stdout).toContain('20 images scored"');
@@ -135,9 +138,30 @@ describe('a pool', () => {
     expect(madeIn(home)).toEqual(madeIn(finished));
   });
 
+  it('that is again what it was before has nothing to do, whatever it was meanwhile', async () => {
+    const home = await aRun();
+    for (const number of [0, 1]) unlinkSync(file(`pool/${number}.png`));
+    await orchestrated(home);
+    for (const number of [0, 1]) cpSync(path.join(pristine, `pool/${number}.png`), file(`pool/${number}.png`));
+    const {ran} = await orchestrated(home);
+    // Their times are others, so that they are looked at again.
+    expect(ran).toEqual(['prepare']);
+    expect(rankingRows(home)).toEqual(rankingRows(finished));
+  });
+
+  it('that another run has but for a few pictures has those alone scored in a new one', async () => {
+    const home = await aRun();
+    await addToPool(1, 2);
+    const {ran, stdout} = await orchestrated(home, '--run', 'other');
+    expect(ran).toEqual(['prepare', 'score', 'select', 'pretrain', 'finetune', 'evaluate', 'report']);
+    expect(stdout).toContain('"score goes on from what colours has"');
+    expect(stdout).toContain('"20 of 22 images are scored already"');
+  });
+
   it('whose shards nobody remembers is asked of its scores which they are, also where it grew meanwhile', async () => {
     for (const more of [[], [1, 2]]) {
       const home = await aRun();
+      forgetKept(home);
       const index = path.join(home, 'data/colours/index/pool');
       for (const name of readdirSync(index).filter(found => found.startsWith('shards-')))
         rmSync(path.join(index, name), {recursive: true});
@@ -259,7 +283,7 @@ describe('a test set', () => {
     for (const colour of colours) writeFileSync(file(`other/${colour}/9.png`), await picture(colour, 5000));
     const {ran, fresh} = await orchestrated(home, '--test', file('other'));
     expect(ran).toEqual(['prepare', 'select', 'evaluate', 'report']);
-    expect(fresh).toEqual(['teacher', 'export', 'score', 'pretrain', 'finetune']);
+    expect(fresh).toEqual(['teacher', 'export', 'score', 'pretrain', 'finetune', 'baseline']);
     expect(listedBy(home)).toEqual(['other']);
   });
 
@@ -282,6 +306,32 @@ Nothing was touched. Put the data back, use another name (--run NAME), or go on 
     expect(ran).toEqual(['prepare', 'select', 'evaluate']);
     expect(readFileSync(path.join(home, 'models/colours@1/results.json'))).toEqual(results);
     expect((await orchestrated(home)).ran).toEqual([]);
+  });
+
+  it('of which pictures changed leaves a whole run under the other name, whoever reads it meanwhile', async () => {
+    const home = await aRun();
+    // Somebody who keeps what they saw, so that later commits cannot be moved out of the log.
+    const reader = new Database(path.join(home, 'db/colours.sqlite'), {readonly: true});
+    reader.exec('BEGIN');
+    reader.prepare('SELECT count(*) FROM stages').get();
+    const before = rankingRows(home);
+    writeFileSync(file('test/red/0.png'), await picture('red', 6000));
+    await orchestrated(home, '--accept-change');
+    reader.close();
+    const archived = await statusOf(home, '--run', 'colours@1');
+    expect(archived.stages.map(({outputs}) => outputs.length > 0)).toEqual(archived.stages.map(() => true));
+    expect((await pupil(['verify', 'colours@1', '--home', home])).code).toBe(0);
+    expect(JSON.parse(await look(['rankings', 'red', '--home', home, '--run', 'colours@1', '--json']))).toMatchObject({
+      selected: 5,
+    });
+    const ranked = new Database(path.join(home, 'db/colours@1.sqlite'), {readonly: true});
+    expect(
+      ranked.prepare('SELECT class, rank, score, image, place, selected FROM ranking ORDER BY class, rank').all(),
+    ).toEqual(before);
+    ranked.close();
+    expect(statSync(path.join(home, 'models/colours@1/teacher/model.safetensors')).nlink).toBeGreaterThan(1);
+    // What was measured on other pictures stays there.
+    expect(readFileSync(path.join(home, 'models/colours@1/report.html'), 'utf8')).toContain('colours');
   });
 
   it('whose pictures only have other names is the same', async () => {

@@ -127,10 +127,7 @@ describe('pupil status', () => {
       'fresh',
       'fresh',
       'fresh',
-      'never',
-      'never',
-      'never',
-      'never',
+      ...Array.from({length: 5}, () => 'never'),
     ]);
   });
 
@@ -360,7 +357,7 @@ describe('pupil runs and pupil compare', () => {
       })
       .parse(await json('runs'));
     expect(runs.map(({run, about, stages_done: done}) => [run, about, done])).toEqual([
-      ['colours', 'pictures of three colours', 9],
+      ['colours', 'pictures of three colours', 10],
       ['greedy', 'keeps all', 5],
     ]);
     expect(runs[0]?.results).toEqual({
@@ -371,7 +368,7 @@ describe('pupil runs and pupil compare', () => {
     });
     expect(runs[1]?.results).toBe(null);
     expect(await look(['runs', '--home', home])).toMatch(
-      /^colours +9 of 9 .* 100\.0 % +100\.0 % +100\.0 % +pictures of three colours\ngreedy +5 of 9 /m,
+      /^colours +10 of 10 .* 100\.0 % +100\.0 % +100\.0 % +pictures of three colours\ngreedy +5 of 10 /m,
     );
   });
 

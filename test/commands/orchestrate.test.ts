@@ -40,6 +40,7 @@ import {
   TEST,
   writeData,
   type Data,
+  forgetKept,
 } from './pupil.js';
 
 const POOL = 60;
@@ -80,7 +81,7 @@ async function reasons(home: string): Promise<Record<string, string>> {
   try {
     const stop = {requested: new AbortController().signal, forced: new AbortController().signal};
     const context = await contextFor(config, {paths, store, stop, emit: () => {}, workers: null});
-    const plan = await inspect(stages, context, {restamp: false});
+    const plan = await inspect(stages, context);
     return Object.fromEntries(plan.map(({stage, verdict}) => [stage.name, verdict.reason]));
   } finally {
     store.close();
@@ -98,7 +99,7 @@ describe('a run from pictures to report', () => {
       expect(page).toMatch(new RegExp(`busy: [^<]*${part} \\d+ %`));
   });
 
-  it('runs all nine stages and ends with what came out', () => {
+  it('runs all ten stages and ends with what came out', () => {
     const done = doneOf(firstRun);
     expect(done).toMatchObject({type: 'done', run: 'colours'});
     expect(Object.fromEntries(Object.entries(done.stages).map(([name, {status}]) => [name, status]))).toEqual(
@@ -131,7 +132,7 @@ describe('a run from pictures to report', () => {
       .split('\n')
       .map(line => JSON.parse(line) as {type: string});
     expect(events[0]).toEqual({type: 'started', run: 'colours', home: finished, device: 'auto'});
-    expect(events.filter(({type}) => type === 'stage_finished')).toHaveLength(9);
+    expect(events.filter(({type}) => type === 'stage_finished')).toHaveLength(10);
     expect(events.find(({type}) => type === 'step')).toMatchObject({
       stage: 'teacher',
       total_steps: 2,
@@ -224,7 +225,7 @@ describe('a second orchestrate', () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(/^colours: nothing to do in \d+\.\d s\n/);
     expect(stdout).toContain(`Report: ${finished}/models/colours/report.html`);
-    expect(stderr.match(/^= .* fresh: nothing changed$/gm)).toHaveLength(9);
+    expect(stderr.match(/^= .* fresh: nothing changed$/gm)).toHaveLength(10);
     expect(stderr).not.toContain('\u001b');
   });
 
@@ -239,6 +240,8 @@ describe('a second orchestrate', () => {
       select: 'ran',
       pretrain: 'ran',
       finetune: 'ran',
+      // Of as many steps as before.
+      baseline: 'fresh',
       evaluate: 'ran',
       report: 'ran',
     });
@@ -359,6 +362,7 @@ describe('a second orchestrate', () => {
       readdirSync(path.join(at, 'data/colours/scores'))
         .sort()
         .map(name => readFileSync(path.join(at, 'data/colours/scores', name)).toString('hex'));
+    forgetKept(home);
     rmSync(path.join(home, 'data/colours/scores'), {recursive: true});
     const layout = [
       'score.workers=3',
@@ -448,6 +452,7 @@ describe('an output that is lost or altered', () => {
     bytes[40]! ^= 1;
     writeFileSync(file, bytes);
     utimesSync(file, atime, mtime);
+    forgetKept(home);
     expect(await reasons(home)).toMatchObject({
       export: 'nothing changed',
       score: `${relative} is not what was written`,
@@ -458,16 +463,18 @@ describe('an output that is lost or altered', () => {
   it('of score costs scoring that one shard again', async () => {
     const home = await aCopy();
     const before = rankingRows(home);
+    forgetKept(home);
     rmSync(path.join(home, 'data/colours/scores/shard-00003.parquet'));
     const {code, stderr} = await pupil(['orchestrate', data.config, '--home', home]);
     expect(code).toBe(0);
     expect(stderr).toContain('  score     52 of 60 images are scored already\n');
-    expect(stderr.match(/^= .*/gm)).toHaveLength(8);
+    expect(stderr.match(/^= .*/gm)).toHaveLength(9);
     expect(rankingRows(home)).toEqual(before);
   });
 
   it('is stale where another onnxruntime, sharp or kind of processor had made it, or other settings had', async () => {
     const home = await aCopy();
+    forgetKept(home);
     const record = recordOf(home, 'score')!;
     const today = record.ingredients!;
     for (const [name, earlier] of [
@@ -490,6 +497,7 @@ describe('an output that is lost or altered', () => {
 
   it('of prepare costs preparing again, and nothing after it: scores and rankings stay', async () => {
     const home = await aCopy();
+    forgetKept(home);
     rmSync(path.join(home, 'data/colours/packs/train/images.u8'));
     expect(await orchestrate(data, home)).toEqual({...all('fresh'), prepare: 'ran'});
     expect(rankingRows(home)).toEqual(rankingRows(finished));
@@ -509,7 +517,7 @@ describe('a part', () => {
     expect(stageNames.map(name => recordOf(home, name)?.status)).toEqual([
       'done',
       'done',
-      ...Array.from({length: 7}, () => undefined),
+      ...Array.from({length: 8}, () => undefined),
     ]);
     const {code, stderr} = await pupil(['orchestrate', data.config, '--home', home, '--only', 'select']);
     expect([code, stderr.trimEnd().split('\n').at(-1)]).toEqual([
@@ -617,15 +625,15 @@ it('takes the teacher for the baseline where both are the same training, and tra
     output
       .trimEnd()
       .split('\n')
-      .map(line => JSON.parse(line) as {type: string; part?: string; message?: string});
+      .map(line => JSON.parse(line) as {type: string; stage?: string; message?: string});
   const baselines = (output: string) =>
-    of(output).filter(({type, part}) => type === 'step' && part === 'baseline').length;
+    of(output).filter(({type, stage}) => type === 'step' && stage === 'baseline').length;
   expect(baselines(firstRun)).toBe(4);
   // As many steps as the student has in both its trainings.
   const again = await outputOf(['orchestrate', data.config, '--home', home, '--json', '--set', 'teacher.epochs=4']);
   expect(baselines(again)).toBe(0);
   expect(of(again).map(({message}) => message)).toContain(
-    'The baseline is the teacher: both have the same recipe and as many steps.',
+    'not trained again: colours has a training of the same recipe, data and number of steps',
   );
   const weights = (name: string) => readFileSync(path.join(home, `models/colours/${name}/model.safetensors`), 'utf8');
   expect(weights('supervised')).toBe(weights('teacher'));
@@ -634,6 +642,7 @@ it('takes the teacher for the baseline where both are the same training, and tra
 it('hands TensorBoard a folder of its own for each training, and is not stale for it', async () => {
   const home = await aCopy();
   expect(await orchestrate(data, home, '--set', 'train.tensorboard=true')).toEqual(all('fresh'));
+  forgetKept(home);
   await orchestrate(data, home, '--set', 'train.tensorboard=true', '--only', 'finetune');
   const task = JSON.parse(readFileSync(path.join(home, 'data/colours/attempts/finetune/train.json'), 'utf8')) as {
     tensorboard: string;
@@ -661,7 +670,7 @@ describe('a dry run', () => {
       {name: 'export', wanted: true, images: 15},
       {name: 'score', wanted: true, images: POOL},
       {name: 'select', wanted: false},
-      ...Array.from({length: 4}, () => ({wanted: false})),
+      ...Array.from({length: 5}, () => ({wanted: false})),
     ]);
     // Start-up, export and packing take their time, too.
     expect(listed.map(({seconds}) => seconds > 0)).toEqual(listed.map(() => true));

@@ -13,6 +13,7 @@ import sharp from 'sharp';
 import {onTestFinished, vi} from 'vitest';
 import {z} from 'zod';
 import {runCommandLine} from '../../src/cli.js';
+import {resultsFolder} from '../../src/home.js';
 
 export const program = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 export const colourTrainer = fileURLToPath(new URL('../fixtures/colour-trainer.mjs', import.meta.url));
@@ -181,6 +182,9 @@ evaluate: {baseline: true}
   );
   return {folder, config};
 }
+
+/** Of a home in which nothing is kept of what its runs have made before: they go by what they hold. */
+export const forgetKept = (home: string): void => rmSync(resultsFolder(home), {recursive: true, force: true});
 
 /** A copy of a home that a test may change. Sources are absolute, so a copied run still knows them. */
 export function copyOf(home: string, copy: string): string {

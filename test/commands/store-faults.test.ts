@@ -18,6 +18,7 @@ import {
   statusOf,
   writeData,
   type Data,
+  forgetKept,
 } from './pupil.js';
 
 const {folder, remove} = lastingFolder();
@@ -41,6 +42,7 @@ describe('an altered database', () => {
   it('is shown by no command as true, and the same command makes the same rankings again', async () => {
     const home = await aHome();
     const before = rankingRows(home);
+    forgetKept(home);
     alter(home, 'UPDATE rankings SET score = score / 2 WHERE class = 1 AND rank = 1');
     const refused = {
       exitCode: 4,

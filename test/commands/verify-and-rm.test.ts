@@ -32,7 +32,23 @@ describe('verify', () => {
   it('reads all that the runs of a home vouch for', async () => {
     const {code, stdout} = await pupil(['verify', '--home', made]);
     expect(code).toBe(0);
-    expect(stdout).toMatch(/^colours: \d+ files \([\d.]+ [kM]B\) and the rows of 9 stages are as they were written$/m);
+    expect(stdout).toMatch(/^colours: \d+ files \([\d.]+ [kM]B\) and the rows of 10 stages are as they were written$/m);
+    expect(stdout).toMatch(/^kept for all runs: \d+ files \([\d.]+ [kM]B\) of \d+ results are as they were written$/m);
+  });
+
+  it('reads what is kept for all of them as well', async () => {
+    const home = await aCopy();
+    const folder = path.join(home, 'data/.results/teacher');
+    const [result] = readdirSync(folder);
+    const file = `data/.results/teacher/${result}/files/models/teacher/model.safetensors`;
+    writeFileSync(path.join(home, file), 'other weights');
+    mkdirSync(path.join(folder, 'cut-short.tmp'));
+    const {code, stdout, stderr} = await pupil(['verify', '--home', home, '--json']);
+    const {kept} = z.object({kept: z.object({damage: z.array(z.unknown())})}).parse(JSON.parse(stdout));
+    expect([code, kept.damage]).toEqual([4, [{path: file, kind: 'changed'}]]);
+    expect(stderr).toContain(
+      'Of what is kept for all runs something is damaged: where it is needed again, it is made again.',
+    );
   });
 
   it('tells a byte that changed, whatever the times of its file say, and a file that is gone (exit 4)', async () => {
@@ -135,6 +151,8 @@ describe('rm', () => {
 
   it('counts what other runs hold by links as freed by none', async () => {
     const home = await aCopy();
+    // A copied home has its links as files of their own.
+    rmSync(path.join(home, 'data/.results'), {recursive: true});
     const freed = async () => {
       const {stdout} = await pupil(['rm', 'colours.round2', '--home', home, '--dry-run', '--json']);
       return z.object({would_remove: z.array(z.object({bytes: z.number()}))}).parse(JSON.parse(stdout)).would_remove[0]!
@@ -144,5 +162,89 @@ describe('rm', () => {
     const model = path.join(home, 'models/colours.round2/student/model.onnx');
     linkSync(model, path.join(home, 'kept.onnx'));
     expect(before - (await freed())).toBe(readFileSync(model).length);
+  });
+});
+
+describe('gc', () => {
+  const listed = z.object({
+    would_remove: z.array(z.object({stage: z.string(), run: z.string().nullable(), bytes: z.number()})).optional(),
+    removed: z.array(z.object({stage: z.string()})),
+    bytes: z.number(),
+  });
+  const gc = async (home: string, ...args: string[]) =>
+    listed.parse(JSON.parse(await outputOf(['gc', '--home', home, '--json', ...args])));
+  const kept = (home: string) =>
+    readdirSync(path.join(home, 'data/.results')).flatMap(stage =>
+      readdirSync(path.join(home, 'data/.results', stage)).map(() => stage),
+    );
+  /** A home of one run that selected otherwise before. */
+  async function changed(): Promise<string> {
+    const home = path.join(await temporaryFolder(), 'home');
+    await outputOf(['orchestrate', data.config, '--home', home]);
+    await outputOf(['orchestrate', data.config, '--home', home, '--set', 'select.top_k=2']);
+    return home;
+  }
+
+  it('finds nothing where a run needs all that is kept', async () => {
+    expect(await outputOf(['gc', '--home', made])).toBe(`All that is kept in ${made} is needed by a run.\n`);
+  });
+
+  it('shows, then removes what no run needs, and the runs are as fresh as before', async () => {
+    const home = await changed();
+    const before = kept(home);
+    const {would_remove, bytes} = await gc(home, '--dry-run');
+    expect(would_remove!.map(({stage}) => stage)).toEqual([
+      ...['evaluate', 'finetune', 'pretrain', 'report', 'select', 'training', 'training'],
+    ]);
+    expect(bytes).toBeGreaterThan(0);
+    expect(kept(home)).toEqual(before);
+    expect(await outputOf(['gc', '--home', home])).toMatch(/^7 results that no run needs: [\d.]+ [kM]B freed\.$/m);
+    expect(kept(home)).toHaveLength(before.length - 7);
+    expect(await gc(home)).toEqual({home: undefined, removed: [], bytes: 0});
+    expect((await pupil(['verify', '--home', home])).code).toBe(0);
+    const again = await outputOf(['orchestrate', data.config, '--home', home, '--set', 'select.top_k=2', '--json']);
+    expect(again).not.toContain('"status":"ran"');
+  });
+
+  it('removes what a kill cut short, and what cannot be read', async () => {
+    const home = await aCopy();
+    mkdirSync(path.join(home, 'data/.results/teacher/0123.tmp'));
+    const score = path.join(home, 'data/.results/score');
+    writeFileSync(path.join(score, readdirSync(score)[0]!, 'result.json'), 'garbled');
+    expect((await gc(home)).removed.map(({stage}) => stage)).toEqual(['score', 'teacher']);
+  });
+
+  it('removes nothing where a run cannot be read, of which nobody knows what it needs (exit 4)', async () => {
+    const home = await changed();
+    writeFileSync(path.join(home, 'db/other.sqlite'), 'no database');
+    const before = kept(home);
+    expect((await pupil(['gc', '--home', home])).code).toBe(4);
+    expect(kept(home)).toEqual(before);
+  });
+
+  it('is refused while a run is being worked on (exit 75)', async () => {
+    const home = await aCopy();
+    const working = startPupil(
+      ['orchestrate', data.config, '--home', home, '--from', 'teacher', '--set', 'teacher.epochs=10000'],
+      {env: {PUPIL_COLOUR_TRAINER_EPOCH_MS: '100'}},
+    );
+    await working.said('> teacher');
+    expect((await pupil(['gc', '--home', home])).code).toBe(75);
+  });
+
+  it('is what rm does for the runs that it removes, and for no other', async () => {
+    const home = await changed();
+    await outputOf(['orchestrate', data.config, '--home', home, '--run', 'other', '--set', 'select.top_k=3']);
+    const freed = z
+      .object({removed: z.array(z.object({run: z.string(), bytes: z.number()}))})
+      .parse(JSON.parse(await outputOf(['rm', 'colours', '--home', home, '--json'])));
+    expect(freed.removed[0]!.bytes).toBeGreaterThan(0);
+    // Of what both had been made from, and of what the other made.
+    expect(kept(home)).toEqual([
+      ...['baseline', 'evaluate', 'export', 'finetune', 'prepare', 'pretrain', 'report', 'score', 'select', 'teacher'],
+      ...['training', 'training', 'training', 'training'],
+    ]);
+    expect((await pupil(['verify', '--home', home])).code).toBe(0);
+    expect(await gc(home)).toMatchObject({removed: []});
   });
 });

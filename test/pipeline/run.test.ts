@@ -1,98 +1,13 @@
 import {existsSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync} from 'node:fs';
-import {mkdir, writeFile} from 'node:fs/promises';
 import path from 'node:path';
 import {describe, expect, it, onTestFinished} from 'vitest';
 import {Interrupted, UserError} from '../../src/errors.js';
-import type {Event, StageName} from '../../src/events.js';
-import {inspect, runStages, type EngineContext, type Wanted} from '../../src/pipeline/run.js';
-import type {Stage} from '../../src/pipeline/stage.js';
-import {openStore, openStoreToRead} from '../../src/store/open.js';
-import {temporaryFolder} from '../images/temporary-folder.js';
-
-interface Kitchen extends EngineContext {
-  /** What the stages depend on and do; a test changes it between runs. */
-  readonly recipe: {flour: string; oven: string; beforeOutput: () => void};
-}
-
-/**
- * Three stages that read each other: `prepare` makes dough of the first letter of the flour, `teacher` bakes it (two
- * files, and a digest of rows), `export` serves the bread.
- */
-const stage = (
-  name: StageName,
-  reads: string[],
-  ingredients: Stage<Kitchen>['ingredients'],
-  run: Stage<Kitchen>['run'],
-): Stage<Kitchen> => ({name, version: 1, reads, ingredients, run});
-const file = ({home}: Kitchen, name: string) => path.join(home, 'data', name);
-const stages = [
-  stage(
-    'prepare',
-    [],
-    ({recipe}) => ({flour: recipe.flour}),
-    async context => {
-      context.recipe.beforeOutput();
-      await writeFile(file(context, 'dough'), `dough of ${context.recipe.flour.charAt(0)}`);
-      return {outputs: [{name: 'dough', files: [file(context, 'dough')]}], summary: {weight: 3}, headline: 'kneaded'};
-    },
-  ),
-  stage(
-    'teacher',
-    ['prepare.dough'],
-    ({recipe}) => ({oven: recipe.oven}),
-    async context => {
-      const dough = readFileSync(file(context, 'dough'), 'utf8');
-      for (const name of ['crust', 'crumb'])
-        await writeFile(file(context, name), `${name} of ${dough} at ${context.recipe.oven}`);
-      return {
-        outputs: [
-          {name: 'bread', files: [file(context, 'crust'), file(context, 'crumb')]},
-          {name: 'smell', digest: context.recipe.oven},
-        ],
-        summary: {},
-        headline: 'baked',
-      };
-    },
-  ),
-  stage(
-    'export',
-    ['teacher.bread', 'teacher.smell'],
-    () => ({}),
-    async context => {
-      await writeFile(file(context, 'plate'), readFileSync(file(context, 'crust')));
-      return {outputs: [{name: 'plate', files: [file(context, 'plate')]}], summary: {}, headline: 'served'};
-    },
-  ),
-];
-
-async function kitchen() {
-  const home = await temporaryFolder();
-  await mkdir(path.join(home, 'data'));
-  const database = path.join(home, 'db', 'run.sqlite');
-  const store = openStore(database);
-  onTestFinished(() => store.close());
-  const events: Event[] = [];
-  const abort = new AbortController();
-  const recipe = {flour: 'rye', oven: '200', beforeOutput: () => {}};
-  const context: Kitchen = {home, store, signal: abort.signal, emit: event => events.push(event), recipe};
-  return {
-    home,
-    context,
-    abort,
-    recipe,
-    database,
-    /** Runs what is stale, and tells what each stage did and why. */
-    run: async (wanted: Wanted = {}, signal = new AbortController().signal) => {
-      events.length = 0;
-      const outcome = await runStages(stages, {...context, signal}, wanted);
-      const did = events.flatMap(event => {
-        if (event.type === 'stage_fresh') return [`${event.stage} fresh: ${event.reason}`];
-        return event.type === 'stage_started' ? [`${event.stage} ran: ${event.reason}`] : [];
-      });
-      return {did, outcome};
-    },
-  };
-}
+import type {Event} from '../../src/events.js';
+import {resultsFolder} from '../../src/home.js';
+import {stampOf} from '../../src/pipeline/file-hash.js';
+import {inspect, runStages} from '../../src/pipeline/run.js';
+import {openStoreToRead} from '../../src/store/open.js';
+import {kitchen, stage, stages} from './kitchen.js';
 
 const allFresh = ['prepare fresh: nothing changed', 'teacher fresh: nothing changed', 'export fresh: nothing changed'];
 
@@ -147,44 +62,44 @@ describe('the engine', () => {
 });
 
 describe('an output', () => {
-  it('that is missing is made again, and only what differs follows', async () => {
+  it('that is missing is made again where it is not kept, and only what differs follows', async () => {
     const {run, home} = await kitchen();
     await run();
-    rmSync(path.join(home, 'data/crumb'));
+    rmSync(resultsFolder(home), {recursive: true});
+    rmSync(path.join(home, 'data/bread/crumb'));
     expect((await run()).did).toEqual([
       'prepare fresh: nothing changed',
-      'teacher ran: data/crumb is missing',
+      'teacher ran: data/bread/crumb is missing',
       'export fresh: nothing changed',
     ]);
-    expect(existsSync(path.join(home, 'data/crumb'))).toBe(true);
+    expect(existsSync(path.join(home, 'data/bread/crumb'))).toBe(true);
   });
 
   it('that was garbled is made again, also where its size and time are as they were', async () => {
     const {run, home} = await kitchen();
     await run();
-    const crust = path.join(home, 'data/crust');
+    const crust = path.join(home, 'data/bread/crust');
     const {atime, mtime, size} = statSync(crust);
     writeFileSync(crust, readFileSync(crust, 'utf8').replace('crust', 'dirt.'));
     utimesSync(crust, atime, mtime);
     expect(statSync(crust)).toMatchObject({size, mtime});
     expect((await run()).did).toEqual([
       'prepare fresh: nothing changed',
-      'teacher ran: data/crust is not what was written',
+      'teacher ran: data/bread/crust is not what was written',
       'export fresh: nothing changed',
     ]);
     expect(readFileSync(crust, 'utf8')).toMatch(/^crust/);
   });
 
-  it('that was only touched or copied is read once and then trusted by its new stamp', async () => {
+  it('that was only touched is read once, and then known for what it was', async () => {
     const {run, home, context} = await kitchen();
     await run();
-    const crust = path.join(home, 'data/crust');
-    const stamp = () =>
-      context.store.stages.read('teacher')?.outputs.find(output => output.path === 'data/crust')?.stamp;
-    const before = stamp();
+    const crust = path.join(home, 'data/bread/crust');
     utimesSync(crust, new Date(), new Date(0));
+    const stamp = await stampOf(crust);
+    expect(context.store.hashes.get(stamp!)).toBe(null);
     expect((await run()).did).toEqual(allFresh);
-    expect(stamp()).not.toBe(before);
+    expect(context.store.hashes.get(stamp!)).toMatch(/^[0-9a-f]{64}$/);
   });
 
   it('that a stage names but did not make is a bug, and the stage has failed', async () => {
@@ -240,8 +155,8 @@ describe('asked for a part', () => {
     };
     await expect(run({only: 'export'})).rejects.toMatchObject(refused);
     // So does whoever only plans it; a stage that would be made on the way is foundation enough.
-    await expect(inspect(stages, context, {restamp: false, wanted: {from: 'export'}})).rejects.toMatchObject(refused);
-    expect(await inspect(stages, context, {restamp: false})).toHaveLength(3);
+    await expect(inspect(stages, context, {from: 'export'})).rejects.toMatchObject(refused);
+    expect(await inspect(stages, context)).toHaveLength(3);
   });
 });
 
@@ -291,12 +206,13 @@ describe('a stage that does not come to its end', () => {
   });
 
   it('because its process died goes on, and what it had vouched for is taken back before anything is touched', async () => {
-    const {run, context, recipe} = await kitchen();
+    const {run, home, context, recipe} = await kitchen();
     await run();
     recipe.flour = 'oat';
     recipe.beforeOutput = () =>
       expect(context.store.stages.read('prepare')).toMatchObject({status: 'running', outputs: []});
     await run();
+    rmSync(resultsFolder(home), {recursive: true});
     context.store.stages.begin('prepare', context.store.stages.read('prepare')!.ingredients!);
     expect((await run()).did).toEqual(['prepare ran: was cut short: goes on where it stopped', ...allFresh.slice(1)]);
   });
@@ -315,7 +231,7 @@ describe('looking without running', () => {
     const {run, context, recipe} = await kitchen();
     await run();
     recipe.flour = 'oat';
-    const plan = await inspect(stages, context, {restamp: false});
+    const plan = await inspect(stages, context);
     expect(plan.map(({stage: {name}, verdict}) => [name, verdict.fresh, verdict.reason])).toEqual([
       ['prepare', false, 'flour changed from rye to oat'],
       ['teacher', false, 'follows prepare'],
@@ -326,7 +242,7 @@ describe('looking without running', () => {
   it('tells what was asked for from what was not', async () => {
     const {run, context} = await kitchen();
     await run();
-    const plan = await inspect(stages, context, {restamp: false, wanted: {only: 'teacher'}});
+    const plan = await inspect(stages, context, {only: 'teacher'});
     expect(plan.map(({stage: {name}, wanted, verdict}) => [name, wanted, verdict.reason])).toEqual([
       ['prepare', false, 'nothing changed'],
       ['teacher', true, 'asked for with --only'],
@@ -334,13 +250,13 @@ describe('looking without running', () => {
     ]);
   });
 
-  it('writes nothing, not even a new stamp', async () => {
+  it('writes nothing, not even what it found out of a file that was touched', async () => {
     const {run, context, home, database} = await kitchen();
     await run();
-    utimesSync(path.join(home, 'data/crust'), new Date(), new Date(0));
+    utimesSync(path.join(home, 'data/bread/crust'), new Date(), new Date(0));
     const store = openStoreToRead(database)!;
     onTestFinished(() => store.close());
-    const plan = await inspect(stages, {...context, store}, {restamp: false});
+    const plan = await inspect(stages, {...context, store});
     expect(plan.every(({verdict}) => verdict.fresh)).toBe(true);
     expect(store.stages.read('teacher')).toEqual(context.store.stages.read('teacher'));
   });

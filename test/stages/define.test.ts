@@ -47,7 +47,7 @@ it('a stage is handed what it declared and what it works with, and nothing else 
     },
   });
   const run = await aRun();
-  expect(await stage.ingredients(run)).toEqual({seed: '0', 'select.top_k': 'auto'});
+  expect(await stage.ingredients(run, () => null)).toEqual({seed: '0', 'select.top_k': 'auto'});
   await stage.run(run, {'select.ranking': 'a digest'});
   const [context, settings] = seen;
   expect(Object.keys(context!)).not.toEqual(expect.arrayContaining(['config']));
@@ -57,18 +57,19 @@ it('a stage is handed what it declared and what it works with, and nothing else 
 it('the settings of every stage keep the names under which people have them recorded', async () => {
   const run = await aRun();
   const names: Record<string, string> = {};
-  for (const stage of stages) names[stage.name] = Object.keys(await stage.ingredients(run)).join(', ');
+  for (const stage of stages) names[stage.name] = Object.keys(await stage.ingredients(run, () => null)).join(', ');
   expect(names).toMatchInlineSnapshot(`
     {
-      "evaluate": "evaluate.flip, evaluate.baseline",
+      "baseline": "evaluate.baseline",
+      "evaluate": "evaluate.flip",
       "export": "score.precision, score.decode, classes kept, teacher.temperature, image.size",
-      "finetune": "model, stem, epochs, evaluations, batch_size, learning_rate, warmup, schedule, momentum, weight_decay, label_smoothing, precision, ema, flip, crop, pad, min_area, policy, strength, cutout, mix, mix_alpha, seed, image.size, classes kept, student.temperature",
+      "finetune": "model, stem, evaluations, batch_size, learning_rate, warmup, schedule, momentum, weight_decay, label_smoothing, precision, ema, flip, crop, pad, min_area, policy, strength, cutout, mix, mix_alpha, seed, image.size, epochs, classes kept, student.temperature",
       "prepare": "labelled, files of labelled, unlabelled[0], files of unlabelled[0], seed, labelled.per_class, validation.share, validation.per_class, rest, image.size, limits",
-      "pretrain": "model, stem, epochs, evaluations, batch_size, learning_rate, warmup, schedule, momentum, weight_decay, label_smoothing, precision, ema, flip, crop, pad, min_area, policy, strength, cutout, mix, mix_alpha, targets, temperature, rest, balanced, labelled_share, seed, image.size",
+      "pretrain": "model, stem, evaluations, batch_size, learning_rate, warmup, schedule, momentum, weight_decay, label_smoothing, precision, ema, flip, crop, pad, min_area, policy, strength, cutout, mix, mix_alpha, seed, image.size, epochs, targets, temperature, rest, balanced, labelled_share",
       "report": "run",
       "score": "score.shard_size, image.size, limits, score.decode, classes kept, provider, onnxruntime, sharp",
       "select": "select.top_p, select.top_k, select.min_score, image.size",
-      "teacher": "model, stem, epochs, evaluations, batch_size, learning_rate, warmup, schedule, momentum, weight_decay, label_smoothing, precision, ema, flip, crop, pad, min_area, policy, strength, cutout, mix, mix_alpha, seed, image.size",
+      "teacher": "model, stem, evaluations, batch_size, learning_rate, warmup, schedule, momentum, weight_decay, label_smoothing, precision, ema, flip, crop, pad, min_area, policy, strength, cutout, mix, mix_alpha, seed, image.size, epochs",
     }
   `);
 });

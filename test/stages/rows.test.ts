@@ -6,7 +6,7 @@ import {UserError} from '../../src/errors.js';
 import {damagedRows} from '../../src/pipeline/damage.js';
 import {packIds} from '../../src/ranking/image-ids.js';
 import {stages} from '../../src/stages/index.js';
-import {besideDatabase, openStore, openStoreToRead, type Store} from '../../src/store/open.js';
+import {openStore, openStoreToRead, type Store} from '../../src/store/open.js';
 import {lastingFolder} from '../commands/pupil.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
 import {addSource, entry, imageId, labelled} from '../store/new-store.js';
@@ -55,7 +55,6 @@ function aRun(folder: string): string {
       name: product,
       path: null,
       sha256: digest(store),
-      stamp: null,
     }));
     store.stages.finish({
       name,
@@ -117,7 +116,7 @@ describe('rows that are altered or lost are found', () => {
     ['UPDATE class_rankings SET candidates = 60 WHERE class = 0', 'select.ranking'],
     [`UPDATE chosen SET file = '1.png' WHERE id = (SELECT max(id) FROM chosen)`, 'select.chosen'],
     ['UPDATE pool SET listed = 1', 'prepare.listing'],
-    ['UPDATE pool SET assigned = NULL', 'score.shards'],
+    ['DELETE FROM assigned', 'score.shards'],
   ])('%s', async (alteration, product) => {
     expect(await damageAfter(alteration)).toEqual([`what the database holds of ${product} is changed`]);
   });
@@ -177,7 +176,7 @@ describe('bytes of the file that are garbled', () => {
       const at = next(copy.length);
       copy.fill(next(256), at, at + 1 + next(16));
       writeFileSync(garbled, copy);
-      for (const left of besideDatabase(garbled)) rmSync(left, {force: true});
+      for (const left of ['-wal', '-shm', '-journal']) rmSync(garbled + left, {force: true});
       try {
         const store = openStore(garbled);
         try {

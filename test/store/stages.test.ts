@@ -3,8 +3,8 @@ import type {OutputRecord} from '../../src/store/stages.js';
 import {newStore, query} from './new-store.js';
 
 const outputs: OutputRecord[] = [
-  {name: 'scores', path: 'data/run/scores/shard-00000.parquet', sha256: 'aa', stamp: '1 2 3 4'},
-  {name: 'ranking', path: null, sha256: 'bb', stamp: null},
+  {name: 'scores', path: 'data/run/scores/shard-00000.parquet', sha256: 'aa'},
+  {name: 'ranking', path: null, sha256: 'bb'},
 ];
 const finished = {
   name: 'score',
@@ -64,13 +64,6 @@ describe('the record of a stage', () => {
     expect(startedAt()).toBe('2026-01-01T10:00:00.000Z');
     store.stages.begin('score', {});
     expect(startedAt()).toBe('2026-01-01T12:00:00.000Z');
-  });
-
-  it('trusts a file by a new stamp', async () => {
-    const {store} = await newStore();
-    store.stages.finish(finished);
-    store.stages.restamp('score', outputs[0]!.path!, '9 9 9 9');
-    expect(store.stages.read('score')?.outputs.map(output => output.stamp)).toEqual(['9 9 9 9', null]);
   });
 });
 

@@ -4,6 +4,7 @@ import {
   appendFileSync,
   existsSync,
   lstatSync,
+  readdirSync,
   readFileSync,
   rmSync,
   truncateSync,
@@ -52,7 +53,6 @@ const ofRows = {
   'a shard forgotten': 'UPDATE shards SET fingerprint = NULL, sha256 = NULL, rows = NULL WHERE number = 1',
   'what is known of an output changed':
     "UPDATE outputs SET sha256 = 'no hash' WHERE rowid = (SELECT rowid FROM outputs WHERE path IS NOT NULL ORDER BY random() LIMIT 1)",
-  'a stamp changed': "UPDATE outputs SET stamp = 'no stamp'",
   'the scores of a ranking changed': 'UPDATE rankings SET score = score - 1 WHERE class = 0',
   'a ranking lost': 'DELETE FROM rankings WHERE class = 1',
   'a chosen picture elsewhere': "UPDATE chosen SET file = 'elsewhere' WHERE id = (SELECT min(id) FROM chosen)",
@@ -63,6 +63,25 @@ const ofDatabases = {
   'database emptied': file => truncateSync(file, 0),
   'database cut in half': file => truncateSync(file, Math.floor(lstatSync(file).size / 8192) * 4096),
   'database all garbage': file => writeFileSync(file, 'garbage '.repeat(1000)),
+};
+
+const ofHashes = {
+  'what is known of files changed': file => {
+    const connection = new Database(file);
+    connection.exec("UPDATE hashes SET sha256 = 'no hash'");
+    connection.close();
+  },
+  'what is known of files garbage': file => writeFileSync(file, 'garbage '.repeat(1000)),
+  'what is known of files lost': file => rmSync(file),
+};
+
+const ofKept = {
+  'what is kept lost': folder => rmSync(folder, {recursive: true}),
+  'a kept result garbled': folder => {
+    const files = readdirSync(folder, {recursive: true, withFileTypes: true}).filter(entry => entry.isFile());
+    const {parentPath, name} = files[Math.floor(files.length / 2)];
+    writeFileSync(path.join(parentPath, name), 'garbage');
+  },
 };
 
 /** Every damage there is: a name, and what does it to a home, of which it returns the words. */
@@ -85,6 +104,13 @@ export const damages = [
       return name;
     },
   })),
+  ...Object.entries({...ofHashes, ...ofKept}).map(([name, damage]) => ({
+    name,
+    do(home) {
+      damage(path.join(home, name in ofKept ? 'data/.results' : 'db/file-hashes'));
+      return name;
+    },
+  })),
   ...Object.entries(ofDatabases).map(([name, damage]) => ({
     name,
     do(home) {
@@ -95,8 +121,14 @@ export const damages = [
   })),
 ];
 
-/** Makes a stage of a finished run stale by losing what it made, its checkpoint as well; the others stay. */
-export function forget(home, stage) {
+/**
+ * Makes a stage of a finished run stale by losing what it made, its checkpoint as well; the others stay. What is kept of it
+ * is lost, too, unless it is to be taken.
+ */
+export function forget(home, stage, {isKept = false} = {}) {
+  if (!isKept)
+    for (const kept of [stage, 'training'])
+      rmSync(path.join(home, 'data', '.results', kept), {recursive: true, force: true});
   const connection = new Database(databaseOf(home));
   try {
     connection.pragma('foreign_keys = ON');
@@ -107,7 +139,6 @@ export function forget(home, stage) {
       rmSync(path.join(home, file), {force: true});
       if (stage !== 'export') rmSync(path.join(home, path.dirname(file), 'checkpoint.pt'), {force: true});
     }
-    if (stage === 'evaluate') rmSync(path.join(home, 'models', RUN, 'supervised'), {recursive: true, force: true});
     connection.prepare('DELETE FROM stages WHERE name = ?').run(stage);
   } finally {
     connection.close();

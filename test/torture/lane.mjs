@@ -149,7 +149,7 @@ const happenings = {
   /** Dies, or is asked to stop, at some moment. */
   async kill() {
     const stage = random.pick(stages);
-    forget(home, stage);
+    forget(home, stage, {isKept: random.below(4) === 0});
     return {stage, what: await strike(stage)};
   },
 

@@ -17,7 +17,8 @@ const queries = {
   places: 'SELECT image, source, file, member, "offset", length, encoding, label FROM places ORDER BY rowid',
   shards: 'SELECT number, images, fingerprint, sha256, rows, hex(left_ids) FROM shards ORDER BY number',
   chosen: 'SELECT id, source, file, member, "offset", length, encoding FROM chosen ORDER BY id',
-  pool: 'SELECT listed, assigned FROM pool',
+  pool: 'SELECT listed FROM pool',
+  assigned: 'SELECT facts FROM assigned',
   quarantine: 'SELECT stage, part, image, place, code, detail FROM quarantine ORDER BY stage, part, place',
   stages: 'SELECT name, status, ingredients FROM stages ORDER BY name',
   outputs: "SELECT stage, name, path, sha256 FROM outputs WHERE name <> 'report' ORDER BY stage, name, path",
@@ -26,7 +27,7 @@ const trainings = [
   ['teacher', ''],
   ['pretrain', ''],
   ['finetune', ''],
-  ['evaluate', 'baseline'],
+  ['baseline', ''],
 ];
 
 /** Of each thing that must be the same, its contents or their hash. */
@@ -67,7 +68,10 @@ const filesOf = home =>
   ['models', 'data']
     .filter(folder => existsSync(path.join(home, folder)))
     .flatMap(folder => readdirSync(path.join(home, folder), {recursive: true}).map(name => path.join(folder, name)))
-    .filter(name => !name.includes('/attempts/') && statSync(path.join(home, name)).isFile());
+    .filter(name => !name.includes('/attempts/') && !name.startsWith(KEPT) && statSync(path.join(home, name)).isFile());
+
+/** What it keeps for other runs tells when it was made, and may be of more than one making. */
+const KEPT = path.join('data', '.results');
 
 /** Checkpoints hold the seconds that a training took. */
 const isAllowedToDiffer = file => path.basename(file) === 'checkpoint.pt';

@@ -1,0 +1,73 @@
+/** How the engine knows that a file is still the one that was written: by its hash, which is taken once. */
+import {createHash} from 'node:crypto';
+import {createReadStream} from 'node:fs';
+import {stat} from 'node:fs/promises';
+import {systemCode} from '../errors.js';
+import type {FileHashes, FileStamp} from '../store/file-hashes.js';
+
+/** SHA-256 of a file, in hex. */
+export async function hashFile(file: string, signal?: AbortSignal): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(file, {highWaterMark: 1 << 20, ...(signal && {signal})}))
+    hash.update(chunk as Buffer);
+  return hash.digest('hex');
+}
+
+/** Reads a file that has several names only once. Throws where it cannot be read. */
+export type HashOnce = (file: string, signal: AbortSignal) => Promise<string>;
+
+export function hashOnce(): HashOnce {
+  const known = new Map<string, string>();
+  return async (file, signal) => {
+    const {dev, ino} = await stat(file, {bigint: true});
+    const key = `${dev} ${ino}`;
+    const sha256 = known.get(key) ?? (await hashFile(file, signal));
+    known.set(key, sha256);
+    return sha256;
+  };
+}
+
+/** SHA-256 of a file, read only where it is not known for a file of this stamp. Null where there is no file. */
+export async function hashOf(file: string, hashes: FileHashes, signal?: AbortSignal): Promise<string | null> {
+  const stamp = await stampOf(file);
+  if (stamp === null) return null;
+  const known = hashes.get(stamp);
+  if (known !== null) return known;
+  const sha256 = await hashFile(file, signal);
+  // Of what was written to meanwhile nothing is known.
+  const after = await stampOf(file);
+  if (after?.stamp === stamp.stamp) hashes.set(stamp, sha256);
+  return sha256;
+}
+
+/**
+ * Whether a file is the one that had this hash. Where another one is known for it, it is read: what is known may be garbled, and is then
+ * put right.
+ */
+export async function stateOf(
+  file: string,
+  sha256: string,
+  hashes: FileHashes,
+  signal?: AbortSignal,
+): Promise<'whole' | 'missing' | 'changed'> {
+  const stamp = await stampOf(file);
+  if (stamp === null) return 'missing';
+  if (hashes.get(stamp) === sha256) return 'whole';
+  const found = await hashFile(file, signal);
+  hashes.set(stamp, found);
+  return found === sha256 ? 'whole' : 'changed';
+}
+
+/**
+ * What changes when a file's bytes do, as far as the file system tells: inode, size, both times. Null where there is no
+ * file.
+ */
+export async function stampOf(file: string): Promise<FileStamp | null> {
+  try {
+    const {size, mtimeNs, ctimeNs, ino} = await stat(file, {bigint: true});
+    return {inode: BigInt.asIntN(64, ino), stamp: `${size} ${mtimeNs} ${ctimeNs}`};
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,248 @@
+/**
+ * What the stages of a home's runs made, kept by what it was made from: a run takes what another has made in the place
+ * of making it again. A result is a folder, data/.results/STAGE/KEY: its files, which are links to those of the runs, its
+ * rows, and what is recorded of it.
+ */
+import {createHash} from 'node:crypto';
+import {existsSync} from 'node:fs';
+import {mkdir, readdir, readFile, rm, writeFile} from 'node:fs/promises';
+import path from 'node:path';
+import {z} from 'zod';
+import {systemCode} from '../errors.js';
+import {linkOrCopy} from '../files/link.js';
+import {publishFolder, sync} from '../files/publish.js';
+import {resultsFolder, type RunPaths} from '../home.js';
+import {curvesOf, type OwnRows} from '../store/stage-rows.js';
+import type {Store} from '../store/open.js';
+import {hashOf, stampOf, stateOf} from './file-hash.js';
+import type {Ingredients} from './stage.js';
+
+const recordSchema = z.object({
+  /** Of the database whose rows it holds. */
+  version: z.number(),
+  stage: z.string(),
+  /** Of the run that made it. */
+  run: z.string(),
+  finishedAt: z.string(),
+  ingredients: z.record(z.string(), z.string()),
+  status: z.enum(['done', 'skipped']),
+  seconds: z.number(),
+  summary: z.unknown(),
+  /** `file` is where it lies in models/RUN or data/RUN, less the name of the run; null for a product in rows. */
+  outputs: z.array(z.object({name: z.string(), file: z.string().nullable(), sha256: z.string()})),
+  /** SHA-256 of the file of its rows. */
+  rows: z.string(),
+});
+type ResultRecord = z.infer<typeof recordSchema>;
+
+export interface Result extends ResultRecord {
+  readonly key: string;
+  readonly folder: string;
+}
+
+/** What may be kept of a stage: what a run recorded of it when it finished. */
+export type Finished = Pick<ResultRecord, 'stage' | 'ingredients' | 'status' | 'seconds' | 'summary'> & {
+  readonly outputs: readonly {readonly name: string; readonly path: string | null; readonly sha256: string}[];
+};
+
+/** Where a result is kept from, or taken to. */
+export interface Place {
+  readonly paths: RunPaths;
+  readonly store: Store;
+  readonly signal: AbortSignal;
+}
+
+const [RECORD, ROWS, FILES] = ['result.json', 'rows.sqlite', 'files'];
+
+/** By which a result is found: of the stage, and of all that it depends on. */
+export const keyOf = (stage: string, ingredients: Ingredients): string =>
+  createHash('sha256')
+    .update(JSON.stringify([stage, Object.entries(ingredients).toSorted(([one], [other]) => (one < other ? -1 : 1))]))
+    .digest('hex')
+    .slice(0, 32);
+
+const folderOf = (home: string, stage: string, key: string): string => path.join(resultsFolder(home), stage, key);
+
+/** Where a file lies, less the name of the run: `models/teacher/model.safetensors`. */
+function withoutRun({models, data}: RunPaths, file: string): string {
+  for (const [kind, folder] of [
+    ['models', models],
+    ['data', data],
+  ] as const)
+    if (file.startsWith(folder + path.sep)) return path.join(kind, path.relative(folder, file));
+  throw new Error(`${file} is no file of a run, and cannot be kept.`);
+}
+
+export const withinRun = ({models, data}: RunPaths, file: string): string =>
+  path.join(file.startsWith('models') ? models : data, path.relative(file.split(path.sep)[0]!, file));
+
+const seal = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+/** The result of this folder; null where there is none that is as it was written. */
+async function readResult(folder: string): Promise<Result | null> {
+  try {
+    const [text = '', sealed = ''] = (await readFile(path.join(folder, RECORD), 'utf8')).split('\n');
+    if (seal(text) !== sealed) return null;
+    const record = recordSchema.parse(JSON.parse(text));
+    return {...record, key: path.basename(folder), folder};
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) return null;
+    throw error;
+  }
+}
+
+/** The result of a stage from exactly these ingredients; null where none is kept that this database can take. */
+export async function findResult(
+  {paths: {home}, store}: Pick<Place, 'paths' | 'store'>,
+  stage: string,
+  ingredients: Ingredients,
+): Promise<Result | null> {
+  const found = await readResult(folderOf(home, stage, keyOf(stage, ingredients)));
+  return found?.version === store.version ? found : null;
+}
+
+/** A folder in which a result is kept, or was to be: null where that was cut short, or cannot be read any more. */
+export interface KeptFolder {
+  readonly stage: string;
+  readonly key: string;
+  readonly folder: string;
+  readonly result: Result | null;
+}
+
+/** Those of a stage, or of all, by name. */
+export async function keptFolders(home: string, stage?: string): Promise<KeptFolder[]> {
+  const found: KeptFolder[] = [];
+  for (const name of stage === undefined ? await namesIn(resultsFolder(home)) : [stage])
+    for (const key of await namesIn(path.join(resultsFolder(home), name))) {
+      const folder = folderOf(home, name, key);
+      found.push({stage: name, key, folder, result: await readResult(folder)});
+    }
+  return found;
+}
+
+/** The results of a stage, or of all. */
+export const allResults = async (home: string, stage?: string): Promise<Result[]> =>
+  (await keptFolders(home, stage)).flatMap(({result}) => result ?? []);
+
+const namesIn = async (folder: string): Promise<string[]> => (existsSync(folder) ? (await readdir(folder)).sort() : []);
+
+/**
+ * Keeps what a stage of this run made, unless it is kept already. Returns whether its files take no further room: else
+ * the file system cannot link, and they were copied.
+ */
+export async function keepResult(
+  {paths, store, signal}: Place,
+  {stage, ingredients, status, seconds, summary, outputs}: Finished,
+  rows: readonly OwnRows[],
+): Promise<{readonly linked: boolean}> {
+  const folder = folderOf(paths.home, stage, keyOf(stage, ingredients));
+  const asKept = outputs.map(({name, path: file, sha256}) => ({
+    name,
+    file: file === null ? null : withoutRun(paths, path.join(paths.home, file)),
+    sha256,
+  }));
+  const before = await readResult(folder);
+  if (before?.version === store.version && JSON.stringify(before.outputs) === JSON.stringify(asKept))
+    return {linked: true};
+  let linked = true;
+  await mkdir(path.dirname(folder), {recursive: true});
+  await publishFolder(folder, async temporary => {
+    for (const {file, sha256} of asKept) {
+      if (file === null) continue;
+      signal.throwIfAborted();
+      if (!(await giveFile(store, withinRun(paths, file), path.join(temporary, FILES, file), sha256))) linked = false;
+    }
+    const rowsFile = path.join(temporary, ROWS);
+    store.rows.write(rowsFile, [...rows, curvesOf(stage)]);
+    const record: ResultRecord = {
+      version: store.version,
+      stage,
+      run: paths.run,
+      finishedAt: new Date().toISOString(),
+      ingredients,
+      status,
+      seconds,
+      summary,
+      outputs: asKept,
+      rows: (await hashOf(rowsFile, store.hashes, signal))!,
+    };
+    const text = JSON.stringify(record);
+    await writeFile(path.join(temporary, RECORD), `${text}\n${seal(text)}\n`);
+  });
+  return {linked};
+}
+
+/** Links a file that has this hash, and remembers it: a link changes the times by which a file is known. */
+async function giveFile({hashes}: Store, from: string, to: string, sha256: string): Promise<boolean> {
+  if ((await stateOf(from, sha256, hashes)) !== 'whole') throw new Error(`${from} changed while it was linked.`);
+  const linked = await linkOrCopy(from, to);
+  const stamp = await stampOf(to);
+  if (stamp !== null) hashes.set(stamp, sha256);
+  return linked;
+}
+
+/** The first file of a result that is not what was kept; null where all are. */
+export async function damageOfResult(
+  {folder, outputs, rows}: Result,
+  {store, signal}: Pick<Place, 'store' | 'signal'>,
+): Promise<string | null> {
+  const files = outputs.flatMap(({file, sha256}) =>
+    file === null ? [] : [{file: path.join(folder, FILES, file), sha256}],
+  );
+  for (const {file, sha256} of [...files, {file: path.join(folder, ROWS), sha256: rows}])
+    if ((await stateOf(file, sha256, store.hashes, signal)) !== 'whole') return file;
+  return null;
+}
+
+/** The files of a result with their hashes, by where they lie in the home. */
+export const filesOfResult = (home: string, {folder, outputs, rows}: Result): {path: string; sha256: string}[] =>
+  [
+    {path: ROWS, sha256: rows},
+    ...outputs.flatMap(({file, sha256}) => (file === null ? [] : [{path: path.join(FILES, file), sha256}])),
+  ].map(({path: file, sha256}) => ({path: path.relative(home, path.join(folder, file)), sha256}));
+
+/**
+ * Puts the files and rows of a whole result where a run has them. Nothing is recorded: what the stage vouched for before
+ * must have been taken back.
+ */
+export async function placeResult(
+  {folder, stage, outputs}: Result,
+  {paths, store, signal}: Place,
+  rows: readonly OwnRows[],
+): Promise<{readonly linked: boolean}> {
+  let linked = true;
+  const placed = new Map<string, Set<string>>();
+  for (const {file, sha256} of outputs) {
+    if (file === null) continue;
+    signal.throwIfAborted();
+    const to = withinRun(paths, file);
+    if (!(await giveFile(store, path.join(folder, FILES, file), to, sha256))) linked = false;
+    const names = placed.get(path.dirname(to)) ?? new Set();
+    placed.set(path.dirname(to), names.add(path.basename(to)));
+  }
+  for (const [into, names] of placed) {
+    // What else lies in a folder of data/RUN was part of another result; in models/RUN lie checkpoints, too.
+    if (into.startsWith(paths.data + path.sep))
+      for (const entry of await readdir(into, {withFileTypes: true}))
+        if (entry.isFile() && !names.has(entry.name)) await rm(path.join(into, entry.name));
+    await sync(into);
+  }
+  store.rows.read(path.join(folder, ROWS), [...rows, curvesOf(stage)]);
+  return {linked};
+}
+
+/** Puts the only file of a product of a whole result at `to`. */
+export async function placeFile(
+  {folder, outputs}: Result,
+  product: string,
+  to: string,
+  {store}: Pick<Place, 'store'>,
+): Promise<void> {
+  const found = outputs.find(({name, file}) => name === product && file !== null);
+  if (found?.file == null) throw new Error(`${folder} holds no ${product}.`);
+  await giveFile(store, path.join(folder, FILES, found.file), to, found.sha256);
+  await sync(path.dirname(to));
+}
+
+export const discardResult = ({folder}: Pick<Result, 'folder'>): Promise<void> =>
+  rm(folder, {recursive: true, force: true});
