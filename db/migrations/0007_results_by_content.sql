@@ -16,3 +16,11 @@ ALTER TABLE pool DROP COLUMN assigned;
 -- The baseline is a stage of its own.
 UPDATE events SET stage = 'baseline', body = json_set(body, '$.stage', 'baseline', '$.part', '')
  WHERE stage = 'evaluate' AND json_valid(body) AND body ->> 'part' = 'baseline';
+
+-- What the run is a part of was told by its name alone.
+ALTER TABLE run ADD COLUMN experiment TEXT;               -- with the next two, the arm that it is; null for a run of its own
+ALTER TABLE run ADD COLUMN arm TEXT;
+ALTER TABLE run ADD COLUMN seed INTEGER;
+ALTER TABLE run ADD COLUMN first_round TEXT;              -- the run whose round it is: itself, in the first
+ALTER TABLE run ADD COLUMN round INTEGER NOT NULL DEFAULT 1;
+UPDATE run SET first_round = name;

@@ -23,6 +23,7 @@ import {changedInputs} from './inputs.js';
 import {fetchMissing, missingDatasets} from './missing-datasets.js';
 import {takeLock} from '../store/lock.js';
 import {blankStore, openStore, type Store} from '../store/open.js';
+import type {Belonging} from '../store/run.js';
 import {explainFault} from '../machine-fault.js';
 import {heldError} from './held-run.js';
 import {keepRunsOfBefore} from './keep-runs.js';
@@ -32,6 +33,8 @@ export interface RunRequest {
   readonly home: string;
   readonly python: string | undefined;
   readonly wanted: Wanted;
+  /** Of an experiment, which it is. */
+  readonly arm: Belonging['arm'];
   /**
    * Where pictures that its figures rest on changed: `archive` keeps the run as it is under another name, and goes on
    * from it; else the run is refused with this advice.
@@ -40,6 +43,7 @@ export interface RunRequest {
 }
 
 interface RoundRequest extends RunRequest {
+  readonly belonging: Belonging;
   /** Those of all rounds. */
   readonly workers: Workers;
 }
@@ -49,13 +53,14 @@ interface RoundRequest extends RunRequest {
  * whole.
  */
 export async function bringRoundsUpToDate(request: RunRequest, stop: Stop, emit: Emit): Promise<Outcome[]> {
-  const {config, home, wanted} = request;
+  const {config, home, wanted, arm} = request;
   const configs = wanted.only === undefined && wanted.until === undefined ? configsOfRounds(config, home) : [config];
   const outcomes: Outcome[] = [];
   const workers = openWorkers();
   try {
-    for (const round of configs) {
-      const ofRound = {...request, config: round, wanted: round === config ? wanted : {}, workers};
+    for (const [index, round] of configs.entries()) {
+      const belonging = {arm, first: config.run, round: index + 1};
+      const ofRound = {...request, config: round, wanted: index === 0 ? wanted : {}, workers, belonging};
       outcomes.push(await bringUpToDate(ofRound, stop, emit));
     }
   } finally {
@@ -142,11 +147,11 @@ async function lookAhead({config, home, python}: RunRequest, paths: RunPaths, st
 async function openContext(
   store: Store,
   paths: RunPaths,
-  {config, workers}: RoundRequest,
+  {config, workers, belonging}: RoundRequest,
   stop: Stop,
   emit: Emit,
 ): Promise<RunContext> {
-  store.run.take(paths.run, {pid: process.pid, host: hostname(), since: new Date().toISOString()});
+  store.run.take(paths.run, {pid: process.pid, host: hostname(), since: new Date().toISOString()}, belonging);
   const emitAndKeep: Emit = event => {
     if (isKept(event)) store.events.add(event);
     emit(event);

@@ -51,7 +51,14 @@ export async function runExperiment(
     });
     try {
       const outcomes = await bringRoundsUpToDate(
-        {config: run.config, home, python, wanted: {}, onChange: {advice: ADVICE_IN_EXPERIMENTS}},
+        {
+          config: run.config,
+          home,
+          python,
+          wanted: {},
+          arm: {experiment: plan.name, arm: run.arm, seed: run.seed},
+          onChange: {advice: ADVICE_IN_EXPERIMENTS},
+        },
         stop,
         emit,
       );

@@ -34,6 +34,7 @@ export async function orchestrate(flags: OrchestrateFlags, stop: Stop): Promise<
         home: flags.home,
         python: flags.python,
         wanted: flags,
+        arm: null,
         onChange: flags.acceptChange ? 'archive' : {advice: adviceOnChange(config.run)},
       },
       stop,

@@ -19,13 +19,7 @@ import {UserError} from '../errors.js';
 
 const runName = (experiment: string, arm: string, seed: number): string => `${experiment}.${arm}.seed${seed}`;
 
-/** The experiment to which a run belongs by its name, and its seed there; null where it belongs to none. */
-export function experimentOf(run: string): {readonly experiment: string; readonly seed: number} | null {
-  const [, experiment, seed] = /^(.+)\.[^.]+\.seed(\d+)(?:\.round\d+)?$/.exec(run) ?? [];
-  return experiment === undefined ? null : {experiment, seed: Number(seed)};
-}
-
-/** The name of an arm holds no dot, so that it can be told from the other parts of a run's name. */
+/** The name of an arm holds no dot, so that people can tell it from the other parts of a run's name. */
 const armName = /^[A-Za-z0-9][A-Za-z0-9_-]*$/;
 const seeds = z
   .array(z.int().nonnegative())

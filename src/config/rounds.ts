@@ -8,16 +8,6 @@ import {runPaths} from '../home.js';
 
 export const roundName = (run: string, round: number): string => (round === 1 ? run : `${run}.round${round}`);
 
-/** The run whose round this one is (itself, in round 1), and which. */
-export function roundOf(run: string): {readonly first: string; readonly round: number} {
-  const [, first, round] = /^(.+)\.round(\d+)$/.exec(run) ?? [];
-  return first === undefined ? {first: run, round: 1} : {first, round: Number(round)};
-}
-
-/** Of these runs those that are rounds of the same run as `run`, in order, itself included. */
-export const roundsAmong = (runs: readonly string[], run: string): string[] =>
-  runs.filter(other => roundOf(other).first === roundOf(run).first).sort((a, b) => roundOf(a).round - roundOf(b).round);
-
 /** The config of every round, in order. */
 export function configsOfRounds(config: Config, home: string): Config[] {
   return Array.from({length: config.rounds}, (_, index) => (index === 0 ? config : nextRound(config, home, index + 1)));

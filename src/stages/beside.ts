@@ -3,25 +3,27 @@ import {existsSync} from 'node:fs';
 import {readFile} from 'node:fs/promises';
 import {fromWire} from '../children/protocol.js';
 import {UserError} from '../errors.js';
-import {experimentOf} from '../config/experiment.js';
-import {experimentFile, runPaths, type RunPaths} from '../home.js';
+import {experimentFile, runPaths} from '../home.js';
 import {experimentResults, type ExperimentResults} from '../report/experiment-results.js';
 import type {RoundData} from '../report/rounds-section.js';
-import {roundName, roundOf} from '../config/rounds.js';
+import {roundName} from '../config/rounds.js';
 import {openStoreToRead} from '../store/open.js';
+import type {StageContext} from './context.js';
 import {summaryOf} from './summaries.js';
 
+type Run = Pick<StageContext, 'paths' | 'store'>;
+
 /** The finished rounds before this one, in order. */
-export function earlierRounds({home, run}: RunPaths): RoundData[] {
-  const {first, round} = roundOf(run);
+export function earlierRounds({paths: {home, run}, store}: Run): RoundData[] {
+  const {first, round} = store.run.belonging() ?? {first: run, round: 1};
   return Array.from({length: round - 1}, (_, index) => roundName(first, index + 1)).flatMap(name => {
-    const store = openStoreToRead(runPaths(home, name).database);
-    if (store === null) return [];
+    const earlier = openStoreToRead(runPaths(home, name).database);
+    if (earlier === null) return [];
     try {
-      const [evaluated, selection] = [summaryOf(store, 'evaluate'), summaryOf(store, 'select')];
+      const [evaluated, selection] = [summaryOf(earlier, 'evaluate'), summaryOf(earlier, 'select')];
       return evaluated === null || selection === null ? [] : [{run: name, results: evaluated.results, selection}];
     } finally {
-      store.close();
+      earlier.close();
     }
   });
 }
@@ -30,10 +32,10 @@ export function earlierRounds({home, run}: RunPaths): RoundData[] {
  * The results of the experiment that the run is a part of, as they were last written; null where there are none. Throws
  * (exit 4) where that file is damaged.
  */
-export async function experimentAround({home, run}: RunPaths): Promise<ExperimentResults | null> {
-  const belonging = experimentOf(run);
-  if (belonging === null) return null;
-  const file = experimentFile(home, belonging.experiment, 'table.json');
+export async function experimentAround({paths: {home}, store}: Run): Promise<ExperimentResults | null> {
+  const belonging = store.run.belonging();
+  if (belonging === null || belonging.arm === null) return null;
+  const file = experimentFile(home, belonging.arm.experiment, 'table.json');
   if (!existsSync(file)) return null;
   const text = await readFile(file, 'utf8');
   let found: unknown;
@@ -47,5 +49,5 @@ export async function experimentAround({home, run}: RunPaths): Promise<Experimen
     );
   }
   const parsed = experimentResults.safeParse(found);
-  return parsed.success && parsed.data.runs.some(other => other.run === roundOf(run).first) ? parsed.data : null;
+  return parsed.success && parsed.data.runs.some(other => other.run === belonging.first) ? parsed.data : null;
 }

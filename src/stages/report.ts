@@ -84,8 +84,8 @@ async function gather(
     classes: await rankedClasses(context),
     quarantine: store.quarantine.counts(),
     config: stringify({...config, run: paths.run, about: about === '' ? undefined : about}),
-    rounds: [...earlierRounds(paths), {run: paths.run, results: evaluated.results, selection}],
-    experiment: await experimentAround(paths),
+    rounds: [...earlierRounds(context), {run: paths.run, results: evaluated.results, selection}],
+    experiment: await experimentAround(context),
   };
 }
 

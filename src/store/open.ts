@@ -29,7 +29,7 @@ import {packTable} from './packs.js';
 import {poolTable} from './pool.js';
 import {quarantineTable} from './quarantine.js';
 import {rankingTables} from './rankings.js';
-import {runTable} from './run.js';
+import {runTable, tellBelonging} from './run.js';
 import {shardTable} from './shards.js';
 import {stageRows} from './stage-rows.js';
 import {addLengths, sealFinished, stageTables} from './stages.js';
@@ -79,8 +79,8 @@ const PATIENCE_MS = 10_000;
 
 /** The version from which on finished stages are sealed. */
 const SEALED = 3;
-/** The version from which on trainings tell how long they were. */
-const MEASURED = 7;
+/** The version from which on trainings tell how long they were, and runs what they are a part of. */
+const TOLD = 7;
 
 /**
  * Refuses what is no database of a run, or one that this pupil cannot read (or, for writing, not bring up to date),
@@ -150,7 +150,10 @@ function migrate(connection: Connection): void {
     atomically(connection, () => {
       connection.exec(sql);
       if (next + 1 === SEALED) sealFinished(connection);
-      if (next + 1 === MEASURED) addLengths(connection);
+      if (next + 1 === TOLD) {
+        addLengths(connection);
+        tellBelonging(connection);
+      }
       connection.pragma(`user_version = ${next + 1}`);
     });
   }

@@ -169,6 +169,14 @@ it.each([['status'], ['rankings'], ['rankings', 'red'], ['report']])(
   },
 );
 
+it('a run that is only called like a round is none', async () => {
+  const home = await aCopy();
+  await look(['orchestrate', data.config, '--home', home, '--run', 'colours.round7', '--until', 'prepare']);
+  const {stderr} = await pupil(['status', '--home', home, '--run', 'colours']);
+  expect(stderr).toContain('Round 1 of 2; the other: --run colours.round2;');
+  expect((await pupil(['status', '--home', home, '--run', 'colours.round7'])).stderr).not.toContain('Round');
+});
+
 it('pupil compare puts two rounds side by side', async () => {
   const text = await look(['compare', 'colours', 'colours.round2', '--home', finished]);
   expect(text).toMatch(/^student top-1 +100\.0 % +100\.0 %$/m);
