@@ -15,6 +15,7 @@ import {configsOfRounds} from '../config/rounds.js';
 import {resultsOf} from '../queries/results.js';
 import {contextFor, threadsOf, type RunContext} from '../stages/context.js';
 import {provePython, withDevice} from '../stages/device.js';
+import {makerOf} from './at-work.js';
 import {archiveRun} from './archive-run.js';
 import {drawDemoPictures, lacksDemoPictures} from './demo-pictures.js';
 import {stages} from '../stages/index.js';
@@ -156,7 +157,7 @@ async function openContext(
     if (isKept(event)) store.events.add(event);
     emit(event);
   };
-  return await contextFor(config, {paths, store, stop, emit: emitAndKeep, workers});
+  return {...(await contextFor(config, {paths, store, stop, emit: emitAndKeep, workers})), makerOf: makerOf(paths)};
 }
 
 /** Progress is only for the moment; all else is kept. */

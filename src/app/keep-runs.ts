@@ -41,7 +41,7 @@ export async function keepRunsOfBefore({home, run}: RunPaths, signal: AbortSigna
     try {
       const store = openStore(paths.database);
       try {
-        await keepRun({paths, store, signal, emit});
+        await keepRun({paths, store, signal, emit, makerOf: () => null});
       } finally {
         store.close();
       }

@@ -7,8 +7,9 @@ import {createHash} from 'node:crypto';
 import {existsSync} from 'node:fs';
 import {mkdir, readdir, readFile, rm, writeFile} from 'node:fs/promises';
 import path from 'node:path';
+import pLimit from 'p-limit';
 import {z} from 'zod';
-import {systemCode} from '../errors.js';
+import {systemCode, throwIfStopped} from '../errors.js';
 import {linkOrCopy} from '../files/link.js';
 import {publishFolder, sync} from '../files/publish.js';
 import {resultsFolder, type RunPaths} from '../home.js';
@@ -147,11 +148,9 @@ export async function keepResult(
   let linked = true;
   await mkdir(path.dirname(folder), {recursive: true});
   await publishFolder(folder, async temporary => {
-    for (const {file, sha256} of asKept) {
-      if (file === null) continue;
-      signal.throwIfAborted();
+    await eachFile(asKept, signal, async (file, sha256) => {
       if (!(await giveFile(store, withinRun(paths, file), path.join(temporary, FILES, file), sha256))) linked = false;
-    }
+    });
     const rowsFile = path.join(temporary, ROWS);
     store.rows.write(rowsFile, [...rows, curvesOf(stage)]);
     const record: ResultRecord = {
@@ -170,6 +169,29 @@ export async function keepResult(
     await writeFile(path.join(temporary, RECORD), `${text}\n${seal(text)}\n`);
   });
   return {linked};
+}
+
+/** A pool has thousands of score files, and each waits for the disk. */
+const FILES_AT_A_TIME = 8;
+
+async function eachFile(
+  outputs: ResultRecord['outputs'],
+  signal: AbortSignal,
+  work: (file: string, sha256: string) => Promise<void>,
+): Promise<void> {
+  const limit = pLimit(FILES_AT_A_TIME);
+  const ends = await Promise.allSettled(
+    outputs.map(async ({file, sha256}) => {
+      if (file === null) return;
+      await limit(async () => {
+        throwIfStopped(signal);
+        await work(file, sha256);
+      });
+    }),
+  );
+  // None is left at work where one failed: what they write into may be removed.
+  const failed = ends.find(end => end.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
 }
 
 /** Links a file that has this hash, and remembers it: a link changes the times by which a file is known. */
@@ -212,14 +234,12 @@ export async function placeResult(
 ): Promise<{readonly linked: boolean}> {
   let linked = true;
   const placed = new Map<string, Set<string>>();
-  for (const {file, sha256} of outputs) {
-    if (file === null) continue;
-    signal.throwIfAborted();
+  await eachFile(outputs, signal, async (file, sha256) => {
     const to = withinRun(paths, file);
     if (!(await giveFile(store, path.join(folder, FILES, file), to, sha256))) linked = false;
     const names = placed.get(path.dirname(to)) ?? new Set();
     placed.set(path.dirname(to), names.add(path.basename(to)));
-  }
+  });
   for (const [into, names] of placed) {
     // What else lies in a folder of data/RUN was part of another result; in models/RUN lie checkpoints, too.
     if (into.startsWith(paths.data + path.sep))

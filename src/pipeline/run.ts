@@ -12,7 +12,7 @@ import {damageOf} from './damage.js';
 import {verdict, type Verdict} from './freshness.js';
 import {recordOutputs, recordRows} from './record.js';
 import {findResult, type Result} from './results.js';
-import {keepFinished, startFromAlike, take, type SharingContext} from './sharing.js';
+import {keepFinished, startFromAlike, take, waitForMaker, type SharingContext} from './sharing.js';
 import type {Earlier, Ingredients, Stage} from './stage.js';
 
 /** What the engine needs of a context; stages need more. */
@@ -221,14 +221,27 @@ async function bringUpToDate<Context extends EngineContext>(
     emit({type: 'stage_taken', stage: stage.name, from: plan.kept.run});
     return asIs();
   }
+  const isAsked = forced(stage.name, wanted) !== null;
+  if (!isAsked && (await waitForMaker(stage.name, plan.ingredients, context)))
+    return await bringUpToDate(stage, context, wanted);
   if (recorded === null) await startFromAlike(stage, plan.ingredients, context);
-  return await runOne(plan, context, startingWords(recorded?.status, reason));
+  // Take back what the stage vouched for before anything of it is touched.
+  store.stages.begin(stage.name, plan.ingredients);
+  const {startedAt = null} = store.stages.read(stage.name) ?? {};
+  if (!isAsked && context.makerOf(stage.name, plan.ingredients, startedAt) !== null) {
+    store.stages.forget(stage.name);
+    return await bringUpToDate(stage, context, wanted);
+  }
+  const ended = await runOne(plan, context, startingWords(recorded?.status, reason));
+  await keepFinished(stage, context);
+  return ended;
 }
 
 /** Why a stage starts, as is said when it does: what it failed with last time was told then. */
 const startingWords = (recorded: RecordedStatus | undefined, reason: string): string =>
   recorded === undefined ? 'starting' : recorded === 'failed' ? 'again, after it failed' : reason;
 
+/** Runs a stage that has begun. */
 async function runOne<Context extends EngineContext>(
   {stage, ingredients}: Pick<Planned<Context>, 'stage' | 'ingredients'>,
   context: Context,
@@ -237,8 +250,6 @@ async function runOne<Context extends EngineContext>(
   const {store, emit} = context;
   const started = performance.now();
   const elapsed = () => (performance.now() - started) / 1000;
-  // Take back what the stage vouched for before anything of it is touched.
-  store.stages.begin(stage.name, ingredients);
   emit({type: 'stage_started', stage: stage.name, reason});
   try {
     const result = await stage.run(context, ingredients);
@@ -252,7 +263,6 @@ async function runOne<Context extends EngineContext>(
       summary: {...result.summary, headline: result.headline},
       outputs,
     });
-    await keepFinished(stage, context);
     if (status === 'skipped') emit({type: 'stage_skipped', stage: stage.name, reason: result.headline});
     else emit({type: 'stage_finished', stage: stage.name, seconds: elapsed(), summary: result.headline});
     return {status: status === 'skipped' ? 'skipped' : 'ran', seconds: elapsed()};

@@ -1,5 +1,7 @@
 /** What runs of a home share: what one has made is kept, and taken by another that needs just that. */
 import path from 'node:path';
+import {setTimeout} from 'node:timers/promises';
+import {throwIfStopped} from '../errors.js';
 import type {Emit, StageName} from '../events.js';
 import {recordRows} from './record.js';
 import {
@@ -16,6 +18,11 @@ import type {Ingredients, Stage} from './stage.js';
 
 export interface SharingContext extends Place {
   readonly emit: Emit;
+  /**
+   * The other run of the home that makes this result just now; where this run has begun to make it, too, only one that
+   * did so before. Null where there is none.
+   */
+  readonly makerOf: (stage: StageName, ingredients: Ingredients, startedAt: string | null) => string | null;
 }
 
 /** Makes a result that is kept the run's own. Returns whether it is: not where it is damaged, which is told. */
@@ -67,6 +74,24 @@ async function place<Context extends SharingContext>(
   tellOfCopies(await placeResult(kept, context, stage.ownRows ?? []), stage.name, emit);
   await stage.settle?.(context);
   return true;
+}
+
+const LOOK_AGAIN_MS = 1000;
+
+/** Waits while another run makes what this stage would come to. Returns whether one did. */
+export async function waitForMaker(
+  stage: StageName,
+  ingredients: Ingredients,
+  {makerOf, emit, signal}: SharingContext,
+): Promise<boolean> {
+  let waited = false;
+  for (let maker = makerOf(stage, ingredients, null); maker !== null; maker = makerOf(stage, ingredients, null)) {
+    if (!waited) emit({type: 'note', stage, message: `waiting for ${maker}, which is making just this`});
+    waited = true;
+    throwIfStopped(signal);
+    await setTimeout(LOOK_AGAIN_MS, undefined, {signal}).catch(() => {});
+  }
+  return waited;
 }
 
 /** A run that has nothing of a stage goes on from what is most like what it needs, where that is of use. */

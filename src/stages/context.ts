@@ -8,6 +8,7 @@ import {checkSizes, evaluationBatch, imageSizes} from '../config/rules.js';
 import type {Config} from '../config/schema.js';
 import type {Emit} from '../events.js';
 import type {RunPaths} from '../home.js';
+import type {SharingContext} from '../pipeline/sharing.js';
 import type {Store} from '../store/open.js';
 import {refuseForeignFolders} from './run-folders.js';
 import {recogniseSources, type RunSource} from './sources.js';
@@ -56,7 +57,7 @@ export interface StageContext {
 }
 
 /** All that is known of a run, out of which stages declare their settings. */
-export interface RunContext extends StageContext {
+export interface RunContext extends StageContext, SharingContext {
   readonly config: Config;
   readonly sources: readonly RunSource[];
   /** Side of the network's input, and of the resized picture before the centre crop; pixels. */
@@ -127,5 +128,6 @@ export async function contextFor(
     sources,
     size,
     resize,
+    makerOf: () => null,
   };
 }

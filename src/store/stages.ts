@@ -13,6 +13,8 @@ export interface StageRecord {
   /** What the attempt that did not finish began with; null for a finished stage. */
   readonly begun: Readonly<Record<string, string>> | null;
   readonly message: string | null;
+  /** ISO 8601, UTC. */
+  readonly startedAt: string;
   readonly seconds: number;
   readonly summary: unknown;
   readonly outputs: readonly OutputRecord[];
@@ -66,17 +68,20 @@ interface StageRow {
   ingredients: string | null;
   begun: string | null;
   message: string | null;
+  startedAt: string;
   seconds: number;
   summary: string;
   isIntact: number;
 }
 
 /** What a finished stage leaves. */
-export type FinishedStage = Omit<StageRecord, 'begun' | 'message' | 'isIntact'> & {readonly status: 'done' | 'skipped'};
+export type FinishedStage = Omit<StageRecord, 'begun' | 'message' | 'startedAt' | 'isIntact'> & {
+  readonly status: 'done' | 'skipped';
+};
 
 export function stageTables(connection: Connection) {
   const read = connection.prepare<[string], StageRow>(
-    `SELECT name, status, ingredients, begun, message, seconds, summary, status NOT IN ('done', 'skipped') OR seal IS ${seal} AS isIntact FROM stages WHERE name = ?`,
+    `SELECT name, status, ingredients, begun, message, started_at AS startedAt, seconds, summary, status NOT IN ('done', 'skipped') OR seal IS ${seal} AS isIntact FROM stages WHERE name = ?`,
   );
   const outputs = connection.prepare<[string], OutputRecord>(
     'SELECT name, path, sha256 FROM outputs WHERE stage = ? ORDER BY rowid',

@@ -200,6 +200,7 @@ describe('a pool', () => {
     expect((await orchestrated(home, '--until', 'score')).stdout).toContain(
       '"2 pictures joined the pool, 1 picture left it; 19 stay"',
     );
+    forgetKept(home);
     for (const name of readdirSync(scoresIn(home))) unlinkSync(path.join(scoresIn(home), name));
     await orchestrated(home);
     await expectAsFromTheStart(home);

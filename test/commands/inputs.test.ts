@@ -32,6 +32,8 @@ import {
   writeData,
   type Colour,
   type Data,
+  statusOf,
+  outputOf,
 } from './pupil.js';
 
 const {folder, remove} = lastingFolder();
@@ -476,6 +478,19 @@ describe('what an archive was unpacked to', () => {
       prepare: {status: 'fresh'},
       score: {status: 'ran'},
     });
+  });
+
+  it('is unpacked for itself by a run that takes what another has listed', async () => {
+    const {home, command} = await archive();
+    await look([...command, 'export']);
+    const other = [...command, 'score', '--run', 'other', '--json'];
+    expect(doneOf(await look(other)).stages).toMatchObject({prepare: {status: 'fresh'}, score: {status: 'ran'}});
+    await pupil(['rm', 'colours', '--home', home]);
+    expect((await statusOf(home, '--run', 'other')).stages.slice(0, 4).map(({status}) => status)).toEqual(
+      new Array(4).fill('fresh'),
+    );
+    const [place] = (await outputOf(['pool', '--csv', '--home', home, '--run', 'other'])).split('\n').slice(1);
+    expect(place).toContain(`${home}/data/other/cache/`);
   });
 
   it('is found where its home has another place', async () => {

@@ -4,7 +4,7 @@ import {execFileSync} from 'node:child_process';
 import {cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
 import path from 'node:path';
 import {afterAll, beforeEach, describe, expect, it} from 'vitest';
-import {lastingFolder, look, picture, pupil, rankingRows, statusOf, writeData, type Data} from './pupil.js';
+import {lastingFolder, look, picture, pupil, rankingRows, statusOf, writeData, type Data, forgetKept} from './pupil.js';
 
 const {folder, remove} = lastingFolder();
 const data: Data = {folder: path.join(folder, 'data'), config: path.join(folder, 'data', 'colours.yaml')};
@@ -51,6 +51,7 @@ describe('a listing of which a bit was flipped', () => {
     await orchestrate(home);
     const {chunk, at} = listed(home, 'test', 'test/red/0.png');
     flip(chunk, at + 8);
+    forgetKept(home);
     writeFileSync(file('test/blue/0.png'), readFileSync(file('test/blue/0.png')));
     await orchestrate(home);
     expect((await poolOf(home)).filter(row => row.includes('leak.png'))).toEqual([]);
@@ -63,6 +64,7 @@ describe('a listing of which a bit was flipped', () => {
       await orchestrate(home);
       const {chunk, at} = listed(home, 'unlabelled', 'pool/9.png');
       flip(chunk, where === 'in an id' ? at + 8 : readFileSync(chunk).length - 3);
+      forgetKept(home);
       expect((await statusOf(home)).stages[0]).toMatchObject({name: 'prepare', status: 'stale'});
       expect(await orchestrate(home)).toContain('{"type":"stage_fresh","stage":"score"');
       expect(await poolOf(home)).toHaveLength(20);

@@ -81,7 +81,14 @@ export async function kitchen(given?: string, name = 'bread') {
   const events: Event[] = [];
   const abort = new AbortController();
   const recipe = {flour: 'rye', oven: '200', beforeOutput: () => {}};
-  const context: Kitchen = {paths, store, signal: abort.signal, emit: event => events.push(event), recipe};
+  const context: Kitchen = {
+    paths,
+    store,
+    signal: abort.signal,
+    emit: event => events.push(event),
+    makerOf: () => null,
+    recipe,
+  };
   return {
     home,
     events,

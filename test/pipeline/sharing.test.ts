@@ -23,6 +23,7 @@ describe('what one run has made', () => {
     const [ours, theirs] = [context, first.context].map(({store}) => store.stages.read('teacher')!);
     expect(ours).toEqual({
       ...theirs,
+      startedAt: ours?.startedAt,
       outputs: theirs!.outputs.map(({path: file, ...output}) => ({
         ...output,
         path: file && file.replace('bread', 'toast'),
@@ -138,6 +139,16 @@ describe('a result that is kept', () => {
     rmSync(path.join(folder, 'result.json'));
     await run();
     expect(readdirSync(folder).sort()).toEqual(['files', 'result.json', 'rows.sqlite']);
+  });
+
+  it('that cannot be kept leaves the stage done; it is kept by the next run that has it', async () => {
+    const {run, home, context} = await kitchen();
+    writeFileSync(resultsFolder(home), 'in the way');
+    await expect(run()).rejects.toThrow();
+    expect(context.store.stages.read('prepare')).toMatchObject({status: 'done'});
+    rmSync(resultsFolder(home));
+    expect((await run()).did[0]).toBe('prepare fresh: nothing changed');
+    expect(await allResults(home, 'prepare')).toHaveLength(1);
   });
 
   it('of a home that was moved is found there', async () => {
