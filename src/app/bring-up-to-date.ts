@@ -5,7 +5,7 @@ import {hostname} from 'node:os';
 import path from 'node:path';
 import type {Stop} from '../children/child.js';
 import {findPython} from '../children/python-env.js';
-import {openWorkers, type Workers} from '../children/workers.js';
+import {openExecutor, type Executor} from '../children/executor.js';
 import type {Config} from '../config/schema.js';
 import {UserError} from '../errors.js';
 import {stageNames, type Emit, type Event, type Outcome} from '../events.js';
@@ -46,7 +46,7 @@ export interface RunRequest {
 interface RoundRequest extends RunRequest {
   readonly belonging: Belonging;
   /** Those of all rounds. */
-  readonly workers: Workers;
+  readonly executor: Executor;
 }
 
 /**
@@ -57,15 +57,15 @@ export async function bringRoundsUpToDate(request: RunRequest, stop: Stop, emit:
   const {config, home, wanted, arm} = request;
   const configs = wanted.only === undefined && wanted.until === undefined ? configsOfRounds(config, home) : [config];
   const outcomes: Outcome[] = [];
-  const workers = openWorkers();
+  const executor = openExecutor();
   try {
     for (const [index, round] of configs.entries()) {
       const belonging = {arm, first: config.run, round: index + 1};
-      const ofRound = {...request, config: round, wanted: index === 0 ? wanted : {}, workers, belonging};
+      const ofRound = {...request, config: round, wanted: index === 0 ? wanted : {}, executor, belonging};
       outcomes.push(await bringUpToDate(ofRound, stop, emit));
     }
   } finally {
-    await workers.close();
+    await executor.close();
   }
   return outcomes;
 }
@@ -94,7 +94,11 @@ async function bringUpToDate(request: RoundRequest, stop: Stop, emit: Emit): Pro
     const missing = missingDatasets(config, home);
     // Whoever lacks Python or torch should not wait for pictures first.
     if (draws || missing.length > 0)
-      await provePython(findPython(request.python), {attempt: path.join(paths.attempts, 'python'), stop});
+      await provePython(findPython(request.python), {
+        executor: request.executor,
+        attempt: path.join(paths.attempts, 'python'),
+        stop,
+      });
     if (draws) await drawDemoPictures({paths, threads: threadsOf(config), stop, emit});
     if (missing.length > 0) await fetchMissing(missing, {home, signal: stop.requested, emit});
     await keepRunsOfBefore(paths, stop.requested, emit);
@@ -136,7 +140,7 @@ async function lookAhead({config, home, python}: RunRequest, paths: RunPaths, st
   if (!lacksDemoPictures(config, home) && missingDatasets(config, home).length === 0) {
     const blank = blankStore();
     try {
-      await contextFor(config, {paths, store: blank, stop, emit: () => {}, workers: null});
+      await contextFor(config, {paths, store: blank, stop, emit: () => {}, executor: null});
     } finally {
       blank.close();
     }
@@ -148,7 +152,7 @@ async function lookAhead({config, home, python}: RunRequest, paths: RunPaths, st
 async function openContext(
   store: Store,
   paths: RunPaths,
-  {config, workers, belonging}: RoundRequest,
+  {config, executor, belonging}: RoundRequest,
   stop: Stop,
   emit: Emit,
 ): Promise<RunContext> {
@@ -157,7 +161,7 @@ async function openContext(
     if (isKept(event)) store.events.add(event);
     emit(event);
   };
-  return {...(await contextFor(config, {paths, store, stop, emit: emitAndKeep, workers})), makerOf: makerOf(paths)};
+  return {...(await contextFor(config, {paths, store, stop, emit: emitAndKeep, executor})), makerOf: makerOf(paths)};
 }
 
 /** Progress is only for the moment; all else is kept. */

@@ -1,9 +1,9 @@
 /** The demo's own data set: drawn once, as ordinary folders of pictures. */
 import {existsSync} from 'node:fs';
 import path from 'node:path';
-import {runChild, type Stop} from '../children/child.js';
+import type {Stop} from '../children/child.js';
+import {openExecutor} from '../children/executor.js';
 import {PROTOCOL} from '../children/protocol.js';
-import {workerCommand} from '../children/worker.js';
 import type {Config} from '../config/schema.js';
 import type {Emit} from '../events.js';
 import type {RunPaths} from '../home.js';
@@ -35,15 +35,20 @@ export async function drawDemoPictures({
   const output = demoPicturesFolder(paths.home);
   emit({type: 'note', stage: null, message: `drawing the demo's pictures into ${output}`});
   // In a process of its own: one that has decoded no longer reads the SVG that it draws with.
-  await runChild<'draw'>(
-    workerCommand({threads, device: 'cpu', python: null}),
-    {protocol: PROTOCOL, task: 'draw', output, ...DRAWING},
-    {
-      attempt: path.join(paths.attempts, 'drawing'),
-      stop,
-      onEvent(event) {
-        if (event.type === 'progress') emit({...event, stage: 'prepare', part: 'drawing'});
+  const executor = openExecutor();
+  try {
+    await executor.run<'draw'>(
+      {name: 'worker', threads, device: 'cpu', python: null},
+      {protocol: PROTOCOL, task: 'draw', output, ...DRAWING},
+      {
+        attempt: path.join(paths.attempts, 'drawing'),
+        stop,
+        onEvent(event) {
+          if (event.type === 'progress') emit({...event, stage: 'prepare', part: 'drawing'});
+        },
       },
-    },
-  );
+    );
+  } finally {
+    await executor.close();
+  }
 }

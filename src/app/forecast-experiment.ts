@@ -3,7 +3,7 @@ import {existsSync} from 'node:fs';
 import {rm} from 'node:fs/promises';
 import type {Stop} from '../children/child.js';
 import {findPython} from '../children/python-env.js';
-import {openWorkers} from '../children/workers.js';
+import {openExecutor} from '../children/executor.js';
 import type {Experiment, ExperimentRun} from '../config/experiment.js';
 import {evaluationBatch, trainingSettings} from '../config/rules.js';
 import type {StageName} from '../events.js';
@@ -36,7 +36,7 @@ export async function forecastExperiment(
   // The children's configs and logs go where nothing of a run lies.
   const attempts = temporaryFolder('dry-run');
   const blank = blankStore();
-  const workers = openWorkers();
+  const executor = openExecutor();
   try {
     const contexts: RunContext[] = [];
     for (const {config} of runs) {
@@ -45,7 +45,7 @@ export async function forecastExperiment(
         store: blank,
         stop,
         emit: () => {},
-        workers,
+        executor,
       });
       // A pool may have millions of files: it is looked at once for all runs that read it.
       const alike = contexts.find(other => sourcesKey(other) === sourcesKey(context));
@@ -53,7 +53,7 @@ export async function forecastExperiment(
     }
     return await planRuns(runs, contexts, request);
   } finally {
-    await workers.close();
+    await executor.close();
     blank.close();
     await rm(attempts, {recursive: true, force: true});
   }

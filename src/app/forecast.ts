@@ -3,7 +3,7 @@ import {existsSync} from 'node:fs';
 import {rm} from 'node:fs/promises';
 import type {Stop} from '../children/child.js';
 import {findPython} from '../children/python-env.js';
-import {openWorkers} from '../children/workers.js';
+import {openExecutor} from '../children/executor.js';
 import {configsOfRounds} from '../config/rounds.js';
 import type {Config} from '../config/schema.js';
 import type {StageName} from '../events.js';
@@ -79,7 +79,7 @@ async function forecast(
 ): Promise<Forecast> {
   const paths = runPaths(home, config.run);
   const [blank, store] = [blankStore(), openStoreToRead(paths.database)];
-  const workers = openWorkers();
+  const executor = openExecutor();
   // The children's configs and logs go where nothing of the run lies.
   const attempts = temporaryFolder('dry-run');
   try {
@@ -88,7 +88,7 @@ async function forecast(
       store: store ?? blank,
       stop,
       emit: () => {},
-      workers,
+      executor,
     });
     const change = await changedInputs(context);
     if (change !== null && !acceptChange) throw otherData(paths.run, change, adviceOnChange(paths.run));
@@ -122,7 +122,7 @@ async function forecast(
       })),
     };
   } finally {
-    await workers.close();
+    await executor.close();
     blank.close();
     store?.close();
     await rm(attempts, {recursive: true, force: true});

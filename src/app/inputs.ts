@@ -10,7 +10,7 @@ import {temporaryFolder} from '../files/temporary.js';
 import {decodingOf, type RunContext} from '../stages/context.js';
 import {indexTask} from '../stages/list-sources.js';
 import {placeOf, specWords, type RunSource} from '../stages/sources.js';
-import {workersOf} from '../stages/tasks.js';
+import {executorOf} from '../stages/tasks.js';
 import {listedImages} from '../pool/listing-files.js';
 import type {LabelledPlace, SourceRecord} from '../store/images.js';
 import {count, plural} from '../words.js';
@@ -83,8 +83,8 @@ async function listAgain(context: RunContext, sources: readonly RunSource[]): Pr
       listing: path.join(attempt, `listing-${position}`),
       known: [],
     }));
-    const listed = await workersOf(context).run<'index'>(
-      {threads, device: 'cpu', python},
+    const listed = await executorOf(context).run<'index'>(
+      {name: 'worker', threads, device: 'cpu', python},
       indexTask(context, decodingOf(context).maxFileBytes, toList),
       {attempt, stop, onEvent: () => {}},
     );

@@ -3,11 +3,10 @@ import {existsSync} from 'node:fs';
 import {rm, statfs, access, constants} from 'node:fs/promises';
 import {totalmem, freemem, availableParallelism} from 'node:os';
 import path from 'node:path';
-import {runChild, type Stop} from '../children/child.js';
+import type {Stop} from '../children/child.js';
+import {openExecutor, type Executor} from '../children/executor.js';
 import {PROTOCOL, type TaskResult} from '../children/protocol.js';
 import {findPython, isClone, isRecentTorch, OLDEST_TORCH, packageFolder, setupCommand} from '../children/python-env.js';
-import {trainerCommand} from '../children/trainer.js';
-import {workerCommand} from '../children/worker.js';
 import {loadSqlite} from '../compiled-packages.js';
 import {UserError} from '../errors.js';
 import {printableJson} from '../printable.js';
@@ -32,10 +31,12 @@ export async function doctor(
   stop: Stop,
 ): Promise<void> {
   const attempt = temporaryFolder('doctor');
+  const executor = openExecutor();
+  const trying: Trying = {executor, attempt, stop};
   try {
-    const trainer = await pythonChecks(flags.python, attempt, stop);
-    const checks = [nodeCheck(), sqliteCheck(), await workerCheck('cpu', attempt, stop), ...trainer.checks];
-    if (trainer.cuda !== null) checks.push(await workerCheck(trainer.cuda, attempt, stop, trainer.python));
+    const trainer = await pythonChecks(flags.python, trying);
+    const checks = [nodeCheck(), sqliteCheck(), await workerCheck('cpu', trying), ...trainer.checks];
+    if (trainer.cuda !== null) checks.push(await workerCheck(trainer.cuda, trying, trainer.python));
     checks.push(await diskCheck(flags.home), memoryCheck());
     const ok = checks.every(check => check.ok);
     if (flags.json) process.stdout.write(`${printableJson({ok, checks})}\n`);
@@ -54,8 +55,16 @@ export async function doctor(
         `${checks.filter(check => !check.ok).length} of ${checks.length} checks found a fault.`,
       );
   } finally {
+    await executor.close();
     await rm(attempt, {recursive: true, force: true});
   }
+}
+
+/** What a check that gives a task needs. */
+interface Trying {
+  readonly executor: Executor;
+  readonly attempt: string;
+  readonly stop: Stop;
 }
 
 function nodeCheck(): Check {
@@ -81,13 +90,17 @@ function sqliteCheck(): Check {
 }
 
 /** Only a run proves a device: onnxruntime opens sessions on GPUs that it cannot compute on. */
-async function workerCheck(device: string, attempt: string, stop: Stop, python: string | null = null): Promise<Check> {
+async function workerCheck(
+  device: string,
+  {executor, ...options}: Trying,
+  python: string | null = null,
+): Promise<Check> {
   const name = device === 'cpu' ? 'onnxruntime' : 'cuda scoring';
   try {
-    const result = await runChild<'probe'>(
-      workerCommand({threads: 1, device, python}),
+    const result = await executor.run<'probe'>(
+      {name: 'worker', threads: 1, device, python},
       {protocol: PROTOCOL, task: 'probe', device},
-      {attempt, stop, onEvent: () => {}},
+      {...options, onEvent: () => {}},
     );
     return {name, ok: true, found: `${result.runtime} ran a model on ${result.deviceName}`, fix: ''};
   } catch (error) {
@@ -97,8 +110,7 @@ async function workerCheck(device: string, attempt: string, stop: Stop, python: 
 
 async function pythonChecks(
   flag: string | undefined,
-  attempt: string,
-  stop: Stop,
+  {executor, ...options}: Trying,
 ): Promise<{checks: Check[]; cuda: string | null; python: string | null}> {
   let python: string;
   try {
@@ -108,10 +120,10 @@ async function pythonChecks(
     return {checks: [{name: 'python', ok: false, found: firstLine(error), fix: SETUP}], cuda: null, python: null};
   }
   try {
-    const result = await runChild<'probe'>(
-      trainerCommand(python),
+    const result = await executor.run<'probe'>(
+      {name: 'trainer', python},
       {protocol: PROTOCOL, task: 'probe', device: 'auto'},
-      {attempt, stop, onEvent: () => {}},
+      {...options, onEvent: () => {}},
     );
     const recent = isRecentTorch(result.runtime);
     const checks: Check[] = [

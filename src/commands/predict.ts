@@ -2,10 +2,10 @@
 import path from 'node:path';
 import {statSync} from 'node:fs';
 import {rm} from 'node:fs/promises';
-import {runChild, type Stop} from '../children/child.js';
+import type {Stop} from '../children/child.js';
+import {openExecutor} from '../children/executor.js';
 import {runPastCulprits} from '../children/past-culprits.js';
 import {isCifar, PROTOCOL, type PredictItem} from '../children/protocol.js';
-import {workerCommand} from '../children/worker.js';
 import {type Config} from '../config/schema.js';
 import {imageSizes} from '../config/rules.js';
 import {UserError} from '../errors.js';
@@ -42,14 +42,15 @@ export async function predict(flags: PredictFlags, stop: Stop): Promise<void> {
     file: toPrintable(Buffer.from(path.resolve(image))),
   }));
   const [threads, decoding] = [threadsOf(config), decodingOf({config, ...imageSizes(config, cifar)})];
-  const worker = workerCommand({threads, device: 'cpu', python: null});
+  const worker = {name: 'worker', threads, device: 'cpu', python: null} as const;
+  const executor = openExecutor();
   // Not the run's own: two that predict at once would read each other's task, and a home may be read-only.
   const attempt = temporaryFolder('predict');
   try {
     await runPastCulprits({
       attempt,
       run: precautions =>
-        runChild<'predict'>(
+        executor.run<'predict'>(
           worker,
           {
             protocol: PROTOCOL,
@@ -90,7 +91,7 @@ export async function predict(flags: PredictFlags, stop: Stop): Promise<void> {
           },
         ),
       decode: (pictures, precautions) =>
-        runChild<'decode'>(
+        executor.run<'decode'>(
           worker,
           {protocol: PROTOCOL, task: 'decode', decoding, precautions},
           {attempt, stop, lines: pictures, onEvent: () => {}},
@@ -100,6 +101,7 @@ export async function predict(flags: PredictFlags, stop: Stop): Promise<void> {
       onCulprit: () => {},
     });
   } finally {
+    await executor.close();
     await rm(attempt, {recursive: true, force: true});
   }
   if (failed === flags.images.length)

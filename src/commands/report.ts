@@ -1,6 +1,6 @@
 /** `pupil report`: writes a run's report anew, and names it. */
 import type {Stop} from '../children/child.js';
-import {openWorkers} from '../children/workers.js';
+import {openExecutor} from '../children/executor.js';
 import {UserError} from '../errors.js';
 import {stageNames} from '../events.js';
 import {inspect, runStages} from '../pipeline/run.js';
@@ -33,9 +33,9 @@ export async function report(flags: RunName, stop: Stop): Promise<void> {
   if (lock === null)
     throw new UserError('BUSY_RUN', `Run ${paths.run} is being worked on; its report is written at the end.`);
   const view = viewFor(process.stderr, stop.requested);
-  const [store, workers] = [openStore(paths.database), openWorkers()];
+  const [store, executor] = [openStore(paths.database), openExecutor()];
   try {
-    const context = await contextFor(config, {paths, store, stop, emit: view.emit, workers});
+    const context = await contextFor(config, {paths, store, stop, emit: view.emit, executor});
     const change = await changedInputs(context);
     if (change !== null) throw otherData(paths.run, change, adviceOnChange(paths.run));
     // It prints the settings as they are now: of others there is nothing to report.
@@ -43,7 +43,7 @@ export async function report(flags: RunName, stop: Stop): Promise<void> {
     await runStages(stages, context, {only: 'report'});
   } finally {
     view.close();
-    await workers.close();
+    await executor.close();
     store.close();
     lock.release();
   }

@@ -29,7 +29,7 @@ export async function standingsOf({store, config, paths}: OpenRun, stop: Stop): 
   const held = isLocked(paths.lock);
   const verdicts = new Map<StageName, {fresh: boolean; reason: string}>();
   try {
-    const context = await contextFor(config, {paths, store, stop, emit: () => {}, workers: null});
+    const context = await contextFor(config, {paths, store, stop, emit: () => {}, executor: null});
     const plan = await inspect(stages, context);
     const outlook = plan.some(({verdict}) => !verdict.fresh) ? await poolOutlook(context) : null;
     const inNumbers = reasonsInNumbers(plan, outlook, store);

@@ -1,9 +1,9 @@
 /** What the stages of a run work with: its config, paths and state, and what they may use of the machine. */
 import {availableParallelism, hostname} from 'node:os';
 import type {Stop} from '../children/child.js';
+import type {Executor} from '../children/executor.js';
 import {isCifar, type Decoding} from '../children/protocol.js';
 import type {Processes} from '../children/trainer.js';
-import type {Workers} from '../children/workers.js';
 import {checkSizes, evaluationBatch, imageSizes} from '../config/rules.js';
 import type {Config} from '../config/schema.js';
 import type {Emit} from '../events.js';
@@ -43,7 +43,7 @@ export interface StageContext {
   readonly signal: AbortSignal;
   readonly emit: Emit;
   /** Null while only looking. */
-  readonly workers: Workers | null;
+  readonly executor: Executor | null;
   /** The trainer's interpreter; null while only looking. */
   readonly python: string | null;
   /** `cpu` or `cuda:N`, already proved. */
@@ -67,9 +67,9 @@ export interface RunContext extends StageContext, SharingContext {
 
 /** The same without what a stage has to declare. */
 export const toolsOf = (context: RunContext): StageContext => {
-  const {paths, home, store, stop, signal, emit, workers, python, device, threads, processes, scorers, handling} =
+  const {paths, home, store, stop, signal, emit, executor, python, device, threads, processes, scorers, handling} =
     context;
-  return {paths, home, store, stop, signal, emit, workers, python, device, threads, processes, scorers, handling};
+  return {paths, home, store, stop, signal, emit, executor, python, device, threads, processes, scorers, handling};
 };
 
 /** CPU threads for training and for decoding. */
@@ -103,7 +103,7 @@ export function decodingOf({config: {limits}, size, resize}: Pick<RunContext, 'c
 /** The context of a run before its device is proved; sources are recognised, nothing is started. */
 export async function contextFor(
   config: Config,
-  {paths, store, stop, emit, workers}: Pick<RunContext, 'paths' | 'store' | 'stop' | 'emit' | 'workers'>,
+  {paths, store, stop, emit, executor}: Pick<RunContext, 'paths' | 'store' | 'stop' | 'emit' | 'executor'>,
 ): Promise<RunContext> {
   const sources = await recogniseSources(config, paths, stop.requested);
   refuseForeignFolders(paths, config, sources);
@@ -118,7 +118,7 @@ export async function contextFor(
     stop,
     signal: stop.requested,
     emit,
-    workers,
+    executor,
     python: null,
     device: config.device,
     threads: threadsOf(config),

@@ -1,8 +1,9 @@
 /** Proves the interpreter and the device that a run was asked for: nothing is begun on what does not work. */
-import {runChild, type Stop} from '../children/child.js';
+import type {Stop} from '../children/child.js';
+import type {Executor} from '../children/executor.js';
 import {PROTOCOL, type TaskResult} from '../children/protocol.js';
 import {isRecentTorch, OLDEST_TORCH, setupCommand} from '../children/python-env.js';
-import {trainerCommand, type Processes} from '../children/trainer.js';
+import type {Processes} from '../children/trainer.js';
 import type {Config} from '../config/schema.js';
 import {ChildError, UserError} from '../errors.js';
 import {processesOf, type RunContext} from './context.js';
@@ -11,10 +12,10 @@ import {runTrainer, runWorker} from './tasks.js';
 /** Proves that the trainer runs on this interpreter. Throws (exit 4) where it does not. */
 export async function provePython(
   python: string,
-  options: {readonly attempt: string; readonly stop: Stop},
+  {executor, ...options}: {readonly executor: Executor; readonly attempt: string; readonly stop: Stop},
 ): Promise<void> {
-  const {runtime} = await runChild<'probe'>(
-    trainerCommand(python),
+  const {runtime} = await executor.run<'probe'>(
+    {name: 'trainer', python},
     {protocol: PROTOCOL, task: 'probe', device: 'cpu'},
     {...options, onEvent: () => {}},
   );

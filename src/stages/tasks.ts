@@ -1,6 +1,6 @@
 /** Gives the two children their tasks, and their events to the run. */
 import path from 'node:path';
-import {runChild} from '../children/child.js';
+import type {Executor} from '../children/executor.js';
 import {runPastCulprits} from '../children/past-culprits.js';
 import {
   PROTOCOL,
@@ -14,8 +14,7 @@ import {
   type TaskOf,
   type TaskResult,
 } from '../children/protocol.js';
-import {trainerCommand, type Processes} from '../children/trainer.js';
-import type {Workers} from '../children/workers.js';
+import type {Processes} from '../children/trainer.js';
 import type {Event, StageName} from '../events.js';
 import type {StageContext} from './context.js';
 
@@ -37,7 +36,8 @@ export function runTrainer<Name extends TaskName>(
   of: Of & {readonly processes?: Processes},
 ): Promise<TaskResult<Name>> {
   if (context.python === null) throw new Error('The trainer was given a task in a context that only looks.');
-  return runChild<Name>(trainerCommand(context.python, of.processes), task, {
+  const trainer = {name: 'trainer', python: context.python, processes: of.processes} as const;
+  return executorOf(context).run<Name>(trainer, task, {
     attempt: attemptFolder(context, of),
     stop: context.stop,
     onEvent: translate(context, of),
@@ -51,8 +51,9 @@ export function runWorker<Name extends TaskName>(
   task: TaskOf<Name>,
   of: Of & {readonly lines?: Iterable<object> | AsyncIterable<object>},
 ): Promise<TaskResult<Name>> {
-  return workersOf(context).run<Name>(
+  return executorOf(context).run<Name>(
     {
+      name: 'worker',
       threads: Math.max(context.threads, 'layout' in task ? task.layout.decodeThreads : 0),
       device: 'device' in task && typeof task.device === 'string' ? task.device : 'cpu',
       python: context.python,
@@ -102,9 +103,9 @@ export function runDecoder<Name extends DecodingTask>(
   });
 }
 
-export function workersOf({workers}: Pick<StageContext, 'workers'>): Workers {
-  if (workers === null) throw new Error('An image worker was given a task in a context that only looks.');
-  return workers;
+export function executorOf({executor}: Pick<StageContext, 'executor'>): Executor {
+  if (executor === null) throw new Error('A task was given in a context that only looks.');
+  return executor;
 }
 
 const attemptFolder = ({paths}: StageContext, {stage, part}: Of): string =>

@@ -4,7 +4,7 @@ import {fileURLToPath} from 'node:url';
 import {describe, expect, it, onTestFinished} from 'vitest';
 import {openChild, type ChildOptions} from '../../src/children/child.js';
 import {PROTOCOL} from '../../src/children/protocol.js';
-import {openWorkers} from '../../src/children/workers.js';
+import {openExecutor} from '../../src/children/executor.js';
 import {Interrupted} from '../../src/errors.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
 
@@ -113,15 +113,15 @@ describe('a child that stays', () => {
 
 describe('the image workers of a command', () => {
   it('are one process for tasks one after the other, and one each for tasks side by side', async () => {
-    const workers = openWorkers();
-    onTestFinished(workers.close);
+    const executor = openExecutor();
+    onTestFinished(executor.close);
     const never = new AbortController().signal;
     const children = () =>
       readFileSync(`/proc/${process.pid}/task/${process.pid}/children`, 'utf8').match(/\d+/g) ?? [];
     const probe = async () => {
       const attempt = await temporaryFolder();
-      await workers.run<'probe'>(
-        {threads: 1, device: 'cpu', python: null},
+      await executor.run<'probe'>(
+        {name: 'worker', threads: 1, device: 'cpu', python: null},
         {protocol: PROTOCOL, task: 'probe', device: 'cpu'},
         {attempt, stop: {requested: never, forced: never}, onEvent: () => {}},
       );
@@ -132,7 +132,7 @@ describe('the image workers of a command', () => {
     expect(children()).toHaveLength(before.length + 1);
     await Promise.all([probe(), probe()]);
     expect(children()).toHaveLength(before.length + 2);
-    await workers.close();
+    await executor.close();
     expect(children()).toEqual(before);
   });
 });

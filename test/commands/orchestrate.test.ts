@@ -80,7 +80,7 @@ async function reasons(home: string): Promise<Record<string, string>> {
   const {store, config, paths} = openRun({home});
   try {
     const stop = {requested: new AbortController().signal, forced: new AbortController().signal};
-    const context = await contextFor(config, {paths, store, stop, emit: () => {}, workers: null});
+    const context = await contextFor(config, {paths, store, stop, emit: () => {}, executor: null});
     const plan = await inspect(stages, context);
     return Object.fromEntries(plan.map(({stage, verdict}) => [stage.name, verdict.reason]));
   } finally {

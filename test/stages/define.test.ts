@@ -19,7 +19,7 @@ async function aRun(teacher: object = {}): Promise<RunContext> {
     store: blankStore(),
     stop: {requested: never, forced: never},
     emit: () => {},
-    workers: null,
+    executor: null,
   });
 }
 
