@@ -16,8 +16,9 @@ import type {Role} from '../store/images.js';
 import {agreeOnClasses} from '../stages/classes.js';
 import type {RunContext} from '../stages/context.js';
 import {runTrainer} from '../stages/tasks.js';
-import {refuseEmptyPool, VALIDATION_AT_LEAST} from '../stages/prepare.js';
-import {lengthSettings, pretrainingEpochs} from '../stages/pretrain-length.js';
+import {refuseEmptyPool, validationDraw} from '../stages/prepare.js';
+import {drawSizes} from '../store/draw.js';
+import {lengthSettings, pretrainingEpochs, stepsPerEpoch} from '../stages/training-length.js';
 import {REST, type RunSource} from '../stages/sources.js';
 import type {TrainingStep} from '../stages/train.js';
 
@@ -116,23 +117,16 @@ function splitCounts(
   found: {validation: number; test: number; unlabelled: number},
   sources: readonly RunSource[],
 ): Omit<Counts, 'bytesAnImage'> {
-  const sum = (numbers: number[]) => numbers.reduce((total, number) => total + number, 0);
-  const {per_class: wanted} = config.labelled;
-  const {per_class: beside, share} = config.validation;
+  const sum = (numbers: readonly number[]) => numbers.reduce((total, number) => total + number, 0);
   const own = sources.some(source => source.role === 'validation');
-  const drawn = perClass.map(images => Math.min(wanted ?? Infinity, images - (own ? 0 : (beside ?? 0))));
-  const split =
-    own || beside !== null
-      ? drawn.map(() => 0)
-      : drawn.map(images => Math.min(Math.max(VALIDATION_AT_LEAST, Math.ceil(share * images)), Math.floor(images / 2)));
-  const validation = own ? found.validation : beside !== null ? beside * perClass.length : sum(split);
-  const rest = config.unlabelled.includes(REST)
-    ? sum([...perClass]) - sum(drawn) - (own || beside === null ? 0 : validation)
-    : 0;
+  const draw = {labelledPerClass: config.labelled.per_class, validation: validationDraw(config.validation, own)};
+  const sizes = perClass.map(images => drawSizes(images, draw));
+  const [train, validation] = [sum(sizes.map(size => size.train)), sum(sizes.map(size => size.validation))];
+  const rest = config.unlabelled.includes(REST) ? sum(perClass) - train - validation : 0;
   return {
     classes: perClass.length,
-    train: sum(drawn) - sum(split),
-    validation,
+    train,
+    validation: own ? found.validation : validation,
     test: found.test,
     pool: found.unlabelled + rest,
   };
@@ -158,9 +152,9 @@ export function estimate(
       settings.epochs ?? pretrainingEpochs(lengthSettings(config, size), {samples: images, labelled: counts.train});
     const pictures = batchSize ?? batch;
     // Labelled pictures take the place of others in a batch, so that an epoch of these is more steps.
-    const labelled = step === 'pretrain' ? Math.round(config.pretrain.labelled_share * pictures) : 0;
-    const steps = epochs * Math.ceil(images / Math.max(1, pictures - labelled));
-    const seen = epochs * images + steps * labelled;
+    const share = step === 'pretrain' ? config.pretrain.labelled_share : 0;
+    const steps = epochs * stepsPerEpoch(images, pictures, share);
+    const seen = epochs * images + steps * Math.round(share * pictures);
     const validated = Math.min(epochs, evaluations) * counts.validation;
     const seconds = timed(({teacher, student, startUps}) => {
       const {trainImagesPerSecond, scoreImagesPerSecond} = step === 'teacher' ? teacher : student;

@@ -14,6 +14,7 @@ import {inspect} from '../pipeline/run.js';
 import {contextFor, type RunContext} from '../stages/context.js';
 import {withDevice} from '../stages/device.js';
 import {stages} from '../stages/index.js';
+import {epochsOf} from '../stages/training-length.js';
 import {blankStore, openStoreToRead} from '../store/open.js';
 import {ADVICE_IN_EXPERIMENTS, otherData} from './bring-up-to-date.js';
 import {countImages, estimate, measureSpeeds} from './estimate.js';
@@ -82,9 +83,8 @@ async function planRuns(
     const amounts = estimate(context, counts, speeds);
     // A baseline of equal data, settings and steps is trained once, whosever it is.
     const settings = trainingSettings(context.config, 'pretrain', context.size);
-    const epochs = Math.ceil(
-      (amounts.baseline.steps ?? 0) / Math.ceil(counts.train / (settings.batchSize ?? evaluationBatch(context.config))),
-    );
+    const pictures = settings.batchSize ?? evaluationBatch(context.config);
+    const epochs = epochsOf(amounts.baseline.steps ?? 0, counts.train, pictures);
     const baseline = JSON.stringify([runs[index]!.seed, {...settings, epochs}]);
     const secondsOf = (stage: StageName) =>
       stage === 'baseline' && baselines.has(baseline) ? 0 : (amounts[stage].seconds ?? 0);

@@ -74,7 +74,7 @@ export function trainingSettings(config: Config, step: 'teacher' | 'pretrain' | 
   return {
     model: name,
     stem: size <= 64 ? ('small' as const) : ('imagenet' as const),
-    /** Null: see stages/pretrain-length.ts. */
+    /** Null: see stages/training-length.ts. */
     epochs: epochs === 'auto' ? null : epochs,
     evaluations: of('evaluations'),
     /** Null: the trainer finds the largest that fits. */

@@ -8,6 +8,7 @@ import type {RunContext} from './context.js';
 import {defineStage, told, type Setting} from './define.js';
 import {requireSummary} from './summaries.js';
 import {recipeOf, train, type StepSettings} from './train.js';
+import {epochsOf} from './training-length.js';
 
 /** Null where none is asked for. */
 function baselineSetting(given: RunContext): Setting<StepSettings | null> {
@@ -34,7 +35,6 @@ export const baseline = defineStage({
     const {store, paths} = context;
     const pretrained = requireSummary(store, 'pretrain');
     const steps = pretrained.steps + requireSummary(store, 'finetune').steps;
-    const stepsPerEpoch = Math.ceil(store.images.splitSize('train') / pretrained.batchSize);
     const result = await train(context, {
       stage: 'baseline',
       part: '',
@@ -42,7 +42,7 @@ export const baseline = defineStage({
       folder: 'supervised',
       trainPack: 'train',
       init: null,
-      epochs: Math.max(1, Math.round(steps / stepsPerEpoch)),
+      epochs: epochsOf(steps, store.images.splitSize('train'), pretrained.batchSize),
       batchSize: pretrained.batchSize,
       inputs: [ingredients['prepare.train'], ingredients['prepare.validation']],
     });

@@ -3,10 +3,12 @@
  * already stays.
  */
 import type {Decoding} from '../children/protocol.js';
+import type {Config} from '../config/schema.js';
 import {UserError} from '../errors.js';
 import {statusCommand} from '../home.js';
 import {openPack} from '../images/pack.js';
 import type {Ingredients, Output} from '../pipeline/stage.js';
+import type {Draw} from '../store/draw.js';
 import type {Role, Split} from '../store/images.js';
 import {count, plural} from '../words.js';
 import {agreeOnClasses, list} from './classes.js';
@@ -21,7 +23,7 @@ import type {SummaryOf} from './summaries.js';
 
 const SPLITS = ['train', 'validation', 'test'] as const;
 /** A validation set of fewer images a class would make every choice a matter of luck. */
-export const VALIDATION_AT_LEAST = 5;
+const VALIDATION_AT_LEAST = 5;
 /**
  * What was measured of small data (experiments/small-data.yaml) begins here; of fewer, nothing says that a student
  * gains.
@@ -75,14 +77,15 @@ export const prepare = defineStage({
 
   async run(context, {decoding, ...settings}) {
     const {store, paths, emit} = context;
-    const {sources, seed, labelledPerClass, restIsPool} = settings;
+    const {sources, seed, labelledPerClass, restIsPool, validationShare: share, validationPerClass} = settings;
+    const validation = validationDraw({share, per_class: validationPerClass}, hasRole(sources, 'validation'));
     const splits = SPLITS.filter(split => split !== 'test' || hasRole(sources, 'test'));
     const packs = splits.filter(split => store.packs.read(split) !== null);
     const {maxFileBytes} = decoding;
     const listed = await listSources(context, {sources, maxFileBytes, packs});
     await settleClasses(context, sources, listed.classes);
     const {leaks, conflicts} = store.atomically(() =>
-      store.images.split({seed, labelledPerClass, validation: validationDraw(settings), restIsPool}),
+      store.images.split({seed, labelledPerClass, validation, restIsPool}),
     );
     for (const {id, place} of await settlePool(context, listed.pools)) {
       const split = store.images.splitOf(id);
@@ -168,18 +171,21 @@ async function settleClasses(
   store.atomically(() => store.images.setClasses(classes));
 }
 
-/** How the labelled images are drawn apart. */
-interface Draw {
+/** What is to be known of the sets. */
+interface Sets {
   readonly sources: readonly RunSource[];
   readonly labelledPerClass: number | null;
-  readonly validationShare: number;
   readonly validationPerClass: number | null;
   readonly restIsPool: boolean;
   readonly trainsTeacher: boolean;
 }
 
-function validationDraw({sources, validationShare: share, validationPerClass: perClass}: Draw) {
-  if (hasRole(sources, 'validation')) return null;
+/** How the validation set is split off; not where it has a source of its own. */
+export function validationDraw(
+  {share, per_class: perClass}: Pick<Config['validation'], 'share' | 'per_class'>,
+  hasOwnSource: boolean,
+): Draw['validation'] {
+  if (hasOwnSource) return null;
   return perClass === null ? {share, atLeast: VALIDATION_AT_LEAST} : {perClass};
 }
 
@@ -208,8 +214,8 @@ async function checkDecoded({store, paths, emit}: StageContext, split: Split): P
   });
 }
 
-function checkSplits({store, emit}: StageContext, draw: Draw): void {
-  const {sources, labelledPerClass: wanted, validationPerClass, restIsPool, trainsTeacher} = draw;
+function checkSplits({store, emit}: StageContext, sets: Sets): void {
+  const {sources, labelledPerClass: wanted, validationPerClass, restIsPool, trainsTeacher} = sets;
   const isSplitOff = !hasRole(sources, 'validation');
   const classes = store.images.classes();
   const without = (split: Split) => {
@@ -270,7 +276,7 @@ function checkSplits({store, emit}: StageContext, draw: Draw): void {
 }
 
 /** Throws (exit 3) where nothing is left to score. */
-export function refuseEmptyPool({sources, restIsPool}: Pick<Draw, 'sources' | 'restIsPool'>, images: number): void {
+export function refuseEmptyPool({sources, restIsPool}: Pick<Sets, 'sources' | 'restIsPool'>, images: number): void {
   if (images > 0) return;
   const pools = sources.filter(source => source.role === 'unlabelled').map(source => source.given);
   throw new UserError(

@@ -2,7 +2,7 @@
 import {percent} from '../words.js';
 import type {RunContext} from './context.js';
 import {defineStage, told, type Setting} from './define.js';
-import {lengthSettings, pretrainingEpochs, type LengthSettings} from './pretrain-length.js';
+import {lengthSettings, pretrainingEpochs, type LengthSettings} from './training-length.js';
 import {requireSummary} from './summaries.js';
 import {lengthOf, stepSettings, train} from './train.js';
 

@@ -33,7 +33,7 @@ export interface StepSettings {
 export function stepSettings(given: RunContext, step: TrainingStep): Setting<StepSettings> {
   const {config} = given;
   const {value, ingredients} = recipeOf(given, step);
-  // Where they are left to pupil, the teacher's decide them: see pretrain-length.ts.
+  // Where they are left to pupil, the teacher's decide them: see training-length.ts.
   const epochs = value.training.epochs ?? `auto, of ${config.teacher.epochs} for the teacher`;
   const labels = step === 'pretrain' ? pseudoLabels(config) : plainLabels;
   return told({...value, labels}, {...ingredients, epochs: String(epochs), ...(step === 'pretrain' && named(labels))});

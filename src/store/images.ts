@@ -10,6 +10,7 @@ import {packIds} from '../ranking/image-ids.js';
 import {parseCell} from './cell.js';
 import type {Connection} from './connection.js';
 import {digestOf, withoutCache} from './digest.js';
+import {drawSizes, type Draw} from './draw.js';
 
 export type Role = 'labelled' | 'validation' | 'test' | 'unlabelled';
 export type Split = 'train' | 'validation' | 'test';
@@ -55,15 +56,8 @@ export interface LocatedImage {
 /** What lay at a place of a labelled set, and the label that it has there. */
 export type LabelledPlace = Pick<ListedImage, 'id' | 'file' | 'member' | 'label'>;
 
-export interface DrawOptions {
+export interface DrawOptions extends Draw {
   readonly seed: number;
-  /** Labelled images a class; null: all. */
-  readonly labelledPerClass: number | null;
-  /**
-   * Where no validation source is given: so many a class beside the labelled ones, or a share of the labelled ones, but
-   * never more than half of them.
-   */
-  readonly validation: {readonly perClass: number} | {readonly share: number; readonly atLeast: number} | null;
   /** Whether what is left over joins the pool with its labels hidden. */
   readonly restIsPool: boolean;
 }
@@ -293,36 +287,29 @@ export function imageTables(connection: Connection) {
 
       connection.exec(`
         CREATE TEMP TABLE drawn AS
-        SELECT p.image, c.position AS label, count(*) OVER (PARTITION BY c.position) AS images,
+        SELECT p.image, c.position AS label,
                row_number() OVER (PARTITION BY c.position ORDER BY draw_order(i.id), i.id) AS turn
           FROM (SELECT image, min(label) AS label FROM places p JOIN sources s ON s.key = p.source
                  WHERE s.role = 'labelled' GROUP BY image HAVING count(DISTINCT label) = 1) p
           JOIN images i ON i.key = p.image JOIN classes c ON c.name = p.label
          WHERE i.split IS NULL AND p.image NOT IN (SELECT image FROM conflicted)`);
-      const {validation} = options;
-      const beside = validation && 'perClass' in validation ? validation.perClass : 0;
-      const labelled = options.labelledPerClass ?? Number.MAX_SAFE_INTEGER;
-      connection
-        .prepare(
-          "UPDATE images SET split = 'train', label = d.label FROM drawn d WHERE d.image = images.key AND d.turn > @beside AND d.turn <= @beside + @labelled",
-        )
-        .run({beside, labelled});
-      connection
-        .prepare(
-          "UPDATE images SET split = 'validation', label = d.label FROM drawn d WHERE d.image = images.key AND d.turn <= ?",
-        )
-        .run(beside);
-      if (validation && 'share' in validation) {
-        connection
-          .prepare(
-            `UPDATE images SET split = 'validation' FROM drawn d
-              WHERE d.image = images.key AND d.turn <= min(min(d.images, @labelled) / 2, max(@atLeast, CAST(ceil(@share * min(d.images, @labelled)) AS INTEGER)))`,
-          )
-          .run({labelled, share: validation.share, atLeast: validation.atLeast});
+      connection.exec('CREATE TEMP TABLE sizes (label INTEGER PRIMARY KEY, validation INTEGER, train INTEGER)');
+      const insertSize = connection.prepare<[number, number, number]>('INSERT INTO sizes VALUES (?, ?, ?)');
+      const found = connection
+        .prepare<[], {label: number; images: number}>('SELECT label, count(*) AS images FROM drawn GROUP BY label')
+        .all();
+      for (const {label, images} of found) {
+        const {validation, train} = drawSizes(images, options);
+        insertSize.run(label, validation, train);
       }
+      connection.exec(`
+        UPDATE images SET split = CASE WHEN d.turn <= s.validation THEN 'validation' ELSE 'train' END, label = d.label
+          FROM drawn d JOIN sizes s ON s.label = d.label
+         WHERE d.image = images.key AND d.turn <= s.validation + s.train`);
       if (options.restIsPool)
         connection.exec('UPDATE images SET pool = 1 WHERE split IS NULL AND key IN (SELECT image FROM drawn)');
       connection.exec('DROP TABLE drawn');
+      connection.exec('DROP TABLE sizes');
       connection.exec('DROP TABLE conflicted');
       return {leaks, conflicts};
     },

@@ -1,6 +1,6 @@
 import {expect, it} from 'vitest';
 import {configSchema} from '../../src/config/schema.js';
-import {lengthSettings, pretrainingEpochs, stepsPerEpoch} from '../../src/stages/pretrain-length.js';
+import {lengthSettings, pretrainingEpochs, stepsPerEpoch} from '../../src/stages/training-length.js';
 
 const settings = (keys: object = {}) =>
   lengthSettings(configSchema.parse({labelled: 'a', unlabelled: 'b', teacher: {model: 'cifarnet'}, ...keys}), 32);

@@ -1,4 +1,4 @@
-/** How long pre-training goes on where that is left to pupil. */
+/** How long trainings go on where that is left to pupil. */
 import {type Config} from '../config/schema.js';
 import {REFERENCE_BATCH, trainingSettings} from '../config/rules.js';
 
@@ -38,7 +38,7 @@ export function pretrainingEpochs(
   {samples, labelled}: {readonly samples: number; readonly labelled: number},
 ): number {
   if (epochs !== null) return epochs;
-  const teacherSteps = teacher.epochs * Math.ceil(labelled / teacher.batchSize);
+  const teacherSteps = teacher.epochs * stepsPerEpoch(labelled, teacher.batchSize, 0);
   return Math.max(
     LEAST_EPOCHS,
     Math.ceil((TEACHERS_TRAININGS * teacherSteps) / stepsPerEpoch(samples, batchSize, labelledShare)),
@@ -57,3 +57,7 @@ export const stepsPerEpoch = (samples: number, batchSize: number, labelledShare:
       Math.floor(samples / 2),
     ),
   );
+
+/** The epochs on so many labelled pictures that come nearest to so many steps. */
+export const epochsOf = (steps: number, labelled: number, batchSize: number): number =>
+  Math.max(1, Math.round(steps / stepsPerEpoch(labelled, batchSize, 0)));
