@@ -107,8 +107,14 @@ async function bringUpToDate(request: RoundRequest, stop: Stop, emit: Emit): Pro
     const change = await changedInputs(context);
     if (change !== null) {
       if (request.onChange !== 'archive') throw otherData(paths.run, change, request.onChange.advice);
-      const archived = await archiveRun(context);
-      emit({type: 'note', stage: null, message: `the data changed; the run as it was is kept as ${archived}`});
+      const {name, lacks} = await archiveRun(context);
+      emit({type: 'note', stage: null, message: `the data changed; the run as it was is kept as ${name}`});
+      if (lacks.length > 0)
+        emit({
+          type: 'warning',
+          stage: null,
+          message: `${name} lacks ${lacks.join(', ')}, which are damaged or rest on what is not there any more`,
+        });
     }
     store.run.setConfig(JSON.stringify(config));
     const outcome = await runWhatIsStale(context, request);
@@ -173,14 +179,17 @@ async function runWhatIsStale(context: RunContext, {wanted, python}: RunRequest)
   const plan = await inspect(stages, context, wanted);
   // Python and the device are proved before any work, and not at all where there is none.
   const nothingToRun = plan.every(({wanted, verdict, kept}) => !wanted || verdict.fresh || kept !== null);
-  const ready = nothingToRun ? context : await withDevice(context, findPython(python));
-  if (plan.some(({wanted, verdict}) => wanted && !verdict.fresh)) await unpackSources(ready);
-  const outcome = await runStages(stages, ready, wanted);
+  let proved: RunContext | null = null;
+  // What was to be taken may turn out to be damaged.
+  const ready = async () => (proved ??= await withDevice(context, findPython(python)));
+  if (!nothingToRun) await ready();
+  if (plan.some(({wanted, verdict}) => wanted && !verdict.fresh)) await unpackSources(context);
+  const outcome = await runStages(stages, context, wanted, ready);
   // Where a part was asked for, what lies behind it may be of earlier settings, and is no outcome of these.
   const standing = new Set(
     'report' in outcome
       ? stageNames
-      : (await inspect(stages, ready)).filter(({stands}) => stands).map(({stage}) => stage.name),
+      : (await inspect(stages, context)).filter(({stands}) => stands).map(({stage}) => stage.name),
   );
   return {run: paths.run, stages: outcome, ...resultsOf(store, standing)};
 }

@@ -1,12 +1,13 @@
 /** Removes from a home what it keeps and no run needs. */
-import {runPaths} from '../home.js';
+import {databaseFolder, runPaths} from '../home.js';
 import {freedBytes} from '../files/freed-bytes.js';
 import {throwIfStopped} from '../errors.js';
 import {discardResult} from '../pipeline/results.js';
 import {runsOf} from '../queries/open-run.js';
+import {openFileHashes} from '../store/file-hashes.js';
 import {takeLock, type Lock} from '../store/lock.js';
 import {heldError} from './held-run.js';
-import {unneededResults} from './needed-results.js';
+import {keptIn} from './needed-results.js';
 
 export interface Garbage {
   readonly stage: string;
@@ -26,6 +27,7 @@ export async function collectGarbage(
   {dryRun, signal}: {readonly dryRun: boolean; readonly signal: AbortSignal},
 ): Promise<{readonly garbage: readonly Garbage[]; readonly bytes: number}> {
   const locks: Lock[] = [];
+  const hashes = openFileHashes(databaseFolder(home), {readonly: dryRun});
   try {
     for (const run of runsOf(home)) {
       const paths = runPaths(home, run);
@@ -33,7 +35,7 @@ export async function collectGarbage(
       if (lock === null) throw heldError(paths);
       locks.push(lock);
     }
-    const unneeded = await unneededResults(home);
+    const unneeded = (await keptIn(home)).unneeded();
     const bytes = await freedBytes(unneeded.map(({folder}) => folder));
     const garbage: Garbage[] = [];
     for (const {stage, folder, result} of unneeded) {
@@ -44,10 +46,11 @@ export async function collectGarbage(
         finishedAt: result?.finishedAt ?? null,
         bytes: await freedBytes([folder]),
       });
-      if (!dryRun) await discardResult({folder});
+      if (!dryRun) await discardResult({folder}, {hashes});
     }
     return {garbage, bytes};
   } finally {
     for (const lock of locks) lock.release();
+    hashes.close();
   }
 }

@@ -1,7 +1,9 @@
 /** Keeps what runs of a home have for the others: their own engine does so as it goes, but not one of an earlier pupil. */
 import {existsSync} from 'node:fs';
-import {mkdir} from 'node:fs/promises';
+import {writeFile} from 'node:fs/promises';
+import path from 'node:path';
 import type {Emit} from '../events.js';
+import {publishFile} from '../files/publish.js';
 import {resultsFolder, runPaths, type RunPaths} from '../home.js';
 import {damageOf} from '../pipeline/damage.js';
 import {keepFinished, type SharingContext} from '../pipeline/sharing.js';
@@ -26,7 +28,8 @@ export async function keepRun(context: SharingContext): Promise<void> {
  * cannot be opened, is left out; it is kept when it is next brought up to date.
  */
 export async function keepRunsOfBefore({home, run}: RunPaths, signal: AbortSignal, emit: Emit): Promise<void> {
-  if (existsSync(resultsFolder(home))) return;
+  const mark = path.join(resultsFolder(home), '.runs-of-before');
+  if (existsSync(mark)) return;
   const others = runsOf(home).filter(name => name !== run);
   if (others.length > 0)
     emit({
@@ -51,5 +54,5 @@ export async function keepRunsOfBefore({home, run}: RunPaths, signal: AbortSigna
       lock.release();
     }
   }
-  await mkdir(resultsFolder(home), {recursive: true});
+  await publishFile(mark, temporary => writeFile(temporary, ''));
 }

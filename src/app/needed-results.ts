@@ -5,32 +5,55 @@ import {keptFolders, keyOf, type KeptFolder} from '../pipeline/results.js';
 import {runsOf} from '../queries/open-run.js';
 import {openStoreToRead} from '../store/open.js';
 
-/**
- * Those that would not be needed if these runs were gone; what was cut short or is damaged is needed by none. Throws
- * (exit 4) where a run cannot be read, of which nobody knows what it needs.
- */
-export async function unneededResults(home: string, without: readonly string[] = []): Promise<KeptFolder[]> {
-  const keys = new Set<string>();
-  const files = new Set<string>();
-  for (const run of runsOf(home).filter(name => !without.includes(name))) {
-    const store = openStoreToRead(runPaths(home, run).database);
-    if (store === null) continue;
-    try {
-      for (const name of stageNames) {
-        const recorded = store.stages.read(name);
-        if (recorded?.ingredients == null) continue;
-        keys.add(keyOf(name, recorded.ingredients));
-        for (const {sha256} of recorded.outputs) files.add(sha256);
-      }
-    } finally {
-      store.close();
-    }
-  }
-  // A training is a part of what a stage made, which has its weights.
-  const isNeeded = ({key, result}: KeptFolder) =>
-    result !== null &&
-    (keys.has(key) || (!isStage(result.stage) && result.outputs.some(({sha256}) => files.has(sha256))));
-  return (await keptFolders(home)).filter(kept => !isNeeded(kept));
+/** What a run needs: the keys of its stages' results, and the hashes of the files in them. */
+interface Needs {
+  readonly keys: ReadonlySet<string>;
+  readonly files: ReadonlySet<string>;
 }
+
+export interface Kept {
+  /** All that is kept, by name. */
+  readonly folders: readonly KeptFolder[];
+  /** Those that would not be needed if these runs were gone; what was cut short or is damaged is needed by none. */
+  readonly unneeded: (without?: ReadonlySet<string>) => KeptFolder[];
+}
+
+/** Throws (exit 4) where a run cannot be read, of which nobody knows what it needs; those of `but` are not asked. */
+export async function keptIn(home: string, but: readonly string[] = []): Promise<Kept> {
+  const needs = new Map(
+    runsOf(home)
+      .filter(run => !but.includes(run))
+      .map(run => [run, needsOf(home, run)]),
+  );
+  const folders = await keptFolders(home);
+  return {
+    folders,
+    unneeded(without = new Set()) {
+      const staying = [...needs].filter(([run]) => !without.has(run)).map(([, of]) => of);
+      return folders.filter(kept => !staying.some(of => isNeeded(kept, of)));
+    },
+  };
+}
+
+function needsOf(home: string, run: string): Needs {
+  const [keys, files] = [new Set<string>(), new Set<string>()];
+  const store = openStoreToRead(runPaths(home, run).database);
+  try {
+    for (const name of store === null ? [] : stageNames) {
+      const recorded = store?.stages.read(name);
+      if (recorded?.ingredients == null) continue;
+      keys.add(keyOf(name, recorded.ingredients));
+      for (const {sha256} of recorded.outputs) files.add(sha256);
+    }
+    return {keys, files};
+  } finally {
+    store?.close();
+  }
+}
+
+/** A training is a part of what a stage made, which has its weights. */
+const isNeeded = ({key, result}: KeptFolder, {keys, files}: Needs): boolean =>
+  result !== null &&
+  (keys.has(key) || (!isStage(result.stage) && result.outputs.some(({sha256}) => files.has(sha256))));
 
 const isStage = (name: string): boolean => stageNames.some(stage => stage === name);

@@ -4,15 +4,17 @@ import {lstat, readdir, rm, rmdir, unlink} from 'node:fs/promises';
 import path from 'node:path';
 import {didYouMean} from '../did-you-mean.js';
 import {systemCode, UserError} from '../errors.js';
-import {runPaths, type RunPaths} from '../home.js';
-import {freedBytes} from '../files/freed-bytes.js';
+import {databaseFolder, runPaths, type RunPaths} from '../home.js';
+import {countFreed} from '../files/freed-bytes.js';
 import {explainFault} from '../machine-fault.js';
+import {removeKnown} from '../pipeline/file-hash.js';
 import {discardResult} from '../pipeline/results.js';
 import {configOf, openWhereSound, runsOf} from '../queries/open-run.js';
 import {isOfRun, isWithin, realOf} from '../stages/run-folders.js';
+import {openFileHashes} from '../store/file-hashes.js';
 import {takeLock} from '../store/lock.js';
 import {heldError} from './held-run.js';
-import {unneededResults} from './needed-results.js';
+import {keptIn} from './needed-results.js';
 
 export interface Removal {
   readonly run: string;
@@ -44,16 +46,16 @@ export async function planRemoval(home: string, runs: readonly string[]): Promis
         `${other} has its teacher from ${needed}; nothing was removed. Remove both: pupil rm ${[...runs, other].join(' ')}`,
       );
   }
+  const kept = await keptOf(home, runs);
   const removals: Removal[] = [];
-  const places: string[] = [];
-  let before = 0;
+  const removed = new Set<string>();
+  const freed = countFreed();
   for (const [index, run] of runs.entries()) {
-    const gone = runs.slice(0, index + 1);
-    const results = (await resultsOf(home, gone)).filter(folder => !places.includes(folder));
-    places.push(...placesOf(runPaths(home, run)), ...results);
-    const after = await freedBytes(places);
-    removals.push({run, bytes: after - before, results});
-    before = after;
+    const results = kept(new Set(runs.slice(0, index + 1))).filter(folder => !removed.has(folder));
+    for (const folder of results) removed.add(folder);
+    const before = freed.bytes();
+    await freed.add([...placesOf(runPaths(home, run)), ...results]);
+    removals.push({run, bytes: freed.bytes() - before, results});
   }
   return removals;
 }
@@ -66,20 +68,30 @@ const placesOf = ({database, data, models}: RunPaths): string[] => [
 ];
 
 /**
- * Folders of what is kept that these runs made or have, and no other run needs. None where a run cannot be read, of
- * which nobody knows what it needs: pupil gc tells.
+ * Tells the folders of what is kept that some of these runs made or have, and no other run needs. None where another run
+ * cannot be read, of which nobody knows what it needs: pupil gc tells.
  */
-async function resultsOf(home: string, runs: readonly string[]): Promise<string[]> {
+async function keptOf(home: string, runs: readonly string[]): Promise<(gone: ReadonlySet<string>) => string[]> {
   try {
-    const unneededAnyway = new Set((await unneededResults(home)).map(({folder}) => folder));
-    const unneeded = await unneededResults(home, runs);
-    return unneeded.flatMap(({folder, result}) =>
-      !unneededAnyway.has(folder) || (result !== null && runs.includes(result.run)) ? [folder] : [],
+    const {unneeded} = await keptIn(
+      home,
+      runs.filter(run => !isSound(home, run)),
     );
+    const anyway = new Set(unneeded().map(({folder}) => folder));
+    return gone =>
+      unneeded(gone).flatMap(({folder, result}) =>
+        !anyway.has(folder) || (result !== null && gone.has(result.run)) ? [folder] : [],
+      );
   } catch (error) {
-    if (error instanceof UserError) return [];
+    if (error instanceof UserError) return () => [];
     throw error;
   }
+}
+
+function isSound(home: string, run: string): boolean {
+  const store = openWhereSound(runPaths(home, run).database);
+  store?.close();
+  return store !== null;
 }
 
 /** The files that a run's teacher was made of. A run that cannot be read needs none. */
@@ -105,12 +117,13 @@ export async function removeRun(paths: RunPaths, {results}: Pick<Removal, 'resul
   const lock = takeLock(paths.lock);
   if (lock === null) throw heldError(paths);
   const left: string[] = [];
+  const hashes = openFileHashes(databaseFolder(paths.home), {readonly: false});
   try {
     const {data, models, database} = paths;
-    for (const folder of results) await discardResult({folder});
+    for (const folder of results) await discardResult({folder}, {hashes});
     for (const folder of [models, data].filter(place => existsSync(place))) {
       for (const name of await readdir(folder)) {
-        if (isOfRun(name)) await rm(path.join(folder, name), {recursive: true, force: true});
+        if (isOfRun(name)) await removeKnown(path.join(folder, name), hashes);
         else left.push(path.join(folder, name));
       }
       if ((await readdir(folder)).length === 0) await removeEmpty(folder);
@@ -121,6 +134,7 @@ export async function removeRun(paths: RunPaths, {results}: Pick<Removal, 'resul
   } finally {
     // Its file stays, as of one that was unlinked two could hold a lock each.
     lock.release();
+    hashes.close();
   }
   return left;
 }

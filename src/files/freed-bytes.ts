@@ -4,17 +4,36 @@ import {lstat, readdir} from 'node:fs/promises';
 import path from 'node:path';
 import {systemCode} from '../errors.js';
 
-/** A file that has another name elsewhere takes its room until that is gone, too. Links lead nowhere here. */
-export async function freedBytes(places: Iterable<string>): Promise<number> {
-  const found = new Map<string, {size: number; left: number}>();
+export interface Freed {
+  /** Files and folders that would be removed as well. */
+  readonly add: (places: Iterable<string>) => Promise<void>;
+  /** Of all together: a file that has another name elsewhere takes its room until that is gone, too. */
+  readonly bytes: () => number;
+}
+
+/** Links lead nowhere here. */
+export function countFreed(): Freed {
+  const names = new Map<string, bigint>();
+  let bytes = 0;
   const add = ({dev, ino, nlink, size}: BigIntStats) => {
-    const key = `${dev} ${ino}`;
-    const file = found.get(key) ?? {size: Number(size), left: Number(nlink)};
-    file.left--;
-    found.set(key, file);
+    const file = `${dev} ${ino}`;
+    const left = (names.get(file) ?? nlink) - 1n;
+    names.set(file, left);
+    if (left === 0n) bytes += Number(size);
   };
-  for (const place of places) await eachFile(place, add);
-  return [...found.values()].reduce((sum, {size, left}) => sum + (left === 0 ? size : 0), 0);
+  return {
+    async add(places) {
+      for (const place of places) await eachFile(place, add);
+    },
+    bytes: () => bytes,
+  };
+}
+
+/** Of these places together. */
+export async function freedBytes(places: Iterable<string>): Promise<number> {
+  const freed = countFreed();
+  await freed.add(places);
+  return freed.bytes();
 }
 
 async function eachFile(place: string, add: (stats: BigIntStats) => void): Promise<void> {

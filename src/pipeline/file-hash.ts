@@ -1,7 +1,9 @@
 /** How the engine knows that a file is still the one that was written: by its hash, which is taken once. */
 import {createHash} from 'node:crypto';
 import {createReadStream} from 'node:fs';
-import {stat} from 'node:fs/promises';
+import type {BigIntStats} from 'node:fs';
+import {lstat, open, readdir, rm, rmdir, stat} from 'node:fs/promises';
+import path from 'node:path';
 import {systemCode} from '../errors.js';
 import type {FileHashes, FileStamp} from '../store/file-hashes.js';
 
@@ -59,15 +61,44 @@ export async function stateOf(
 }
 
 /**
- * What changes when a file's bytes do, as far as the file system tells: inode, size, both times. Null where there is no
- * file.
+ * What changes when a file's bytes do, as far as the file system tells: disk and inode, size, both times. Null where
+ * there is no file.
  */
 export async function stampOf(file: string): Promise<FileStamp | null> {
   try {
-    const {size, mtimeNs, ctimeNs, ino} = await stat(file, {bigint: true});
-    return {inode: BigInt.asIntN(64, ino), stamp: `${size} ${mtimeNs} ${ctimeNs}`};
+    return stampOfStats(await stat(file, {bigint: true}));
   } catch (error) {
     if (['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) return null;
     throw error;
+  }
+}
+
+const stampOfStats = ({dev, ino, size, mtimeNs, ctimeNs}: BigIntStats): FileStamp => ({
+  file: `${dev} ${ino}`,
+  stamp: `${size} ${mtimeNs} ${ctimeNs}`,
+});
+
+/**
+ * Removes a file or a folder. What is known of a file that has other names stays known: to lose a name changes its times.
+ */
+export async function removeKnown(place: string, hashes: FileHashes): Promise<void> {
+  const stats = await lstat(place, {bigint: true}).catch((error: unknown) => {
+    if (['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) return null;
+    throw error;
+  });
+  if (stats === null) return;
+  if (stats.isDirectory()) {
+    for (const name of await readdir(place)) await removeKnown(path.join(place, name), hashes);
+    await rmdir(place);
+    return;
+  }
+  const known = stats.isFile() && stats.nlink > 1n ? hashes.get(stampOfStats(stats)) : null;
+  if (known === null) return await rm(place, {force: true});
+  const file = await open(place, 'r');
+  try {
+    await rm(place, {force: true});
+    hashes.set(stampOfStats(await file.stat({bigint: true})), known);
+  } finally {
+    await file.close();
   }
 }

@@ -3,9 +3,9 @@
  * of making it again. A result is a folder, data/.results/STAGE/KEY: its files, which are links to those of the runs, its
  * rows, and what is recorded of it.
  */
-import {createHash} from 'node:crypto';
+import {createHash, randomUUID} from 'node:crypto';
 import {existsSync} from 'node:fs';
-import {mkdir, readdir, readFile, rm, writeFile} from 'node:fs/promises';
+import {mkdir, readdir, readFile, rename, writeFile} from 'node:fs/promises';
 import path from 'node:path';
 import pLimit from 'p-limit';
 import {z} from 'zod';
@@ -15,7 +15,7 @@ import {publishFolder, sync} from '../files/publish.js';
 import {resultsFolder, type RunPaths} from '../home.js';
 import {curvesOf, type OwnRows} from '../store/stage-rows.js';
 import type {Store} from '../store/open.js';
-import {hashOf, stampOf, stateOf} from './file-hash.js';
+import {hashOf, removeKnown, stampOf, stateOf} from './file-hash.js';
 import type {Ingredients} from './stage.js';
 
 const recordSchema = z.object({
@@ -84,8 +84,9 @@ async function readResult(folder: string): Promise<Result | null> {
   try {
     const [text = '', sealed = ''] = (await readFile(path.join(folder, RECORD), 'utf8')).split('\n');
     if (seal(text) !== sealed) return null;
-    const record = recordSchema.parse(JSON.parse(text));
-    return {...record, key: path.basename(folder), folder};
+    // One of another pupil may look otherwise.
+    const record = recordSchema.safeParse(JSON.parse(text));
+    return record.success ? {...record.data, key: path.basename(folder), folder} : null;
   } catch (error) {
     if (['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) return null;
     throw error;
@@ -113,7 +114,9 @@ export interface KeptFolder {
 /** Those of a stage, or of all, by name. */
 export async function keptFolders(home: string, stage?: string): Promise<KeptFolder[]> {
   const found: KeptFolder[] = [];
-  for (const name of stage === undefined ? await namesIn(resultsFolder(home)) : [stage])
+  const stages =
+    stage === undefined ? (await namesIn(resultsFolder(home))).filter(name => !name.startsWith('.')) : [stage];
+  for (const name of stages)
     for (const key of await namesIn(path.join(resultsFolder(home), name))) {
       const folder = folderOf(home, name, key);
       found.push({stage: name, key, folder, result: await readResult(folder)});
@@ -142,12 +145,20 @@ export async function keepResult(
     file: file === null ? null : withoutRun(paths, path.join(paths.home, file)),
     sha256,
   }));
-  const before = await readResult(folder);
-  if (before?.version === store.version && JSON.stringify(before.outputs) === JSON.stringify(asKept))
-    return {linked: true};
+  const isKept = async () => {
+    const before = await readResult(folder);
+    return (
+      before?.version === store.version &&
+      JSON.stringify(before.outputs) === JSON.stringify(asKept) &&
+      (await damageOfResult(before, {store, signal})) === null
+    );
+  };
+  if (await isKept()) return {linked: true};
   let linked = true;
   await mkdir(path.dirname(folder), {recursive: true});
-  await publishFolder(folder, async temporary => {
+  // Of its own: another run may be about to keep the same.
+  const made = temporaryOf(folder);
+  await publishFolder(made, async temporary => {
     await eachFile(asKept, signal, async (file, sha256) => {
       if (!(await giveFile(store, withinRun(paths, file), path.join(temporary, FILES, file), sha256))) linked = false;
     });
@@ -168,7 +179,27 @@ export async function keepResult(
     const text = JSON.stringify(record);
     await writeFile(path.join(temporary, RECORD), `${text}\n${seal(text)}\n`);
   });
+  if (await isKept()) await discardResult({folder: made}, store);
+  else {
+    await discardResult({folder}, store);
+    await rename(made, folder).catch(async (error: unknown) => {
+      // Another run was as fast, and has kept the same.
+      if (!['ENOTEMPTY', 'EEXIST'].includes(systemCode(error) ?? '')) throw error;
+      await discardResult({folder: made}, store);
+    });
+    await sync(path.dirname(folder));
+  }
   return {linked};
+}
+
+const temporaryOf = (folder: string): string => `${folder}.${randomUUID()}.tmp`;
+
+/** A file that was to be linked is gone, or is another one now: somebody removed the result, or damaged it. */
+export class ResultGone extends Error {
+  override readonly name = 'ResultGone';
+  constructor(file: string, options?: ErrorOptions) {
+    super(`${file} went away or was changed while it was linked.`, options);
+  }
 }
 
 /** A pool has thousands of score files, and each waits for the disk. */
@@ -196,12 +227,19 @@ async function eachFile(
 
 /** Links a file that has this hash, and remembers it: a link changes the times by which a file is known. */
 async function giveFile({hashes}: Store, from: string, to: string, sha256: string): Promise<boolean> {
-  if ((await stateOf(from, sha256, hashes)) !== 'whole') throw new Error(`${from} changed while it was linked.`);
-  const linked = await linkOrCopy(from, to);
+  if ((await stateOf(from, sha256, hashes)) !== 'whole') throw new ResultGone(from);
+  const linked = await linkOrCopy(from, to).catch((error: unknown) => {
+    if (systemCode(error) === 'ENOENT') throw new ResultGone(from, {cause: error});
+    throw error;
+  });
   const stamp = await stampOf(to);
   if (stamp !== null) hashes.set(stamp, sha256);
   return linked;
 }
+
+/** The files of a product of a result, where they are kept. */
+export const filesOf = ({folder, outputs}: Result, product: string): string[] =>
+  outputs.flatMap(({name, file}) => (name === product && file !== null ? [path.join(folder, FILES, file)] : []));
 
 /** The first file of a result that is not what was kept; null where all are. */
 export async function damageOfResult(
@@ -244,25 +282,40 @@ export async function placeResult(
     // What else lies in a folder of data/RUN was part of another result; in models/RUN lie checkpoints, too.
     if (into.startsWith(paths.data + path.sep))
       for (const entry of await readdir(into, {withFileTypes: true}))
-        if (entry.isFile() && !names.has(entry.name)) await rm(path.join(into, entry.name));
+        if (entry.isFile() && !names.has(entry.name)) await removeKnown(path.join(into, entry.name), store.hashes);
     await sync(into);
   }
   store.rows.read(path.join(folder, ROWS), [...rows, curvesOf(stage)]);
   return {linked};
 }
 
-/** Puts the only file of a product of a whole result at `to`. */
+/** Puts the only file of a product of a whole result at `to`; returns whether it was there to the end. */
 export async function placeFile(
   {folder, outputs}: Result,
   product: string,
   to: string,
   {store}: Pick<Place, 'store'>,
-): Promise<void> {
+): Promise<boolean> {
   const found = outputs.find(({name, file}) => name === product && file !== null);
   if (found?.file == null) throw new Error(`${folder} holds no ${product}.`);
-  await giveFile(store, path.join(folder, FILES, found.file), to, found.sha256);
+  try {
+    await giveFile(store, path.join(folder, FILES, found.file), to, found.sha256);
+  } catch (error) {
+    if (error instanceof ResultGone) return false;
+    throw error;
+  }
   await sync(path.dirname(to));
+  return true;
 }
 
-export const discardResult = ({folder}: Pick<Result, 'folder'>): Promise<void> =>
-  rm(folder, {recursive: true, force: true});
+/** Removes a result: at once for whoever looks for it, then from the disk. */
+export async function discardResult({folder}: Pick<Result, 'folder'>, {hashes}: Pick<Store, 'hashes'>): Promise<void> {
+  const going = folder.endsWith('.tmp') ? folder : temporaryOf(folder);
+  try {
+    if (going !== folder) await rename(folder, going);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return;
+    throw error;
+  }
+  await removeKnown(going, hashes);
+}

@@ -12,7 +12,7 @@ import {damageOf} from './damage.js';
 import {verdict, type Verdict} from './freshness.js';
 import {recordOutputs, recordRows} from './record.js';
 import {findResult, type Result} from './results.js';
-import {keepFinished, startFromAlike, take, waitForMaker, type SharingContext} from './sharing.js';
+import {keepFinished, take, waitForMaker, type SharingContext} from './sharing.js';
 import type {Earlier, Ingredients, Stage} from './stage.js';
 
 /** What the engine needs of a context; stages need more. */
@@ -60,6 +60,13 @@ function digestOfProduct(
   return hash.digest('hex');
 }
 
+/** The same of a result that is kept. */
+export const digestOfKept = ({outputs}: Result, name: string): string | null =>
+  digestOfProduct(
+    outputs.map(({file, ...output}) => ({...output, path: file})),
+    name,
+  );
+
 /** What becomes of a stage that is not fresh: it is made anew but for these products, or its result is taken. */
 type Coming = {readonly unaffected: readonly string[]} | Result;
 
@@ -68,11 +75,7 @@ function digestToBe(store: Store, reference: string, coming: ReadonlyMap<string,
   const [producer = '', name = ''] = reference.split('.');
   const change = coming.get(producer);
   if (change === undefined) return productDigest(store, reference);
-  if ('outputs' in change)
-    return digestOfProduct(
-      change.outputs.map(({file, ...output}) => ({...output, path: file})),
-      name,
-    );
+  if ('outputs' in change) return digestOfKept(change, name);
   return change.unaffected.includes(name) ? productDigest(store, reference) : null;
 }
 
@@ -139,12 +142,15 @@ async function inspectOne<Context extends EngineContext>(
   const found = verdict(recorded, ingredients, damage, pending);
   const asked = forced(stage.name, wanted);
   const isOpen = isWanted(stage.name, wanted) && asked === null && !found.fresh && pending.length === 0;
+  const kept = isOpen ? await findResult(context, stage.name, ingredients) : null;
+  const holds =
+    kept !== null && (stage.holds?.(kept.summary, context, reference => digestToBe(store, reference, coming)) ?? true);
   return {
     stage,
     wanted: isWanted(stage.name, wanted),
     verdict: found.fresh && asked !== null ? {fresh: false, reason: asked, outdated: false, changed: []} : found,
     ingredients,
-    kept: isOpen ? await findResult(context, stage.name, ingredients) : null,
+    kept: holds ? kept : null,
   };
 }
 
@@ -183,17 +189,21 @@ function forced(name: StageName, wanted: Wanted): string | null {
       : null;
 }
 
-/** Runs what is stale among the wanted stages, and is not kept. Returns what became of each, with its seconds. */
+/**
+ * Runs what is stale among the wanted stages, and is not kept. `ready` is asked for the context that they are run with
+ * before the first of them is. Returns what became of each, with its seconds.
+ */
 export async function runStages<Context extends EngineContext>(
   stages: readonly Stage<Context>[],
   context: Context,
   wanted: Wanted,
+  ready: () => Promise<Context> = () => Promise.resolve(context),
 ): Promise<Partial<Record<StageName, {status: StageStatus; seconds: number}>>> {
   const outcome: Partial<Record<StageName, {status: StageStatus; seconds: number}>> = {};
   for (const stage of stages) {
     if (!isWanted(stage.name, wanted)) continue;
     throwIfStopped(context.signal);
-    outcome[stage.name] = await bringUpToDate(stage, context, wanted);
+    outcome[stage.name] = await bringUpToDate(stage, context, wanted, ready);
   }
   return outcome;
 }
@@ -202,6 +212,7 @@ async function bringUpToDate<Context extends EngineContext>(
   stage: Stage<Context>,
   context: Context,
   wanted: Wanted,
+  ready: () => Promise<Context>,
 ): Promise<{status: StageStatus; seconds: number}> {
   const {store, emit} = context;
   const plan = await inspectOne(stage, context, {coming: new Map(), wanted});
@@ -223,16 +234,16 @@ async function bringUpToDate<Context extends EngineContext>(
   }
   const isAsked = forced(stage.name, wanted) !== null;
   if (!isAsked && (await waitForMaker(stage.name, plan.ingredients, context)))
-    return await bringUpToDate(stage, context, wanted);
-  if (recorded === null) await startFromAlike(stage, plan.ingredients, context);
+    return await bringUpToDate(stage, context, wanted, ready);
+  const able = await ready();
   // Take back what the stage vouched for before anything of it is touched.
   store.stages.begin(stage.name, plan.ingredients);
   const {startedAt = null} = store.stages.read(stage.name) ?? {};
   if (!isAsked && context.makerOf(stage.name, plan.ingredients, startedAt) !== null) {
     store.stages.forget(stage.name);
-    return await bringUpToDate(stage, context, wanted);
+    return await bringUpToDate(stage, context, wanted, ready);
   }
-  const ended = await runOne(plan, context, startingWords(recorded?.status, reason));
+  const ended = await runOne(plan, able, startingWords(recorded?.status, reason));
   await keepFinished(stage, context);
   return ended;
 }

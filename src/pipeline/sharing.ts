@@ -5,19 +5,25 @@ import {throwIfStopped} from '../errors.js';
 import type {Emit, StageName} from '../events.js';
 import {recordRows} from './record.js';
 import {
-  allResults,
   damageOfResult,
   discardResult,
   keepResult,
   placeResult,
+  ResultGone,
   withinRun,
+  type Finished,
   type Place,
   type Result,
 } from './results.js';
 import type {Ingredients, Stage} from './stage.js';
+import type {OwnRows} from '../store/stage-rows.js';
 
-export interface SharingContext extends Place {
+/** Who keeps or takes a result tells what stands in the way of it. */
+export interface TellingPlace extends Place {
   readonly emit: Emit;
+}
+
+export interface SharingContext extends TellingPlace {
   /**
    * The other run of the home that makes this result just now; where this run has begun to make it, too, only one that
    * did so before. Null where there is none.
@@ -59,21 +65,36 @@ async function place<Context extends SharingContext>(
   stage: Stage<Context>,
   context: Context,
 ): Promise<boolean> {
-  const {store, emit} = context;
-  const damage = await damageOfResult(kept, context);
-  if (damage !== null) {
-    await discardResult(kept);
-    emit({
-      type: 'note',
-      stage: stage.name,
-      message: `what was kept of ${stage.name} is not what was written, and is no more: ${damage}`,
-    });
-    return false;
-  }
-  store.stages.forget(stage.name);
-  tellOfCopies(await placeResult(kept, context, stage.ownRows ?? []), stage.name, emit);
+  if (!(await isWhole(kept, context))) return false;
+  context.store.stages.forget(stage.name);
+  if (!(await placeWhole(kept, stage.ownRows ?? [], context))) return false;
   await stage.settle?.(context);
   return true;
+}
+
+/** Whether a result is as it was kept: else it is dropped, which is told. */
+export async function isWhole(kept: Result, context: TellingPlace): Promise<boolean> {
+  const damage = await damageOfResult(kept, context);
+  if (damage === null) return true;
+  await discardResult(kept, context.store);
+  context.emit({
+    type: 'note',
+    stage: null,
+    message: `what was kept of ${kept.stage} is not what was written, and is no more: ${damage}`,
+  });
+  return false;
+}
+
+/** Puts a result where a run has it; returns whether it was there to the end. Nobody vouches for it yet. */
+export async function placeWhole(kept: Result, rows: readonly OwnRows[], context: TellingPlace): Promise<boolean> {
+  try {
+    tellOfCopies(await placeResult(kept, context, rows), context.emit);
+    return true;
+  } catch (error) {
+    // Somebody removed it meanwhile, who found that no run needs it.
+    if (error instanceof ResultGone) return false;
+    throw error;
+  }
 }
 
 const LOOK_AGAIN_MS = 1000;
@@ -94,45 +115,38 @@ export async function waitForMaker(
   return waited;
 }
 
-/** A run that has nothing of a stage goes on from what is most like what it needs, where that is of use. */
-export async function startFromAlike<Context extends SharingContext>(
-  stage: Stage<Context>,
-  ingredients: Ingredients,
-  context: Context,
-): Promise<void> {
-  const {paths, store, emit} = context;
-  if (stage.likeness === undefined) return;
-  let best: {kept: Result; likeness: number} | null = null;
-  for (const kept of await allResults(paths.home, stage.name)) {
-    const likeness = kept.version === store.version ? stage.likeness(ingredients, kept.ingredients) : null;
-    if (likeness === null) continue;
-    const better =
-      best === null ||
-      likeness > best.likeness ||
-      (likeness === best.likeness && kept.finishedAt > best.kept.finishedAt);
-    if (better) best = {kept, likeness};
-  }
-  if (best === null || !(await place(best.kept, stage, context))) return;
-  emit({type: 'note', stage: stage.name, message: `${stage.name} goes on from what ${best.kept.run} has`});
-}
-
 /** Keeps the result that the run has of a stage, where it is not kept yet. */
 export async function keepFinished(
   stage: Pick<Stage<never>, 'name' | 'ownRows'>,
-  context: SharingContext,
+  context: TellingPlace,
 ): Promise<void> {
   const recorded = context.store.stages.read(stage.name);
   if (recorded?.ingredients == null || (recorded.status !== 'done' && recorded.status !== 'skipped')) return;
   const {ingredients, status, seconds, summary, outputs} = recorded;
-  const finished = {stage: stage.name, ingredients, status, seconds, summary, outputs};
-  tellOfCopies(await keepResult(context, finished, stage.ownRows ?? []), stage.name, context.emit);
+  await keep({stage: stage.name, ingredients, status, seconds, summary, outputs}, stage.ownRows ?? [], context);
 }
 
-function tellOfCopies({linked}: {readonly linked: boolean}, stage: StageName, emit: Emit): void {
+/** Keeps what was made. That it cannot be kept is told, and no reason for the run not to go on: it has it. */
+export async function keep(finished: Finished, rows: readonly OwnRows[], context: TellingPlace): Promise<void> {
+  const {signal, emit} = context;
+  try {
+    tellOfCopies(await keepResult(context, finished, rows), emit);
+  } catch (error) {
+    throwIfStopped(signal);
+    const {message} = error instanceof Error ? error : new Error(String(error));
+    emit({
+      type: 'warning',
+      stage: null,
+      message: `what ${finished.stage} made cannot be kept for other runs: ${message}`,
+    });
+  }
+}
+
+function tellOfCopies({linked}: {readonly linked: boolean}, emit: Emit): void {
   if (linked) return;
   emit({
     type: 'note',
-    stage,
+    stage: null,
     message: 'what runs share was copied, because this file system links no files: it takes its room twice',
   });
 }

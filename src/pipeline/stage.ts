@@ -23,6 +23,9 @@ export interface StageResult {
   readonly status?: 'skipped';
 }
 
+/** The digest of a product, `stage.output`, as it is or will be; null where it is not known. */
+export type DigestOf = (reference: string) => string | null;
+
 /** The summary of an earlier stage as it is, or will be where its result is taken; null where it is not known. */
 export type Earlier = (stage: StageName) => unknown;
 
@@ -47,10 +50,10 @@ export interface Stage<Context> {
    */
   unaffected?(changed: readonly string[]): readonly string[];
   /**
-   * How much there is to gain from going on from a result of other ingredients, where this run has none of its own; null
-   * where there is nothing.
+   * Whether a result of the same ingredients that is kept holds here, too, by its summary: what it rests on may not be
+   * all among them.
    */
-  likeness?(now: Ingredients, other: Ingredients): number | null;
+  holds?(summary: unknown, context: Context, digestOf: DigestOf): boolean;
   /** Puts right what a result of another run says of places. */
   settle?(context: Context): Promise<void>;
   /** `ingredients` are those of this run, what it reads included. */

@@ -119,6 +119,43 @@ function concatenated(parts: readonly Uint32Array[]): Uint32Array {
   return all;
 }
 
+/** How a table differs from another, in distinct ids. */
+export interface TableChange {
+  /** Ids that only the one has, that both have, and that only the other has. */
+  readonly added: number;
+  readonly stayed: number;
+  readonly left: number;
+  /** Of those that both have, the numbers that the other has for them. */
+  readonly numbers: ReadonlySet<number>;
+}
+
+export async function compareTables(now: IdTable, before: IdTable): Promise<TableChange> {
+  const [ours, theirs] = [openTable(now, now.bits), openTable(before, now.bits)];
+  const counts = {added: 0, stayed: 0, left: 0};
+  const numbers = new Set<number>();
+  for (let part = 0; part < partsOf(now.bits); part++) {
+    const [one, other] = [await ours(part), await theirs(part)];
+    const nextId = (records: Uint32Array, row: number) => {
+      let next = row + 1;
+      while (next < rowsOf(records) && !isFirstOfId(records, next)) next++;
+      return next;
+    };
+    let [row, otherRow] = [0, 0];
+    while (row < rowsOf(one) || otherRow < rowsOf(other)) {
+      const order =
+        row === rowsOf(one) ? 1 : otherRow === rowsOf(other) ? -1 : compareRecords(one, row, other, otherRow);
+      if (order === 0) {
+        counts.stayed++;
+        numbers.add(numberAt(other, otherRow));
+      } else if (order < 0) counts.added++;
+      else counts.left++;
+      if (order <= 0) row = nextId(one, row);
+      if (order >= 0) otherRow = nextId(other, otherRow);
+    }
+  }
+  return {...counts, numbers};
+}
+
 /** Every number that an id has in a table. */
 export async function numbersOf(table: IdTable, id: Uint32Array): Promise<number[]> {
   const records = await readPart(table, partOf(id[0]!, table.bits));

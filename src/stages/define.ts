@@ -36,7 +36,7 @@ type ValuesOf<Declared extends Declaration> = {
 
 interface Definition<Name extends StageName, Reads extends string, Declared extends Declaration> extends Pick<
   Stage<RunContext>,
-  'version' | 'rows' | 'ownRows' | 'unaffected' | 'likeness' | 'settle'
+  'version' | 'rows' | 'ownRows' | 'unaffected' | 'holds' | 'settle'
 > {
   readonly name: Name;
   readonly reads: readonly Reads[];
@@ -54,18 +54,18 @@ export function defineStage<Name extends StageName, const Reads extends string, 
   run,
   ...stage
 }: Definition<Name, Reads, Declared>): Stage<RunContext> {
-  /** As it was declared for the ingredients that the stage is run with: a teacher's file is hashed once. */
-  const latest = new WeakMap<RunContext, Declared>();
+  /** As a run last declared it, for the ingredients that the stage is run with: a teacher's file is hashed once. */
+  const latest = new WeakMap<RunContext['store'], Declared>();
   return {
     ...stage,
     async ingredients(given, earlier) {
       const declaration = await settings(given, earlier);
-      latest.set(given, declaration);
+      latest.set(given.store, declaration);
       const declared = Object.values(declaration);
       return Object.assign({}, ...declared.map(({ingredients}) => ingredients)) as Ingredients;
     },
     async run(given, ingredients) {
-      const declaration = latest.get(given);
+      const declaration = latest.get(given.store);
       if (declaration === undefined) throw new Error(`${stage.name} was run before it was asked what it depends on.`);
       const declared = Object.entries(declaration);
       const values = Object.fromEntries(declared.map(([name, {value}]) => [name, value]));

@@ -2,12 +2,14 @@
 import type {TaskResult} from '../children/protocol.js';
 import type {Config} from '../config/schema.js';
 import type {Calibration} from '../events.js';
+import {productDigest} from '../pipeline/run.js';
 import {percent} from '../words.js';
 import {decodingOf, type StageContext} from './context.js';
 import {defineStage, implied, keyed} from './define.js';
 import {cameAsOnnx, imageSize, keptClasses} from './image-settings.js';
 import {calibrationWords, exportOnnx, measureOnnx, type Exporting} from './onnx.js';
 import {chooseScoringForm, scoringWords} from './scoring-form.js';
+import {summaries} from './summaries.js';
 
 export const exportTeacher = defineStage({
   name: 'export',
@@ -16,6 +18,12 @@ export const exportTeacher = defineStage({
   reads: ['prepare.validation', 'prepare.classes', 'teacher.model'],
   rows: {quarantine: ({quarantine}) => quarantine.digest('export')},
   ownRows: [{table: 'quarantine', where: "stage = 'export'"}],
+  // A form that was tried on another pool, or another kind of device, is not known to do as well here.
+  holds(summary, {device}, digestOf) {
+    const {measured = [], pool, device: triedOn} = summaries.export.safeParse(summary).data?.scoring ?? {};
+    const isSameKind = device === 'auto' || triedOn === kindOf(device);
+    return measured.length === 0 || (pool === digestOf('prepare.pool') && isSameKind);
+  },
   settings: (given, earlier) => ({
     precision: keyed('score.precision', given.config.score.precision),
     decode: keyed('score.decode', given.config.score.decode),
@@ -49,12 +57,20 @@ export const exportTeacher = defineStage({
         ...(skipped ? [] : [{name: 'about', files: [context.paths.model('teacher', 'model.json')]}]),
         {name: 'calibration', digest: String(exported.fittedTemperature)},
       ],
-      summary: {...exported, scoring: {precision, decode, measured}},
+      summary: {...exported, scoring: {precision, decode, measured, ...(measured.length > 0 && triedOn(context))}},
       headline: `${headline}${scoringWords(scoring)}`,
       ...(skipped && {status: 'skipped'}),
     };
   },
 });
+
+/** What a faster form was tried on, which no ingredient tells: see `holds`. */
+const triedOn = ({store, device}: StageContext) => ({
+  pool: productDigest(store, 'prepare.pool') ?? '',
+  device: kindOf(device),
+});
+
+const kindOf = (device: string): string => device.split(':')[0]!;
 
 const teacherFacts = (config: Config) => ({
   file: config.teacher.file,

@@ -68,7 +68,7 @@ export async function listSources(
   {sources, maxFileBytes, packs}: Listing,
 ): Promise<{readonly classes: readonly string[] | null; readonly pools: readonly number[]}> {
   const {store, emit} = context;
-  const kept = await unchangedSources(context, sources);
+  const kept = await unchangedSources(context, sources, maxFileBytes);
   store.atomically(() => {
     store.quarantine.keepParts('prepare', [...kept.map(({key}) => partOf(key)), ...packs]);
     store.images.keepSources(kept.map(({key}) => key));
@@ -96,7 +96,11 @@ export async function listSources(
 }
 
 /** Sources that the database has a whole listing of, from the same files, of which no row changed since. */
-async function unchangedSources(context: StageContext, sources: readonly RunSource[]): Promise<Listed[]> {
+async function unchangedSources(
+  context: StageContext,
+  sources: readonly RunSource[],
+  maxFileBytes: number,
+): Promise<Listed[]> {
   const {store} = context;
   const recorded = store.images.sources();
   const unchanged: Listed[] = [];
@@ -106,6 +110,7 @@ async function unchangedSources(context: StageContext, sources: readonly RunSour
     const {key, root, listing} = record;
     if (
       listing !== null &&
+      listing.maxFileBytes === maxFileBytes &&
       root === (await source.open()).root &&
       listing.snapshot === (await source.snapshot()) &&
       listing.digest === (await digestOf(context, record, listing))
@@ -204,6 +209,7 @@ async function listAnew(context: StageContext, maxFileBytes: number, sources: re
     const listing: SourceListing = {
       snapshot: await source.snapshot(),
       digest: isPool ? digest : store.images.sourceDigest(key),
+      maxFileBytes,
       seen,
       classes,
       warnings,

@@ -16,6 +16,7 @@ import {
   tableFiles,
   writeTable,
   type IdTable,
+  compareTables,
 } from '../pool/id-table.js';
 import {listingFiles, openListing} from '../pool/listing-files.js';
 import {buildPool, openPlaces, placesOf, poolSample, type PoolImage, type PoolIndex} from '../pool/pool-index.js';
@@ -222,4 +223,15 @@ export async function keepIndex({store, paths}: Where): Promise<void> {
     ...store.images.sources().flatMap(({folder}) => folder ?? []),
   ]);
   await removeUnnamed(paths.pool, [facts?.table.folder ?? '', store.pool.assigned()?.folder ?? '']);
+}
+
+/** Counts anew how the pool differs from what was put into shards, where one of the two came from another run. */
+export async function settleChange(context: Where): Promise<void> {
+  const {store} = context;
+  const assigned = assignedTable(context);
+  if (store.pool.facts() === null) return;
+  const {images, table} = poolIndex(context);
+  const {added, stayed, left} =
+    assigned === null ? {added: images, stayed: 0, left: 0} : await compareTables(table, assigned);
+  store.atomically(() => store.pool.setChange({added, stayed, left}));
 }

@@ -7,17 +7,19 @@ import type {Config} from '../config/schema.js';
 import {UserError} from '../errors.js';
 import {statusCommand} from '../home.js';
 import {openPack} from '../images/pack.js';
-import type {Ingredients, Output} from '../pipeline/stage.js';
+import type {Output} from '../pipeline/stage.js';
 import type {Draw} from '../store/draw.js';
 import type {Role, Split} from '../store/images.js';
+import type {OwnRows} from '../store/stage-rows.js';
 import {count, plural} from '../words.js';
 import {agreeOnClasses, list} from './classes.js';
 import {decodingOf, type RunContext, type StageContext} from './context.js';
 import {defineStage, implied, keyed, told, type Setting} from './define.js';
+import {goOnFromListings} from './go-on.js';
 import {imageSize} from './image-settings.js';
 import {listSources, poolChangeWords} from './list-sources.js';
 import {packFiles, packSplits} from './pack-images.js';
-import {keepIndex, locateRanked, poolFiles, settlePool} from './pool-files.js';
+import {keepIndex, locateRanked, poolFiles, settleChange, settlePool} from './pool-files.js';
 import {REST, settleRoots, specWords, type RunSource} from './sources.js';
 import type {SummaryOf} from './summaries.js';
 
@@ -30,6 +32,11 @@ const VALIDATION_AT_LEAST = 5;
  */
 const FEW_A_CLASS = 20;
 
+const OWN_ROWS: readonly OwnRows[] = [
+  ...['sources', 'classes', 'images', 'places', 'packs', 'pool'].map(table => ({table})),
+  {table: 'quarantine', where: "stage = 'prepare'"},
+];
+
 export const prepare = defineStage({
   name: 'prepare',
   version: 4,
@@ -39,10 +46,7 @@ export const prepare = defineStage({
     listing: ({images}) => images.listingDigest(),
     quarantine: ({quarantine}) => quarantine.digest('prepare'),
   },
-  ownRows: [
-    ...['sources', 'classes', 'images', 'places', 'packs', 'pool'].map(table => ({table})),
-    {table: 'quarantine', where: "stage = 'prepare'"},
-  ],
+  ownRows: OWN_ROWS,
   async settings(given) {
     const {config, sources} = given;
     return {
@@ -62,21 +66,13 @@ export const prepare = defineStage({
   unaffected: changed =>
     changed.every(name => /^(files of )?unlabelled\[\d+\]$/.test(name)) ? ['classes', ...SPLITS] : [],
 
-  // Whatever it has of the same sources need not be listed, hashed and packed again.
-  likeness(now, other) {
-    const others = new Set(sourceNames(other).map(name => other[name]));
-    const alike = sourceNames(now).filter(name => others.has(now[name])).length;
-    return alike === 0 ? null : alike;
-  },
+  settle: settlePlaces,
 
-  async settle(context) {
-    await settleRoots(context);
-    await keepIndex(context);
-    await locateRanked(context);
-  },
-
-  async run(context, {decoding, ...settings}) {
+  async run(context, {decoding, ...settings}, ingredients) {
     const {store, paths, emit} = context;
+    const isNew = store.images.sources().length === 0;
+    if (isNew && (await goOnFromListings(context, ingredients, OWN_ROWS)))
+      await settlePlaces({...context, sources: settings.sources});
     const {sources, seed, labelledPerClass, restIsPool, validationShare: share, validationPerClass} = settings;
     const validation = validationDraw({share, per_class: validationPerClass}, hasRole(sources, 'validation'));
     const splits = SPLITS.filter(split => split !== 'test' || hasRole(sources, 'test'));
@@ -135,6 +131,14 @@ export const prepare = defineStage({
   },
 });
 
+/** Puts right where the pictures lie, as another run had it. */
+async function settlePlaces(context: StageContext & Pick<RunContext, 'sources'>): Promise<void> {
+  await settleRoots(context);
+  await keepIndex(context);
+  await settleChange(context);
+  await locateRanked(context);
+}
+
 /** The sources are known by how they are written, and by the names, sizes and times of their files. */
 async function sourcesSetting(sources: readonly RunSource[]): Promise<Setting<readonly RunSource[]>> {
   const listed: Record<string, string> = {};
@@ -146,10 +150,6 @@ async function sourcesSetting(sources: readonly RunSource[]): Promise<Setting<re
   }
   return told(sources, listed);
 }
-
-/** The names of the ingredients that tell which sources there are, and in which state. */
-const sourceNames = (ingredients: Ingredients): string[] =>
-  Object.keys(ingredients).filter(name => /^(files of )?(labelled|validation|test|unlabelled\[\d+\])$/.test(name));
 
 function decodingSetting(given: RunContext): Setting<Decoding> {
   const {max_file_mb: fileMb, max_megapixels: megapixels, decode_seconds: seconds, formats} = given.config.limits;

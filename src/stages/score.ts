@@ -19,10 +19,12 @@ import {tableFiles, type IdTable} from '../pool/id-table.js';
 import {assignShards, openShardLists} from '../pool/shard-assignment.js';
 import {idAt, ID_WORDS} from '../ranking/image-ids.js';
 import type {Shard} from '../store/shards.js';
+import type {OwnRows} from '../store/stage-rows.js';
 import {busiestPart, count, plural, rate} from '../words.js';
 import {decodingOf, type StageContext} from './context.js';
 import {defineStage, keyed, told, type Setting} from './define.js';
 import {gateFailures} from './failures.js';
+import {goOnFromScores} from './go-on.js';
 import {imageSize, keptClasses} from './image-settings.js';
 import {scoreShardOf, handOutShards, type Scored, type ShardEvent} from './hand-out-shards.js';
 import {
@@ -31,6 +33,7 @@ import {
   nextTable,
   poolIndex,
   sampleOfPool,
+  settleChange,
   tableOfScores,
   wholeAssignedTable,
 } from './pool-files.js';
@@ -52,12 +55,18 @@ const TRIAL_IMAGES = 512;
 /** From this share of the pool on, scores that are no numbers are not the fault of single pictures. */
 const MOST_BAD_SCORES = 0.001;
 
+const OWN_ROWS: readonly OwnRows[] = [
+  {table: 'shards'},
+  {table: 'assigned'},
+  {table: 'quarantine', where: "stage = 'score'"},
+];
+
 export const score = defineStage({
   name: 'score',
   version: 3,
   reads: ['prepare.pool', 'prepare.classes', 'export.onnx'],
   rows: {shards: ({shards}) => shards.digest(), quarantine: ({quarantine}) => quarantine.digest('score')},
-  ownRows: [{table: 'shards'}, {table: 'assigned'}, {table: 'quarantine', where: "stage = 'score'"}],
+  ownRows: OWN_ROWS,
   settings(given, earlier) {
     const {config} = given;
     return {
@@ -70,16 +79,16 @@ export const score = defineStage({
     };
   },
 
-  settle: keepIndex,
-  // Of another pool, the shards that both have need not be scored again.
-  likeness: (now, other) =>
-    Object.keys(now).every(name => name === 'prepare.pool' || now[name] === other[name]) ? 1 : null,
+  async settle(context) {
+    await keepIndex(context);
+    await settleChange(context);
+  },
 
   async run(context, {shardSize, decoding, kept}, ingredients) {
     const {store, emit} = context;
     const fingerprint = fingerprintOf(context, ingredients);
     const started = performance.now();
-    const standing = await standingShards(context, fingerprint);
+    const standing = await shardsToGoOnFrom(context, ingredients, fingerprint);
     const assigned = await settleShards(context, {
       size: shardSize,
       standing,
@@ -168,6 +177,21 @@ async function removeOthers(context: StageContext, shards: readonly Shard[]): Pr
   const kept = new Set(shards.map(shard => path.basename(shardFile(context, shard.number))));
   const written = existsSync(scores) ? (await readdir(scores)).filter(name => SHARD_FILE.test(name)) : [];
   for (const name of written) if (!kept.has(name)) await rm(path.join(scores, name));
+}
+
+/** Those of its own that stand, or those that are kept of a pool which has more in common with this one. */
+async function shardsToGoOnFrom(
+  context: StageContext,
+  ingredients: Ingredients,
+  fingerprint: string,
+): Promise<Set<number>> {
+  const {store} = context;
+  const own = await standingShards(context, fingerprint);
+  const scored = store.shards.all().reduce((sum, {number, images}) => sum + (own.has(number) ? images : 0), 0);
+  const taken = await goOnFromScores(context, ingredients, OWN_ROWS, scored);
+  if (taken === null) return own;
+  // What else was scored beside this pool is no matter here.
+  return new Set([...(await standingShards(context, fingerprint))].filter(shard => taken.has(shard)));
 }
 
 /**

@@ -57,6 +57,9 @@ export const summaries = {
       precision: z.enum(['fp32', 'int8', 'fp16']),
       decode: z.enum(['exact', 'fast']),
       measured: z.array(formCost),
+      /** Of the pool whose pictures it was tried on; absent where it was not, or by an earlier pupil. */
+      pool: z.string().optional(),
+      device: z.string().optional(),
     }),
   }),
   score: z.object({

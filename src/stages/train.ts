@@ -3,16 +3,15 @@
  */
 import {createHash} from 'node:crypto';
 import path from 'node:path';
-import {PROTOCOL, taskResults, toWire, type Architecture, type TaskOf, type TaskResult} from '../children/protocol.js';
+import {PROTOCOL, toWire, type Architecture, type TaskOf, type TaskResult} from '../children/protocol.js';
 import {joinCommand} from '../children/trainer.js';
 import {plainLabels, pseudoLabels, scaledRate, trainingSettings} from '../config/rules.js';
 import type {StageName} from '../events.js';
-import {hashOf} from '../pipeline/file-hash.js';
-import {damageOfResult, findResult, keepResult, placeFile} from '../pipeline/results.js';
 import type {RunContext, StageContext} from './context.js';
 import type {Ingredients} from '../pipeline/stage.js';
 import {told, type Setting} from './define.js';
 import {imageSize, type ImageSizes} from './image-settings.js';
+import {keepTraining, takeTraining} from './kept-trainings.js';
 import {runTrainer} from './tasks.js';
 import {tellingOfHours} from './long-training.js';
 
@@ -120,20 +119,14 @@ function decidedBy(context: StageContext, {settings: given, batchSize, inputs, .
  * Trains to the end, or goes on from the checkpoint of an interrupted attempt with the same settings and data. A training
  * that ended so before, of whichever step and run, is taken as it is.
  */
-export async function train(context: StageContext, training: Training): Promise<TaskResult<'train'>> {
-  const {paths, store, device, threads, handling, emit} = context;
-  const {stage, part, folder, trainPack, init} = training;
-  const {settings, fingerprint} = decidedBy(context, training);
+export async function train(context: StageContext, asked: Training): Promise<TaskResult<'train'>> {
+  const {paths, device, threads, handling} = context;
+  const {stage, part, folder, trainPack, init} = asked;
+  const {settings, fingerprint} = decidedBy(context, asked);
   const output = paths.model(folder, 'model.safetensors');
-  const kept = await takeTraining(context, fingerprint, output);
-  if (kept !== null) {
-    emit({
-      type: 'note',
-      stage,
-      message: `not trained again: ${kept.run} has a training of the same recipe, data and number of steps`,
-    });
-    return kept.result;
-  }
+  const training = {stage, part, output, fingerprint};
+  const taken = await takeTraining(context, training);
+  if (taken !== null) return taken;
   const task: TaskOf<'train'> = {
     protocol: PROTOCOL,
     task: 'train',
@@ -156,42 +149,12 @@ export async function train(context: StageContext, training: Training): Promise<
   const listening =
     device === 'cpu' ? {...context, emit: tellingOfHours(context.emit, {stage, advice: ON_A_CPU})} : context;
   const result = await runTrainer<'train'>(listening, task, {stage, part, processes: context.processes});
-  const sha256 = await hashOf(output, store.hashes, context.signal);
-  if (sha256 === null) throw new Error(`A training ended without leaving ${output}.`);
-  await keepResult(
-    context,
-    {
-      stage: TRAINING,
-      ingredients: {fingerprint},
-      status: 'done',
-      seconds: (performance.now() - started) / 1000,
-      summary: result,
-      outputs: [{name: 'model', path: path.relative(paths.home, output), sha256}],
-    },
-    [],
-  );
+  await keepTraining(context, training, {result, seconds: (performance.now() - started) / 1000});
   return result;
 }
 
 /** What of a training decides how long one of equal length is. */
 export const lengthOf = ({steps, batchSize}: TaskResult<'train'>): string => `${steps} steps of ${batchSize}`;
-
-/** Under which trainings are kept, whatever stage they are a step of. */
-const TRAINING = 'training';
-
-/** Puts the weights of a training that is kept at `output`; null where there is none, or it is damaged. */
-async function takeTraining(
-  context: StageContext,
-  fingerprint: string,
-  output: string,
-): Promise<{readonly run: string; readonly result: TaskResult<'train'>} | null> {
-  const kept = await findResult(context, TRAINING, {fingerprint});
-  if (kept === null || (await damageOfResult(kept, context)) !== null) return null;
-  const result = taskResults.train.safeParse(kept.summary).data;
-  if (result === undefined) return null;
-  await placeFile(kept, 'model', output, context);
-  return {run: kept.run, result};
-}
 
 const ON_A_CPU =
   'On a CPU small pictures and a small network take minutes instead: --set image.size=64 --set teacher.model=cifarnet. See pupil orchestrate --dry-run.';

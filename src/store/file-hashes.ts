@@ -9,13 +9,13 @@ import type {Connection} from './connection.js';
 
 const Database = loadSqlite();
 
-/** A row a file, by its inode: an earlier state of it tells nothing any more. */
+/** A row a file: an earlier state of it tells nothing any more. */
 const SCHEMA =
-  'CREATE TABLE IF NOT EXISTS hashes (inode INTEGER PRIMARY KEY, stamp TEXT NOT NULL, sha256 TEXT NOT NULL) STRICT';
+  'CREATE TABLE IF NOT EXISTS hashes (file TEXT PRIMARY KEY, stamp TEXT NOT NULL, sha256 TEXT NOT NULL) STRICT, WITHOUT ROWID';
 
-/** A file as the file system tells it: its inode, and its size and times. */
+/** A file as the file system tells it: its disk and its inode, and its size and times. */
 export interface FileStamp {
-  readonly inode: bigint;
+  readonly file: string;
   readonly stamp: string;
 }
 
@@ -37,11 +37,12 @@ export function openFileHashes(databaseFolder: string, {readonly}: {readonly rea
   if (readonly && !existsSync(file)) return noHashes();
   try {
     return hashesOf(openAt(file, readonly));
-  } catch {
-    if (readonly) return noHashes();
+  } catch (error) {
+    const isGarbled = error instanceof Database.SqliteError && /^SQLITE_(CORRUPT|NOTADB)/.test(error.code);
+    if (readonly || !isGarbled) return noHashes();
   }
-  // Garbled: it holds nothing that cannot be found out again.
-  for (const left of ['', '-wal', '-shm', '-journal']) rmSync(file + left, {force: true});
+  // It holds nothing that cannot be found out again.
+  for (const left of ['', '-journal']) rmSync(file + left, {force: true});
   return hashesOf(openAt(file, false));
 }
 
@@ -49,9 +50,9 @@ function openAt(file: string, readonly: boolean): Connection {
   const connection = new Database(file, {readonly, fileMustExist: readonly});
   try {
     if (!readonly) {
-      connection.pragma('journal_mode = WAL');
-      // The last ones may be lost with the power.
-      connection.pragma('synchronous = NORMAL');
+      // Without a log, which could not be read on a read-only disk. With the power all of it may be lost.
+      connection.pragma('journal_mode = DELETE');
+      connection.pragma('synchronous = OFF');
       connection.exec(SCHEMA);
     }
     connection.prepare('SELECT count(*) FROM hashes').get();
@@ -64,24 +65,24 @@ function openAt(file: string, readonly: boolean): Connection {
 
 function hashesOf(connection: Connection): FileHashes {
   const read = connection
-    .prepare<[bigint, string], string>('SELECT sha256 FROM hashes WHERE inode = ? AND stamp = ?')
+    .prepare<[string, string], string>('SELECT sha256 FROM hashes WHERE file = ? AND stamp = ?')
     .pluck();
   const write = connection.readonly
     ? null
-    : connection.prepare<[bigint, string, string]>(
-        'INSERT OR REPLACE INTO hashes (inode, stamp, sha256) VALUES (?, ?, ?)',
+    : connection.prepare<[string, string, string]>(
+        'INSERT OR REPLACE INTO hashes (file, stamp, sha256) VALUES (?, ?, ?)',
       );
   return {
-    get({inode, stamp}) {
+    get({file, stamp}) {
       try {
-        return read.get(inode, stamp) ?? null;
+        return read.get(file, stamp) ?? null;
       } catch {
         return null;
       }
     },
-    set({inode, stamp}, sha256) {
+    set({file, stamp}, sha256) {
       try {
-        write?.run(inode, stamp, sha256);
+        write?.run(file, stamp, sha256);
       } catch {
         // As said above.
       }

@@ -21,6 +21,8 @@ export interface SourceListing {
   readonly snapshot: string;
   /** SHA-256 of what it left: of a labelled set its rows, else its files. */
   readonly digest: string;
+  /** Larger files were left out; unknown of listings of before. */
+  readonly maxFileBytes?: number;
   /** How many it listed, those with a problem included. */
   readonly seen: number;
   /** Those that the source declares; null where only labels tell. */

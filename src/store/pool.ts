@@ -31,6 +31,7 @@ export function poolTable(connection: Connection) {
   const readAssigned = connection.prepare<[], string>('SELECT facts FROM assigned').pluck();
   const insert = connection.prepare<[string, string]>('INSERT INTO pool (listed, change) VALUES (?, ?)');
   const insertAssigned = connection.prepare<[string]>('INSERT INTO assigned (facts) VALUES (?)');
+  const setChange = connection.prepare<[string]>('UPDATE pool SET change = ?');
   const clear = connection.prepare('DELETE FROM pool');
   const clearAssigned = connection.prepare('DELETE FROM assigned');
   const write = (facts: PoolFacts, change: PoolChange) => {
@@ -59,6 +60,10 @@ export function poolTable(connection: Connection) {
     /** Call inside `atomically`. */
     settle(now: PoolFacts, change: PoolChange): void {
       write(now, change);
+    },
+    /** Call inside `atomically`. */
+    setChange(change: PoolChange): void {
+      setChange.run(JSON.stringify(change));
     },
     /** The table that tells the shard of every image of the pool, and how many it has that left. Call inside `atomically`. */
     assign(now: TableFacts, left: number): void {

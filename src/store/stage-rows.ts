@@ -84,12 +84,14 @@ export function stageRows(connection: Connection) {
           connection.pragma('defer_foreign_keys = ON');
           if (owned.some(({table}) => table === 'classes') && connection.prepare(OTHER_CLASSES).pluck().get() === 1)
             connection.exec('DELETE FROM main.rankings; DELETE FROM main.class_rankings;');
+          // What refers to others goes before them: a table that nothing refers to is emptied at once.
+          for (const {table, where = 'true', appended = false} of owned.toReversed())
+            if (!appended) connection.exec(`DELETE FROM main.${table} WHERE ${where}`);
           for (const own of owned) {
-            const {table, where = 'true', appended = false} = own;
+            const {table, where = 'true'} = own;
             // Last, since an index that grows with the rows is several times slower.
             const indices = where === 'true' ? indicesOf(table) : [];
             for (const {name} of indices) connection.exec(`DROP INDEX main.${name}`);
-            if (!appended) connection.exec(`DELETE FROM main.${table} WHERE ${where}`);
             const columns = columnsOf(own);
             const order = hasNumbers(table) ? 'ORDER BY kept_rows.rowid' : '';
             connection.exec(

@@ -149,6 +149,16 @@ describe('a pool', () => {
     expect(rankingRows(home)).toEqual(rankingRows(finished));
   });
 
+  it('that was larger before has the scores of then, whatever it was meanwhile', async () => {
+    const home = await aRun();
+    await addToPool(1, 2, 3);
+    await orchestrated(home, '--until', 'score');
+    for (const number of [1, 2, 3]) unlinkSync(file(`pool/new-${number}.png`));
+    await orchestrated(home, '--until', 'score');
+    await addToPool(1, 2, 3, 4);
+    expect((await orchestrated(home, '--until', 'score')).stdout).toContain('"23 of 24 images are scored already"');
+  });
+
   it('that another run has but for a few pictures has those alone scored in a new one', async () => {
     const home = await aRun();
     await addToPool(1, 2);
@@ -333,6 +343,39 @@ Nothing was touched. Put the data back, use another name (--run NAME), or go on 
     expect(statSync(path.join(home, 'models/colours@1/teacher/model.safetensors')).nlink).toBeGreaterThan(1);
     // What was measured on other pictures stays there.
     expect(readFileSync(path.join(home, 'models/colours@1/report.html'), 'utf8')).toContain('colours');
+  });
+
+  it('of which pictures changed leaves a whole run also where it was cut short on its way to other data', async () => {
+    const home = await aRun();
+    await addToPool(1);
+    const killed = await pupil(['orchestrate', data.config, '--home', home], {
+      env: {PUPIL_FAIL_POINT: 'commit.before:12'},
+    });
+    expect(killed.signal).toBe('SIGKILL');
+    unlinkSync(file('test/red/1.png'));
+    const {stdout} = await orchestrated(home, '--accept-change');
+    expect(stdout).not.toContain('lacks');
+    const {stages} = await statusOf(home, '--run', 'colours@1');
+    expect(
+      stages.map(({name}) => name).filter(name => stages.find(one => one.name === name)?.status === 'never'),
+    ).toEqual([]);
+  });
+
+  it('of which pictures changed leaves no remains where keeping the run was cut short', async () => {
+    const home = await aRun();
+    unlinkSync(file('test/red/1.png'));
+    const killed = await pupil(['orchestrate', data.config, '--home', home, '--accept-change'], {
+      env: {PUPIL_FAIL_POINT: 'commit.before:25'},
+    });
+    expect(killed.signal).toBe('SIGKILL');
+    expect(readdirSync(path.join(home, 'db'))).toContain('colours@1.sqlite.new');
+    await orchestrated(home, '--accept-change');
+    expect(
+      readdirSync(path.join(home, 'db'))
+        .filter(name => name.includes('@'))
+        .sort(),
+    ).toEqual(['colours@1.sqlite']);
+    expect((await pupil(['verify', 'colours@1', '--home', home])).code).toBe(0);
   });
 
   it('whose pictures only have other names is the same', async () => {

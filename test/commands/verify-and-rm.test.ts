@@ -11,8 +11,12 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import Database from 'better-sqlite3';
-import {afterAll, beforeAll, describe, expect, it} from 'vitest';
+import {afterAll, beforeAll, describe, expect, it, onTestFinished} from 'vitest';
 import {z} from 'zod';
+import {stageNames} from '../../src/events.js';
+import {stampOf} from '../../src/pipeline/file-hash.js';
+import {openFileHashes} from '../../src/store/file-hashes.js';
+import {openStoreToRead} from '../../src/store/open.js';
 import {copyOf, lastingFolder, outputOf, pupil, startPupil, writeData, type Data} from './pupil.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
 
@@ -174,9 +178,9 @@ describe('gc', () => {
   const gc = async (home: string, ...args: string[]) =>
     listed.parse(JSON.parse(await outputOf(['gc', '--home', home, '--json', ...args])));
   const kept = (home: string) =>
-    readdirSync(path.join(home, 'data/.results')).flatMap(stage =>
-      readdirSync(path.join(home, 'data/.results', stage)).map(() => stage),
-    );
+    readdirSync(path.join(home, 'data/.results'))
+      .filter(stage => !stage.startsWith('.'))
+      .flatMap(stage => readdirSync(path.join(home, 'data/.results', stage)).map(() => stage));
   /** A home of one run that selected otherwise before. */
   async function changed(): Promise<string> {
     const home = path.join(await temporaryFolder(), 'home');
@@ -204,6 +208,20 @@ describe('gc', () => {
     expect((await pupil(['verify', '--home', home])).code).toBe(0);
     const again = await outputOf(['orchestrate', data.config, '--home', home, '--set', 'select.top_k=2', '--json']);
     expect(again).not.toContain('"status":"ran"');
+  });
+
+  it('leaves the files of other runs known: they are not read again', async () => {
+    const home = await changed();
+    await outputOf(['orchestrate', data.config, '--home', home, '--run', 'other', '--set', 'select.top_k=2']);
+    await outputOf(['rm', 'other', '--home', home]);
+    await gc(home);
+    const hashes = openFileHashes(path.join(home, 'db'), {readonly: true});
+    onTestFinished(() => hashes.close());
+    const store = openStoreToRead(path.join(home, 'db/colours.sqlite'))!;
+    onTestFinished(() => store.close());
+    for (const name of stageNames)
+      for (const {path: file, sha256} of store.stages.read(name)!.outputs)
+        if (file !== null) expect([file, hashes.get((await stampOf(path.join(home, file)))!)]).toEqual([file, sha256]);
   });
 
   it('removes what a kill cut short, and what cannot be read', async () => {

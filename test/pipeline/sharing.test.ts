@@ -4,7 +4,7 @@ import Database from 'better-sqlite3';
 import {describe, expect, it} from 'vitest';
 import {resultsFolder} from '../../src/home.js';
 import {stampOf} from '../../src/pipeline/file-hash.js';
-import {allResults} from '../../src/pipeline/results.js';
+import {allResults, damageOfResult} from '../../src/pipeline/results.js';
 import {inspect, runStages} from '../../src/pipeline/run.js';
 import type {Stage} from '../../src/pipeline/stage.js';
 import {query} from '../store/new-store.js';
@@ -112,7 +112,7 @@ describe('a result that is kept', () => {
       expect((await run()).did[1]).toBe('teacher ran: oven changed from 250 to 200');
       expect(events).toContainEqual({
         type: 'note',
-        stage: 'teacher',
+        stage: null,
         message: `what was kept of teacher is not what was written, and is no more: ${garbled}`,
       });
       expect((await allResults(home, 'teacher')).map(({ingredients}) => ingredients['oven']).sort()).toEqual([
@@ -120,6 +120,28 @@ describe('a result that is kept', () => {
         '250',
       ]);
     }
+  });
+
+  it('and is damaged where another run is as well does not stand in the way of making it anew', async () => {
+    const {run, home, recipe} = await kitchen();
+    await run();
+    const crust = path.join(home, 'data/bread/crust');
+    // In place: what is kept is the same file.
+    writeFileSync(crust, 'mould');
+    expect((await run()).did[1]).toBe('teacher ran: data/bread/crust is not what was written');
+    recipe.oven = '250';
+    await run();
+    recipe.oven = '200';
+    expect((await run()).did[1]).toBe('teacher taken from bread');
+    expect(readFileSync(crust, 'utf8')).toContain('at 200');
+  });
+
+  it('by several runs at once is whole', async () => {
+    const first = await kitchen();
+    const others = await Promise.all(['one', 'two', 'three'].map(name => kitchen(first.home, name)));
+    await Promise.all(others.map(({run}) => run()));
+    for (const result of await allResults(first.home)) expect(await damageOfResult(result, first.context)).toBe(null);
+    expect((await first.run()).did.map(line => line.split(' ')[1])).toEqual(['taken', 'taken', 'taken']);
   });
 
   it('whose record was altered is none', async () => {
@@ -142,9 +164,13 @@ describe('a result that is kept', () => {
   });
 
   it('that cannot be kept leaves the stage done; it is kept by the next run that has it', async () => {
-    const {run, home, context} = await kitchen();
+    const {run, home, context, events} = await kitchen();
     writeFileSync(resultsFolder(home), 'in the way');
-    await expect(run()).rejects.toThrow();
+    expect((await run()).did).toHaveLength(3);
+    expect(events.filter(({type}) => type === 'warning')).toHaveLength(3);
+    expect(events.find(({type}) => type === 'warning')).toMatchObject({
+      message: expect.stringContaining('what prepare made cannot be kept for other runs: ') as string,
+    });
     expect(context.store.stages.read('prepare')).toMatchObject({status: 'done'});
     rmSync(resultsFolder(home));
     expect((await run()).did[0]).toBe('prepare fresh: nothing changed');
@@ -219,43 +245,5 @@ describe('rows', () => {
       store: {...context.store, version: context.store.version + 1},
     });
     expect(plan[0]!.kept).toBe(null);
-  });
-});
-
-describe('a run that has nothing of a stage', () => {
-  it('goes on from what is most like what it needs', async () => {
-    const seen: (string | null)[] = [];
-    const dough = (flour: string): Stage<Kitchen> => ({
-      ...stage(
-        'prepare',
-        [],
-        () => ({flour}),
-        context => {
-          const file = path.join(context.paths.data, 'dough');
-          seen.push(existsSync(file) ? readFileSync(file, 'utf8') : null);
-          rmSync(file, {force: true});
-          writeFileSync(file, `dough of ${flour}`);
-          return Promise.resolve({outputs: [{name: 'dough', files: [file]}], summary: {}, headline: 'kneaded'});
-        },
-      ),
-      likeness: (now, other) => (now['flour']!.charAt(0) === other['flour']!.charAt(0) ? other['flour']!.length : null),
-    });
-    const first = await kitchen();
-    for (const flour of ['rye', 'rice flour', 'wheat']) await runStages([dough(flour)], first.context, {});
-    const {context, events} = await kitchen(first.home, 'toast');
-    await runStages([dough('rye and rice')], context, {});
-    const other = await kitchen(first.home, 'scone');
-    await runStages([dough('oat')], other.context, {});
-    expect(seen).toEqual([null, 'dough of rye', 'dough of rice flour', 'dough of rice flour', null]);
-    expect(events.find(({type}) => type === 'note')).toMatchObject({message: 'prepare goes on from what bread has'});
-    expect(context.store.stages.read('prepare')).toMatchObject({ingredients: {flour: 'rye and rice'}});
-    // What it went on from is as it was.
-    expect((await allResults(first.home, 'prepare')).map(({ingredients}) => ingredients['flour']).sort()).toEqual([
-      'oat',
-      'rice flour',
-      'rye',
-      'rye and rice',
-      'wheat',
-    ]);
   });
 });
