@@ -6,7 +6,7 @@ import {findPython} from '../children/python-env.js';
 import {openExecutor} from '../children/executor.js';
 import type {Experiment, ExperimentRun} from '../config/experiment.js';
 import {evaluationBatch, trainingSettings} from '../config/rules.js';
-import type {StageName} from '../events.js';
+import {stageNames, type StageName} from '../events.js';
 import {temporaryFolder} from '../files/temporary.js';
 import {runPaths} from '../home.js';
 import {sharedStages} from '../pipeline/shared-stages.js';
@@ -89,10 +89,9 @@ async function planRuns(
     const secondsOf = (stage: StageName) =>
       stage === 'baseline' && baselines.has(baseline) ? 0 : (amounts[stage].seconds ?? 0);
     // Of later rounds only the labelled sets and the teacher are there already; a baseline is the first one's.
-    const round = (['export', 'score', 'select', 'pretrain', 'finetune', 'evaluate', 'report'] as const).reduce(
-      (sum, stage) => sum + (amounts[stage].seconds ?? 0),
-      0,
-    );
+    const round = stageNames
+      .filter(stage => !['prepare', 'teacher', 'baseline'].includes(stage))
+      .reduce((sum, stage) => sum + (amounts[stage].seconds ?? 0), 0);
     const rounds = existsSync(runPaths(home, `${context.config.run}.round${context.config.rounds}`).database)
       ? 0
       : context.config.rounds - 1;

@@ -1,6 +1,6 @@
 /**
- * Where tasks are run: a task is complete in itself, so whoever gives it does not know. Here they run in child processes
- * of this one; a place that runs them elsewhere would be another Executor.
+ * Where tasks are run. Here they run in child processes of this one; another Executor could run them elsewhere, since a
+ * task says all that it needs, on a disk that both machines see.
  */
 import {openChild, runChild, type Child, type ChildOptions} from './child.js';
 import type {TaskName, TaskOf, TaskResult} from './protocol.js';

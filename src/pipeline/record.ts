@@ -4,7 +4,7 @@ import type {OutputRecord} from '../store/stages.js';
 import type {Store} from '../store/open.js';
 import type {Rows} from './damage.js';
 import {hashOf} from './file-hash.js';
-import type {Place} from './results.js';
+import type {RunHandle} from './results.js';
 import type {StageResult} from './stage.js';
 
 /** Its products in rows, as they are now. */
@@ -14,7 +14,7 @@ export const recordRows = ({rows = {}}: Rows, store: Store): OutputRecord[] =>
 /** Its products in files, and those that a text stands for. */
 export async function recordOutputs(
   {outputs}: Pick<StageResult, 'outputs'>,
-  {paths: {home}, store, signal}: Place,
+  {paths: {home}, store, signal}: RunHandle,
 ): Promise<OutputRecord[]> {
   const records: OutputRecord[] = [];
   for (const output of outputs) {

@@ -19,7 +19,7 @@ import {hashOf, removeKnown, stampOf, stateOf} from './file-hash.js';
 import type {Ingredients} from './stage.js';
 
 const recordSchema = z.object({
-  /** Of the database whose rows it holds. */
+  /** Of the schema of the database whose rows it holds. */
   version: z.number(),
   stage: z.string(),
   /** Of the run that made it. */
@@ -47,7 +47,7 @@ export type Finished = Pick<ResultRecord, 'stage' | 'ingredients' | 'status' | '
 };
 
 /** Where a result is kept from, or taken to. */
-export interface Place {
+export interface RunHandle {
   readonly paths: RunPaths;
   readonly store: Store;
   readonly signal: AbortSignal;
@@ -95,7 +95,7 @@ async function readResult(folder: string): Promise<Result | null> {
 
 /** The result of a stage from exactly these ingredients; null where none is kept that this database can take. */
 export async function findResult(
-  {paths: {home}, store}: Pick<Place, 'paths' | 'store'>,
+  {paths: {home}, store}: Pick<RunHandle, 'paths' | 'store'>,
   stage: string,
   ingredients: Ingredients,
 ): Promise<Result | null> {
@@ -119,7 +119,9 @@ export async function keptFolders(home: string, stage?: string): Promise<KeptFol
   for (const name of stages)
     for (const key of await namesIn(path.join(resultsFolder(home), name))) {
       const folder = folderOf(home, name, key);
-      found.push({stage: name, key, folder, result: await readResult(folder)});
+      // One that is being made, or going, is whole only by chance.
+      const isPassing = key.endsWith('.tmp');
+      found.push({stage: name, key, folder, result: isPassing ? null : await readResult(folder)});
     }
   return found;
 }
@@ -135,7 +137,7 @@ const namesIn = async (folder: string): Promise<string[]> => (existsSync(folder)
  * the file system cannot link, and they were copied.
  */
 export async function keepResult(
-  {paths, store, signal}: Place,
+  {paths, store, signal}: RunHandle,
   {stage, ingredients, status, seconds, summary, outputs}: Finished,
   rows: readonly OwnRows[],
 ): Promise<{readonly linked: boolean}> {
@@ -244,7 +246,7 @@ export const filesOf = ({folder, outputs}: Result, product: string): string[] =>
 /** The first file of a result that is not what was kept; null where all are. */
 export async function damageOfResult(
   {folder, outputs, rows}: Result,
-  {store, signal}: Pick<Place, 'store' | 'signal'>,
+  {store, signal}: Pick<RunHandle, 'store' | 'signal'>,
 ): Promise<string | null> {
   const files = outputs.flatMap(({file, sha256}) =>
     file === null ? [] : [{file: path.join(folder, FILES, file), sha256}],
@@ -267,7 +269,7 @@ export const filesOfResult = (home: string, {folder, outputs, rows}: Result): {p
  */
 export async function placeResult(
   {folder, stage, outputs}: Result,
-  {paths, store, signal}: Place,
+  {paths, store, signal}: RunHandle,
   rows: readonly OwnRows[],
 ): Promise<{readonly linked: boolean}> {
   let linked = true;
@@ -294,7 +296,7 @@ export async function placeFile(
   {folder, outputs}: Result,
   product: string,
   to: string,
-  {store}: Pick<Place, 'store'>,
+  {store}: Pick<RunHandle, 'store'>,
 ): Promise<boolean> {
   const found = outputs.find(({name, file}) => name === product && file !== null);
   if (found?.file == null) throw new Error(`${folder} holds no ${product}.`);

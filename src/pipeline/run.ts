@@ -90,7 +90,7 @@ export async function inspect<Context extends EngineContext>(
 ): Promise<Planned<Context>[]> {
   const planned: Planned<Context>[] = [];
   const coming = new Map<string, Coming>();
-  /** Of the stages that stay as they are: on what outdated one each rests, or that it is one. */
+  /** Of the stages that stay as they are and are out of date: themselves, or the stage below that is, in words. */
   const outdated = new Map<string, string>();
   for (const stage of stages) {
     const plan = await inspectOne(stage, context, {coming, wanted});
@@ -203,12 +203,19 @@ export async function runStages<Context extends EngineContext>(
   for (const stage of stages) {
     if (!isWanted(stage.name, wanted)) continue;
     throwIfStopped(context.signal);
-    outcome[stage.name] = await bringUpToDate(stage, context, wanted, ready);
+    outcome[stage.name] = await bringStageUpToDate(stage, context, wanted, ready);
   }
   return outcome;
 }
 
-async function bringUpToDate<Context extends EngineContext>(
+/**
+ * Takes a stage as it is, or its kept result, or runs it. Of runs that need the same at once, one makes it:
+ * 1. where another run makes it already, this one waits, and looks again;
+ * 2. else it begins, which the others see from then on;
+ * 3. where another one began before it, between the two, it takes that back, and is at 1 again;
+ * 4. else it runs the stage, and keeps what that made.
+ */
+async function bringStageUpToDate<Context extends EngineContext>(
   stage: Stage<Context>,
   context: Context,
   wanted: Wanted,
@@ -234,14 +241,14 @@ async function bringUpToDate<Context extends EngineContext>(
   }
   const isAsked = forced(stage.name, wanted) !== null;
   if (!isAsked && (await waitForMaker(stage.name, plan.ingredients, context)))
-    return await bringUpToDate(stage, context, wanted, ready);
+    return await bringStageUpToDate(stage, context, wanted, ready);
   const able = await ready();
   // Take back what the stage vouched for before anything of it is touched.
   store.stages.begin(stage.name, plan.ingredients);
   const {startedAt = null} = store.stages.read(stage.name) ?? {};
   if (!isAsked && context.makerOf(stage.name, plan.ingredients, startedAt) !== null) {
     store.stages.forget(stage.name);
-    return await bringUpToDate(stage, context, wanted, ready);
+    return await bringStageUpToDate(stage, context, wanted, ready);
   }
   const ended = await runOne(plan, able, startingWords(recorded?.status, reason));
   await keepFinished(stage, context);

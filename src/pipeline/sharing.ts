@@ -12,18 +12,18 @@ import {
   ResultGone,
   withinRun,
   type Finished,
-  type Place,
+  type RunHandle,
   type Result,
 } from './results.js';
 import type {Ingredients, Stage} from './stage.js';
 import type {OwnRows} from '../store/stage-rows.js';
 
 /** Who keeps or takes a result tells what stands in the way of it. */
-export interface TellingPlace extends Place {
+export interface TellingRun extends RunHandle {
   readonly emit: Emit;
 }
 
-export interface SharingContext extends TellingPlace {
+export interface SharingContext extends TellingRun {
   /**
    * The other run of the home that makes this result just now; where this run has begun to make it, too, only one that
    * did so before. Null where there is none.
@@ -68,12 +68,12 @@ async function place<Context extends SharingContext>(
   if (!(await isWhole(kept, context))) return false;
   context.store.stages.forget(stage.name);
   if (!(await placeWhole(kept, stage.ownRows ?? [], context))) return false;
-  await stage.settle?.(context);
+  await stage.relocate?.(context);
   return true;
 }
 
 /** Whether a result is as it was kept: else it is dropped, which is told. */
-export async function isWhole(kept: Result, context: TellingPlace): Promise<boolean> {
+export async function isWhole(kept: Result, context: TellingRun): Promise<boolean> {
   const damage = await damageOfResult(kept, context);
   if (damage === null) return true;
   await discardResult(kept, context.store);
@@ -86,7 +86,7 @@ export async function isWhole(kept: Result, context: TellingPlace): Promise<bool
 }
 
 /** Puts a result where a run has it; returns whether it was there to the end. Nobody vouches for it yet. */
-export async function placeWhole(kept: Result, rows: readonly OwnRows[], context: TellingPlace): Promise<boolean> {
+export async function placeWhole(kept: Result, rows: readonly OwnRows[], context: TellingRun): Promise<boolean> {
   try {
     tellOfCopies(await placeResult(kept, context, rows), context.emit);
     return true;
@@ -116,10 +116,7 @@ export async function waitForMaker(
 }
 
 /** Keeps the result that the run has of a stage, where it is not kept yet. */
-export async function keepFinished(
-  stage: Pick<Stage<never>, 'name' | 'ownRows'>,
-  context: TellingPlace,
-): Promise<void> {
+export async function keepFinished(stage: Pick<Stage<never>, 'name' | 'ownRows'>, context: TellingRun): Promise<void> {
   const recorded = context.store.stages.read(stage.name);
   if (recorded?.ingredients == null || (recorded.status !== 'done' && recorded.status !== 'skipped')) return;
   const {ingredients, status, seconds, summary, outputs} = recorded;
@@ -127,7 +124,7 @@ export async function keepFinished(
 }
 
 /** Keeps what was made. That it cannot be kept is told, and no reason for the run not to go on: it has it. */
-export async function keep(finished: Finished, rows: readonly OwnRows[], context: TellingPlace): Promise<void> {
+export async function keep(finished: Finished, rows: readonly OwnRows[], context: TellingRun): Promise<void> {
   const {signal, emit} = context;
   try {
     tellOfCopies(await keepResult(context, finished, rows), emit);

@@ -19,7 +19,7 @@ export interface StageResult {
   readonly summary: object;
   /** One line for people. */
   readonly headline: string;
-  /** `skipped` where the user's own file stood in for the work. */
+  /** `skipped` where the user's own file stood in for the work, or nobody asked for it. */
   readonly status?: 'skipped';
 }
 
@@ -54,8 +54,8 @@ export interface Stage<Context> {
    * all among them.
    */
   holds?(summary: unknown, context: Context, digestOf: DigestOf): boolean;
-  /** Puts right what a result of another run says of places. */
-  settle?(context: Context): Promise<void>;
+  /** Puts right, in a result that was taken, where things lie: another run had them in folders of its own. */
+  relocate?(context: Context): Promise<void>;
   /** `ingredients` are those of this run, what it reads included. */
   run(context: Context, ingredients: Ingredients): Promise<StageResult>;
 }

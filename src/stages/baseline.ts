@@ -10,7 +10,7 @@ import {requireSummary} from './summaries.js';
 import {recipeOf, train, type StepSettings} from './train.js';
 import {epochsOf} from './training-length.js';
 
-/** Null where none is asked for. */
+/** As the student is pre-trained; how long follows from pretrain.length and finetune.length. Null where none is asked for. */
 function baselineSetting(given: RunContext): Setting<StepSettings | null> {
   const isAsked = {'evaluate.baseline': String(given.config.evaluate.baseline)};
   if (!given.config.evaluate.baseline) return told(null, isAsked);

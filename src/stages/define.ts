@@ -25,7 +25,7 @@ export const told = <Value>(value: Value, ingredients: Ingredients): Setting<Val
 
 /**
  * A value that needs no ingredient of its own: another one's, or what the stage reads, changes with it; or it is only
- * spoken of.
+ * shown to people. Nothing checks that: say why where it is used.
  */
 export const implied = <Value>(value: Value): Setting<Value> => ({value, ingredients: {}});
 
@@ -36,7 +36,7 @@ type ValuesOf<Declared extends Declaration> = {
 
 interface Definition<Name extends StageName, Reads extends string, Declared extends Declaration> extends Pick<
   Stage<RunContext>,
-  'version' | 'rows' | 'ownRows' | 'unaffected' | 'holds' | 'settle'
+  'version' | 'rows' | 'ownRows' | 'unaffected' | 'holds' | 'relocate'
 > {
   readonly name: Name;
   readonly reads: readonly Reads[];

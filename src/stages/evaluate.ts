@@ -1,5 +1,5 @@
 /**
- * The verdict: the test set is read here and nowhere else, once, for the teacher, both students and the equal-step
+ * The verdict: accuracies on the test set are taken here and nowhere else, once, for the teacher, both students and the equal-step
  * baseline.
  */
 import {writeFile} from 'node:fs/promises';

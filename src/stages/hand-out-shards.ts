@@ -85,7 +85,7 @@ export async function handOutShards(context: StageContext, scoring: Scoring): Pr
   return {...total, seconds: Math.max(...results.map(({seconds}) => seconds)), busy: mean};
 }
 
-/** What one worker after the other does of a scoring. */
+/** One worker's part in a scoring: what it shares with the others, whatever process it is by now. */
 interface Share extends Scoring {
   /** Of all shards together. */
   readonly images: number;

@@ -119,7 +119,7 @@ export async function settlePool(context: Work, pools: readonly number[]): Promi
     store.images.setPool(idsOf(alsoLabelled));
     store.pool.settle({images, digest, listings, table: {...table, folder: name}}, change);
   });
-  await keepIndex(context);
+  await removeUnusedIndex(context);
   await locateRanked(context);
   return await locatedAt(context, built, refused);
 }
@@ -211,12 +211,12 @@ export async function tableOfScores(
   }
 }
 
-/** Where score puts its next table; see `keepIndex`. */
+/** Where score puts its next table; see `removeUnusedIndex`. */
 export const nextTable = ({store, paths}: Where): {name: string; folder: string} =>
   newFolder(paths, 'shards', store.pool.assigned()?.folder);
 
 /** Removes what nothing speaks of any more: listings and tables of before, and those that another run had. */
-export async function keepIndex({store, paths}: Where): Promise<void> {
+export async function removeUnusedIndex({store, paths}: Where): Promise<void> {
   const facts = store.pool.facts();
   await removeUnnamed(paths.listings, [
     ...(facts?.listings ?? []).map(({folder}) => folder),

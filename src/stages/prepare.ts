@@ -19,7 +19,7 @@ import {goOnFromListings} from './go-on.js';
 import {imageSize} from './image-settings.js';
 import {listSources, poolChangeWords} from './list-sources.js';
 import {packFiles, packSplits} from './pack-images.js';
-import {keepIndex, locateRanked, poolFiles, settleChange, settlePool} from './pool-files.js';
+import {removeUnusedIndex, locateRanked, poolFiles, settleChange, settlePool} from './pool-files.js';
 import {REST, settleRoots, specWords, type RunSource} from './sources.js';
 import type {SummaryOf} from './summaries.js';
 
@@ -66,13 +66,13 @@ export const prepare = defineStage({
   unaffected: changed =>
     changed.every(name => /^(files of )?unlabelled\[\d+\]$/.test(name)) ? ['classes', ...SPLITS] : [],
 
-  settle: settlePlaces,
+  relocate,
 
   async run(context, {decoding, ...settings}, ingredients) {
     const {store, paths, emit} = context;
     const isNew = store.images.sources().length === 0;
     if (isNew && (await goOnFromListings(context, ingredients, OWN_ROWS)))
-      await settlePlaces({...context, sources: settings.sources});
+      await relocate({...context, sources: settings.sources});
     const {sources, seed, labelledPerClass, restIsPool, validationShare: share, validationPerClass} = settings;
     const validation = validationDraw({share, per_class: validationPerClass}, hasRole(sources, 'validation'));
     const splits = SPLITS.filter(split => split !== 'test' || hasRole(sources, 'test'));
@@ -132,9 +132,9 @@ export const prepare = defineStage({
 });
 
 /** Puts right where the pictures lie, as another run had it. */
-async function settlePlaces(context: StageContext & Pick<RunContext, 'sources'>): Promise<void> {
+async function relocate(context: StageContext & Pick<RunContext, 'sources'>): Promise<void> {
   await settleRoots(context);
-  await keepIndex(context);
+  await removeUnusedIndex(context);
   await settleChange(context);
   await locateRanked(context);
 }

@@ -1,6 +1,6 @@
 /**
- * Step 2a of the paper: the teacher scores every image of the pool, shard by shard; a shard that is done is never
- * scored again.
+ * Step 2a of the paper: the teacher scores every image of the pool, shard by shard; a shard of which every picture
+ * was read is not scored again.
  */
 import {createHash} from 'node:crypto';
 import {existsSync, readFileSync, rmSync} from 'node:fs';
@@ -28,7 +28,7 @@ import {goOnFromScores} from './go-on.js';
 import {imageSize, keptClasses} from './image-settings.js';
 import {scoreShardOf, handOutShards, type Scored, type ShardEvent} from './hand-out-shards.js';
 import {
-  keepIndex,
+  removeUnusedIndex,
   locatedIn,
   nextTable,
   poolIndex,
@@ -79,8 +79,8 @@ export const score = defineStage({
     };
   },
 
-  async settle(context) {
-    await keepIndex(context);
+  async relocate(context) {
+    await removeUnusedIndex(context);
     await settleChange(context);
   },
 
@@ -214,8 +214,8 @@ async function standingShards(context: StageContext, fingerprint: string): Promi
 }
 
 /**
- * Puts every image of the pool into a shard; what is not `standing` will be scored. Where anything stands that was
- * scored so, shards stay as they are, and what joined the pool gets further ones. Returns the table that tells them.
+ * Puts every image of the pool into a shard; what is not `standing` will be scored. `keeps` where any shard was scored so:
+ * then shards stay as they are, and what joined the pool gets further ones. Returns the table that tells them.
  */
 async function settleShards(
   context: StageContext,
@@ -248,7 +248,7 @@ async function settleShards(
     store.quarantine.forgetImages('score', forgotten);
     store.quarantine.keepParts('score', [...standing].map(String));
   });
-  await keepIndex(context);
+  await removeUnusedIndex(context);
   return table;
 }
 

@@ -40,7 +40,7 @@ export const select = defineStage({
   },
   ownRows: [{table: 'rankings'}, {table: 'class_rankings'}, {table: 'quarantine', where: "stage = 'select'"}],
   // Where they lie in this run's listings.
-  settle: locateRanked,
+  relocate: locateRanked,
   settings: (given, earlier) => ({
     givenP: keyed('select.top_p', given.config.select.top_p),
     givenK: keyed('select.top_k', given.config.select.top_k),
