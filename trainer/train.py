@@ -1,5 +1,5 @@
 """
-Trains one classifier; the teacher, the baseline, and the student in both its steps are this loop under different settings.
+Trains one classifier; the teacher, the baseline and both steps of the student are this loop under different settings.
 """
 
 from __future__ import annotations
