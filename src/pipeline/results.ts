@@ -263,6 +263,9 @@ export const filesOfResult = (home: string, {folder, outputs, rows}: Result): {p
     ...outputs.flatMap(({file, sha256}) => (file === null ? [] : [{path: path.join(FILES, file), sha256}])),
   ].map(({path: file, sha256}) => ({path: path.relative(home, path.join(folder, file)), sha256}));
 
+/** Names that differ only in a number are those of one kind of file, such as shards; others may be somebody else's. */
+const shapeOf = (name: string): string => name.replace(/\d+/g, '#');
+
 /**
  * Puts the files and rows of a whole result where a run has them. Nothing is recorded: what the stage vouched for before
  * must have been taken back.
@@ -270,7 +273,7 @@ export const filesOfResult = (home: string, {folder, outputs, rows}: Result): {p
 export async function placeResult(
   {folder, stage, outputs}: Result,
   {paths, store, signal}: RunHandle,
-  rows: readonly OwnRows[],
+  {rows, before}: {readonly rows: readonly OwnRows[]; readonly before: readonly string[]},
 ): Promise<{readonly linked: boolean}> {
   let linked = true;
   const placed = new Map<string, Set<string>>();
@@ -280,11 +283,13 @@ export async function placeResult(
     const names = placed.get(path.dirname(to)) ?? new Set();
     placed.set(path.dirname(to), names.add(path.basename(to)));
   });
+  // What the stage had made before, and is no part of this: whoever reads a whole folder would take it for one.
+  const former = new Set(before.map(file => path.join(paths.home, file)));
   for (const [into, names] of placed) {
-    // What else lies in a folder of data/RUN was part of another result; in models/RUN lie checkpoints, too.
-    if (into.startsWith(paths.data + path.sep))
-      for (const entry of await readdir(into, {withFileTypes: true}))
-        if (entry.isFile() && !names.has(entry.name)) await removeKnown(path.join(into, entry.name), store.hashes);
+    const shapes = new Set([...names].map(shapeOf));
+    for (const name of await readdir(into))
+      if (!names.has(name) && (shapes.has(shapeOf(name)) || former.has(path.join(into, name))))
+        await removeKnown(path.join(into, name), store.hashes);
     await sync(into);
   }
   store.rows.read(path.join(folder, ROWS), [...rows, curvesOf(stage)]);

@@ -66,8 +66,10 @@ async function place<Context extends SharingContext>(
   context: Context,
 ): Promise<boolean> {
   if (!(await isWhole(kept, context))) return false;
-  context.store.stages.forget(stage.name);
-  if (!(await placeWhole(kept, stage.ownRows ?? [], context))) return false;
+  const {store} = context;
+  const before = (store.stages.read(stage.name)?.outputs ?? []).flatMap(output => output.path ?? []);
+  store.stages.forget(stage.name);
+  if (!(await placeWhole(kept, stage.ownRows ?? [], context, before))) return false;
   await stage.relocate?.(context);
   return true;
 }
@@ -85,10 +87,18 @@ export async function isWhole(kept: Result, context: TellingRun): Promise<boolea
   return false;
 }
 
-/** Puts a result where a run has it; returns whether it was there to the end. Nobody vouches for it yet. */
-export async function placeWhole(kept: Result, rows: readonly OwnRows[], context: TellingRun): Promise<boolean> {
+/**
+ * Puts a result where a run has it, in the place of these files; returns whether it was there to the end. Nobody vouches
+ * for it yet.
+ */
+export async function placeWhole(
+  kept: Result,
+  rows: readonly OwnRows[],
+  context: TellingRun,
+  before: readonly string[] = [],
+): Promise<boolean> {
   try {
-    tellOfCopies(await placeResult(kept, context, rows), context.emit);
+    tellOfCopies(await placeResult(kept, context, {rows, before}), context.emit);
     return true;
   } catch (error) {
     // Somebody removed it meanwhile, who found that no run needs it.

@@ -80,6 +80,19 @@ describe('a file that was damaged in place', () => {
   });
 });
 
+it('a file of somebody else beside the scores stays where scores are taken, and no shard of before does', async () => {
+  const home = await newHome();
+  await look(command(home, '--set', 'score.shard_size=2', '--until', 'score', '--json'));
+  const notes = path.join(home, 'data/colours/scores/notes.parquet');
+  writeFileSync(notes, 'mine');
+  await look(command(home, '--run', 'other', '--until', 'score', '--json'));
+  await look(command(home, '--until', 'score', '--json'));
+  expect(readdirSync(path.dirname(notes))).toEqual([
+    'notes.parquet',
+    ...[0, 1, 2].map(number => `shard-0000${number}.parquet`),
+  ]);
+});
+
 describe('a run that goes on from what another has', () => {
   it('lists pictures that were too large for the other', async () => {
     const home = await newHome();
