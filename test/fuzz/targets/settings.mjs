@@ -153,7 +153,10 @@ export const settings = [
         {preset: 'demo', teacher: `${folder}/teacher.pt`, set: [`teacher.classes=${folder}/classes.txt`]},
         folder,
       );
-      return {kind: 'taken', detail: await teacher.ingredients({config, size: 32, resize: 32, signal, store: {}}, () => null)};
+      return {
+        kind: 'taken',
+        detail: await teacher.ingredients({config, size: 32, resize: 32, signal, store: {}}, () => null),
+      };
     },
   },
   {
