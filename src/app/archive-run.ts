@@ -12,7 +12,7 @@ import {take} from '../pipeline/sharing.js';
 import type {Ingredients} from '../pipeline/stage.js';
 import type {RunContext} from '../stages/context.js';
 import {stages} from '../stages/index.js';
-import {openStore, type Store} from '../store/open.js';
+import {besideDatabase, openStore, type Store} from '../store/open.js';
 import {keepRun} from './keep-runs.js';
 
 /**
@@ -25,7 +25,7 @@ export async function archiveRun(context: RunContext): Promise<{readonly name: s
   const archive = freeName(paths);
   // It comes last, so that an archive which a kill cut short is no run, and gives its name to the next.
   const database = unfinished(archive);
-  for (const left of ['', '-wal', '-shm']) rmSync(database + left, {force: true});
+  for (const left of [database, ...besideDatabase(database)]) rmSync(left, {force: true});
   const archived = openStore(database);
   let lacks: string[];
   try {

@@ -23,7 +23,7 @@ import {settleRoots} from '../stages/sources.js';
 import {changedInputs} from './inputs.js';
 import {fetchMissing, missingDatasets} from './missing-datasets.js';
 import {takeLock} from '../store/lock.js';
-import {blankStore, openStore, type Store} from '../store/open.js';
+import {besideDatabase, blankStore, openStore, type Store} from '../store/open.js';
 import type {Belonging} from '../store/run.js';
 import {explainFault} from '../machine-fault.js';
 import {heldError} from './held-run.js';
@@ -129,7 +129,7 @@ async function bringUpToDate(request: RoundRequest, stop: Stop, emit: Emit): Pro
     if (isNew && store !== null && stageNames.every(name => store?.stages.read(name) === null)) {
       store.close();
       store = null;
-      for (const log of ['', '-wal', '-shm']) await rm(paths.database + log, {force: true});
+      for (const left of [paths.database, ...besideDatabase(paths.database)]) await rm(left, {force: true});
     }
     throw explainFault(error, paths);
   } finally {

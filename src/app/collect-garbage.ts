@@ -7,7 +7,7 @@ import {runsOf} from '../queries/open-run.js';
 import {openFileHashes} from '../store/file-hashes.js';
 import {takeLock, type Lock} from '../store/lock.js';
 import {heldError} from './held-run.js';
-import {keptIn} from './needed-results.js';
+import {openNeeds} from './needed-results.js';
 
 export interface Garbage {
   readonly stage: string;
@@ -35,7 +35,7 @@ export async function collectGarbage(
       if (lock === null) throw heldError(paths);
       locks.push(lock);
     }
-    const unneeded = (await keptIn(home)).unneeded();
+    const unneeded = (await openNeeds(home))();
     const bytes = await freedBytes(unneeded.map(({folder}) => folder));
     const garbage: Garbage[] = [];
     for (const {stage, folder, result} of unneeded) {

@@ -5,6 +5,7 @@ import type {Stop} from '../children/child.js';
 import {findPython} from '../children/python-env.js';
 import {openExecutor} from '../children/executor.js';
 import type {Experiment, ExperimentRun} from '../config/experiment.js';
+import {roundName} from '../config/rounds.js';
 import {evaluationBatch, trainingSettings} from '../config/rules.js';
 import {stageNames, type StageName} from '../events.js';
 import {temporaryFolder} from '../files/temporary.js';
@@ -92,7 +93,7 @@ async function planRuns(
     const round = stageNames
       .filter(stage => !['prepare', 'teacher', 'baseline'].includes(stage))
       .reduce((sum, stage) => sum + (amounts[stage].seconds ?? 0), 0);
-    const rounds = existsSync(runPaths(home, `${context.config.run}.round${context.config.rounds}`).database)
+    const rounds = existsSync(runPaths(home, roundName(context.config.run, context.config.rounds)).database)
       ? 0
       : context.config.rounds - 1;
     const proving = speeds?.startUps.trainer ?? 0;

@@ -6,7 +6,7 @@ import type {Emit} from '../events.js';
 import {publishFile} from '../files/publish.js';
 import {resultsFolder, runPaths, type RunPaths} from '../home.js';
 import {damageOf} from '../pipeline/damage.js';
-import {keepFinished, type SharingContext} from '../pipeline/sharing.js';
+import {keepFinished, type TellingRun} from '../pipeline/sharing.js';
 import {runsOf} from '../queries/open-run.js';
 import {stages} from '../stages/index.js';
 import {takeLock} from '../store/lock.js';
@@ -14,7 +14,7 @@ import {openStore} from '../store/open.js';
 import {UserError} from '../errors.js';
 
 /** Keeps all whole results that a run has. */
-export async function keepRun(context: SharingContext): Promise<void> {
+export async function keepRun(context: TellingRun): Promise<void> {
   const {store, paths} = context;
   for (const stage of stages) {
     const recorded = store.stages.read(stage.name);
@@ -44,7 +44,7 @@ export async function keepRunsOfBefore({home, run}: RunPaths, signal: AbortSigna
     try {
       const store = openStore(paths.database);
       try {
-        await keepRun({paths, store, signal, emit, makerOf: () => null});
+        await keepRun({paths, store, signal, emit});
       } finally {
         store.close();
       }

@@ -11,27 +11,23 @@ interface Needs {
   readonly files: ReadonlySet<string>;
 }
 
-export interface Kept {
-  /** All that is kept, by name. */
-  readonly folders: readonly KeptFolder[];
-  /** Those that would not be needed if these runs were gone; what was cut short or is damaged is needed by none. */
-  readonly unneeded: (without?: ReadonlySet<string>) => KeptFolder[];
-}
-
-/** Throws (exit 4) where a run cannot be read, of which nobody knows what it needs; those of `but` are not asked. */
-export async function keptIn(home: string, but: readonly string[] = []): Promise<Kept> {
+/**
+ * Tells what would not be needed if some runs were gone; what was cut short or is damaged is needed by none. Throws (exit
+ * 4) where a run cannot be read, of which nobody knows what it needs; those of `but` are not asked.
+ */
+export async function openNeeds(
+  home: string,
+  but: readonly string[] = [],
+): Promise<(without?: ReadonlySet<string>) => KeptFolder[]> {
   const needs = new Map(
     runsOf(home)
       .filter(run => !but.includes(run))
       .map(run => [run, needsOf(home, run)]),
   );
   const folders = await keptFolders(home);
-  return {
-    folders,
-    unneeded(without = new Set()) {
-      const staying = [...needs].filter(([run]) => !without.has(run)).map(([, of]) => of);
-      return folders.filter(kept => !staying.some(of => isNeeded(kept, of)));
-    },
+  return (without = new Set()) => {
+    const staying = [...needs].filter(([run]) => !without.has(run)).map(([, of]) => of);
+    return folders.filter(kept => !staying.some(of => isNeeded(kept, of)));
   };
 }
 

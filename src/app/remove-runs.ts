@@ -13,8 +13,9 @@ import {configOf, openWhereSound, runsOf} from '../queries/open-run.js';
 import {isOfRun, isWithin, realOf} from '../stages/run-folders.js';
 import {openFileHashes} from '../store/file-hashes.js';
 import {takeLock} from '../store/lock.js';
+import {besideDatabase} from '../store/open.js';
 import {heldError} from './held-run.js';
-import {keptIn} from './needed-results.js';
+import {openNeeds} from './needed-results.js';
 
 export interface Removal {
   readonly run: string;
@@ -73,7 +74,7 @@ const placesOf = ({database, data, models}: RunPaths): string[] => [
  */
 async function keptOf(home: string, runs: readonly string[]): Promise<(gone: ReadonlySet<string>) => string[]> {
   try {
-    const {unneeded} = await keptIn(
+    const unneeded = await openNeeds(
       home,
       runs.filter(run => !isSound(home, run)),
     );
@@ -128,7 +129,7 @@ export async function removeRun(paths: RunPaths, {results}: Pick<Removal, 'resul
       }
       if ((await readdir(folder)).length === 0) await removeEmpty(folder);
     }
-    for (const file of [`${database}-wal`, `${database}-shm`, database]) await rm(file, {force: true});
+    for (const file of [...besideDatabase(database), database]) await rm(file, {force: true});
   } catch (error) {
     throw explainFault(error, paths);
   } finally {

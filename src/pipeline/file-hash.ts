@@ -1,7 +1,6 @@
 /** How the engine knows that a file is still the one that was written: by its hash, which is taken once. */
 import {createHash} from 'node:crypto';
-import {createReadStream} from 'node:fs';
-import type {BigIntStats} from 'node:fs';
+import {createReadStream, type BigIntStats} from 'node:fs';
 import {lstat, open, readdir, rm, rmdir, stat} from 'node:fs/promises';
 import path from 'node:path';
 import {systemCode} from '../errors.js';
@@ -35,16 +34,12 @@ export async function hashOf(file: string, hashes: FileHashes, signal?: AbortSig
   if (stamp === null) return null;
   const known = hashes.get(stamp);
   if (known !== null) return known;
-  const sha256 = await hashFile(file, signal);
-  // Of what was written to meanwhile nothing is known.
-  const after = await stampOf(file);
-  if (after?.stamp === stamp.stamp) hashes.set(stamp, sha256);
-  return sha256;
+  return await hashAnew(file, stamp, hashes, signal);
 }
 
 /**
- * Whether a file is the one that had this hash. Where another one is known for it, it is read: what is known may be garbled, and is then
- * put right.
+ * Whether a file is the one that had this hash. Where another one is known for it, it is read: what is known may be
+ * garbled, and is then put right.
  */
 export async function stateOf(
   file: string,
@@ -55,9 +50,15 @@ export async function stateOf(
   const stamp = await stampOf(file);
   if (stamp === null) return 'missing';
   if (hashes.get(stamp) === sha256) return 'whole';
-  const found = await hashFile(file, signal);
-  hashes.set(stamp, found);
-  return found === sha256 ? 'whole' : 'changed';
+  return (await hashAnew(file, stamp, hashes, signal)) === sha256 ? 'whole' : 'changed';
+}
+
+/** Of what is written to meanwhile nothing is known afterwards. */
+async function hashAnew(file: string, stamp: FileStamp, hashes: FileHashes, signal?: AbortSignal): Promise<string> {
+  const sha256 = await hashFile(file, signal);
+  const after = await stampOf(file);
+  if (after?.file === stamp.file && after.stamp === stamp.stamp) hashes.set(stamp, sha256);
+  return sha256;
 }
 
 /**

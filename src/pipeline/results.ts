@@ -245,23 +245,19 @@ export const filesOf = ({folder, outputs}: Result, product: string): string[] =>
 
 /** The first file of a result that is not what was kept; null where all are. */
 export async function damageOfResult(
-  {folder, outputs, rows}: Result,
+  result: Result,
   {store, signal}: Pick<RunHandle, 'store' | 'signal'>,
 ): Promise<string | null> {
-  const files = outputs.flatMap(({file, sha256}) =>
-    file === null ? [] : [{file: path.join(folder, FILES, file), sha256}],
-  );
-  for (const {file, sha256} of [...files, {file: path.join(folder, ROWS), sha256: rows}])
+  for (const {path: file, sha256} of filesOfResult(result))
     if ((await stateOf(file, sha256, store.hashes, signal)) !== 'whole') return file;
   return null;
 }
 
-/** The files of a result with their hashes, by where they lie in the home. */
-export const filesOfResult = (home: string, {folder, outputs, rows}: Result): {path: string; sha256: string}[] =>
-  [
-    {path: ROWS, sha256: rows},
-    ...outputs.flatMap(({file, sha256}) => (file === null ? [] : [{path: path.join(FILES, file), sha256}])),
-  ].map(({path: file, sha256}) => ({path: path.relative(home, path.join(folder, file)), sha256}));
+/** All files of a result, its rows among them, where they are kept, with their hashes. */
+export const filesOfResult = ({folder, outputs, rows}: Result): {path: string; sha256: string}[] => [
+  ...outputs.flatMap(({file, sha256}) => (file === null ? [] : [{path: path.join(folder, FILES, file), sha256}])),
+  {path: path.join(folder, ROWS), sha256: rows},
+];
 
 /** Names that differ only in a number are those of one kind of file, such as shards; others may be somebody else's. */
 const shapeOf = (name: string): string => name.replace(/\d+/g, '#');

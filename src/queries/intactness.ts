@@ -51,7 +51,8 @@ export async function intactnessOfKept(
       damage.push({path: path.relative(home, folder), kind: 'changed'});
       continue;
     }
-    const found = await filesByHash(filesOfResult(home, result), home, {hash, signal});
+    const kept = filesOfResult(result).map(file => ({...file, path: path.relative(home, file.path)}));
+    const found = await filesByHash(kept, home, {hash, signal});
     files += found.files;
     bytes += found.bytes;
     damage.push(...found.damage);

@@ -1,7 +1,7 @@
 /** Trainings are kept for whatever step, of whatever run, would train just so. */
 import path from 'node:path';
 import {z} from 'zod';
-import {taskResults, type TaskResult} from '../children/protocol.js';
+import {reading, taskResults, type TaskResult} from '../children/protocol.js';
 import type {StageName} from '../events.js';
 import {hashOf} from '../pipeline/file-hash.js';
 import {findResult, placeFile} from '../pipeline/results.js';
@@ -12,27 +12,10 @@ import {readingsOf} from './curves.js';
 /** In the place of a stage's name. */
 const TRAINING = 'training';
 
-const step = z.object({
-  type: z.literal('step'),
-  step: z.number(),
-  totalSteps: z.number(),
-  epoch: z.number(),
-  loss: z.number(),
-  lr: z.number(),
-  imagesPerSecond: z.number(),
-  memoryBytes: z.number(),
-});
-const evaluated = z.object({
-  type: z.literal('evaluated'),
-  epoch: z.number(),
-  top1: z.number(),
-  top5: z.number(),
-  loss: z.number(),
-});
 const keptTraining = z.object({
   result: z.object(taskResults.train.shape),
   /** What stands of its readings. */
-  curve: z.array(z.union([step, evaluated])),
+  curve: z.array(reading),
 });
 
 /** A step that trains, and where it leaves its weights. */
@@ -70,7 +53,7 @@ export async function takeTraining(
   store.atomically(() => {
     // Nothing stands of what an earlier training of this step told.
     store.events.add({type: 'begun', stage, part, step: 0, epoch: 0});
-    for (const reading of summary.curve) store.events.add({...reading, stage, part});
+    for (const one of summary.curve) store.events.add({...one, stage, part});
   });
   emit({
     type: 'note',

@@ -5,8 +5,10 @@ import path from 'node:path';
 import type {RunPaths} from '../home.js';
 import {NO_STAMP} from '../images/file-stamps.js';
 import {readScores} from '../images/score-file.js';
+import {removeKnown} from '../pipeline/file-hash.js';
 import {
   bitsFor,
+  compareTables,
   isWhole,
   openSpread,
   partOf,
@@ -16,7 +18,6 @@ import {
   tableFiles,
   writeTable,
   type IdTable,
-  compareTables,
 } from '../pool/id-table.js';
 import {listingFiles, openListing} from '../pool/listing-files.js';
 import {buildPool, openPlaces, placesOf, poolSample, type PoolImage, type PoolIndex} from '../pool/pool-index.js';
@@ -91,9 +92,9 @@ function newFolder({pool}: RunPaths, kind: string, before: string | undefined): 
 }
 
 /** Removes folders that nothing speaks of any more. */
-async function removeUnnamed(folder: string, kept: readonly string[]): Promise<void> {
+async function removeUnnamed({store}: Where, folder: string, kept: readonly string[]): Promise<void> {
   for (const name of existsSync(folder) ? await readdir(folder) : [])
-    if (!kept.includes(name)) await rm(path.join(folder, name), {recursive: true, force: true});
+    if (!kept.includes(name)) await removeKnown(path.join(folder, name), store.hashes);
 }
 
 /**
@@ -216,13 +217,14 @@ export const nextTable = ({store, paths}: Where): {name: string; folder: string}
   newFolder(paths, 'shards', store.pool.assigned()?.folder);
 
 /** Removes what nothing speaks of any more: listings and tables of before, and those that another run had. */
-export async function removeUnusedIndex({store, paths}: Where): Promise<void> {
+export async function removeUnusedIndex(context: Where): Promise<void> {
+  const {store, paths} = context;
   const facts = store.pool.facts();
-  await removeUnnamed(paths.listings, [
+  await removeUnnamed(context, paths.listings, [
     ...(facts?.listings ?? []).map(({folder}) => folder),
     ...store.images.sources().flatMap(({folder}) => folder ?? []),
   ]);
-  await removeUnnamed(paths.pool, [facts?.table.folder ?? '', store.pool.assigned()?.folder ?? '']);
+  await removeUnnamed(context, paths.pool, [facts?.table.folder ?? '', store.pool.assigned()?.folder ?? '']);
 }
 
 /** Counts anew how the pool differs from what was put into shards, where one of the two came from another run. */

@@ -4,7 +4,7 @@
  */
 import {createHash} from 'node:crypto';
 import {existsSync, readFileSync, rmSync} from 'node:fs';
-import {readdir, rm} from 'node:fs/promises';
+import {readdir} from 'node:fs/promises';
 import path from 'node:path';
 import {z} from 'zod';
 import type {Decoding} from '../children/protocol.js';
@@ -13,7 +13,7 @@ import {UserError} from '../errors.js';
 import {eachPart, type ScoringParts} from '../events.js';
 import {passFailPoint} from '../files/fail-point.js';
 import {statusCommand} from '../home.js';
-import {stateOf} from '../pipeline/file-hash.js';
+import {removeKnown, stateOf} from '../pipeline/file-hash.js';
 import type {Ingredients} from '../pipeline/stage.js';
 import {tableFiles, type IdTable} from '../pool/id-table.js';
 import {assignShards, openShardLists} from '../pool/shard-assignment.js';
@@ -176,7 +176,7 @@ async function removeOthers(context: StageContext, shards: readonly Shard[]): Pr
   const {scores} = context.paths;
   const kept = new Set(shards.map(shard => path.basename(shardFile(context, shard.number))));
   const written = existsSync(scores) ? (await readdir(scores)).filter(name => SHARD_FILE.test(name)) : [];
-  for (const name of written) if (!kept.has(name)) await rm(path.join(scores, name));
+  for (const name of written) if (!kept.has(name)) await removeKnown(path.join(scores, name), context.store.hashes);
 }
 
 /** Those of its own that stand, or those that are kept of a pool which has more in common with this one. */

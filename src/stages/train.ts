@@ -107,7 +107,7 @@ function decidedBy(context: StageContext, {settings: given, batchSize, inputs, .
     ...(batchSize !== undefined &&
       numbers.batchSize === null && {batchSize, learningRate: scaledRate(numbers.learningRate, batchSize)}),
   };
-  // Of settings and data, not of paths: a run that is copied under another name takes its checkpoints with it.
+  // Of settings and data, not of paths, so that it is the same in every run.
   const fingerprint = createHash('sha256')
     .update(toWire({version: TRAINING_VERSION, ...settings, device: device.startsWith('cuda') ? 'cuda' : 'cpu'}))
     .update(inputs.join('\n'))

@@ -28,7 +28,7 @@ export function digestOf(...queries: readonly Texts[]): string {
   return hash.digest('hex');
 }
 
-/** SQL for a path without the folder of the run's own cache, so that a copy of a run has the same digest. */
+/** SQL for a path without the folder of the run's own cache, so that what another run has listed has the same digest. */
 export const withoutCache = (path: string): string => {
   const cache = "('/data/' || (SELECT name FROM run) || '/cache')";
   return `CASE WHEN instr(${path}, ${cache}) > 0 THEN substr(${path}, instr(${path}, ${cache}) + length(${cache})) ELSE ${path} END`;

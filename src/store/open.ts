@@ -168,7 +168,7 @@ function prepare(connection: Connection): void {
 }
 
 /** What SQLite keeps beside a database while it is open, and leaves where a process is killed. */
-const besideDatabase = (file: string): string[] => ['-wal', '-shm', '-journal'].map(suffix => file + suffix);
+export const besideDatabase = (file: string): string[] => ['-wal', '-shm', '-journal'].map(suffix => file + suffix);
 
 /**
  * Makes a database of the newest version appear whole: so one without tables was never ours, whenever we were killed.

@@ -3,7 +3,17 @@ import path from 'node:path';
 import {afterAll, beforeAll, describe, expect, it} from 'vitest';
 import {openStoreToRead} from '../../src/store/open.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
-import {copyOf, lastingFolder, look, outputOf, picture, pupil, startPupil, writeData} from './pupil.js';
+import {
+  copyOf,
+  lastingFolder,
+  look,
+  outputOf,
+  picture,
+  pupil,
+  startPupil,
+  writeData,
+  experimentConfig,
+} from './pupil.js';
 
 const {folder, remove} = lastingFolder();
 const finished = path.join(folder, 'home');
@@ -17,26 +27,13 @@ function experiment(name: string, text: string): string {
   return written;
 }
 
-const CONFIG = `config:
-  labelled: train
-  unlabelled: pool
-  test: test
-  image: {size: 16}
-  teacher: {epochs: 2}
-  pretrain: {epochs: 2}
-  finetune: {epochs: 2}
-  score: {shard_size: 8, batch_size: 4}
-  select: {top_p: 2, top_k: 5}
-  evaluate: {baseline: true}
-`;
-
 beforeAll(async () => {
   await writeData(path.join(folder, 'data'), 30);
   file = experiment(
     'colours-by-k',
     `about: does K matter to three colours?
 seeds: [0, 1]
-${CONFIG}arms:
+${experimentConfig}arms:
   k5:
   k4: {about: one picture fewer, set: {select: {top_k: 4}}}
   twice: {set: {rounds: 2}, seeds: [1]}
@@ -176,7 +173,7 @@ describe('arms and seeds', () => {
 it('another experiment in the same home takes what the runs of this one have made, whatever they are called', async () => {
   const home = await aCopy();
   writeFileSync(path.join(home, 'db/colours-by-k.k3.seed1.sqlite'), 'no database');
-  const other = experiment('other', `${CONFIG}seeds: [1, 7]\narms:\n  k4: {set: {select: {top_k: 4}}}\n`);
+  const other = experiment('other', `${experimentConfig}seeds: [1, 7]\narms:\n  k4: {set: {select: {top_k: 4}}}\n`);
   const planned = JSON.parse(await look(['experiment', other, '--home', home, '--dry-run', '--json'])) as {
     runs: {stages: string[]}[];
   };
@@ -248,7 +245,7 @@ it('a run that fails does not hold up the others: it is told, missing in the tab
   const home = path.join(await temporaryFolder(), 'home');
   const failing = experiment(
     'failing',
-    `${CONFIG}arms:\n  good:\n  cuda: {set: {device: cuda}}\n  k4: {set: {select: {top_k: 4}}}\n`,
+    `${experimentConfig}arms:\n  good:\n  cuda: {set: {device: cuda}}\n  k4: {set: {select: {top_k: 4}}}\n`,
   );
   const {code, stdout, stderr} = await pupil(['experiment', failing, '--home', home]);
   expect(code).toBe(4);
@@ -264,7 +261,7 @@ it('a killed experiment goes on where it was, and Ctrl-C once saves and stops it
   const home = path.join(await temporaryFolder(), 'home');
   const slow = experiment(
     'slow',
-    `${CONFIG.replace('pretrain: {epochs: 2}', 'pretrain: {epochs: 30}')}arms:\n  k5:\n  k4: {set: {select: {top_k: 4}, evaluate: {baseline: false}}}\n`,
+    `${experimentConfig.replace('pretrain: {epochs: 2}', 'pretrain: {epochs: 30}')}arms:\n  k5:\n  k4: {set: {select: {top_k: 4}, evaluate: {baseline: false}}}\n`,
   );
   const command = ['experiment', slow, '--home', home];
   const env = {PUPIL_COLOUR_TRAINER_EPOCH_MS: '150'};
@@ -350,10 +347,10 @@ describe('a wrong file is refused with all its mistakes at once (exit 2)', () =>
   });
 
   it('an arm or a key that is called as what objects come from', async () => {
-    expect(await refusal(`${CONFIG}arms:\n  one:\n  __proto__: {seeds: [3]}\n`)).toEqual([
+    expect(await refusal(`${experimentConfig}arms:\n  one:\n  __proto__: {seeds: [3]}\n`)).toEqual([
       expect.stringContaining('arms has "__proto__"; expected a name of letters'),
     ]);
-    expect(await refusal(`${CONFIG}arms:\n  one: {set: {__proto__: {seed: 3}}}\n`)).toEqual([
+    expect(await refusal(`${experimentConfig}arms:\n  one: {set: {__proto__: {seed: 3}}}\n`)).toEqual([
       expect.stringContaining('unknown key __proto__'),
     ]);
   });
@@ -361,7 +358,7 @@ describe('a wrong file is refused with all its mistakes at once (exit 2)', () =>
   it('those of every arm’s config, each once', async () => {
     expect(
       await refusal(
-        `${CONFIG.replace('top_k: 5', 'topk: 5')}reference: nobody\narms:\n  one: {set: {select: {top_p: 0}}}\n  two: {set: {run: mine, seed: 3}}\n`,
+        `${experimentConfig.replace('top_k: 5', 'topk: 5')}reference: nobody\narms:\n  one: {set: {select: {top_p: 0}}}\n  two: {set: {run: mine, seed: 3}}\n`,
       ),
     ).toEqual([
       '5 mistakes in the configuration:',

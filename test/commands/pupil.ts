@@ -152,6 +152,22 @@ export interface Data {
 export const LABELLED = 12;
 export const TEST = 4;
 
+/** Of a run of these pictures, from the folder that holds them. */
+const SETTINGS = `labelled: train
+unlabelled: pool
+test: test
+image: {size: 16}
+teacher: {epochs: 2}
+pretrain: {epochs: 2}
+finetune: {epochs: 2}
+score: {shard_size: 8, batch_size: 4}
+select: {top_p: 2, top_k: 5}
+evaluate: {baseline: true}
+`;
+
+/** The same as what all arms of an experiment share. */
+export const experimentConfig = `config:\n${SETTINGS.replace(/^(?=.)/gm, '  ')}`;
+
 /** Writes class folders `train` and `test`, a flat `pool` and a config that names them. */
 export async function writeData(folder: string, pool: number): Promise<Data> {
   let number = 0;
@@ -165,21 +181,7 @@ export async function writeData(folder: string, pool: number): Promise<Data> {
   }
   for (let i = 0; i < pool; i++) await put(path.join(folder, 'pool', `${i}.png`), colours[i % 3]!);
   const config = path.join(folder, 'colours.yaml');
-  writeFileSync(
-    config,
-    `about: pictures of three colours
-labelled: train
-unlabelled: pool
-test: test
-image: {size: 16}
-teacher: {epochs: 2}
-pretrain: {epochs: 2}
-finetune: {epochs: 2}
-score: {shard_size: 8, batch_size: 4}
-select: {top_p: 2, top_k: 5}
-evaluate: {baseline: true}
-`,
-  );
+  writeFileSync(config, `about: pictures of three colours\n${SETTINGS}`);
   return {folder, config};
 }
 

@@ -5,7 +5,18 @@ import {afterAll, beforeAll, describe, expect, it, onTestFinished} from 'vitest'
 import {readingsOf} from '../../src/stages/curves.js';
 import {openStoreToRead} from '../../src/store/open.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
-import {lastingFolder, look, outputOf, picture, pupil, startPupil, statusOf, writeData, type Data} from './pupil.js';
+import {
+  experimentConfig,
+  lastingFolder,
+  look,
+  outputOf,
+  picture,
+  pupil,
+  startPupil,
+  statusOf,
+  writeData,
+  type Data,
+} from './pupil.js';
 
 const {folder, remove} = lastingFolder();
 let data: Data;
@@ -32,17 +43,7 @@ it('a run that has its teacher, and an experiment of three arms, train it once b
   const file = path.join(path.dirname(data.config), 'three.yaml');
   writeFileSync(
     file,
-    `config:
-  labelled: train
-  unlabelled: pool
-  test: test
-  image: {size: 16}
-  teacher: {epochs: 2}
-  pretrain: {epochs: 2}
-  finetune: {epochs: 2}
-  score: {shard_size: 8, batch_size: 4}
-  select: {top_p: 2, top_k: 5}
-arms:
+    `${experimentConfig}arms:
   as-before: {}
   fewer: {set: {select: {top_k: 3}}}
   longer: {set: {pretrain: {epochs: 3}}}

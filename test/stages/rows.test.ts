@@ -6,7 +6,7 @@ import {UserError} from '../../src/errors.js';
 import {damagedRows} from '../../src/pipeline/damage.js';
 import {packIds} from '../../src/ranking/image-ids.js';
 import {stages} from '../../src/stages/index.js';
-import {openStore, openStoreToRead, type Store} from '../../src/store/open.js';
+import {besideDatabase, openStore, openStoreToRead, type Store} from '../../src/store/open.js';
 import {lastingFolder} from '../commands/pupil.js';
 import {temporaryFolder} from '../images/temporary-folder.js';
 import {addSource, entry, imageId, labelled} from '../store/new-store.js';
@@ -176,7 +176,7 @@ describe('bytes of the file that are garbled', () => {
       const at = next(copy.length);
       copy.fill(next(256), at, at + 1 + next(16));
       writeFileSync(garbled, copy);
-      for (const left of ['-wal', '-shm', '-journal']) rmSync(garbled + left, {force: true});
+      for (const left of besideDatabase(garbled)) rmSync(left, {force: true});
       try {
         const store = openStore(garbled);
         try {

@@ -27,6 +27,20 @@ export const scoringParts = z.strictObject({
 });
 
 /** Events of a child. Unknown types are ignored, so that a newer child can say more. */
+/** What a training tells of itself as it goes on. */
+const step = z.object({
+  type: z.literal('step'),
+  step: count,
+  totalSteps: positive,
+  epoch: count,
+  loss: finite,
+  lr: finite,
+  imagesPerSecond: finite,
+  memoryBytes: count,
+});
+const evaluated = z.object({type: z.literal('evaluated'), epoch: count, top1: fraction, top5: fraction, loss: finite});
+export const reading = z.discriminatedUnion('type', [step, evaluated]);
+
 const events = [
   z.object({type: z.literal('hello'), protocol: z.int(), runtime: z.string(), device: z.string()}),
   /** `busy`: the share of the last second or so in which each part of scoring was at work. */
@@ -38,22 +52,13 @@ const events = [
     busy: scoringParts.exactOptional(),
   }),
   z.object({type: z.literal('note'), message: z.string()}),
-  z.object({
-    type: z.literal('step'),
-    step: count,
-    totalSteps: positive,
-    epoch: count,
-    loss: finite,
-    lr: finite,
-    imagesPerSecond: finite,
-    memoryBytes: count,
-  }),
+  step,
   /**
    * A training starts, or goes on: `step` steps and `epoch` whole epochs are done. What was told of later ones no
    * longer holds.
    */
   z.object({type: z.literal('begun'), step: count, epoch: count}),
-  z.object({type: z.literal('evaluated'), epoch: count, top1: fraction, top5: fraction, loss: finite}),
+  evaluated,
   z.object({type: z.literal('checkpoint'), epoch: count, path}),
   z.object({type: z.literal('unusable'), source: count, images: z.array(unusable)}),
   z.object({type: z.literal('quarantined'), pack: count, images: z.array(quarantined)}),
